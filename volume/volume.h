@@ -1,0 +1,208 @@
+/* volume/volume.h - thin volumes: a map from blocks to places in the log, and
+ * the read, write, trim and flush paths over it.
+ *
+ * Rules of use
+ *  - Everything hangs from one `struct volumes`, opened over one pool; one
+ *    thread, one engine.
+ *  - Requests are the caller's (embedded) and stay until done().
+ *    vol_submit() never calls done().
+ *  - Requests of one volume that overlap behave as if served one after the
+ *    other in order of submission; a request of up to 1 MiB is atomic.
+ *  - A WRITE, TRIM or ZERO is done when it is durable against the death of
+ *    the server (its row is stable); with VOL_FUA, and a FLUSH, when also
+ *    durable against power loss.
+ *  - Control operations (create, resize…) are durable against power loss when
+ *    done, atomic over crashes, and a repeated one succeeds and says so.
+ */
+#ifndef TARN_VOLUME_VOLUME_H
+#define TARN_VOLUME_VOLUME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/uuid.h"
+#include "pool/pool.h"
+
+struct volumes; /* all volumes of a pool */
+struct volume;  /* one of them */
+
+struct volumes_params {
+	uint64_t node_budget_bytes;  /* map nodes and table pages kept in
+				      * memory; 0: 256 MiB */
+	uint64_t cache_bytes;        /* block cache; 0: none */
+	uint64_t dirty_nodes_max;    /* a commit starts at this many dirty
+				      * nodes; 0: from the node budget */
+};
+
+/* --- opening ------------------------------------------------------------- */
+
+/* Make the client of the pool.  The pool calls its operations while it is
+ * created or opened, so this comes before pool_create()/pool_open(); the
+ * result of vols_log_client() goes into those.  -ENOMEM. */
+int vols_open(struct io *io, const struct volumes_params *params,
+	      struct volumes **ret_vols);
+const struct log_client_ops *vols_log_client_ops(void);
+/* Say which pool (created, not yet opened) the volumes live in. */
+void vols_attach(struct volumes *vols, struct pool *pool);
+/* After the pool was closed; no request in flight. */
+void vols_close(struct volumes *vols);
+
+/* --- finding ------------------------------------------------------------- */
+
+struct volume_info {
+	char        name[VOLUME_NAME_MAX + 1];
+	struct uuid uuid;
+	uint32_t    id;
+	uint64_t    size_bytes;
+	uint64_t    mapped_blocks;  /* blocks of data it holds */
+	uint64_t    created_s;      /* seconds since 1970 */
+	bool        read_only;
+	unsigned    users;          /* vol_get() less vol_put() */
+};
+
+/* In order of name; NULL at the end.  prev NULL: the first one. */
+struct volume *vols_next(struct volumes *vols, const struct volume *prev);
+struct volume *vols_find(struct volumes *vols, const char *name);
+void vol_info(const struct volume *v, struct volume_info *ret_info);
+uint64_t vol_size_bytes(const struct volume *v);
+struct volumes *vol_volumes(const struct volume *v);
+
+/* A user (an attached client) keeps the volume from being deleted and gets a
+ * call when its size changed or the volume is going away (force). */
+struct vol_user {
+	struct list link;
+	void (*resized)(struct vol_user *u); /* may be NULL */
+	void (*gone)(struct vol_user *u);    /* must stop using the volume, and
+					      * vol_put() soon */
+};
+void vol_get(struct volume *v, struct vol_user *u);
+void vol_put(struct volume *v, struct vol_user *u);
+
+/* --- requests ------------------------------------------------------------ */
+
+enum vol_op {
+	VOL_READ,
+	VOL_WRITE,
+	VOL_TRIM,   /* unmap; what cannot be recorded is left as it is */
+	VOL_ZERO,   /* must read as zeros afterwards */
+	VOL_FLUSH,  /* everything acknowledged before, of any volume */
+	VOL_CACHE,  /* load into the cache; a hint */
+	VOL_STATUS, /* what is mapped */
+};
+
+enum vol_flag {
+	VOL_FUA     = 1 << 0, /* durable against power loss when done */
+	VOL_NO_HOLE = 1 << 1, /* VOL_ZERO: keep the space allocated */
+	VOL_ONE     = 1 << 2, /* VOL_STATUS: one extent is enough */
+};
+
+struct vol_extent {
+	uint64_t len_bytes;
+	bool     hole; /* unmapped: reads as zeros, holds no space */
+};
+
+struct vol_part; /* private: a piece of a request */
+
+struct vol_req {
+	struct volume *vol;
+	uint8_t        op;        /* enum vol_op */
+	uint8_t        flags;     /* enum vol_flag */
+	uint64_t       off_bytes; /* any alignment, inside the volume */
+	uint64_t       len_bytes; /* READ, WRITE: <= REQUEST_DATA_MAX */
+	/* WRITE: len_bytes of data, any alignment; not touched, and in use
+	 * until done().
+	 * READ: a buffer aligned to 4096, of vol_read_buf_bytes(); the data is
+	 * at buf + off_bytes % 4096. */
+	void          *buf;
+	/* READ, optional: one bit per block of the buffer is set where the
+	 * block was a hole (BITMAP_WORDS of the buffer's blocks; cleared here
+	 * first). */
+	uint64_t      *holes;
+	/* STATUS: where extents go; they start at off_bytes and go on to the
+	 * end of the request or of the array. */
+	struct vol_extent *extents;
+	uint32_t       extents_max;
+	uint32_t       nextents;  /* out */
+	/* 0 or -errno: -EINVAL outside of the volume, -ENOSPC pool full,
+	 * -EIO or -EBADMSG data lost, -EROFS, -ESHUTDOWN volume going away or
+	 * the pool no longer ours, -ECANCELED. */
+	int            res;
+	void (*done)(struct vol_req *req);
+
+	/* Private to volume/. */
+	struct list    link;
+	struct list    parts;
+	struct io_work work;
+	struct log_sync sync;
+	uint64_t       next_off_bytes; /* how far it has been cut into parts */
+	uint32_t       pending;
+	uint32_t       state;
+};
+
+/* Size of the buffer that a read needs. */
+static inline uint64_t vol_read_buf_bytes(uint64_t off_bytes,
+					  uint64_t len_bytes)
+{
+	uint64_t skew = off_bytes & (TARN_BLOCK - 1);
+
+	return blocks_to_bytes(bytes_to_blocks_up(skew + len_bytes));
+}
+
+void vol_submit(struct vol_req *req);
+
+/* --- control ------------------------------------------------------------- */
+
+struct vol_ctl {
+	/* In (each operation says which). */
+	const char *name;       /* copied at once */
+	const char *new_name;
+	uint64_t    size_bytes;
+	uint64_t    now_s;      /* wall clock, seconds since 1970 */
+	struct uuid uuid;       /* create: a fresh random one */
+	bool        force;
+	/* Out. */
+	int         res;
+	bool        already;    /* it was so before */
+	char        error[256]; /* one sentence: the object and the way out */
+	void (*done)(struct vol_ctl *ctl);
+	/* Private. */
+	struct list link;
+	struct io_work work;
+	struct log_append append;
+	uint8_t     body[CATALOG_BODY_MAX];
+	struct volume *vol;
+	struct vol_req req;
+	uint32_t    state;
+	uint32_t    op;
+};
+
+/* A name is 1 to 255 bytes of UTF-8 without control characters, '/', '@',
+ * '#', white space at either end, and not "." or "..". Returns NULL, or what
+ * is wrong with it (a sentence with the name quoted, in ret_err[256]). */
+const char *vol_name_problem(const char *name, char *ret_err);
+
+/* name, size_bytes, uuid, now_s.  The same name and size again: already.
+ * -EEXIST another size, -EINVAL, -ENOSPC. */
+void vol_create(struct volumes *vols, struct vol_ctl *ctl);
+/* name, size_bytes, force.  Shrinking below what is written needs force
+ * (-ENOTEMPTY); -EBUSY when it would shrink with users and no force. */
+void vol_resize(struct volumes *vols, struct vol_ctl *ctl);
+/* name, new_name.  -EEXIST. */
+void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
+/* name, force.  -EBUSY while in use and no force; space is freed in the
+ * background; -ENOENT when there is none (nothing to repeat). */
+void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
+
+struct volumes_space {
+	uint64_t provisioned_bytes; /* sum of the sizes */
+	uint64_t mapped_blocks;     /* blocks of data */
+	uint64_t node_blocks;       /* blocks of map nodes */
+	uint64_t nodes_cached;      /* nodes in memory now */
+	uint64_t cache_hits, cache_misses; /* of map nodes, since opening */
+	uint64_t deleting;          /* volumes being deleted */
+};
+void vols_space(const struct volumes *vols, struct volumes_space *ret_space);
+
+#endif

@@ -1,0 +1,401 @@
+/* io/uring.c - the real engine: one thread, one io_uring.
+ *
+ * One turn (io_run) is
+ *   1. hand over queued requests and cancellations to the submission ring,
+ *   2. one system call that submits everything and waits for the first
+ *      completion or the nearest timer,
+ *   3. read the clock, once,
+ *   4. call done() of everything that completed,
+ *   5. run due timers and deferred work.
+ *
+ * So a turn costs one system call however many requests it starts and ends.
+ * When deferred work waits, turns follow each other without a system call, at
+ * most TURNS_WITHOUT_ENTER of them: a chain of deferred steps ends in one
+ * submission, and cannot starve the ring either.
+ *
+ * What can go wrong
+ *   - the submission ring is full: requests wait in a list, in order;
+ *   - the completion ring is full: the kernel keeps the rest (NODROP), the
+ *     next system call fetches them;
+ *   - EINTR, EBUSY, EAGAIN: the turn ends, the next one tries again;
+ *   - a request is cancelled before it has reached the ring: it ends with
+ *     -ECANCELED in the next turn.
+ *
+ * There is no wake-up without a cause: the wait has no bound but the nearest
+ * timer and the caller's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "io/io.h"
+
+#define PUNCH_MODE (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define ZERO_MODE  (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
+
+/* One request never moves more than this; a short result says so. */
+#define TRANSFER_MAX_BYTES (1u << 30)
+
+#define TURNS_WITHOUT_ENTER 4u
+
+/* Pause after the kernel had no memory for a submission. */
+#define RETRY_NS NS_PER_MS
+
+#define NEEDED_FEATURES (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
+
+struct uring {
+	struct io	io;
+	struct io_uring ring;
+	struct list	waiting;  /* io_req.link: no room in the ring yet */
+	struct list	cancels;  /* io_req.link: in the ring, to cancel */
+	struct list	finished; /* io_req.link: res is set, done() is due */
+	unsigned	inflight; /* requests whose done() is due sometime */
+	unsigned	idle_turns; /* turns since the last system call */
+};
+
+static struct uring *uring_of(struct io *io)
+{
+	return container_of(io, struct uring, io);
+}
+
+static void read_clock(struct uring *u)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	u->io.now_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+/* --- submission --------------------------------------------------------- */
+
+static unsigned transfer_len(uint64_t len)
+{
+	return (unsigned)min_u64(len, TRANSFER_MAX_BYTES);
+}
+
+static void prepare(struct io_uring_sqe *sqe, struct io_req *req)
+{
+	/* Offsets and lengths beyond 2^63 become negative: the kernel says
+	 * -EINVAL. */
+	switch ((enum io_op)req->op) {
+	case IO_ACCEPT:
+		io_uring_prep_accept(sqe, req->fd, NULL, NULL, SOCK_CLOEXEC);
+		break;
+	case IO_CONNECT:
+		io_uring_prep_connect(sqe, req->fd, req->addr, req->addrlen);
+		break;
+	case IO_RECV:
+		io_uring_prep_recv(sqe, req->fd, req->buf,
+				   transfer_len(req->len), 0);
+		break;
+	case IO_SEND:
+		io_uring_prep_sendmsg(sqe, req->fd, &req->msg, MSG_NOSIGNAL);
+		break;
+	case IO_READ:
+		io_uring_prep_read(sqe, req->fd, req->buf,
+				   transfer_len(req->len), req->off);
+		break;
+	case IO_WRITE:
+		io_uring_prep_write(sqe, req->fd, req->buf,
+				    transfer_len(req->len), req->off);
+		break;
+	case IO_FSYNC:
+		io_uring_prep_fsync(sqe, req->fd, IORING_FSYNC_DATASYNC);
+		break;
+	case IO_PUNCH:
+		io_uring_prep_fallocate(sqe, req->fd, PUNCH_MODE,
+					(off_t)req->off, (off_t)req->len);
+		break;
+	case IO_ZERO:
+		io_uring_prep_fallocate(sqe, req->fd, ZERO_MODE,
+					(off_t)req->off, (off_t)req->len);
+		break;
+	case IO_POLL:
+		io_uring_prep_poll_add(sqe, req->fd, (unsigned)req->len);
+		break;
+	}
+	io_uring_sqe_set_data(sqe, req);
+}
+
+/* True if the request is in the ring now. */
+static bool try_prepare(struct uring *u, struct io_req *req)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	if (sqe == NULL)
+		return false;
+	prepare(sqe, req);
+	return true;
+}
+
+static bool try_prepare_cancel(struct uring *u, struct io_req *req)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	if (sqe == NULL)
+		return false;
+	io_uring_prep_cancel(sqe, req, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+	return true;
+}
+
+static void uring_submit(struct io *io, struct io_req *req)
+{
+	struct uring *u = uring_of(io);
+
+	assert(req->done != NULL && req->op <= IO_POLL);
+	u->inflight++;
+	list_init(&req->link);
+	if (!list_empty(&u->waiting) || !try_prepare(u, req))
+		list_push(&u->waiting, &req->link);
+}
+
+static void uring_cancel(struct io *io, struct io_req *req)
+{
+	struct uring *u = uring_of(io);
+	struct list  *l;
+
+	/* Not yet in the ring: it ends here, in the next turn. */
+	for (l = u->waiting.next; l != &u->waiting; l = l->next) {
+		if (l != &req->link)
+			continue;
+		list_remove(&req->link);
+		req->res = -ECANCELED;
+		list_push(&u->finished, &req->link);
+		return;
+	}
+	/* In a list already: being cancelled, or finished. */
+	if (!list_empty(&req->link))
+		return;
+	if (!try_prepare_cancel(u, req))
+		list_push(&u->cancels, &req->link);
+}
+
+/* What had no room before.  Cancellations last: their requests went first. */
+static void fill_ring(struct uring *u)
+{
+	while (!list_empty(&u->waiting)) {
+		struct io_req *req =
+			list_first(&u->waiting, struct io_req, link);
+
+		if (!try_prepare(u, req))
+			return;
+		list_remove(&req->link);
+	}
+	while (!list_empty(&u->cancels)) {
+		struct io_req *req =
+			list_first(&u->cancels, struct io_req, link);
+
+		if (!try_prepare_cancel(u, req))
+			return;
+		list_remove(&req->link);
+	}
+}
+
+/* --- one turn ------------------------------------------------------------ */
+
+static bool work_waits(const struct uring *u)
+{
+	return !list_empty(&u->io.deferred) || !list_empty(&u->finished) ||
+	       !list_empty(&u->waiting) || !list_empty(&u->cancels);
+}
+
+/* How long this turn may wait, 0: not at all. */
+static uint64_t wait_ns(const struct uring *u, uint64_t max_wait_ns)
+{
+	uint64_t next_ns = io_next_deadline_ns(&u->io);
+
+	if (work_waits(u))
+		return 0;
+	if (next_ns == UINT64_MAX)
+		return max_wait_ns;
+	if (next_ns <= u->io.now_ns)
+		return 0;
+	return min_u64(next_ns - u->io.now_ns, max_wait_ns);
+}
+
+static int submit_and_wait(struct uring *u, uint64_t ns)
+{
+	struct io_uring_cqe	*cqe;
+	struct __kernel_timespec ts;
+
+	if (ns == 0)
+		return io_uring_submit_and_get_events(&u->ring);
+	if (ns == UINT64_MAX)
+		return io_uring_submit_and_wait(&u->ring, 1);
+	ts.tv_sec = (int64_t)(ns / NS_PER_S);
+	ts.tv_nsec = (long long)(ns % NS_PER_S);
+	return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
+}
+
+/* The system call of a turn.  0, or -errno when the ring is broken. */
+static int enter(struct uring *u, uint64_t ns)
+{
+	int r = submit_and_wait(u, ns);
+
+	u->idle_turns = 0;
+	if (r >= 0 || r == -ETIME || r == -EINTR)
+		return 0;
+	if (r != -EAGAIN && r != -EBUSY)
+		return r;
+	/* No memory for a request, or completions to fetch first. */
+	if (io_uring_cq_ready(&u->ring) == 0) {
+		struct timespec ts = { 0, RETRY_NS };
+
+		nanosleep(&ts, NULL);
+	}
+	return 0;
+}
+
+/* Is there anything that only a system call brings forward? */
+static bool must_enter(struct uring *u, uint64_t ns)
+{
+	return ns > 0 || u->idle_turns >= TURNS_WITHOUT_ENTER ||
+	       list_empty(&u->io.deferred);
+}
+
+static void finish(struct uring *u, struct io_req *req)
+{
+	assert(req->inflight && u->inflight > 0);
+	list_remove(&req->link);
+	req->inflight = false;
+	u->inflight--;
+	req->done(req);
+}
+
+static void reap(struct uring *u)
+{
+	struct io_uring_cqe *cqe;
+	struct list	     batch;
+	struct list	    *l;
+	unsigned	     head;
+	unsigned	     n = 0;
+	unsigned	     n_max = io_uring_cq_ready(&u->ring);
+
+	list_init(&batch);
+	list_splice(&batch, &u->finished);
+
+	io_uring_for_each_cqe(&u->ring, head, cqe) {
+		struct io_req *req = io_uring_cqe_get_data(cqe);
+
+		if (n == n_max)
+			break;
+		n++;
+		if (req == NULL) /* the answer to a cancellation */
+			continue;
+		req->res = cqe->res;
+		finish(u, req);
+	}
+	io_uring_cq_advance(&u->ring, n);
+
+	while ((l = list_pop(&batch)) != NULL)
+		finish(u, list_entry(l, struct io_req, link));
+}
+
+static int uring_run(struct io *io, uint64_t max_wait_ns)
+{
+	struct uring *u = uring_of(io);
+	uint64_t      ns;
+	int	      r;
+
+	fill_ring(u);
+	ns = wait_ns(u, max_wait_ns);
+	if (must_enter(u, ns)) {
+		r = enter(u, ns);
+		if (r < 0)
+			return r;
+	} else {
+		u->idle_turns++;
+	}
+	read_clock(u);
+	reap(u);
+	io_run_due(io);
+	return 0;
+}
+
+/* --- opening and closing ------------------------------------------------- */
+
+static const struct io_ops uring_ops = {
+	.submit = uring_submit,
+	.cancel = uring_cancel,
+	.run = uring_run,
+};
+
+/* The best set of flags that this kernel knows. */
+static int ring_open(struct io_uring *ring, unsigned entries)
+{
+	static const unsigned flags[] = {
+		IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
+			IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+			IORING_SETUP_COOP_TASKRUN |
+			IORING_SETUP_DEFER_TASKRUN, /* 6.1 */
+		IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
+			IORING_SETUP_SUBMIT_ALL |
+			IORING_SETUP_COOP_TASKRUN, /* 5.19 */
+		IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
+	};
+	int r = -EINVAL;
+
+	for (unsigned i = 0; i < ARRAY_LEN(flags) && r == -EINVAL; i++) {
+		struct io_uring_params p = {
+			.flags = flags[i],
+			.cq_entries = 4 * entries,
+		};
+
+		r = io_uring_queue_init_params(entries, ring, &p);
+	}
+	if (r < 0)
+		return r;
+	if ((ring->features & NEEDED_FEATURES) != NEEDED_FEATURES) {
+		io_uring_queue_exit(ring);
+		return -ENOSYS; /* older than 5.11 */
+	}
+	/* Saves a descriptor look-up per system call; no harm if refused. */
+	io_uring_register_ring_fd(ring);
+	return 0;
+}
+
+int io_uring_engine_open(unsigned entries, struct io **ret_io)
+{
+	struct uring *u;
+	uint64_t      seed;
+	int	      r;
+
+	assert(is_pow2(entries));
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		return -ENOSYS;
+	u = calloc(1, sizeof(*u));
+	if (u == NULL)
+		return -ENOMEM;
+	r = io_common_init(&u->io, &uring_ops, seed);
+	if (r < 0)
+		goto err_uring;
+	r = ring_open(&u->ring, entries);
+	if (r < 0)
+		goto err_common;
+	list_init(&u->waiting);
+	list_init(&u->cancels);
+	list_init(&u->finished);
+	read_clock(u);
+	*ret_io = &u->io;
+	return 0;
+
+err_common:
+	io_common_fini(&u->io);
+err_uring:
+	free(u);
+	return r;
+}
+
+void io_uring_engine_close(struct io *io)
+{
+	struct uring *u = uring_of(io);
+
+	assert(u->inflight == 0);
+	io_uring_queue_exit(&u->ring);
+	io_common_fini(io);
+	free(u);
+}

@@ -1,0 +1,172 @@
+/* volume/node_format.h - map nodes, the node table, the node map and the
+ * catalog: everything that a commit writes for the volumes.
+ *
+ * Little-endian, 4096-byte blocks.  Nodes and pages have no checksum of their
+ * own: their CRC32C is where their place is (node table, table index).
+ *
+ * LEAF (level 0): 256 entries of 16 bytes, 1 MiB of a volume.
+ *        0    6 place    0: unmapped
+ *        6    2 flags    zero
+ *        8    4 birth    of the last change, also of a trim
+ *       12    4 crc32c   of the block; 0 when unmapped
+ *
+ * INNER (level 1..3): 512 children of 8 bytes.
+ *        0    4 node     node id; 0: nothing mapped below
+ *        4    4 birth    newest birth beneath
+ * A root of level L covers 256 * 512^L blocks.
+ *
+ * NODE TABLE (TABLE_NODES): 128 entries of 32 bytes a page; node id n is
+ * entry n % 128 of page n / 128; ids count from 1.
+ *        0    8 place    low 48 bits; 0: never written by a commit
+ *        8    4 crc32c   of the node
+ *       12    4 refs     parents and roots that point to it; 0: free
+ *       16    4 family   of the volume
+ *       20    4 birth    when it was made (copied): shared if older than the
+ *                        volume's share birth
+ *       24    8 where    level << 56 | index (in units of its level)
+ *
+ * NODE MAP (TABLE_NODE_MAP): 32768 bits a page, bit n % 32768 of page
+ * n / 32768 is set when node id n is in use (bit of id 0 is always set).
+ *
+ * CATALOG (TABLE_CATALOG): 8 slots of 512 bytes a page; a volume has one slot
+ * for life.
+ *        0    4 id       volume id, +1 each, never used again; 0: free slot
+ *        4    1 kind     enum catalog_kind
+ *        5    1 state    enum catalog_state
+ *        6    1 levels   level of the root
+ *        7    1 flags    bit 0: read-only
+ *        8   16 uuid
+ *       24    8 size_bytes
+ *       32    8 created_s
+ *       40    4 family   id of the first volume of the family
+ *       44    4 root     node id; 0: empty
+ *       48    4 birth    current birth
+ *       52    4 share_birth  entries and nodes younger than this are not
+ *                        shared with any snapshot
+ *       56    8 mapped   blocks of data mapped
+ *       64    8 cursor   DELETING: leaves below this index are gone already
+ *       72    2 name_len
+ *       74    6 zero
+ *       80  256 name     UTF-8, NUL padded
+ *      336  176 zero
+ *
+ * The client's part of the root (root_format.h):
+ *        0    8 magic        "TARNVOLS"
+ *        8    4 next_volume  next volume id
+ *       12    4 nslots       catalog slots
+ *       16    8 nodes        nodes in use
+ *       24    8 mapped       data blocks, all volumes
+ *
+ * CATALOG records (pool.h), bodies:
+ *   256 create:  uuid 16, size_bytes 8, created_s 8, name_len 2, name
+ *   257 resize:  size_bytes 8
+ *   258 rename:  name_len 2, name
+ *   259 delete:  empty
+ *   260 reap:    cursor 8 (leaves of a deleted volume below it are dropped;
+ *                ~0: all are, the slot is free)
+ * rec.block is the volume id; for a create, the id that it gets.
+ */
+#ifndef TARN_VOLUME_NODE_FORMAT_H
+#define TARN_VOLUME_NODE_FORMAT_H
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "base/endian.h"
+#include "base/limits.h"
+#include "base/uuid.h"
+
+#define LEAF_ENTRIES    256u
+#define INNER_CHILDREN  512u
+#define LEVEL_MAX       3u
+#define NODES_A_PAGE    128u
+#define NODE_BITS_PAGE  32768u
+#define SLOTS_A_PAGE    8u
+#define VOLS_ROOT_MAGIC "TARNVOLS"
+
+struct leaf_entry {
+	uint8_t place[6];
+	le16    flags;
+	le32    birth;
+	le32    crc32c;
+};
+static_assert(sizeof(struct leaf_entry) == 16, "leaf_entry");
+
+struct inner_child {
+	le32 node;
+	le32 birth;
+};
+static_assert(sizeof(struct inner_child) == 8, "inner_child");
+
+struct node_entry {
+	le64 place;
+	le32 crc32c;
+	le32 refs;
+	le32 family;
+	le32 birth;
+	le64 where;
+};
+static_assert(sizeof(struct node_entry) == 32, "node_entry");
+
+enum catalog_kind {
+	CATALOG_VOLUME = 1,
+};
+
+enum catalog_state {
+	CATALOG_READY = 1,
+	CATALOG_DELETING = 2,
+};
+
+#define CATALOG_READ_ONLY (1u << 0)
+
+struct catalog_slot {
+	le32        id;
+	uint8_t     kind;
+	uint8_t     state;
+	uint8_t     levels;
+	uint8_t     flags;
+	struct uuid uuid;
+	le64        size_bytes;
+	le64        created_s;
+	le32        family;
+	le32        root;
+	le32        birth;
+	le32        share_birth;
+	le64        mapped;
+	le64        cursor;
+	le16        name_len;
+	uint8_t     zero0[6];
+	char        name[256];
+	uint8_t     zero1[176];
+};
+static_assert(sizeof(struct catalog_slot) == 512, "catalog_slot");
+static_assert(offsetof(struct catalog_slot, size_bytes) == 24, "slot.size");
+static_assert(offsetof(struct catalog_slot, name) == 80, "slot.name");
+
+struct vols_root {
+	uint8_t magic[8];
+	le32    next_volume;
+	le32    nslots;
+	le64    nodes;
+	le64    mapped;
+};
+static_assert(sizeof(struct vols_root) == 32, "vols_root");
+
+enum catalog_op {
+	CATALOG_CREATE = 256,
+	CATALOG_RESIZE = 257,
+	CATALOG_RENAME = 258,
+	CATALOG_DELETE = 259,
+	CATALOG_REAP = 260,
+};
+
+struct catalog_create {
+	struct uuid uuid;
+	le64        size_bytes;
+	le64        created_s;
+	le16        name_len;
+	char        name[];
+};
+static_assert(sizeof(struct catalog_create) == 34, "catalog_create");
+
+#endif

@@ -2,15 +2,16 @@
  *
  * The first and the last MiB of a disk are the label area (both alike):
  *
- *	block   0 ..  15  lease slots (struct lease_slot), one block each,
- *	                  slot = claim mod 4 * 2 + beat mod 2 in blocks 0 .. 7;
- *	                  blocks 8 .. 15 zero
+ *	block   0 ..  15  lease slots (struct lease_slot), one block each, head
+ *	                  area only; a server that wants or has the claim picks
+ *	                  one that is free (zero, invalid, released or of a dead
+ *	                  owner), starting at instance[0] mod 16, and keeps it
  *	block  16 .. 143  8 label slots of 16 blocks (64 KiB) each,
  *	                  slot = claim mod 4 * 2 + number mod 2
  *	block 144 .. 255  zero
  *
- * The tail area starts at the last whole MiB-sized piece of the size that the
- * label says: block size_blocks - 256.  Zones lie between: zone z starts at
+ * The tail area starts at block size_blocks - 256 (label slots only, at the
+ * same offsets in the area).  Zones lie between: zone z starts at
  * block 256 + z * zone_blocks.  A label is written to both areas; whichever
  * is valid and newest counts: order is (claim, number).
  *
@@ -107,7 +108,7 @@
 #define LABEL_FIRST_BLOCK  16u
 #define LABEL_MEMBERS_OFF  1152u
 #define LABEL_ANCESTORS    16u
-#define LEASE_SLOTS        8u
+#define LEASE_SLOTS        16u
 
 #define LABEL_FLAG_DOMAIN_DISK (1u << 0)
 #define LABEL_FLAG_RELEASED    (1u << 1)

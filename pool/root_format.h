@@ -13,11 +13,19 @@
  *       48    8 claim         of the writer
  *       56    4 nsegments     segments the segment table has entries for
  *       60    4 client_bytes  length of the client's part
- *       64      8 kinds, 16 bytes each, enum table_kind 0..7 (0: unused):
+ *       64    4 nboot         bootstrap segments
+ *       68    4 zero
+ *       72      8 kinds, 16 bytes each, enum table_kind 0..7 (0: unused):
  *                 0  4 npages   pages of this table
  *                 4  4 nindex   index pages = ceil(npages / 256)
  *                 8  8 zero
- *      192      index page references in order of kind, 16 bytes each
+ *      200      index page references in order of kind, 16 bytes each
+ *      ...      nboot bootstrap segments, 8 + 8 * (k+m) bytes each: the
+ *               segments that hold index pages or pages of TABLE_SEGMENTS, so
+ *               that these can be read before the segment table is known:
+ *                 0  4 segment
+ *                 4  4 generation
+ *                 8    zones   k+m of { le32 member, le32 zone }
  *      ...      the client's part, padded to 8 bytes
  *
  * A reference (also the entry of an index page, 256 of them a page):
@@ -49,13 +57,15 @@ struct root_header {
 	le64        claim;
 	le32        nsegments;
 	le32        client_bytes;
+	le32        nboot;
+	le32        zero;
 	struct {
 		le32 npages;
 		le32 nindex;
 		le64 zero;
 	} kinds[ROOT_KINDS];
 };
-static_assert(sizeof(struct root_header) == 192, "root_header");
+static_assert(sizeof(struct root_header) == 200, "root_header");
 static_assert(offsetof(struct root_header, row) == 32, "root_header.row");
 
 struct page_ref {

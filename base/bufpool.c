@@ -39,7 +39,7 @@ struct piece {
 struct bufpool {
 	uint8_t      *arena;        /* 2^top blocks */
 	struct piece *pieces;       /* one for each block of the arena */
-	uint32_t      heads[ORDERS]; /* first free piece of each order, or NIL */
+	uint32_t      heads[ORDERS]; /* first free one of each order, or NIL */
 	uint32_t      avail;        /* bit o: heads[o] != NIL */
 	unsigned      top;          /* log2 of the arena's blocks */
 	size_t        used_bytes;   /* given out, rounded sizes */

@@ -14,12 +14,14 @@
 #error "only little-endian machines are supported"
 #endif
 
+/* clang-format off */
 typedef struct { uint8_t b[2]; } le16;
 typedef struct { uint8_t b[4]; } le32;
 typedef struct { uint8_t b[8]; } le64;
 typedef struct { uint8_t b[2]; } be16;
 typedef struct { uint8_t b[4]; } be32;
 typedef struct { uint8_t b[8]; } be64;
+/* clang-format on */
 
 #define TARN_DEFINE_ENDIAN(bits)                                    \
 	static inline uint##bits##_t le##bits##_get(le##bits v)     \

@@ -112,7 +112,7 @@ if [ -n "$tidy" ]; then
 	one() {
 		timeout 120 "$tidy" --quiet "$1" -- -std=gnu11 -D_GNU_SOURCE \
 			-I. $cflags > "$2/tidy.$$" 2> "$2/err.$$" && exit 0
-		grep -v '^$' "$2/tidy.$$"
+		grep -A 2 -E '(warning|error):' "$2/tidy.$$"
 		grep -E 'error:' "$2/err.$$"
 		exit 1
 	}

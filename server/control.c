@@ -1,0 +1,479 @@
+/* server/control.c - the unix socket of the control protocol: connections
+ * that move bytes between the engine and a session.
+ *
+ *	recv --> session --> calls --> session --> send
+ *
+ * Per connection one receive and one send are in flight at most.  What goes
+ * wrong and what happens then:
+ *  - too many connections: one line that says so, then the end;
+ *  - a client that does not read its replies for 30 s, or asks nothing for
+ *    5 min: cut;
+ *  - a client that stops sending (half-close) still gets its replies;
+ *  - no descriptors left: accepting pauses for 100 ms.
+ *
+ * PATH.lock is held while we listen, so that of two servers started at once
+ * only one replaces a stale socket.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/control.h"
+
+#define STALL_NS        (30 * NS_PER_S)
+#define IDLE_NS         (300 * NS_PER_S)
+#define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
+#define BACKLOG         64
+
+struct ctl_server {
+	struct io       *io;
+	struct ctl_core *core;
+	int              fd;       /* listening */
+	int              lock_fd;  /* PATH.lock, locked */
+	char             path[108];
+	dev_t            dev;      /* of our socket, so that no other is */
+	ino_t            ino;      /* unlinked at the end */
+	struct io_req    accept;
+	struct io_timer  timer;    /* accepts again, or ends draining */
+	struct list      conns;    /* struct ctl_conn */
+	struct ctl_server_stats stats;
+	bool             closing;
+	struct io_work   close_work;
+	void           (*closed)(void *arg);
+	void            *closed_arg;
+};
+
+struct ctl_conn {
+	struct ctl_server *srv;
+	struct list        link;   /* in srv->conns */
+	int                fd;
+	struct ctl_session session;
+	struct io_req      rx, tx;
+	struct iovec       iov;    /* what is left to send */
+	char              *out;    /* being sent */
+	struct io_timer    timer;  /* nothing moves, or nothing is asked */
+	bool               eof;    /* no more input */
+	bool               cut;    /* end now */
+};
+
+static void conn_pump(struct ctl_conn *c);
+
+/* --- connections --------------------------------------------------------------- */
+
+static void server_check_closed(struct ctl_server *srv)
+{
+	if (srv->closing && list_empty(&srv->conns) && !srv->accept.inflight)
+		io_defer(srv->io, &srv->close_work);
+}
+
+static void conn_free(struct ctl_conn *c)
+{
+	struct ctl_server *srv = c->srv;
+
+	assert(!c->rx.inflight && !c->tx.inflight);
+	io_timer_cancel(srv->io, &c->timer);
+	ctl_session_fini(&c->session);
+	list_remove(&c->link);
+	close(c->fd);
+	free(c->out);
+	free(c);
+	srv->stats.connections--;
+	server_check_closed(srv);
+}
+
+static void conn_cut(struct ctl_conn *c)
+{
+	c->cut = true;
+	io_cancel(c->srv->io, &c->rx);
+	io_cancel(c->srv->io, &c->tx);
+	shutdown(c->fd, SHUT_RDWR);
+}
+
+static bool conn_quiet(const struct ctl_conn *c)
+{
+	return c->session.ncalls == 0 && c->session.out_len == 0 &&
+	       c->out == NULL;
+}
+
+static void arm_timer(struct ctl_conn *c)
+{
+	struct io *io = c->srv->io;
+
+	if (c->tx.inflight)
+		io_timer_arm(io, &c->timer, io_now_ns(io) + STALL_NS);
+	else if (conn_quiet(c))
+		io_timer_arm(io, &c->timer, io_now_ns(io) + IDLE_NS);
+	else
+		io_timer_cancel(io, &c->timer);
+}
+
+static void conn_timeout(struct io_timer *t)
+{
+	struct ctl_conn *c = container_of(t, struct ctl_conn, timer);
+
+	c->srv->stats.cut++;
+	conn_cut(c);
+	conn_pump(c);
+}
+
+static void conn_sent(struct io_req *req)
+{
+	struct ctl_conn *c = container_of(req, struct ctl_conn, tx);
+
+	if (req->res < 0 && req->res != -EINTR && req->res != -EAGAIN) {
+		conn_cut(c);
+	} else if (req->res > 0) {
+		c->iov.iov_base = (char *)c->iov.iov_base + req->res;
+		c->iov.iov_len -= (size_t)req->res;
+	}
+	if (c->iov.iov_len == 0) {
+		free(c->out);
+		c->out = NULL;
+	}
+	conn_pump(c);
+}
+
+static void conn_received(struct io_req *req)
+{
+	struct ctl_conn *c = container_of(req, struct ctl_conn, rx);
+
+	if (req->res > 0)
+		ctl_session_received(&c->session, (size_t)req->res);
+	else if (req->res == 0)
+		c->eof = true;
+	else if (req->res != -EINTR && req->res != -EAGAIN)
+		conn_cut(c);
+	conn_pump(c);
+}
+
+static void start_send(struct ctl_conn *c)
+{
+	if (c->tx.inflight)
+		return;
+	if (c->out == NULL && c->session.out_len > 0) {
+		c->iov.iov_len = ctl_session_take(&c->session, &c->out);
+		c->iov.iov_base = c->out;
+	}
+	if (c->out == NULL)
+		return;
+	memset(&c->tx.msg, 0, sizeof(c->tx.msg));
+	c->tx.msg.msg_iov = &c->iov;
+	c->tx.msg.msg_iovlen = 1;
+	io_submit(c->srv->io, &c->tx);
+}
+
+static void start_receive(struct ctl_conn *c)
+{
+	char  *buf;
+	size_t len;
+
+	if (c->rx.inflight || c->eof || c->srv->closing)
+		return;
+	len = ctl_session_space(&c->session, &buf);
+	if (len == 0)
+		return;
+	c->rx.buf = buf;
+	c->rx.len = len;
+	io_submit(c->srv->io, &c->rx);
+}
+
+/* Everything that can go on goes on; frees c when nothing can any more. */
+static void conn_pump(struct ctl_conn *c)
+{
+	bool last;
+
+	/* The session moves its input; not under a receive into it. */
+	if (!c->cut && !c->rx.inflight)
+		ctl_session_run(&c->session);
+	if (!c->cut) {
+		start_send(c);
+		start_receive(c);
+	}
+	last = c->eof || c->session.ended || c->srv->closing;
+	if (last && conn_quiet(c) && !c->cut)
+		conn_cut(c);
+	if (c->cut && !c->rx.inflight && !c->tx.inflight) {
+		conn_free(c);
+		return;
+	}
+	if (!c->cut)
+		arm_timer(c);
+}
+
+static void session_wake(struct ctl_session *s)
+{
+	conn_pump(container_of(s, struct ctl_conn, session));
+}
+
+static uid_t peer_uid(int fd)
+{
+	struct ucred cred;
+	socklen_t    len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return (uid_t)-1;
+	return cred.uid;
+}
+
+static int conn_open(struct ctl_server *srv, int fd)
+{
+	struct ctl_conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return -ENOMEM;
+	if (ctl_session_init(&c->session, srv->core, session_wake) < 0) {
+		free(c);
+		return -ENOMEM;
+	}
+	c->session.uid = peer_uid(fd);
+	c->srv = srv;
+	c->fd = fd;
+	c->rx.op = IO_RECV;
+	c->rx.fd = fd;
+	c->rx.done = conn_received;
+	c->tx.op = IO_SEND;
+	c->tx.fd = fd;
+	c->tx.done = conn_sent;
+	io_timer_init(&c->timer, conn_timeout);
+	list_push(&srv->conns, &c->link);
+	srv->stats.connections++;
+	srv->stats.connections_ever++;
+	conn_pump(c);
+	return 0;
+}
+
+/* --- accepting -------------------------------------------------------------------- */
+
+static void refuse(struct ctl_server *srv, int fd)
+{
+	static const char line[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,"
+		"\"message\":\"the server has too many control connections: "
+		"try again later\",\"data\":{\"errno\":\"EBUSY\"}}}\n";
+
+	srv->stats.refused++;
+	send(fd, line, sizeof(line) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void accepted(struct io_req *req)
+{
+	struct ctl_server *srv = container_of(req, struct ctl_server, accept);
+
+	if (srv->closing) {
+		if (req->res >= 0)
+			close(req->res);
+		server_check_closed(srv);
+		return;
+	}
+	if (req->res >= 0) {
+		if (srv->stats.connections >= CTL_CONNECTIONS_MAX ||
+		    conn_open(srv, req->res) < 0)
+			refuse(srv, req->res);
+	} else if (req->res != -EINTR && req->res != -ECONNABORTED &&
+		   req->res != -EAGAIN) {
+		io_timer_arm(srv->io, &srv->timer,
+			     io_now_ns(srv->io) + ACCEPT_PAUSE_NS);
+		return;
+	}
+	io_submit(srv->io, &srv->accept);
+}
+
+static void server_timer(struct io_timer *t)
+{
+	struct ctl_server *srv = container_of(t, struct ctl_server, timer);
+
+	if (!srv->closing) {
+		io_submit(srv->io, &srv->accept);
+		return;
+	}
+	list_for_each_safe(l, tmp, &srv->conns) {
+		struct ctl_conn *c = list_entry(l, struct ctl_conn, link);
+
+		conn_cut(c);
+		conn_pump(c);
+	}
+}
+
+/* --- opening and closing ------------------------------------------------------------ */
+
+static int take_lock(struct ctl_server *srv, char *ret_err)
+{
+	char path[sizeof(srv->path) + 8];
+
+	snprintf(path, sizeof(path), "%s.lock", srv->path);
+	srv->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			    0600);
+	if (srv->lock_fd < 0) {
+		int r = -errno;
+
+		snprintf(ret_err, 256,
+			 "control socket: cannot create %s: %s: make its "
+			 "directory, or choose another path with --control",
+			 path, strerror(-r));
+		return r;
+	}
+	if (flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		snprintf(ret_err, 256,
+			 "control socket %s: another server uses it: choose "
+			 "another path with --control",
+			 srv->path);
+		return -EADDRINUSE;
+	}
+	return 0;
+}
+
+/* Is somebody listening there?  Then -EADDRINUSE; a stale socket goes. */
+static int remove_stale(const struct sockaddr_un *sa, char *ret_err)
+{
+	struct stat st;
+	int         fd, r;
+
+	if (lstat(sa->sun_path, &st) < 0)
+		return 0; /* bind() will say what is wrong */
+	if (!S_ISSOCK(st.st_mode)) {
+		snprintf(ret_err, 256,
+			 "control socket %s: there is something else at this "
+			 "path: remove it, or choose another with --control",
+			 sa->sun_path);
+		return -EEXIST;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? -errno
+								       : 0;
+	close(fd);
+	if (r != -ECONNREFUSED) {
+		snprintf(ret_err, 256,
+			 "control socket %s: another program listens there: "
+			 "choose another path with --control",
+			 sa->sun_path);
+		return -EADDRINUSE;
+	}
+	unlink(sa->sun_path);
+	return 0;
+}
+
+static int start_listening(struct ctl_server *srv, char *ret_err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
+	mode_t      mask;
+	int         r;
+
+	memcpy(sa.sun_path, srv->path, strlen(srv->path) + 1);
+	r = remove_stale(&sa, ret_err);
+	if (r < 0)
+		return r;
+	srv->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (srv->fd < 0)
+		goto err;
+	mask = umask(0117);
+	r = bind(srv->fd, (const struct sockaddr *)&sa, sizeof(sa));
+	umask(mask);
+	if (r < 0 || listen(srv->fd, BACKLOG) < 0)
+		goto err;
+	if (lstat(srv->path, &st) == 0) {
+		srv->dev = st.st_dev;
+		srv->ino = st.st_ino;
+	}
+	return 0;
+
+err:
+	r = -errno;
+	snprintf(ret_err, 256, "control socket %s: cannot listen: %s",
+		 srv->path, strerror(-r));
+	return r;
+}
+
+static void server_closed(struct io_work *w)
+{
+	struct ctl_server *srv = container_of(w, struct ctl_server, close_work);
+	void (*closed)(void *arg) = srv->closed;
+	void       *arg = srv->closed_arg;
+	struct stat st;
+
+	if (lstat(srv->path, &st) == 0 && st.st_dev == srv->dev &&
+	    st.st_ino == srv->ino)
+		unlink(srv->path);
+	close(srv->fd);
+	close(srv->lock_fd);
+	io_timer_cancel(srv->io, &srv->timer);
+	free(srv);
+	closed(arg);
+}
+
+int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
+		    struct ctl_server **ret_srv, char *ret_err)
+{
+	struct ctl_server *srv;
+	int r;
+
+	if (path[0] == '\0' ||
+	    strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+		snprintf(ret_err, 256,
+			 "control socket: the path must be 1 to 107 bytes "
+			 "long: choose another with --control");
+		return -ENAMETOOLONG;
+	}
+	srv = calloc(1, sizeof(*srv));
+	if (srv == NULL) {
+		snprintf(ret_err, 256, "control socket: out of memory");
+		return -ENOMEM;
+	}
+	srv->io = io;
+	srv->core = core;
+	srv->fd = -1;
+	memcpy(srv->path, path, strlen(path) + 1);
+	list_init(&srv->conns);
+	io_timer_init(&srv->timer, server_timer);
+	io_work_init(&srv->close_work, server_closed);
+	r = take_lock(srv, ret_err);
+	if (r < 0)
+		goto err_srv;
+	r = start_listening(srv, ret_err);
+	if (r < 0)
+		goto err_srv;
+	srv->accept.op = IO_ACCEPT;
+	srv->accept.fd = srv->fd;
+	srv->accept.done = accepted;
+	io_submit(io, &srv->accept);
+	*ret_srv = srv;
+	return 0;
+
+err_srv:
+	if (srv->fd >= 0)
+		close(srv->fd);
+	if (srv->lock_fd >= 0)
+		close(srv->lock_fd);
+	free(srv);
+	return r;
+}
+
+void ctl_server_close(struct ctl_server *srv, uint64_t drain_ns,
+		      void (*done)(void *arg), void *arg)
+{
+	assert(!srv->closing);
+	srv->closing = true;
+	srv->closed = done;
+	srv->closed_arg = arg;
+	io_cancel(srv->io, &srv->accept);
+	io_timer_arm(srv->io, &srv->timer, io_now_ns(srv->io) + drain_ns);
+	list_for_each_safe(l, tmp, &srv->conns)
+		conn_pump(list_entry(l, struct ctl_conn, link));
+	server_check_closed(srv);
+}
+
+void ctl_server_stats(const struct ctl_server *srv,
+		      struct ctl_server_stats *ret_stats)
+{
+	*ret_stats = srv->stats;
+}

@@ -1,0 +1,48 @@
+#!/bin/bash
+# A disk host stops answering (SIGSTOP) under load: no request of a client may
+# take longer than 10 s, and what the disk answers later harms nothing.
+. "$(dirname "$0")/../lib/kit.sh"
+requires tarn-stamp
+
+disk_nbdkit a 1G
+disk_nbdkit b 1G
+disk_nbdkit c 1G
+pool_create 2+1
+must t volume create v 128M
+served v
+online() { t status | grep -qE 'state: *ONLINE'; }
+must "$STAMP" write "$(vol v)" "$W/j" --ops 3000 --qd 16
+
+for victim in a c; do
+	say "disk $victim hangs"
+	"$STAMP" write "$(vol v)" "$W/j" --seconds 12 --qd 16 \
+		> "$W/out" 2>&1 &
+	s=$!
+	sleep 0.5
+	kill -STOP "${PID[$victim]}"
+	before=$(wc -l < "$W/j")
+	# The promise is ten seconds; fewer is better.
+	went_on() { [ "$(wc -l < "$W/j")" -gt $((before + 500)) ]; }
+	wait_for 10 went_on
+	sleep 3
+	kill -CONT "${PID[$victim]}"
+	wait $s || die "the writer: $(cat "$W/out")"
+	cat "$W/out"
+	must "$STAMP" verify "$(vol v)" "$W/j"
+	wait_for 40 online
+done
+
+say "killed with a hanging disk"
+kill -STOP "${PID[b]}"
+"$STAMP" write "$(vol v)" "$W/j" --seconds 20 --qd 16 > "$W/out" 2>&1 &
+s=$!
+before=$(wc -l < "$W/j")
+wait_for 15 went_on
+stop tarnd KILL
+wait $s
+tarnd_start
+served v
+must "$STAMP" verify "$(vol v)" "$W/j"
+kill -CONT "${PID[b]}"
+wait_for 40 online
+must "$STAMP" verify "$(vol v)" "$W/j"

@@ -61,6 +61,15 @@ fail(char *ret_err, int r, const char *fmt, ...)
 	return r;
 }
 
+/* The connection is of no use: libnbd knows why. */
+static int fail_nbd(const struct nbd_dial *d, char *ret_err)
+{
+	int error = nbd_get_errno();
+
+	return fail(ret_err, error > 0 ? -error : -EIO, "%.60s: %.130s",
+		    d->place, nbd_dial_error());
+}
+
 /* --- waiting ---------------------------------------------------------------- */
 
 int nbd_dial_wait(const struct nbd_dial *d, struct nbd_handle *h,
@@ -72,15 +81,13 @@ int nbd_dial_wait(const struct nbd_dial *d, struct nbd_handle *h,
 		uint64_t left_ms;
 
 		if (nbd_aio_is_dead(h) != 0 || nbd_aio_is_closed(h) != 0)
-			return fail(ret_err, -EIO, "%.60s: %.130s", d->place,
-				    nbd_dial_error());
+			return fail_nbd(d, ret_err);
 		if (now_ns >= deadline_ns)
 			return fail(ret_err, -ETIMEDOUT,
 				    "%.100s: no answer in time", d->place);
 		left_ms = (deadline_ns - now_ns) / NS_PER_MS + 1;
 		if (nbd_poll(h, (int)min_u64(left_ms, 60000)) < 0)
-			return fail(ret_err, -EIO, "%.60s: %.130s", d->place,
-				    nbd_dial_error());
+			return fail_nbd(d, ret_err);
 	}
 	return 0;
 }
@@ -143,8 +150,7 @@ static int set_up(const struct nbd_dial *d, struct nbd_handle *h,
 		return 0;
 	if (ret_err[0] != '\0')
 		return -EINVAL;
-	return fail(ret_err, -EINVAL, "%.60s: %.130s", d->place,
-		    nbd_dial_error());
+	return fail_nbd(d, ret_err);
 }
 
 /* A dead peer is noticed even when nothing is sent.  Unix sockets refuse, and
@@ -187,8 +193,7 @@ int nbd_dial(const struct nbd_dial *d, uint64_t deadline_ns,
 	else
 		r = nbd_aio_connect_tcp(h, d->addr.host, d->addr.port);
 	if (r < 0) {
-		r = fail(ret_err, -EIO, "%.60s: %.130s", d->place,
-			 nbd_dial_error());
+		r = fail_nbd(d, ret_err);
 		goto err_handle;
 	}
 	r = nbd_dial_wait(d, h, is_connected, NULL, deadline_ns, ret_err);
@@ -212,8 +217,7 @@ static int check_block_sizes(const struct nbd_dial *d, struct nbd_handle *h,
 	int64_t max = nbd_get_block_size(h, LIBNBD_SIZE_MAXIMUM);
 
 	if (min < 0 || max < 0)
-		return fail(ret_err, -EINVAL, "%.60s: %.130s", d->place,
-			    nbd_dial_error());
+		return fail_nbd(d, ret_err);
 	/* 0 means that the server has not said. */
 	if (min > (int64_t)TARN_BLOCK || (min > 0 && TARN_BLOCK % min != 0))
 		return fail(ret_err, -EINVAL,

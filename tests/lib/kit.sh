@@ -8,7 +8,7 @@
 # except where the limit is a promise of the product.
 
 set -u -o pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/../.." || exit 1
 TOP=$PWD
 BUILD=${BUILD:-$TOP/build}
 case $BUILD in /*) ;; *) BUILD=$TOP/$BUILD ;; esac

@@ -34,9 +34,10 @@ struct export_req {
 	union {
 		struct vol_req  vol;
 		struct {
-			struct disk_req req;
-			struct io_req   io;
-			uint32_t        step;
+			struct io_req  io;
+			struct io_work work;    /* done() from the loop */
+			uint32_t       step;    /* enum raw_step */
+			uint32_t       retries; /* after EAGAIN, EINTR */
 		} raw;
 	} priv;
 };

@@ -1,0 +1,364 @@
+/* server/nbd_reply.c - from a request that is done to bytes on the wire.
+ *
+ *   export done -> build the reply's pieces -> conn->ready
+ *   once a turn: all of ready -> iovecs -> one send -> conn->sending
+ *   sent: give buffers back
+ *
+ * Heads are copied into the connection's tx_heads, so that neighbours without
+ * data become one iovec and their tasks are free at once.  Data is never
+ * copied: the read buffer itself is in the iovec.  A reply that does not fit
+ * into a send goes on in the next one, piece by piece.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "server/nbd_conn.h"
+
+/* --- building ------------------------------------------------------------ */
+
+static void task_ready(struct nbd_task *t)
+{
+	struct nbd_conn *c = t->conn;
+
+	t->next_piece = 0;
+	list_push(&c->ready, &t->link);
+	nbd_conn_wake(c);
+}
+
+void nbd_reply_end(struct nbd_task *t, uint32_t error, const char *why)
+{
+	t->one.head = t->head;
+	t->one.head_len = (uint32_t)nbd_put_end(&t->conn->sess, &t->cmd, error,
+						why, t->head);
+	t->one.data = NULL;
+	t->one.data_len = 0;
+	t->pieces = &t->one;
+	t->npieces = 1;
+	task_ready(t);
+}
+
+/* Everything read, as one piece of data. */
+static void reply_data(struct nbd_task *t)
+{
+	struct nbd_cmd *cmd = &t->cmd;
+	uint32_t        len = (uint32_t)cmd->len_bytes;
+
+	t->one.head = t->head;
+	t->one.head_len =
+		(uint32_t)nbd_put_data(&t->conn->sess, cmd, cmd->off_bytes, len,
+				       true, t->head);
+	t->one.data = (uint8_t *)t->buf + cmd->off_bytes % TARN_BLOCK;
+	t->one.data_len = len;
+	t->pieces = &t->one;
+	t->npieces = 1;
+	task_ready(t);
+}
+
+/* A walk over the data and holes of a read. */
+struct runs {
+	const uint64_t *holes;  /* bit per block of the buffer */
+	uint64_t        nbits;  /* blocks */
+	uint64_t        first_bytes; /* off of block 0 */
+	uint64_t        pos_bytes;   /* where the next run starts */
+	uint64_t        end_bytes;
+};
+
+static uint32_t run_next(struct runs *r, bool *ret_hole)
+{
+	uint64_t i = (r->pos_bytes - r->first_bytes) >> TARN_BLOCK_SHIFT;
+	bool     hole = bitmap_test(r->holes, i);
+	uint64_t next = hole ? bitmap_next_clear(r->holes, i, r->nbits) :
+			       bitmap_next_set(r->holes, i, r->nbits);
+	uint64_t end = min_u64(r->first_bytes + blocks_to_bytes(next),
+			       r->end_bytes);
+	uint32_t len = (uint32_t)(end - r->pos_bytes);
+
+	*ret_hole = hole;
+	r->pos_bytes = end;
+	return len;
+}
+
+/* Zeros into every hole from where the walk is. */
+static void fill_holes(struct nbd_task *t, struct runs r)
+{
+	while (r.pos_bytes < r.end_bytes) {
+		uint64_t pos = r.pos_bytes - r.first_bytes;
+		bool     hole;
+		uint32_t len = run_next(&r, &hole);
+
+		if (hole)
+			memset((uint8_t *)t->buf + pos, 0, len);
+	}
+}
+
+/* Cut into at most NBD_PIECES_MAX pieces; the last takes what is left. */
+static void reply_pieces(struct nbd_task *t, struct runs r)
+{
+	struct nbd_session *s = &t->conn->sess;
+
+	t->npieces = 0;
+	while (r.pos_bytes < r.end_bytes) {
+		struct nbd_piece *p = &t->aux->pieces[t->npieces];
+		uint8_t          *head = t->aux->heads[t->npieces];
+		uint64_t          pos = r.pos_bytes;
+		struct runs       from = r;
+		bool              hole, last;
+		uint32_t          len = run_next(&r, &hole);
+
+		if (++t->npieces == NBD_PIECES_MAX &&
+		    r.pos_bytes < r.end_bytes) {
+			fill_holes(t, from);
+			len = (uint32_t)(r.end_bytes - pos);
+			r.pos_bytes = r.end_bytes;
+			hole = false;
+		}
+		last = r.pos_bytes == r.end_bytes;
+		p->head = head;
+		p->head_len = (uint32_t)(
+			hole ? nbd_put_hole(s, &t->cmd, pos, len, last, head) :
+			       nbd_put_data(s, &t->cmd, pos, len, last, head));
+		p->data = hole ? NULL :
+				 (uint8_t *)t->buf + (pos - r.first_bytes);
+		p->data_len = hole ? 0 : len;
+	}
+	t->pieces = t->aux->pieces;
+	task_ready(t);
+}
+
+static void reply_read(struct nbd_task *t)
+{
+	struct nbd_session *s = &t->conn->sess;
+	struct nbd_cmd     *cmd = &t->cmd;
+	uint64_t            skew = cmd->off_bytes % TARN_BLOCK;
+	struct runs         r = {
+			.holes = t->req.holes,
+			.nbits = bytes_to_blocks_up(skew + cmd->len_bytes),
+			.first_bytes = cmd->off_bytes - skew,
+			.pos_bytes = cmd->off_bytes,
+			.end_bytes = cmd->off_bytes + cmd->len_bytes,
+	};
+
+	if (r.holes == NULL || bitmap_next_set(r.holes, 0, r.nbits) == r.nbits) {
+		reply_data(t);
+		return;
+	}
+	if (bitmap_next_clear(r.holes, 0, r.nbits) == r.nbits) {
+		t->one.head = t->head;
+		t->one.head_len = (uint32_t)nbd_put_hole(
+			s, cmd, cmd->off_bytes, (uint32_t)cmd->len_bytes, true,
+			t->head);
+		t->one.data = NULL;
+		t->one.data_len = 0;
+		t->pieces = &t->one;
+		t->npieces = 1;
+		task_ready(t);
+		return;
+	}
+	if (t->aux == NULL)
+		t->aux = nbd_pool_get(t->conn, sizeof(*t->aux));
+	if (t->aux == NULL) {
+		fill_holes(t, r);
+		reply_data(t);
+		return;
+	}
+	reply_pieces(t, r);
+}
+
+static void reply_status(struct nbd_task *t)
+{
+	struct nbd_session *s = &t->conn->sess;
+	uint32_t            n;
+
+	/* One context exists, so one chunk answers. */
+	static_assert(NBD_CTX_COUNT == 1, "a chunk for each context");
+	n = nbd_encode_extents(s, &t->cmd, t->req.extents, t->req.nextents);
+	if (n == 0) {
+		nbd_reply_end(t, NBD_EIO, NULL);
+		return;
+	}
+	t->one.head = t->head;
+	t->one.head_len = (uint32_t)nbd_put_status(
+		s, &t->cmd, NBD_CTX_ALLOCATION, n, true, t->head);
+	t->one.data = (uint8_t *)t->req.extents;
+	t->one.data_len = n * (uint32_t)nbd_extent_bytes(s);
+	t->pieces = &t->one;
+	t->npieces = 1;
+	task_ready(t);
+}
+
+void nbd_reply_done(struct export_req *req)
+{
+	struct nbd_task         *t = container_of(req, struct nbd_task, req);
+	struct nbd_conn         *c = t->conn;
+	struct nbd_server_stats *st = &c->srv->stats;
+
+	assert(c->running > 0);
+	c->running--;
+	if (t->rx != NULL) {
+		assert(t->rx->refs > 0);
+		t->rx->refs--;
+		t->rx = NULL;
+	}
+	if (c->state == NBD_CONN_DEAD) {
+		nbd_task_free(t);
+		nbd_conn_wake(c);
+	} else if (req->res < 0) {
+		nbd_reply_end(t, nbd_error_of(req->res), NULL);
+	} else if (req->op == VOL_READ) {
+		st->bytes_read += t->cmd.len_bytes;
+		reply_read(t);
+	} else if (req->op == VOL_STATUS) {
+		reply_status(t);
+	} else {
+		if (req->op == VOL_WRITE)
+			st->bytes_written += t->cmd.len_bytes;
+		if (t->buf != NULL)
+			nbd_pool_put(c, t->buf, t->buf_bytes);
+		t->buf = NULL;
+		nbd_reply_end(t, 0, NULL);
+	}
+}
+
+void nbd_task_free(struct nbd_task *t)
+{
+	struct nbd_conn *c = t->conn;
+
+	assert(c->inflight > 0 && t->rx == NULL);
+	if (t->buf != NULL)
+		nbd_pool_put(c, t->buf, t->buf_bytes);
+	if (t->aux != NULL)
+		nbd_pool_put(c, t->aux, sizeof(*t->aux));
+	t->buf = NULL;
+	t->aux = NULL;
+	list_remove(&t->link);
+	list_push_front(&c->free, &t->link);
+	c->inflight--;
+}
+
+/* --- sending ------------------------------------------------------------- */
+
+/* What a send has room for while it is put together. */
+struct gather {
+	uint32_t count; /* iovecs */
+	uint32_t heads; /* bytes of tx_heads */
+};
+
+static void gather_head(struct nbd_conn *c, struct gather *g,
+			const struct nbd_piece *p)
+{
+	uint8_t      *to = c->tx_heads + g->heads;
+	struct iovec *v = g->count > 0 ? &c->tx_iov[g->count - 1] : NULL;
+
+	memcpy(to, p->head, p->head_len);
+	g->heads += p->head_len;
+	if (v != NULL && (uint8_t *)v->iov_base + v->iov_len == to) {
+		v->iov_len += p->head_len;
+		return;
+	}
+	v = &c->tx_iov[g->count++];
+	v->iov_base = to;
+	v->iov_len = p->head_len;
+}
+
+/* Put as much of a task's reply into the send as fits; true if all. */
+static bool gather_task(struct nbd_conn *c, struct gather *g,
+			struct nbd_task *t)
+{
+	for (; t->next_piece < t->npieces; t->next_piece++) {
+		const struct nbd_piece *p = &t->pieces[t->next_piece];
+
+		if (g->count + 2 > NBD_TX_IOV ||
+		    g->heads + p->head_len > NBD_TX_HEADS)
+			return false;
+		gather_head(c, g, p);
+		if (p->data_len == 0)
+			continue;
+		c->tx_iov[g->count].iov_base = (void *)(uintptr_t)p->data;
+		c->tx_iov[g->count].iov_len = p->data_len;
+		g->count++;
+	}
+	return true;
+}
+
+static void send_submit(struct nbd_conn *c)
+{
+	c->send.fd = c->fd;
+	c->send.msg.msg_iov = c->tx_iov + c->tx_first;
+	c->send.msg.msg_iovlen = c->tx_count - c->tx_first;
+	c->tx_ns = io_now_ns(c->srv->io);
+	c->srv->stats.send_calls++;
+	io_submit(c->srv->io, &c->send);
+}
+
+void nbd_reply_send_heads(struct nbd_conn *c, uint32_t len)
+{
+	assert(!c->send.inflight && len <= NBD_TX_HEADS);
+	c->tx_iov[0].iov_base = c->tx_heads;
+	c->tx_iov[0].iov_len = len;
+	c->tx_first = 0;
+	c->tx_count = 1;
+	send_submit(c);
+}
+
+void nbd_reply_send(struct nbd_conn *c)
+{
+	struct gather g = { 0 };
+
+	if (c->send.inflight || list_empty(&c->ready))
+		return;
+	list_for_each_safe(l, tmp, &c->ready) {
+		struct nbd_task *t = list_entry(l, struct nbd_task, link);
+
+		if (!gather_task(c, &g, t))
+			break;
+		if (t->buf == NULL && t->req.op != VOL_STATUS) {
+			nbd_task_free(t);
+			continue;
+		}
+		list_remove(&t->link);
+		list_push(&c->sending, &t->link);
+	}
+	assert(g.count > 0);
+	c->tx_first = 0;
+	c->tx_count = g.count;
+	send_submit(c);
+}
+
+/* Forget the first n bytes of the iovecs; true if that was all. */
+static bool send_advance(struct nbd_conn *c, size_t n)
+{
+	while (c->tx_first < c->tx_count) {
+		struct iovec *v = &c->tx_iov[c->tx_first];
+
+		if (n < v->iov_len) {
+			v->iov_base = (uint8_t *)v->iov_base + n;
+			v->iov_len -= n;
+			return false;
+		}
+		n -= v->iov_len;
+		c->tx_first++;
+	}
+	return true;
+}
+
+void nbd_reply_sent(struct io_req *req)
+{
+	struct nbd_conn *c = container_of(req, struct nbd_conn, send);
+	struct list     *l;
+
+	if (req->res <= 0 && c->state != NBD_CONN_DEAD)
+		nbd_conn_kill(c, NULL);
+	if (c->state == NBD_CONN_DEAD) {
+		nbd_conn_wake(c);
+		return;
+	}
+	if (!send_advance(c, (size_t)req->res)) {
+		send_submit(c);
+		return;
+	}
+	c->tx_first = c->tx_count = 0;
+	while ((l = c->sending.next) != &c->sending)
+		nbd_task_free(list_entry(l, struct nbd_task, link));
+	nbd_conn_wake(c);
+}

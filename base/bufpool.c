@@ -121,6 +121,11 @@ void bufpool_close(struct bufpool *p)
 	if (p == NULL)
 		return;
 	assert(p->used_bytes == 0);
+	bufpool_abandon(p);
+}
+
+void bufpool_abandon(struct bufpool *p)
+{
 	munmap(p->arena, bufpool_arena_bytes(p));
 	free(p->pieces);
 	free(p);

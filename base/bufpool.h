@@ -17,6 +17,9 @@ struct bufpool;
 int bufpool_open(size_t arena_bytes, struct bufpool **ret_pool);
 /* Every buffer must have been put back. */
 void bufpool_close(struct bufpool *p);
+/* The same, whatever is still given out: for the simulation's killed servers,
+ * whose buffers nobody puts back. */
+void bufpool_abandon(struct bufpool *p);
 /* At least len_bytes > 0, aligned to 4096, contents undefined; NULL when the
  * arena has no such piece now: queue and try again after a bufpool_put(). */
 void *bufpool_get(struct bufpool *p, size_t len_bytes);

@@ -22,8 +22,8 @@
 #define ROW_RECORDS_MAX  257
 /* Format: body of one CATALOG record, bytes. */
 #define CATALOG_BODY_MAX 1024
-/* Format: zone size in blocks, as a power of two: 1 MiB to 64 GiB. */
-#define ZONE_SHIFT_MIN   8
+/* Format: zone size in blocks, as a power of two: 2 MiB to 64 GiB. */
+#define ZONE_SHIFT_MIN   9
 #define ZONE_SHIFT_MAX   24
 /* Format: a volume, in bytes: three inner levels. */
 #define VOLUME_BYTES_MAX (128ull << 40)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "pool/segment_format.h"
 
 #define CRC_FROM 12u
 
@@ -176,6 +177,13 @@ static const char *decode_members(const struct label_header *h,
 	return NULL;
 }
 
+static bool zone_valid(const struct label *l, const struct zone_ref *z)
+{
+	return z->member == ZONE_NONE ||
+	       (z->member < l->nmembers &&
+		z->zone < l->members[z->member].zones);
+}
+
 static const char *decode_extra(const uint8_t *p, struct label *l)
 {
 	for (uint32_t e = 0; e < l->nextra; e++) {
@@ -188,8 +196,7 @@ static const char *decode_extra(const uint8_t *p, struct label *l)
 
 			z->member = get_le32(p + 8 + 8 * u);
 			z->zone = get_le32(p + 12 + 8 * u);
-			if (z->member >= l->nmembers ||
-			    z->zone >= l->members[z->member].zones)
+			if (!zone_valid(l, z))
 				return "extra zones";
 		}
 		p += extra_stride(l->k, l->m);
@@ -216,9 +223,7 @@ static const char *decode_root(const struct label_header *h, struct label *l)
 	for (uint32_t u = 0; u < l->k + l->m; u++) {
 		l->root_zones[u].member = le32_get(h->root_zones[u].member);
 		l->root_zones[u].zone = le32_get(h->root_zones[u].zone);
-		if (l->root_zones[u].member >= l->nmembers ||
-		    l->root_zones[u].zone >=
-			    l->members[l->root_zones[u].member].zones)
+		if (!zone_valid(l, &l->root_zones[u]))
 			return "root zones";
 	}
 	return NULL;

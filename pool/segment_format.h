@@ -26,7 +26,8 @@
  *                            starts; 0: none
  *       24    8 claim        QUARANTINED: the claim that may still write to
  *                            it; otherwise of the owner that opened it
- *       32      zones        k+m of { le32 member, le32 zone }
+ *       32      zones        k+m of { le32 member, le32 zone }; member
+ *                            0xffffffff: there was no disk for this unit
  *
  * Durable with the commit that wrote it.
  *
@@ -95,6 +96,8 @@ struct seg_entry {
 };
 static_assert(sizeof(struct seg_entry) == 32, "seg_entry");
 static_assert(offsetof(struct seg_entry, claim) == 24, "seg_entry.claim");
+
+#define ZONE_NONE 0xffffffffu /* member of a unit that has no zone */
 
 struct seg_zone {
 	le32 member;

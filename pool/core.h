@@ -1,0 +1,566 @@
+/* pool/core.h - struct pool and the structs that hang from it.
+ *
+ * Private to pool/.  One thread; everything is reached from struct pool.
+ *
+ * Who may call what: log.c places and writes rows; flush.c knows what is
+ * flushed; member.c turns disk errors into member states; label_write.c makes
+ * labels durable; segment.c owns zones and live counts; table.c the index;
+ * commit.c a commit; scan.c and recover.c bring a pool back; cleaner.c empties
+ * segments; owner.c holds the claim; open.c, create.c, close.c are the big
+ * operations over all of them.
+ */
+#ifndef TARN_POOL_CORE_H
+#define TARN_POOL_CORE_H
+
+#include "base/bitmap.h"
+#include "base/prng.h"
+#include "pool/label.h"
+#include "pool/pool.h"
+#include "pool/root_format.h"
+#include "pool/row.h"
+#include "pool/segment_format.h"
+#include "pool/stripe.h"
+
+/* --- members --------------------------------------------------------------- */
+
+struct label_waiter {
+	struct list link;
+	uint64_t    ticket;  /* done by an attempt that started after it */
+	int         res;
+	void (*done)(struct label_waiter *w);
+};
+
+struct member {
+	struct pool *pool;
+	uint32_t     index;         /* in the member table */
+	struct disk *disk;          /* NULL while missing */
+	struct uuid  uuid;
+	uint64_t     size_blocks;   /* as labelled */
+	uint32_t     zones;
+	uint32_t     zones_used;
+	uint64_t    *zone_map;      /* bit: zone belongs to a segment */
+	uint32_t     domain;        /* index of the domain */
+	char         domain_name[DOMAIN_NAME_MAX + 1];
+	uint8_t      state;         /* enum member_state */
+	bool         in;            /* by the newest membership (label) */
+	uint64_t     out_row;       /* !in: last row known flushed on it */
+	uint64_t     out_claim;
+	uint64_t     epoch;         /* of the disk, as verified last */
+	uint64_t     errors_read, errors_write, errors_cksum;
+	char         why[200];
+	/* Flushing. */
+	uint64_t     flush_seq;     /* flushes submitted */
+	uint64_t     flush_done;    /* newest one that succeeded */
+	bool         flush_inflight;
+	bool         dirty;         /* writes ended since the last submit */
+	struct disk_req flush_req;
+	/* Suspect: waiting for it to come back. */
+	struct io_timer grace;
+	bool         verifying;     /* reading its label after a reconnect */
+	bool         grace_over;    /* SUSPECT: may be recorded out */
+	bool         going_out;     /* labels being written say OUT */
+	bool         coming_in;     /* labels being written say IN */
+	struct label_waiter waiter; /* for either */
+	struct io_timer retry;      /* OUT but connected: try again */
+	uint32_t     retry_s;       /* back-off for taking an OUT disk back */
+	struct disk_req verify_req;
+	uint8_t     *verify_buf;
+	/* Labels. */
+	uint8_t     *label_buf;     /* LABEL_SLOT_BYTES */
+	struct disk_req label_req[2];
+	uint8_t      label_state;   /* enum label_io, label_write.c */
+	unsigned     label_pending; /* label requests in flight */
+	/* Lease. */
+	uint8_t     *lease_buf;     /* LEASE_SLOTS blocks + 1 */
+	struct disk_req lease_req;
+	uint8_t      lease_state;   /* owner.c */
+	unsigned     reads;         /* in flight, to balance copies */
+};
+
+struct domain {
+	char name[DOMAIN_NAME_MAX + 1];
+};
+
+/* --- segments -------------------------------------------------------------- */
+
+enum seg_state {
+	SEG_FREE,        /* no zones */
+	SEG_OPENABLE,    /* listed by the last commit, not yet opened */
+	SEG_NEXT,        /* will be openable when the running commit is done */
+	SEG_OPEN,        /* rows are appended */
+	SEG_SEALING,     /* no more rows; index being written */
+	SEG_SEALED,
+	SEG_QUARANTINED,
+};
+
+struct seg_index {
+	uint8_t *buf;         /* header and entries */
+	uint32_t bytes;       /* used */
+	uint32_t cap;
+	uint32_t nrows;
+};
+
+struct segment {
+	uint32_t no;          /* from 1 */
+	uint32_t generation;
+	uint8_t  state;       /* enum seg_state */
+	bool     victim;      /* being emptied by the cleaner */
+	bool     dead;        /* counted in pool->sealed_dead */
+	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
+	uint32_t frozen_index_off;
+	bool     unanswered;  /* a write to one of its zones never ended */
+	uint8_t  class;       /* enum log_class while open */
+	uint32_t live;        /* live data and node blocks, now */
+	uint32_t live_frozen; /* … in the state that the commit writes */
+	uint32_t tables;      /* blocks of tables, index and root, now */
+	uint32_t missing;     /* mask of units that are not whole */
+	uint32_t write_off;   /* next free block of the zones */
+	uint32_t scan_from;   /* as of the freeze, or as loaded */
+	uint32_t index_off;   /* SEALED: 0 or where the index is */
+	uint32_t pins;        /* reads in flight */
+	uint32_t rows;        /* rows not yet stored */
+	uint64_t claim;       /* owner that opened it */
+	struct seg_index idx; /* while open */
+	uint32_t seal_pending; /* index writes in flight, plus one */
+	int      seal_res;    /* first error of them */
+	struct seg_seal_write *seal_writes; /* one a unit, while sealing */
+	struct zone_ref zones[POOL_UNITS_MAX]; /* member ZONE_NONE: absent */
+};
+
+/* In seg_entry.claim of a quarantined segment: that owner is proven dead. */
+#define CLAIM_DEAD (1ull << 63)
+
+/* --- rows ------------------------------------------------------------------ */
+
+enum unit_state {
+	UNIT_IDLE,     /* to be written, its disk is not usable now */
+	UNIT_INFLIGHT,
+	UNIT_WRITTEN,
+	UNIT_MISSING,  /* its disk is recorded out */
+};
+
+struct row_unit {
+	struct disk_req req;
+	struct row     *row;
+	uint32_t        member;
+	uint8_t         state; /* enum unit_state */
+	uint64_t        cover; /* WRITTEN: the flush number that covers it */
+};
+
+enum row_state {
+	ROW_WRITING,
+	ROW_STORED,  /* enough units are down */
+	ROW_STABLE,  /* and so of all rows before it; applied */
+};
+
+struct row {
+	struct list  link;      /* pool->rows, by number */
+	struct pool *pool;
+	uint64_t     no;
+	uint8_t      state;     /* enum row_state */
+	uint8_t      class;
+	bool         empty;     /* carries only the flushed mark */
+	bool         flushed;
+	struct segment *seg;
+	uint32_t     off;       /* in the zones, blocks */
+	uint32_t     header_blocks, payload_blocks, slice_blocks, unit_blocks;
+	uint32_t     nrecs, recs_bytes;
+	uint8_t     *buf;       /* all units, or one when k = 1 */
+	uint32_t     buf_bytes;
+	struct list  appends;
+	struct row_unit *units; /* k + m */
+};
+
+/* --- commit ---------------------------------------------------------------- */
+
+enum commit_state {
+	COMMIT_IDLE,
+	COMMIT_NODES,   /* client writes nodes and its pages */
+	COMMIT_SEGS,    /* segment pages */
+	COMMIT_INDEX,   /* index pages */
+	COMMIT_ROOT,
+	COMMIT_FLUSH,   /* rows of the commit flushed on their disks */
+	COMMIT_LABEL,
+	COMMIT_CHECK,   /* is the claim still ours? */
+};
+
+struct table {
+	struct page_ref *refs;      /* npages of them */
+	uint32_t         npages;
+	uint32_t         cap;
+	struct page_ref *index;     /* refs of index pages */
+	uint32_t         nindex;
+	uint64_t        *index_dirty; /* bit per index page */
+};
+
+/* A place whose block is dead once the running commit is done. */
+struct old_place {
+	place_t place;
+};
+
+struct commit {
+	uint8_t      state;        /* enum commit_state */
+	bool         wanted;
+	bool         ready;        /* client handed in everything */
+	uint64_t     row;          /* state as of this row */
+	uint64_t     number;
+	unsigned     puts;         /* pool_commit_put() not yet done */
+	uint32_t     next;         /* page being handed out */
+	uint32_t     next_kind;
+	struct old_place *old;     /* table places superseded */
+	uint32_t     nold, old_cap;
+	struct commit_put *slots;  /* our own pages in flight */
+	uint8_t     *slot_bufs;
+	uint64_t     slots_free;   /* mask */
+	uint8_t     *root_buf;     /* ROW_PAYLOAD_MAX blocks */
+	uint32_t     root_bytes, root_blocks, root_crc;
+	struct log_append root_append;
+	struct iovec root_iov;
+	struct log_sync sync;
+	uint32_t     nsegments;    /* entries that are written */
+	struct label_waiter waiter;
+	struct io_work work;       /* start, if due */
+	struct io_work step_work;
+	void (*finished)(struct pool *p); /* recovery and close: this one */
+};
+
+#define COMMIT_SLOTS 64u
+
+/* What a label says about the newest durable commit. */
+struct commit_ref {
+	place_t  root_place;
+	uint32_t root_blocks, root_crc, root_generation, root_slice;
+	uint64_t commit, row;
+	struct zone_ref root_zones[POOL_UNITS_MAX];
+};
+
+/* --- labels ---------------------------------------------------------------- */
+
+
+struct label_writer {
+	struct label *label;     /* being written */
+	uint64_t      number;    /* last tried */
+	uint64_t      tickets;   /* handed out */
+	uint64_t      attempt;   /* newest ticket covered by the attempt */
+	bool          running;
+	bool          flushing;
+	unsigned      pending;
+	struct list   waiters;
+	struct io_work work;
+};
+
+/* --- the pool -------------------------------------------------------------- */
+
+enum pool_state {
+	POOL_ST_NEW,
+	POOL_ST_OPENING,
+	POOL_ST_ACTIVE,
+	POOL_ST_READ_ONLY,
+	POOL_ST_CLOSING,
+	POOL_ST_FAILED,
+	POOL_ST_CLOSED,
+};
+
+#define LOG_CLASSES      3u
+#define OPEN_SEGS_MAX    4u
+#define ROWS_MAX         4096u
+#define CLEANER_RELOCS   64u
+
+struct opener;  /* open.c: state of pool_open()/pool_create() */
+struct cleaner; /* cleaner.c */
+struct owner;   /* owner.c */
+
+struct pool {
+	struct io         *io;
+	struct pool_params params;
+	const struct log_client_ops *client;
+	void              *client_arg;
+	uint8_t            state;        /* enum pool_state */
+	int                fail_res;
+	char               fail_why[200];
+
+	/* Identity and geometry. */
+	struct uuid        uuid;
+	char               name[POOL_NAME_MAX + 1];
+	uint32_t           k, m, units;  /* units = k + m */
+	uint32_t           zone_shift, zone_blocks, row_blocks_max;
+	uint32_t           min_parity;
+	uint32_t           flags;        /* LABEL_FLAG_* */
+	uint64_t           created_s;
+	struct row_geometry geom;
+	struct stripe      stripe;
+
+	/* Claim. */
+	uint64_t           claim;
+	struct uuid        claim_id;
+	uint32_t           nancestors;
+	struct claim_ref   ancestors[LABEL_ANCESTORS];
+	struct owner      *owner;
+	uint64_t           lease_until_ns;
+	bool               locked;       /* the machine's lock is ours */
+
+	/* Members. */
+	uint32_t           nmembers;
+	struct member    **members;
+	uint32_t           ndomains;
+	struct domain     *domains;
+
+	/* Segments. */
+	uint32_t           nsegs;        /* slots in use: 1 .. nsegs */
+	uint32_t           segs_cap;
+	struct segment   **segs;         /* [no], [0] unused */
+	uint32_t           openable;     /* in state SEG_OPENABLE */
+	uint32_t           sealed_dead;  /* sealed, nothing live: wait for a
+					  * commit to free them */
+	struct segment    *open[LOG_CLASSES][OPEN_SEGS_MAX];
+	uint32_t           open_next[LOG_CLASSES];
+	uint32_t           segs_possible; /* by the capacity formula */
+	uint32_t           seg_data_blocks; /* payload of a well-filled one */
+	uint64_t           reserved;     /* pool_space_reserve() */
+	uint64_t           live_total, tables_total;
+
+	/* Log. */
+	struct list        gather[LOG_CLASSES];
+	uint64_t           gather_blocks[LOG_CLASSES];
+	uint32_t           gather_count[LOG_CLASSES];
+	uint32_t           inflight[LOG_CLASSES]; /* rows not yet stored */
+	bool               starved[LOG_CLASSES];  /* no segment to place in */
+	struct list        rows;         /* not yet flushed, by number */
+	struct list        rows_free;
+	struct row        *rows_mem;
+	struct row_unit   *units_mem;
+	uint64_t           next_row;     /* number of the next row */
+	uint64_t           stable_row;   /* applied up to here */
+	uint64_t           flushed_row;
+	uint64_t           mark_row;     /* flushed mark of the newest header */
+	uint64_t           rows_bytes;   /* buffers of rows */
+	struct io_work     kick;         /* form rows */
+	struct io_work     advance;      /* apply what is stored */
+	struct io_timer    mark_timer;
+	bool               advancing;
+
+	/* Flush. */
+	struct list        syncs;        /* struct log_sync, by row */
+	struct list        fua;          /* appends waiting for a flush */
+	struct io_work     flush_work;
+	bool               flush_wanted;
+
+	/* Reads. */
+	struct list        reads_parked; /* done, but the lease is in doubt */
+	struct list        recon_wait;   /* waiting for buffers or disks */
+	struct io_timer    reads_timer;  /* retry what waits */
+
+	/* Tables and commit. */
+	struct table       tables[TABLE_KINDS];
+	struct commit      commit;
+	struct commit_ref  last;         /* newest durable commit */
+	struct commit_ref  next;         /* being made durable */
+	bool               next_valid;   /* labels carry `next` */
+	uint64_t           log_blocks;   /* row blocks since the last freeze */
+	struct io_timer    commit_timer; /* idle commit */
+	uint64_t           old_claim_segs; /* quarantined, of a dead owner */
+	struct io_timer    quarantine_timer;
+
+	struct label_writer labels;
+	uint32_t           nextra;
+	struct label_extra_seg extra[LABEL_EXTRA_MAX];
+
+	struct cleaner    *cleaner;
+	struct opener     *opener;
+	struct pool_op    *op;           /* create, open or close under way */
+	struct log_sync    close_sync;
+	struct io_work     close_work;
+	unsigned           disks_closing;
+
+	uint64_t           lost_blocks;
+	struct pool_info   counters;     /* activity only */
+	struct io_work     fail_work;
+};
+
+/* --- geometry -------------------------------------------------------------- */
+
+static inline place_t place_make(const struct pool *p, uint32_t seg,
+				 uint32_t unit, uint32_t off_blocks)
+{
+	return (((uint64_t)seg * p->k + unit) << p->zone_shift) | off_blocks;
+}
+
+static inline uint32_t place_seg(const struct pool *p, place_t place)
+{
+	return (uint32_t)((place >> p->zone_shift) / p->k);
+}
+
+static inline uint32_t place_unit(const struct pool *p, place_t place)
+{
+	return (uint32_t)((place >> p->zone_shift) % p->k);
+}
+
+static inline uint32_t place_off(const struct pool *p, place_t place)
+{
+	return (uint32_t)place & (p->zone_blocks - 1);
+}
+
+/* Bytes from the start of the disk. */
+static inline uint64_t zone_off_bytes(const struct pool *p, uint32_t zone,
+				      uint32_t off_blocks)
+{
+	return blocks_to_bytes(LABEL_AREA_BLOCKS +
+			       ((uint64_t)zone << p->zone_shift) + off_blocks);
+}
+
+/* NULL when the number is out of range. */
+static inline struct segment *pool_seg(const struct pool *p, uint32_t no)
+{
+	return no >= 1 && no <= p->nsegs ? p->segs[no] : NULL;
+}
+
+/* NULL: the segment was opened without that unit. */
+static inline struct member *seg_member(const struct pool *p,
+					const struct segment *s, uint32_t unit)
+{
+	uint32_t m = s->zones[unit].member;
+
+	return m == ZONE_NONE ? NULL : p->members[m];
+}
+
+/* One line for the operator. */
+void pool_log(struct pool *p, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Stop for ever: nothing is acknowledged from here on. */
+void pool_fail(struct pool *p, int res, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static inline bool pool_running(const struct pool *p)
+{
+	return p->state == POOL_ST_ACTIVE || p->state == POOL_ST_OPENING ||
+	       p->state == POOL_ST_CLOSING;
+}
+
+/* --- log.c ------------------------------------------------------------------ */
+int  log_init(struct pool *p);
+void log_fini(struct pool *p);
+void log_kick(struct pool *p);             /* form rows in the next turn */
+void log_row_check_stored(struct row *row); /* after a unit's state changed */
+void log_unit_submit(struct row *row, uint32_t unit);
+void log_release_row(struct row *row);     /* flushed: give everything back */
+void log_fail_all(struct pool *p, int res);
+bool log_idle(const struct pool *p);       /* nothing gathered, in flight */
+/* Payload block j of a row: its unit and offset in the zones. */
+place_t row_place(const struct pool *p, const struct row *row, uint32_t j);
+uint8_t *row_unit_buf(const struct row *row, uint32_t unit);
+
+/* --- flush.c ----------------------------------------------------------------- */
+void flush_init(struct pool *p);
+void flush_want(struct pool *p);  /* flush what is dirty, soon */
+void flush_advance(struct pool *p); /* after a row or a flush ended */
+void flush_fail_all(struct pool *p, int res);
+
+/* --- member.c ---------------------------------------------------------------- */
+int  member_new(struct pool *p, uint32_t index,
+		const struct label_member_info *info, struct member **ret_m);
+void member_free(struct member *m);
+/* A write or flush on it failed. */
+void member_error(struct member *m, int res);
+void member_event(struct disk *d, enum disk_event ev, void *arg);
+bool member_usable(const struct member *m); /* may be written now */
+bool member_readable(const struct member *m);
+/* Attach a disk that carries this member's label. */
+void member_attach(struct member *m, struct disk *d);
+/* Domains without any usable member. */
+uint32_t pool_domains_lost(const struct pool *p);
+void member_resolve_suspects(struct pool *p);
+uint64_t member_label_off_bytes(const struct member *m, unsigned area,
+				uint32_t slot);
+
+/* --- label_write.c ------------------------------------------------------------ */
+int  label_writer_init(struct pool *p);
+void label_writer_fini(struct pool *p);
+/* Labels with the state as of now (or later) on every member that is in; w's
+ * done() in a later turn. */
+void label_write(struct pool *p, struct label_waiter *w);
+/* A member changed state: an attempt may go on. */
+void label_writer_kick(struct pool *p);
+
+/* --- segment.c ---------------------------------------------------------------- */
+int  segs_init(struct pool *p);
+void segs_fini(struct pool *p);
+/* Slot for segment `no`, made if need be. NULL: out of memory. */
+struct segment *seg_slot(struct pool *p, uint32_t no);
+/* Take n more segments out of free zones, in state SEG_NEXT or
+ * SEG_OPENABLE; returns how many could be made. */
+uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
+/* Give its zones back. */
+void seg_free_zones(struct pool *p, struct segment *s);
+/* A segment with room for a row of this size, opened if need be. NULL: none
+ * may be opened now. */
+struct segment *seg_for_row(struct pool *p, enum log_class class,
+			    uint32_t unit_blocks, uint32_t index_bytes);
+void seg_row_stored(struct pool *p, struct segment *s);
+void seg_seal(struct pool *p, struct segment *s);
+void seg_seal_open(struct pool *p); /* all open ones */
+int  seg_index_add(struct segment *s, const struct row *row,
+		   const uint8_t *crcs, const uint8_t *recs);
+uint32_t seg_index_entry_bytes(uint32_t payload_blocks, uint32_t recs_bytes);
+void seg_unpin(struct pool *p, struct segment *s);
+void seg_check_dead(struct pool *p, struct segment *s);
+uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
+uint32_t segs_reserve(const struct pool *p);
+void segs_capacity(struct pool *p); /* recompute segs_possible */
+bool seg_writable(const struct pool *p, const struct segment *s);
+/* Table pages. */
+uint32_t seg_pages(const struct pool *p);
+void seg_page_encode(const struct pool *p, uint32_t page, uint8_t *buf);
+int  seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
+		     const char **ret_why);
+
+/* --- table.c ------------------------------------------------------------------ */
+void tables_fini(struct pool *p);
+int  table_grow(struct pool *p, enum table_kind kind, uint32_t npages);
+void table_set(struct pool *p, enum table_kind kind, uint32_t page,
+	       place_t place, uint32_t crc);
+void table_count(struct pool *p, place_t place, int delta);
+
+/* --- commit.c ----------------------------------------------------------------- */
+int  commit_init(struct pool *p);
+void commit_fini(struct pool *p);
+void commit_start(struct pool *p);     /* when none is under way */
+void commit_consider(struct pool *p);  /* start one if it is time */
+bool commit_running(const struct pool *p);
+place_t root_block_place(const struct pool *p, const struct commit_ref *r,
+			 uint32_t i);
+
+/* --- read.c ------------------------------------------------------------------- */
+void reads_init(struct pool *p);
+void reads_fail_all(struct pool *p, int res);
+void reads_unpark(struct pool *p);
+
+/* --- cleaner.c ---------------------------------------------------------------- */
+int  cleaner_init(struct pool *p);
+void cleaner_fini(struct pool *p);
+void cleaner_kick(struct pool *p);
+bool cleaner_can_help(const struct pool *p);
+bool cleaner_idle(const struct pool *p);
+
+/* --- owner.c ------------------------------------------------------------------ */
+int  owner_init(struct pool *p);
+void owner_fini(struct pool *p);
+void owner_start(struct pool *p);   /* heartbeat from now on */
+void owner_stop(struct pool *p);
+/* Read the leases of all members again; done(res) -ESTALE: taken. */
+void owner_check(struct pool *p, void (*done)(struct pool *p, int res));
+/* Acquire: see owner.c. */
+void owner_acquire(struct pool *p, uint64_t newest_claim, bool force,
+		   bool released, void (*done)(struct pool *p, int res));
+void owner_release(struct pool *p, void (*done)(struct pool *p, int res));
+const char *owner_text(const struct pool *p);
+/* Might the owner of that older claim still write? */
+bool owner_is_doubtful(const struct pool *p, uint64_t claim);
+
+/* --- scan.c, recover.c ---------------------------------------------------------- */
+/* Read the root and tables of p->last, scan the log, redo it, repair it and
+ * commit; done when the pool may serve. */
+void recover_start(struct pool *p, bool read_only,
+		   void (*done)(struct pool *p, int res, const char *why));
+
+#endif

@@ -1,0 +1,706 @@
+/* pool/log.c - appending: gather, place, write, apply, acknowledge.
+ *
+ *   log_append_submit()       queued by class
+ *   kick (next turn)          rows are formed: place, copy + CRC, parity,
+ *                             headers, one write per unit
+ *   unit done                 enough units: the row is stored
+ *   advance                   in number order: stable, apply(), done()
+ *   flush.c                   flushed: FUA done(), buffers given back
+ *
+ * What goes wrong:
+ *  - no segment may be opened: the class is starved; a commit or the cleaner
+ *    helps, or the appends fail with -ENOSPC.  Rows get their number only
+ *    when they have their place, so nothing behind them is held up.
+ *  - no buffer or row: a flush gives some back.
+ *  - a unit's write fails: the unit goes idle until its member is back (then
+ *    it is written again, same bytes, same place) or recorded out (then it is
+ *    missing).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "pool/core.h"
+
+#define ROWS_INFLIGHT_MAX 16u
+
+static void unit_done(struct disk_req *req);
+
+/* --- submission ------------------------------------------------------------- */
+
+void log_append_submit(struct pool *p, struct log_append *a)
+{
+	assert(a->class < LOG_CLASSES);
+	assert(rec_payload_blocks(&a->rec) <= ROW_PAYLOAD_MAX);
+	a->res = 0;
+	a->row = NULL;
+	a->row_no = 0;
+	list_push(&p->gather[a->class], &a->link);
+	p->gather_blocks[a->class] += rec_payload_blocks(&a->rec);
+	p->gather_count[a->class]++;
+	log_kick(p);
+}
+
+static void gather_take(struct pool *p, struct log_append *a)
+{
+	list_remove(&a->link);
+	p->gather_blocks[a->class] -= rec_payload_blocks(&a->rec);
+	p->gather_count[a->class]--;
+}
+
+static void gather_fail(struct pool *p, unsigned class, int res)
+{
+	struct list failed;
+
+	list_init(&failed);
+	list_splice(&failed, &p->gather[class]);
+	p->gather_blocks[class] = 0;
+	p->gather_count[class] = 0;
+	for (;;) {
+		struct list       *l = list_pop(&failed);
+		struct log_append *a;
+
+		if (l == NULL)
+			return;
+		a = list_entry(l, struct log_append, link);
+		a->res = res;
+		a->done(a);
+	}
+}
+
+/* --- places ------------------------------------------------------------------ */
+
+place_t row_place(const struct pool *p, const struct row *row, uint32_t j)
+{
+	uint32_t unit = 0, in_slice = j;
+
+	if (p->k > 1) {
+		unit = j / row->slice_blocks;
+		in_slice = j % row->slice_blocks;
+	}
+	return place_make(p, row->seg->no, unit,
+			  row->off + row->header_blocks + in_slice);
+}
+
+uint8_t *row_unit_buf(const struct row *row, uint32_t unit)
+{
+	if (row->pool->k == 1)
+		return row->buf;
+	return row->buf + (size_t)unit * row->unit_blocks * TARN_BLOCK;
+}
+
+static uint8_t *row_payload(const struct row *row, uint32_t j)
+{
+	uint32_t unit = 0, in_slice = j;
+
+	if (row->pool->k > 1) {
+		unit = j / row->slice_blocks;
+		in_slice = j % row->slice_blocks;
+	}
+	return row_unit_buf(row, unit) +
+	       (size_t)(row->header_blocks + in_slice) * TARN_BLOCK;
+}
+
+place_t log_append_place(const struct log_append *a, unsigned i)
+{
+	assert(i < rec_payload_blocks(&a->rec));
+	return row_place(a->row->pool, a->row, a->first + i);
+}
+
+uint32_t log_append_crc(const struct log_append *a, unsigned i)
+{
+	le32 crc;
+
+	memcpy(&crc,
+	       a->row->buf + sizeof(struct row_header) +
+		       (size_t)(a->first + i) * sizeof(crc),
+	       sizeof(crc));
+	return le32_get(crc);
+}
+
+/* --- filling a row ------------------------------------------------------------- */
+
+/* Reads a list of pieces as a stream. */
+struct piece_reader {
+	const struct iovec *iov;
+	unsigned            left;
+	size_t              pos;
+};
+
+static void piece_copy(struct piece_reader *pr, uint8_t *dst, size_t len)
+{
+	while (len > 0) {
+		size_t n = pr->iov->iov_len - pr->pos;
+
+		assert(pr->left > 0);
+		if (n == 0) {
+			pr->iov++;
+			pr->left--;
+			pr->pos = 0;
+			continue;
+		}
+		if (n > len)
+			n = len;
+		memcpy(dst, (const uint8_t *)pr->iov->iov_base + pr->pos, n);
+		pr->pos += n;
+		dst += n;
+		len -= n;
+	}
+}
+
+static void row_copy_payload(struct row *row, struct log_append *a,
+			     uint32_t first)
+{
+	uint8_t *crcs = row->buf + sizeof(struct row_header);
+	uint32_t n = rec_payload_blocks(&a->rec);
+	struct piece_reader pr = {.iov = a->iov, .left = a->niov};
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t *dst = row_payload(row, first + i);
+		le32     crc;
+
+		piece_copy(&pr, dst, TARN_BLOCK);
+		crc = le32_of(crc32c(0, dst, TARN_BLOCK));
+		memcpy(crcs + (size_t)(first + i) * sizeof(crc), &crc,
+		       sizeof(crc));
+	}
+}
+
+static void row_info_of(const struct pool *p, const struct row *row,
+			struct row_info *i)
+{
+	memset(i, 0, sizeof(*i));
+	i->claim = p->claim;
+	i->claim_id = p->claim_id;
+	i->segment = row->seg->no;
+	i->generation = row->seg->generation;
+	i->row_no = row->no;
+	i->flushed = p->flushed_row;
+	i->commit = p->last.row;
+	i->off_blocks = row->off;
+	i->unit_blocks = row->unit_blocks;
+	i->header_blocks = row->header_blocks;
+	i->payload_blocks = row->payload_blocks;
+	i->slice_blocks = row->slice_blocks;
+	i->nrecs = row->nrecs;
+	i->recs_bytes = row->recs_bytes;
+}
+
+static void row_encode_parity(struct pool *p, struct row *row,
+			      struct row_info *info)
+{
+	uint8_t *units[POOL_UNITS_MAX];
+	uint32_t len = row->slice_blocks * TARN_BLOCK;
+	size_t   header_bytes = (size_t)row->header_blocks * TARN_BLOCK;
+
+	for (uint32_t j = row->payload_blocks; j < p->k * row->slice_blocks;
+	     j++)
+		memset(row_payload(row, j), 0, TARN_BLOCK);
+	for (uint32_t u = 0; u < p->units; u++)
+		units[u] = row_unit_buf(row, u) + header_bytes;
+	stripe_encode(&p->stripe, len, units);
+	for (uint32_t i = 0; i < p->m; i++)
+		info->parity_crc[i] = crc32c(0, units[p->k + i], len);
+}
+
+static void row_write_headers(struct pool *p, struct row *row,
+			      const struct row_info *info)
+{
+	uint8_t *first = row_unit_buf(row, 0);
+
+	row_header_encode(&p->geom, info, 0, first);
+	if (p->k == 1)
+		return;
+	for (uint32_t u = 1; u < p->units; u++) {
+		uint8_t *h = row_unit_buf(row, u);
+
+		memcpy(h, first, (size_t)row->header_blocks * TARN_BLOCK);
+		row_header_encode(&p->geom, info, u, h);
+	}
+}
+
+static void row_fill(struct pool *p, struct row *row)
+{
+	struct row_info info;
+	uint8_t        *recs;
+	uint32_t        pos = 0, first = 0;
+
+	memset(row->buf, 0, (size_t)row->header_blocks * TARN_BLOCK);
+	recs = row->buf + round_up(sizeof(struct row_header) +
+					   4 * (uint64_t)row->payload_blocks,
+				   8);
+	list_for_each(l, &row->appends) {
+		struct log_append *a = list_entry(l, struct log_append, link);
+
+		a->row = row;
+		a->row_no = row->no;
+		a->first = first;
+		row_rec_encode(&a->rec, a->body, recs + pos);
+		pos += row_rec_bytes(&a->rec);
+		row_copy_payload(row, a, first);
+		first += rec_payload_blocks(&a->rec);
+	}
+	assert(pos == row->recs_bytes && first == row->payload_blocks);
+	row_info_of(p, row, &info);
+	if (p->k > 1)
+		row_encode_parity(p, row, &info);
+	seg_index_add(row->seg, row, row->buf + sizeof(struct row_header),
+		      recs);
+	row_write_headers(p, row, &info);
+	p->mark_row = max_u64(p->mark_row, info.flushed);
+}
+
+/* --- forming rows ---------------------------------------------------------------- */
+
+/* What the next row of a class would hold. */
+struct row_plan {
+	uint32_t napps;
+	uint32_t payload_blocks;
+	uint32_t recs_bytes;
+	uint32_t header_blocks;
+	uint32_t slice_blocks;
+	uint32_t unit_blocks;
+};
+
+static void row_plan(const struct pool *p, unsigned class,
+		     struct row_plan *plan)
+{
+	memset(plan, 0, sizeof(*plan));
+	list_for_each(l, &p->gather[class]) {
+		const struct log_append *a =
+			list_entry(l, struct log_append, link);
+		uint32_t blocks = plan->payload_blocks +
+				  rec_payload_blocks(&a->rec);
+		uint32_t recs = plan->recs_bytes + row_rec_bytes(&a->rec);
+
+		if (plan->napps > 0 &&
+		    (blocks > p->row_blocks_max ||
+		     plan->napps == ROW_RECORDS_MAX ||
+		     row_header_blocks(blocks, recs) == 0))
+			break;
+		plan->payload_blocks = blocks;
+		plan->recs_bytes = recs;
+		plan->napps++;
+	}
+	plan->header_blocks =
+		row_header_blocks(plan->payload_blocks, plan->recs_bytes);
+	plan->slice_blocks = (uint32_t)div_up(plan->payload_blocks, p->k);
+	plan->unit_blocks = plan->header_blocks + plan->slice_blocks;
+	assert(plan->header_blocks > 0);
+}
+
+static struct row *row_get(struct pool *p, uint32_t unit_blocks)
+{
+	uint32_t     copies = p->k == 1 ? 1 : p->units;
+	uint32_t     bytes = copies * unit_blocks * TARN_BLOCK;
+	struct list *l;
+	struct row  *row;
+	uint8_t     *buf;
+
+	if (p->rows_bytes + bytes > p->params.rows_memory_bytes &&
+	    !list_empty(&p->rows))
+		return NULL;
+	if (list_empty(&p->rows_free))
+		return NULL;
+	buf = bufpool_get(p->params.bufs, bytes);
+	if (buf == NULL)
+		return NULL;
+	l = list_pop(&p->rows_free);
+	row = list_entry(l, struct row, link);
+	row->buf = buf;
+	row->buf_bytes = bytes;
+	p->rows_bytes += bytes;
+	return row;
+}
+
+static void row_init(struct pool *p, struct row *row, unsigned class,
+		     const struct row_plan *plan, struct segment *seg)
+{
+	row->no = p->next_row++;
+	row->state = ROW_WRITING;
+	row->class = (uint8_t)class;
+	row->flushed = false;
+	row->empty = plan->napps == 0;
+	row->seg = seg;
+	row->off = seg->write_off;
+	row->header_blocks = plan->header_blocks;
+	row->payload_blocks = plan->payload_blocks;
+	row->slice_blocks = plan->slice_blocks;
+	row->unit_blocks = plan->unit_blocks;
+	row->nrecs = plan->napps;
+	row->recs_bytes = plan->recs_bytes;
+	list_init(&row->appends);
+	seg->write_off += plan->unit_blocks;
+	seg->rows++;
+	for (uint32_t i = 0; i < plan->napps; i++) {
+		struct log_append *a = list_first(&p->gather[class],
+						  struct log_append, link);
+
+		gather_take(p, a);
+		list_push(&row->appends, &a->link);
+	}
+}
+
+static void row_send(struct pool *p, struct row *row)
+{
+	list_push(&p->rows, &row->link);
+	p->inflight[row->class]++;
+	p->log_blocks += (uint64_t)row->unit_blocks * p->k;
+	p->counters.rows++;
+	p->counters.row_blocks += row->payload_blocks;
+	p->counters.row_bytes +=
+		(uint64_t)row->unit_blocks * p->units * TARN_BLOCK;
+	for (uint32_t u = 0; u < p->units; u++) {
+		row->units[u].row = row;
+		row->units[u].member = row->seg->zones[u].member;
+		row->units[u].state = UNIT_IDLE;
+		row->units[u].cover = 0;
+		log_unit_submit(row, u);
+	}
+	log_row_check_stored(row);
+}
+
+/* True when a row was formed. */
+static bool row_form(struct pool *p, unsigned class, bool mark)
+{
+	struct row_plan plan;
+	struct segment *seg;
+	struct row     *row;
+
+	if (mark) {
+		memset(&plan, 0, sizeof(plan));
+		plan.header_blocks = 1;
+		plan.unit_blocks = 1;
+	} else {
+		row_plan(p, class, &plan);
+	}
+	row = row_get(p, plan.unit_blocks);
+	if (row == NULL) {
+		flush_want(p);
+		return false;
+	}
+	seg = seg_for_row(p, class, plan.unit_blocks,
+			  seg_index_entry_bytes(plan.payload_blocks,
+						plan.recs_bytes));
+	if (seg == NULL) {
+		log_release_row(row);
+		p->starved[class] = !mark;
+		return false;
+	}
+	p->starved[class] = false;
+	row_init(p, row, class, &plan, seg);
+	row_fill(p, row);
+	row_send(p, row);
+	if (p->rows_bytes > p->params.rows_memory_bytes / 2)
+		flush_want(p);
+	return true;
+}
+
+static bool may_send(const struct pool *p, unsigned class)
+{
+	if (p->gather_count[class] == 0)
+		return false;
+	if (p->inflight[class] == 0)
+		return true;
+	if (p->inflight[class] >= ROWS_INFLIGHT_MAX)
+		return false;
+	return p->gather_blocks[class] >= p->row_blocks_max ||
+	       p->gather_count[class] >= ROW_RECORDS_MAX;
+}
+
+/* Nobody can make room: what waits for it fails. */
+static void starved_resolve(struct pool *p, unsigned class)
+{
+	commit_consider(p);
+	cleaner_kick(p);
+	if (commit_running(p) || cleaner_can_help(p))
+		return;
+	if (class == LOG_COMMIT) {
+		pool_fail(p, -ENOSPC,
+			  "no space is left for the pool's own records");
+		return;
+	}
+	gather_fail(p, class, -ENOSPC);
+}
+
+static void kick_fn(struct io_work *w)
+{
+	struct pool *p = container_of(w, struct pool, kick);
+
+	for (unsigned i = LOG_CLASSES; i-- > 0;) {
+		if (!pool_running(p)) {
+			gather_fail(p, i, p->state == POOL_ST_READ_ONLY
+						  ? -EROFS
+						  : -ESHUTDOWN);
+			continue;
+		}
+		while (may_send(p, i)) {
+			if (!row_form(p, i, false))
+				break;
+		}
+		if (p->starved[i] && p->gather_count[i] > 0)
+			starved_resolve(p, i);
+	}
+}
+
+void log_kick(struct pool *p)
+{
+	io_defer(p->io, &p->kick);
+}
+
+/* --- writing units ---------------------------------------------------------------- */
+
+void log_unit_submit(struct row *row, uint32_t unit)
+{
+	struct pool     *p = row->pool;
+	struct row_unit *u = &row->units[unit];
+	struct member   *m = seg_member(p, row->seg, unit);
+
+	assert(u->state == UNIT_IDLE);
+	if (m == NULL || !m->in) {
+		u->state = UNIT_MISSING;
+		row->seg->missing |= 1u << unit;
+		return;
+	}
+	if (!member_usable(m))
+		return;
+	u->state = UNIT_INFLIGHT;
+	u->req.op = DISK_WRITE;
+	u->req.off_bytes =
+		zone_off_bytes(p, row->seg->zones[unit].zone, row->off);
+	u->req.len_bytes = row->unit_blocks * TARN_BLOCK;
+	u->req.buf = row_unit_buf(row, unit);
+	u->req.done = unit_done;
+	disk_submit(m->disk, &u->req);
+}
+
+static void unit_done(struct disk_req *req)
+{
+	struct row_unit *u = container_of(req, struct row_unit, req);
+	struct row      *row = u->row;
+	struct pool     *p = row->pool;
+	struct member   *m = p->members[u->member];
+
+	assert(u->state == UNIT_INFLIGHT);
+	if (req->res == 0) {
+		u->state = UNIT_WRITTEN;
+		u->cover = m->flush_seq + 1;
+		m->dirty = true;
+	} else {
+		u->state = UNIT_IDLE;
+		if (req->res == -ETIMEDOUT)
+			row->seg->unanswered = true;
+		if (!m->in) {
+			u->state = UNIT_MISSING;
+			row->seg->missing |=
+				1u << (uint32_t)(u - row->units);
+		} else {
+			member_error(m, req->res);
+		}
+	}
+	log_row_check_stored(row);
+	flush_advance(p);
+}
+
+static void row_stored(struct row *row)
+{
+	struct pool *p = row->pool;
+
+	row->state = ROW_STORED;
+	assert(p->inflight[row->class] > 0);
+	p->inflight[row->class]--;
+	seg_row_stored(p, row->seg);
+	io_defer(p->io, &p->advance);
+	if (p->gather_count[row->class] > 0)
+		log_kick(p);
+}
+
+void log_row_check_stored(struct row *row)
+{
+	struct pool *p = row->pool;
+	uint32_t     written = 0;
+
+	if (row->state != ROW_WRITING)
+		return;
+	for (uint32_t u = 0; u < p->units; u++) {
+		if (row->units[u].state == UNIT_WRITTEN)
+			written++;
+		else if (row->units[u].state != UNIT_MISSING)
+			return;
+	}
+	if (written >= p->k + p->min_parity)
+		row_stored(row);
+}
+
+/* --- stable ------------------------------------------------------------------------- */
+
+static void row_apply(struct pool *p, struct row *row)
+{
+	row->state = ROW_STABLE;
+	p->stable_row = row->no;
+	list_for_each(l, &row->appends) {
+		struct log_append *a = list_entry(l, struct log_append, link);
+
+		if (a->apply != NULL)
+			a->apply(a);
+	}
+}
+
+static void row_acknowledge(struct pool *p, struct row *row)
+{
+	struct list done;
+
+	list_init(&done);
+	list_splice(&done, &row->appends);
+	for (;;) {
+		struct list       *l = list_pop(&done);
+		struct log_append *a;
+
+		if (l == NULL)
+			return;
+		a = list_entry(l, struct log_append, link);
+		if (a->fua) {
+			list_push(&p->fua, &a->link);
+			flush_want(p);
+		} else {
+			a->done(a);
+		}
+	}
+}
+
+/* First row that is not stable yet. */
+static struct row *first_unstable(struct pool *p)
+{
+	/* The list is in number order and stable rows are a prefix; walk from
+	 * the end while rows are not stable, as those are few. */
+	struct row *found = NULL;
+
+	for (struct list *l = p->rows.prev; l != &p->rows; l = l->prev) {
+		struct row *row = list_entry(l, struct row, link);
+
+		if (row->state == ROW_STABLE)
+			break;
+		found = row;
+	}
+	return found;
+}
+
+static void advance_fn(struct io_work *w)
+{
+	struct pool *p = container_of(w, struct pool, advance);
+	struct row  *row;
+
+	if (!pool_is_ours(p))
+		return; /* called again when the lease is renewed */
+	row = first_unstable(p);
+	while (row != NULL && row->state == ROW_STORED && pool_running(p)) {
+		struct list *next = row->link.next;
+
+		assert(row->no == p->stable_row + 1);
+		row_apply(p, row);
+		row_acknowledge(p, row);
+		row = next == &p->rows ? NULL
+				       : list_entry(next, struct row, link);
+	}
+	flush_advance(p);
+	commit_consider(p);
+}
+
+/* --- marks, memory, ends --------------------------------------------------------------- */
+
+static void mark_fn(struct io_timer *t)
+{
+	struct pool *p = container_of(t, struct pool, mark_timer);
+
+	if (p->state != POOL_ST_ACTIVE || !list_empty(&p->rows) ||
+	    p->mark_row >= p->flushed_row)
+		return;
+	row_form(p, LOG_COMMIT, true);
+}
+
+void log_release_row(struct row *row)
+{
+	struct pool *p = row->pool;
+
+	bufpool_put(p->params.bufs, row->buf);
+	row->buf = NULL;
+	p->rows_bytes -= row->buf_bytes;
+	list_remove(&row->link);
+	list_push(&p->rows_free, &row->link);
+}
+
+void log_fail_all(struct pool *p, int res)
+{
+	for (unsigned i = 0; i < LOG_CLASSES; i++)
+		gather_fail(p, i, res);
+	list_for_each(l, &p->rows) {
+		struct row *row = list_entry(l, struct row, link);
+
+		for (;;) {
+			struct list       *al = list_pop(&row->appends);
+			struct log_append *a;
+
+			if (al == NULL)
+				break;
+			a = list_entry(al, struct log_append, link);
+			a->res = res;
+			a->done(a);
+		}
+	}
+}
+
+bool log_idle(const struct pool *p)
+{
+	for (unsigned i = 0; i < LOG_CLASSES; i++) {
+		if (p->gather_count[i] > 0 || p->inflight[i] > 0)
+			return false;
+	}
+	return p->stable_row + 1 == p->next_row;
+}
+
+int log_init(struct pool *p)
+{
+	for (unsigned i = 0; i < LOG_CLASSES; i++)
+		list_init(&p->gather[i]);
+	list_init(&p->rows);
+	list_init(&p->rows_free);
+	io_work_init(&p->kick, kick_fn);
+	io_work_init(&p->advance, advance_fn);
+	io_timer_init(&p->mark_timer, mark_fn);
+	p->rows_mem = calloc(ROWS_MAX, sizeof(*p->rows_mem));
+	p->units_mem = calloc((size_t)ROWS_MAX * p->units,
+			      sizeof(*p->units_mem));
+	if (p->rows_mem == NULL || p->units_mem == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < ROWS_MAX; i++) {
+		struct row *row = &p->rows_mem[i];
+
+		row->pool = p;
+		row->units = &p->units_mem[(size_t)i * p->units];
+		list_push(&p->rows_free, &row->link);
+	}
+	return 0;
+}
+
+void log_fini(struct pool *p)
+{
+	if (p->rows_mem == NULL)
+		return;
+	for (;;) {
+		struct list *l = list_pop(&p->rows);
+		struct row  *row;
+
+		if (l == NULL)
+			break;
+		row = list_entry(l, struct row, link);
+		bufpool_put(p->params.bufs, row->buf);
+	}
+	io_undefer(&p->kick);
+	io_undefer(&p->advance);
+	io_timer_cancel(p->io, &p->mark_timer);
+	free(p->rows_mem);
+	free(p->units_mem);
+	p->rows_mem = NULL;
+	p->units_mem = NULL;
+}

@@ -1,0 +1,491 @@
+/* pool/member.c - the states of a member.
+ *
+ *            error, connection lost           grace over, redundancy allows,
+ *   ONLINE ------------------------> SUSPECT --labels say OUT--> OUT
+ *      ^                               |                          |
+ *      |   back, its label is right:   |      back, label right:  |
+ *      |   write again what is not     |      labels say IN       v
+ *      +------- flushed ---------------+<--------------------- RETURNING
+ *
+ * While a member is suspect, rows that have a unit on it are not stored and
+ * wait; that ends with its return or, at most member_grace_ns later, with the
+ * record that it is out, which is flushed on the others before anything is
+ * acknowledged without it (design, section 5, Order 3).
+ *
+ * When more domains are lost than the redundancy covers, suspects stay
+ * suspects: the pool is suspended until disks come back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/core.h"
+
+#define RETRY_MIN_S 5u
+#define RETRY_MAX_S 600u
+#define VERIFY_BYTES (LABEL_FIRST_BLOCK * TARN_BLOCK + LABEL_SLOTS * LABEL_SLOT_BYTES)
+
+static void grace_fn(struct io_timer *t);
+static void retry_fn(struct io_timer *t);
+static void member_verify(struct member *m);
+
+bool member_usable(const struct member *m)
+{
+	return m->disk != NULL && m->disk->up && m->state == MEMBER_ONLINE;
+}
+
+bool member_readable(const struct member *m)
+{
+	return m->disk != NULL && m->disk->up &&
+	       (m->state == MEMBER_ONLINE || m->state == MEMBER_SUSPECT) &&
+	       m->epoch == m->disk->epoch;
+}
+
+uint64_t member_label_off_bytes(const struct member *m, unsigned area,
+				uint32_t slot)
+{
+	uint64_t base = area == 0 ? 0 : m->size_blocks - LABEL_AREA_BLOCKS;
+
+	return blocks_to_bytes(base) + label_slot_off_bytes(slot);
+}
+
+static void set_why(struct member *m, const char *why)
+{
+	snprintf(m->why, sizeof(m->why), "%s", why);
+}
+
+/* What was written since the last good flush is unknown: write it again. */
+static void member_forget_unflushed(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	list_for_each(l, &p->rows) {
+		struct row *row = list_entry(l, struct row, link);
+
+		for (uint32_t u = 0; u < p->units; u++) {
+			struct row_unit *unit = &row->units[u];
+
+			if (unit->member == m->index &&
+			    unit->state == UNIT_WRITTEN &&
+			    unit->cover > m->flush_done)
+				unit->state = UNIT_IDLE;
+		}
+	}
+}
+
+static void member_resubmit(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	list_for_each(l, &p->rows) {
+		struct row *row = list_entry(l, struct row, link);
+
+		for (uint32_t u = 0; u < p->units; u++) {
+			if (row->units[u].member == m->index &&
+			    row->units[u].state == UNIT_IDLE)
+				log_unit_submit(row, u);
+		}
+	}
+}
+
+void member_error(struct member *m, int res)
+{
+	struct pool *p = m->pool;
+
+	if (res == -ECANCELED || p->state == POOL_ST_CLOSED)
+		return;
+	if (m->state != MEMBER_ONLINE)
+		return;
+	m->errors_write++;
+	m->state = MEMBER_SUSPECT;
+	m->grace_over = false;
+	if (!m->disk->up || m->epoch != m->disk->epoch)
+		set_why(m, m->disk->error_text[0] != '\0'
+				   ? m->disk->error_text
+				   : "the connection was lost");
+	else
+		snprintf(m->why, sizeof(m->why), "a write or flush failed: %s",
+			 strerror(-res));
+	pool_log(p, "disk %s is suspect: %s", m->disk->place, m->why);
+	member_forget_unflushed(m);
+	/* An answer that says no will not change by waiting. */
+	io_timer_arm(p->io, &m->grace,
+		     io_now_ns(p->io) +
+			     (m->disk->up ? 0 : p->params.member_grace_ns));
+	label_writer_kick(p);
+}
+
+/* --- out ------------------------------------------------------------------------ */
+
+uint32_t pool_domains_lost(const struct pool *p)
+{
+	uint32_t lost = 0;
+
+	for (uint32_t d = 0; d < p->ndomains; d++) {
+		bool bad = false;
+
+		for (uint32_t i = 0; i < p->nmembers; i++) {
+			const struct member *m = p->members[i];
+
+			if (m->domain == d &&
+			    (!m->in || m->going_out || m->state != MEMBER_ONLINE))
+				bad = true;
+		}
+		lost += bad;
+	}
+	return lost;
+}
+
+/* Domains that would remain, and would be lost, if every suspect whose grace
+ * is over went out. */
+static bool out_allowed(const struct pool *p, const struct member *out)
+{
+	uint32_t lost = 0, whole = 0, in = 0, need;
+
+	for (uint32_t d = 0; d < p->ndomains; d++) {
+		bool bad = false, any_in = false;
+
+		for (uint32_t i = 0; i < p->nmembers; i++) {
+			const struct member *m = p->members[i];
+
+			if (m->domain != d)
+				continue;
+			any_in |= m->in;
+			bad |= !m->in || m->going_out || m == out;
+		}
+		lost += bad;
+		whole += !bad;
+		in += any_in;
+	}
+	/* design, section 5, Opening: r = max(1, min(ceil(n/2), n - m)) */
+	need = min_u32((in + 1) / 2, in > p->m ? in - p->m : 0);
+	need = max_u32(need, 1);
+	return lost <= p->m - p->min_parity && whole >= need;
+}
+
+static void unit_set_missing(struct row *row, uint32_t u)
+{
+	row->units[u].state = UNIT_MISSING;
+	row->seg->missing |= 1u << u;
+}
+
+/* It is recorded out on all others: rows go on without it. */
+static void member_out_done(struct label_waiter *w)
+{
+	struct member *m = container_of(w, struct member, waiter);
+	struct pool   *p = m->pool;
+
+	m->going_out = false;
+	if (w->res < 0)
+		return;
+	m->in = false;
+	m->state = MEMBER_OUT;
+	m->dirty = false;
+	pool_log(p, "disk %s is recorded out: %s",
+		 m->disk != NULL ? m->disk->place : "(missing)", m->why);
+	list_for_each(l, &p->rows) {
+		struct row *row = list_entry(l, struct row, link);
+
+		for (uint32_t u = 0; u < p->units; u++) {
+			struct row_unit *unit = &row->units[u];
+
+			if (unit->member != m->index)
+				continue;
+			if (unit->state == UNIT_IDLE)
+				unit_set_missing(row, u);
+			else if (unit->state == UNIT_WRITTEN &&
+				 unit->cover > m->flush_done)
+				unit_set_missing(row, u);
+		}
+	}
+	/* log_row_check_stored() defers what follows; the list stays. */
+	list_for_each(l, &p->rows)
+		log_row_check_stored(list_entry(l, struct row, link));
+	flush_advance(p);
+	segs_capacity(p);
+	log_kick(p);
+	label_writer_kick(p);
+	member_resolve_suspects(p);
+	if (m->disk != NULL && m->disk->up)
+		io_timer_arm(p->io, &m->retry,
+			     io_now_ns(p->io) + m->retry_s * NS_PER_S);
+}
+
+static void member_go_out(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	m->going_out = true;
+	m->out_row = p->flushed_row;
+	m->out_claim = p->claim;
+	m->waiter.done = member_out_done;
+	label_write(p, &m->waiter);
+	label_writer_kick(p);
+}
+
+void member_resolve_suspects(struct pool *p)
+{
+	if (!pool_running(p) || p->claim == 0)
+		return;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		struct member *m = p->members[i];
+
+		if (m->state == MEMBER_SUSPECT && m->grace_over && m->in &&
+		    !m->going_out && !m->verifying && out_allowed(p, m))
+			member_go_out(m);
+	}
+}
+
+static void grace_fn(struct io_timer *t)
+{
+	struct member *m = container_of(t, struct member, grace);
+
+	if (m->state != MEMBER_SUSPECT || m->going_out)
+		return;
+	m->grace_over = true;
+	member_resolve_suspects(m->pool);
+	if (m->state == MEMBER_SUSPECT && !m->going_out && m->disk != NULL &&
+	    m->disk->up && !m->verifying)
+		/* Cannot do without it: try it again. */
+		io_timer_arm(m->pool->io, &m->retry,
+			     io_now_ns(m->pool->io) + NS_PER_S);
+}
+
+/* --- back ------------------------------------------------------------------------- */
+
+static void member_online(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	m->state = MEMBER_ONLINE;
+	m->grace_over = false;
+	m->why[0] = '\0';
+	io_timer_cancel(p->io, &m->grace);
+	member_resubmit(m);
+	m->dirty = true;
+	label_writer_kick(p);
+	member_resolve_suspects(p);
+	flush_want(p);
+	log_kick(p);
+}
+
+static void member_in_done(struct label_waiter *w)
+{
+	struct member *m = container_of(w, struct member, waiter);
+
+	m->coming_in = false;
+	if (w->res < 0 || m->state != MEMBER_RETURNING)
+		return;
+	m->in = true;
+	pool_log(m->pool, "disk %s is back", m->disk->place);
+	member_online(m);
+	segs_capacity(m->pool);
+	cleaner_kick(m->pool);
+}
+
+static void member_back(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	m->epoch = m->disk->epoch;
+	if (m->in && !m->going_out) {
+		pool_log(p, "disk %s is back, writing again what it missed",
+			 m->disk->place);
+		member_online(m);
+		return;
+	}
+	if (m->going_out)
+		return; /* retry_fn comes back to it once it is out */
+	m->state = MEMBER_RETURNING;
+	m->coming_in = true;
+	m->waiter.done = member_in_done;
+	label_write(p, &m->waiter);
+	label_writer_kick(p);
+}
+
+static void member_refuse(struct member *m, const char *why)
+{
+	set_why(m, why);
+	pool_log(m->pool, "disk %s is refused: %s", m->disk->place, why);
+	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
+	io_timer_arm(m->pool->io, &m->retry,
+		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+}
+
+static void verify_done(struct disk_req *req)
+{
+	struct member *m = container_of(req, struct member, verify_req);
+	struct pool   *p = m->pool;
+	struct label  *l = NULL;
+	unsigned       damaged;
+	const char    *why = NULL;
+	int            r;
+
+	m->verifying = false;
+	if (!pool_running(p) || p->claim == 0)
+		return;
+	if (req->res < 0 || !m->disk->up) {
+		if (m->disk->up)
+			member_refuse(m, "its label cannot be read");
+		return; /* the next UP tries again */
+	}
+	r = label_newest(m->verify_buf, NULL, &l, &damaged, &why);
+	if (r < 0)
+		member_refuse(m, "it no longer has the label of this pool");
+	else if (!uuid_equal(&l->pool, &p->uuid) ||
+		 !uuid_equal(&l->disk, &m->uuid))
+		member_refuse(m, "another disk answers at its place");
+	else if (l->claim > p->claim)
+		pool_fail(p, -ESTALE,
+			  "another server has claimed the pool (disk %s)",
+			  m->disk->place);
+	else if (l->claim != p->claim) {
+		bool known = false;
+
+		for (uint32_t a = 0; a < p->nancestors; a++)
+			known |= p->ancestors[a].claim == l->claim &&
+				 uuid_equal(&p->ancestors[a].id, &l->claim_id);
+		if (known)
+			member_back(m);
+		else
+			member_refuse(m, "it was changed under another claim "
+					 "and has diverged");
+	} else {
+		member_back(m);
+	}
+	free(l);
+}
+
+static void member_verify(struct member *m)
+{
+	if (m->verifying || m->disk == NULL || !m->disk->up)
+		return;
+	if (m->disk->size_bytes < blocks_to_bytes(m->size_blocks)) {
+		member_refuse(m, "it is smaller than its label says");
+		return;
+	}
+	if (m->disk->read_only) {
+		member_refuse(m, "it has become read-only");
+		return;
+	}
+	if (m->verify_buf == NULL) {
+		m->verify_buf = aligned_alloc(TARN_BLOCK, VERIFY_BYTES);
+		if (m->verify_buf == NULL) {
+			member_refuse(m, "out of memory");
+			return;
+		}
+	}
+	m->verifying = true;
+	m->verify_req.op = DISK_READ;
+	m->verify_req.off_bytes = 0;
+	m->verify_req.len_bytes = VERIFY_BYTES;
+	m->verify_req.buf = m->verify_buf;
+	m->verify_req.done = verify_done;
+	disk_submit(m->disk, &m->verify_req);
+}
+
+static void retry_fn(struct io_timer *t)
+{
+	struct member *m = container_of(t, struct member, retry);
+
+	if (!pool_running(m->pool) || m->going_out || m->coming_in ||
+	    m->disk == NULL || !m->disk->up || m->state == MEMBER_ONLINE)
+		return;
+	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
+	member_verify(m);
+}
+
+void member_event(struct disk *d, enum disk_event ev, void *arg)
+{
+	struct member *m = arg;
+	struct pool   *p = m->pool;
+
+	if (!pool_running(p) || p->claim == 0 || m->disk != d)
+		return;
+	if (ev == DISK_EV_DOWN) {
+		member_error(m, -ENOTCONN);
+		return;
+	}
+	if (m->state == MEMBER_ONLINE && m->epoch == d->epoch)
+		return;
+	/* Up again before anybody noticed that it was down. */
+	if (m->state == MEMBER_ONLINE)
+		member_error(m, -ENOTCONN);
+	m->retry_s = RETRY_MIN_S;
+	member_verify(m);
+}
+
+void member_attach(struct member *m, struct disk *d)
+{
+	m->disk = d;
+	d->event = member_event;
+	d->event_arg = m;
+}
+
+/* --- life ----------------------------------------------------------------------------- */
+
+static uint32_t domain_index(struct pool *p, const char *name)
+{
+	for (uint32_t d = 0; d < p->ndomains; d++) {
+		if (strcmp(p->domains[d].name, name) == 0)
+			return d;
+	}
+	assert(p->ndomains < POOL_MEMBERS_MAX);
+	snprintf(p->domains[p->ndomains].name, sizeof(p->domains[0].name),
+		 "%s", name);
+	return p->ndomains++;
+}
+
+int member_new(struct pool *p, uint32_t index,
+	       const struct label_member_info *info, struct member **ret_m)
+{
+	struct member *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return -ENOMEM;
+	m->pool = p;
+	m->index = index;
+	m->uuid = info->uuid;
+	m->size_blocks = info->size_blocks;
+	m->zones = info->zones;
+	m->in = info->state == LABEL_MEMBER_IN;
+	m->out_row = info->out_row;
+	m->out_claim = info->out_claim;
+	m->state = m->in ? MEMBER_MISSING : MEMBER_OUT;
+	m->retry_s = RETRY_MIN_S;
+	memcpy(m->domain_name, info->domain, sizeof(m->domain_name));
+	if (p->flags & LABEL_FLAG_DOMAIN_DISK) {
+		char text[UUID_TEXT_BYTES];
+
+		m->domain = domain_index(p, uuid_text(&m->uuid, text));
+	} else {
+		m->domain = domain_index(p, m->domain_name);
+	}
+	io_timer_init(&m->grace, grace_fn);
+	io_timer_init(&m->retry, retry_fn);
+	m->zone_map = calloc(BITMAP_WORDS((size_t)m->zones) + 1,
+			     sizeof(*m->zone_map));
+	m->label_buf = aligned_alloc(TARN_BLOCK, LABEL_SLOT_BYTES);
+	m->lease_buf = aligned_alloc(TARN_BLOCK,
+				     (LEASE_SLOTS + 1) * TARN_BLOCK);
+	if (m->zone_map == NULL || m->label_buf == NULL ||
+	    m->lease_buf == NULL) {
+		member_free(m);
+		return -ENOMEM;
+	}
+	*ret_m = m;
+	return 0;
+}
+
+void member_free(struct member *m)
+{
+	if (m == NULL)
+		return;
+	io_timer_cancel(m->pool->io, &m->grace);
+	io_timer_cancel(m->pool->io, &m->retry);
+	free(m->zone_map);
+	free(m->label_buf);
+	free(m->lease_buf);
+	free(m->verify_buf);
+	free(m);
+}

@@ -1,0 +1,624 @@
+/* pool/segment.c - the table of segments: zones, capacity, live counts.
+ *
+ *   FREE -> NEXT -> OPENABLE -> OPEN -> SEALING -> SEALED -> FREE
+ *                                                    |
+ *                                       QUARANTINED <-+-> FREE
+ *
+ * A running commit takes free zones together (NEXT); they become OPENABLE
+ * when it is done, and only those are ever opened, so that recovery knows
+ * where to look.  A sealed segment in which nothing lives is freed by a
+ * commit: its zones may go into NEXT segments of that same commit, since they
+ * are opened only once it is durable.
+ */
+#include "pool/segment_format.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/core.h"
+
+/* --- slots ---------------------------------------------------------------------- */
+
+int segs_init(struct pool *p)
+{
+	p->segs_cap = 64;
+	p->segs = calloc(p->segs_cap, sizeof(*p->segs));
+	return p->segs != NULL ? 0 : -ENOMEM;
+}
+
+void segs_fini(struct pool *p)
+{
+	if (p->segs == NULL)
+		return;
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		free(p->segs[i]->idx.buf);
+		free(p->segs[i]->seal_writes);
+		free(p->segs[i]);
+	}
+	free(p->segs);
+	p->segs = NULL;
+	p->nsegs = 0;
+}
+
+static int segs_grow(struct pool *p, uint32_t no)
+{
+	uint32_t         cap = p->segs_cap;
+	struct segment **segs;
+
+	while (cap <= no)
+		cap *= 2;
+	if (cap == p->segs_cap)
+		return 0;
+	segs = realloc(p->segs, cap * sizeof(*segs));
+	if (segs == NULL)
+		return -ENOMEM;
+	p->segs = segs;
+	p->segs_cap = cap;
+	return 0;
+}
+
+struct segment *seg_slot(struct pool *p, uint32_t no)
+{
+	assert(no >= 1);
+	if (segs_grow(p, no) < 0)
+		return NULL;
+	while (p->nsegs < no) {
+		struct segment *s = calloc(1, sizeof(*s));
+
+		if (s == NULL)
+			return NULL;
+		s->no = p->nsegs + 1;
+		s->state = SEG_FREE;
+		p->segs[++p->nsegs] = s;
+	}
+	return p->segs[no];
+}
+
+/* --- zones ----------------------------------------------------------------------- */
+
+static void zone_take(struct pool *p, const struct zone_ref *z)
+{
+	struct member *m = p->members[z->member];
+
+	assert(!bitmap_test(m->zone_map, z->zone));
+	bitmap_set(m->zone_map, z->zone);
+	m->zones_used++;
+}
+
+void seg_free_zones(struct pool *p, struct segment *s)
+{
+	for (uint32_t u = 0; u < p->units; u++) {
+		struct member *m = seg_member(p, s, u);
+
+		if (m == NULL)
+			continue;
+		assert(bitmap_test(m->zone_map, s->zones[u].zone));
+		bitmap_clear(m->zone_map, s->zones[u].zone);
+		m->zones_used--;
+	}
+	if (s->dead)
+		p->sealed_dead--;
+	s->dead = false;
+	s->state = SEG_FREE;
+	s->live = 0;
+	s->live_frozen = 0;
+	s->missing = 0;
+	s->write_off = 0;
+	s->scan_from = 0;
+	s->index_off = 0;
+	s->victim = false;
+	s->unanswered = false;
+}
+
+static uint32_t member_free_zones(const struct member *m)
+{
+	return m->in && m->state == MEMBER_ONLINE ? m->zones - m->zones_used
+						  : 0;
+}
+
+/* The member of a domain with the most free zones; NULL if none has any. */
+static struct member *domain_best(const struct pool *p, uint32_t domain)
+{
+	struct member *best = NULL;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		struct member *m = p->members[i];
+
+		if (m->domain == domain && member_free_zones(m) > 0 &&
+		    (best == NULL ||
+		     member_free_zones(m) > member_free_zones(best)))
+			best = m;
+	}
+	return best;
+}
+
+static uint32_t domain_free(const struct pool *p, uint32_t domain)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (p->members[i]->domain == domain)
+			n += member_free_zones(p->members[i]);
+	}
+	return n;
+}
+
+/* The k+m domains with the most free zones, or as many as there are. */
+static uint32_t pick_domains(const struct pool *p, uint32_t *ret_domains)
+{
+	bool     used[POOL_MEMBERS_MAX] = {false};
+	uint32_t n = 0;
+
+	while (n < p->units) {
+		uint32_t best = 0, best_free = 0;
+
+		for (uint32_t d = 0; d < p->ndomains; d++) {
+			uint32_t f = used[d] ? 0 : domain_free(p, d);
+
+			if (f > best_free) {
+				best = d;
+				best_free = f;
+			}
+		}
+		if (best_free == 0)
+			break;
+		used[best] = true;
+		ret_domains[n++] = best;
+	}
+	return n;
+}
+
+static struct segment *free_slot(struct pool *p)
+{
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		if (p->segs[i]->state == SEG_FREE && p->segs[i]->pins == 0 &&
+		    p->segs[i]->tables == 0)
+			return p->segs[i];
+	}
+	return seg_slot(p, p->nsegs + 1);
+}
+
+static bool seg_compose(struct pool *p, enum seg_state state)
+{
+	uint32_t        domains[POOL_UNITS_MAX];
+	uint32_t        n = pick_domains(p, domains);
+	struct segment *s;
+
+	/* With fewer domains than units, the rest of the units is absent and
+	 * made when disks are back; never below what a row needs. */
+	if (n < p->k + p->min_parity)
+		return false;
+	if (n < p->units && pool_domains_lost(p) == 0)
+		return false;
+	s = free_slot(p);
+	if (s == NULL)
+		return false;
+	s->generation++;
+	s->state = (uint8_t)state;
+	s->claim = p->claim;
+	s->frozen_state = SEG_DISK_OPENABLE;
+	s->frozen_index_off = 0;
+	s->live_frozen = 0;
+	s->missing = 0;
+	for (uint32_t i = 0; i < p->units; i++) {
+		/* Rotate, so that parity moves over the disks. */
+		uint32_t       u = (i + s->no) % p->units;
+		struct member *m;
+
+		if (i >= n) {
+			s->zones[u].member = ZONE_NONE;
+			s->zones[u].zone = 0;
+			s->missing |= 1u << u;
+			continue;
+		}
+		m = domain_best(p, domains[i]);
+		s->zones[u].member = m->index;
+		s->zones[u].zone = (uint32_t)bitmap_next_clear(
+			m->zone_map, 0, m->zones);
+		zone_take(p, &s->zones[u]);
+	}
+	if (state == SEG_OPENABLE)
+		p->openable++;
+	return true;
+}
+
+uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state)
+{
+	uint32_t done = 0;
+
+	while (done < n && seg_compose(p, state))
+		done++;
+	return done;
+}
+
+/* --- capacity ---------------------------------------------------------------------- */
+
+/* design, section 5, Capacity: the largest r with
+ * sum over domains of min(z_i, r) >= (k+m) * r. */
+static uint32_t capacity(const struct pool *p, const uint32_t *zones,
+			 uint32_t ndomains)
+{
+	uint32_t lo = 0, hi = UINT32_MAX / 2;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo + 1) / 2;
+		uint64_t sum = 0;
+
+		for (uint32_t d = 0; d < ndomains; d++)
+			sum += min_u32(zones[d], mid);
+		if (sum >= (uint64_t)p->units * mid)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return lo;
+}
+
+static uint32_t capacity_of(const struct pool *p, bool only_free)
+{
+	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		zones[m->domain] += only_free ? member_free_zones(m)
+					      : m->zones;
+	}
+	return capacity(p, zones, p->ndomains);
+}
+
+void segs_capacity(struct pool *p)
+{
+	uint32_t row = 1 + (uint32_t)div_up(p->row_blocks_max, p->k);
+	uint32_t unit_max = ROW_HEADER_MAX +
+			    (uint32_t)div_up(ROW_PAYLOAD_MAX, p->k);
+	uint32_t index = 2 + p->zone_blocks / 128;
+	uint32_t rows;
+
+	/* Full rows in a zone, less its index and the end that the largest
+	 * row may leave unused. */
+	rows = p->zone_blocks > index + unit_max
+		       ? (p->zone_blocks - index - unit_max) / row
+		       : 1;
+	p->segs_possible = capacity_of(p, false);
+	p->seg_data_blocks = max_u32(rows * p->row_blocks_max, 1);
+}
+
+uint32_t segs_free_possible(const struct pool *p)
+{
+	uint32_t r = capacity_of(p, true);
+	uint32_t degraded = 0;
+
+	if (r > 0 || pool_domains_lost(p) == 0)
+		return r;
+	/* Degraded: limited by the k + min_parity best domains. */
+	for (uint32_t d = 0, n = 0; d < p->ndomains; d++) {
+		uint32_t f = domain_free(p, d);
+
+		if (f == 0)
+			continue;
+		degraded = n == 0 ? f : min_u32(degraded, f);
+		n++;
+		if (d + 1 == p->ndomains && n < p->k + p->min_parity)
+			degraded = 0;
+	}
+	return degraded;
+}
+
+/* Segments kept for the cleaner and for commits. */
+uint32_t segs_reserve(const struct pool *p)
+{
+	uint64_t commit = p->client->commit_blocks(p->client_arg) +
+			  p->tables_total + seg_pages(p) + 16;
+
+	return 2 + (uint32_t)div_up(2 * commit, p->seg_data_blocks);
+}
+
+static uint64_t usable_blocks(const struct pool *p)
+{
+	uint32_t reserve = max_u32(4, p->segs_possible / 32 + 2);
+
+	if (p->segs_possible <= reserve)
+		return 0;
+	return (uint64_t)(p->segs_possible - reserve) * p->seg_data_blocks;
+}
+
+int pool_space_reserve(struct pool *p, uint64_t blocks)
+{
+	uint64_t used = p->live_total + p->tables_total + p->reserved;
+
+	if (used + blocks > usable_blocks(p))
+		return -ENOSPC;
+	p->reserved += blocks;
+	return 0;
+}
+
+void pool_space_unreserve(struct pool *p, uint64_t blocks)
+{
+	assert(p->reserved >= blocks);
+	p->reserved -= blocks;
+}
+
+/* --- opening ------------------------------------------------------------------------- */
+
+bool seg_writable(const struct pool *p, const struct segment *s)
+{
+	for (uint32_t u = 0; u < p->units; u++) {
+		const struct member *m = seg_member(p, s, u);
+
+		if (m == NULL || !m->in)
+			return false;
+	}
+	return true;
+}
+
+static uint32_t seg_units_in(const struct pool *p, const struct segment *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t u = 0; u < p->units; u++) {
+		const struct member *m = seg_member(p, s, u);
+
+		n += m != NULL && m->in;
+	}
+	return n;
+}
+
+static bool seg_has_room(const struct pool *p, const struct segment *s,
+			 uint32_t unit_blocks, uint32_t index_bytes)
+{
+	uint64_t index = bytes_to_blocks_up((uint64_t)s->idx.bytes +
+					    index_bytes);
+
+	return s->write_off + unit_blocks + index <= p->zone_blocks;
+}
+
+static struct segment *seg_open_next(struct pool *p, enum log_class class)
+{
+	struct segment *best = NULL;
+	bool            best_whole = false;
+	uint32_t        keep = 0;
+
+	if (class == LOG_CLIENT)
+		keep = segs_reserve(p);
+	else if (class == LOG_CLEANER)
+		keep = segs_reserve(p) / 2;
+	if (p->openable + segs_free_possible(p) <= keep || p->openable == 0)
+		return NULL;
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		struct segment *s = p->segs[i];
+		bool            whole;
+
+		if (s->state != SEG_OPENABLE ||
+		    seg_units_in(p, s) < p->k + p->min_parity)
+			continue;
+		whole = seg_writable(p, s);
+		if (best == NULL || (whole && !best_whole)) {
+			best = s;
+			best_whole = whole;
+		}
+	}
+	if (best == NULL)
+		return NULL;
+	best->state = SEG_OPEN;
+	best->class = (uint8_t)class;
+	best->idx.bytes = (uint32_t)sizeof(struct seg_index_header);
+	best->idx.nrows = 0;
+	best->scan_from = 0;
+	p->openable--;
+	return best;
+}
+
+struct segment *seg_for_row(struct pool *p, enum log_class class,
+			    uint32_t unit_blocks, uint32_t index_bytes)
+{
+	/* One open segment per class keeps a small pool whole; a wide pool
+	 * has several, used in turn, so that all its disks work at once. */
+	uint32_t nopen = 1;
+
+	if (class == LOG_CLIENT)
+		nopen = min_u32(OPEN_SEGS_MAX,
+				max_u32(1, p->ndomains / p->units));
+	for (uint32_t tries = 0; tries < nopen; tries++) {
+		uint32_t        i = p->open_next[class]++ % nopen;
+		struct segment *s = p->open[class][i];
+
+		if (s != NULL && (!seg_has_room(p, s, unit_blocks,
+						index_bytes) ||
+				  (!seg_writable(p, s) &&
+				   seg_units_in(p, s) <
+					   p->k + p->min_parity))) {
+			p->open[class][i] = NULL;
+			seg_seal(p, s);
+			s = NULL;
+		}
+		if (s == NULL) {
+			s = seg_open_next(p, class);
+			p->open[class][i] = s;
+		}
+		if (s != NULL)
+			return s;
+	}
+	return NULL;
+}
+
+/* --- live blocks ------------------------------------------------------------------------ */
+
+void seg_check_dead(struct pool *p, struct segment *s)
+{
+	if (s->state != SEG_SEALED || s->live != 0 || s->tables != 0)
+		return;
+	if (!s->dead) {
+		s->dead = true;
+		p->sealed_dead++;
+	}
+	commit_consider(p);
+}
+
+void pool_place_ref(struct pool *p, place_t place, uint32_t n)
+{
+	struct segment *s = pool_seg(p, place_seg(p, place));
+
+	assert(s != NULL);
+	s->live += n;
+	p->live_total += n;
+}
+
+void pool_place_unref(struct pool *p, place_t place, uint32_t n)
+{
+	struct segment *s = pool_seg(p, place_seg(p, place));
+
+	assert(s != NULL && s->live >= n && p->live_total >= n);
+	s->live -= n;
+	p->live_total -= n;
+	seg_check_dead(p, s);
+}
+
+void seg_unpin(struct pool *p, struct segment *s)
+{
+	assert(s->pins > 0);
+	s->pins--;
+	if (s->pins == 0)
+		seg_check_dead(p, s);
+}
+
+/* --- table pages ---------------------------------------------------------------------------- */
+
+uint32_t seg_pages(const struct pool *p)
+{
+	return (uint32_t)div_up(p->nsegs, seg_entries_per_page(p->k, p->m));
+}
+
+static void entry_encode(const struct pool *p, const struct segment *s,
+			 uint8_t *buf)
+{
+	struct seg_entry e;
+
+	memset(&e, 0, sizeof(e));
+	e.generation = le32_of(s->generation);
+	e.state = s->frozen_state;
+	e.live = le32_of(s->live_frozen);
+	e.scan_from = le32_of(s->scan_from);
+	e.missing = le32_of(s->missing);
+	e.index_off = le32_of(s->frozen_index_off);
+	e.claim = le64_of(s->claim);
+	memcpy(buf, &e, sizeof(e));
+	buf += sizeof(e);
+	for (uint32_t u = 0; u < p->units; u++) {
+		struct seg_zone z = {.member = le32_of(s->zones[u].member),
+				     .zone = le32_of(s->zones[u].zone)};
+
+		memcpy(buf + u * sizeof(z), &z, sizeof(z));
+	}
+}
+
+void seg_page_encode(const struct pool *p, uint32_t page, uint8_t *buf)
+{
+	uint32_t               per = seg_entries_per_page(p->k, p->m);
+	uint32_t               stride = seg_entry_stride(p->k, p->m);
+	uint32_t               first = 1 + page * per;
+	struct seg_page_header h;
+	uint32_t               n = 0;
+
+	memset(buf, 0, TARN_BLOCK);
+	while (n < per && first + n <= p->commit.nsegments) {
+		entry_encode(p, p->segs[first + n],
+			     buf + sizeof(h) + n * stride);
+		n++;
+	}
+	memset(&h, 0, sizeof(h));
+	memcpy(h.magic, SEG_PAGE_MAGIC, sizeof(h.magic));
+	h.page = le32_of(page);
+	h.nentries = le32_of(n);
+	h.pool = p->uuid;
+	memcpy(buf, &h, sizeof(h));
+}
+
+static const char *entry_zones(struct pool *p, struct segment *s,
+			       const uint8_t *buf)
+{
+	for (uint32_t u = 0; u < p->units; u++) {
+		struct seg_zone z;
+
+		memcpy(&z, buf + u * sizeof(z), sizeof(z));
+		s->zones[u].member = le32_get(z.member);
+		s->zones[u].zone = le32_get(z.zone);
+		if (s->zones[u].member == ZONE_NONE)
+			continue;
+		if (s->zones[u].member >= p->nmembers ||
+		    s->zones[u].zone >=
+			    p->members[s->zones[u].member]->zones)
+			return "a zone out of range";
+		if (bitmap_test(p->members[s->zones[u].member]->zone_map,
+				s->zones[u].zone))
+			return "a zone that two segments own";
+		zone_take(p, &s->zones[u]);
+	}
+	return NULL;
+}
+
+static const char *entry_decode(struct pool *p, uint32_t no,
+				const uint8_t *buf)
+{
+	struct segment  *s = seg_slot(p, no);
+	struct seg_entry e;
+
+	if (s == NULL)
+		return "too little memory";
+	memcpy(&e, buf, sizeof(e));
+	s->generation = le32_get(e.generation);
+	s->live = le32_get(e.live);
+	s->missing = le32_get(e.missing);
+	s->scan_from = le32_get(e.scan_from);
+	s->index_off = le32_get(e.index_off);
+	s->claim = le64_get(e.claim);
+	s->write_off = p->zone_blocks;
+	if (s->scan_from > p->zone_blocks || s->index_off >= p->zone_blocks)
+		return "an offset out of range";
+	switch (e.state) {
+	case SEG_DISK_FREE:
+		s->state = SEG_FREE;
+		s->live = 0;
+		return NULL;
+	case SEG_DISK_OPENABLE:
+		s->state = SEG_OPENABLE;
+		break;
+	case SEG_DISK_SEALED:
+		s->state = SEG_SEALED;
+		break;
+	case SEG_DISK_QUARANTINED:
+		s->state = SEG_QUARANTINED;
+		break;
+	default:
+		return "an unknown state";
+	}
+	if (s->live > p->zone_blocks * p->k)
+		return "an impossible live count";
+	p->live_total += s->live;
+	return entry_zones(p, s, buf + sizeof(e));
+}
+
+int seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
+		    const char **ret_why)
+{
+	uint32_t               per = seg_entries_per_page(p->k, p->m);
+	uint32_t               stride = seg_entry_stride(p->k, p->m);
+	struct seg_page_header h;
+	uint32_t               n;
+
+	memcpy(&h, buf, sizeof(h));
+	n = le32_get(h.nentries);
+	*ret_why = "it is not a segment page";
+	if (memcmp(h.magic, SEG_PAGE_MAGIC, sizeof(h.magic)) != 0 ||
+	    le32_get(h.page) != page || !uuid_equal(&h.pool, &p->uuid) ||
+	    n > per)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < n; i++) {
+		*ret_why = entry_decode(p, 1 + page * per + i,
+					buf + sizeof(h) + i * stride);
+		if (*ret_why != NULL)
+			return -EBADMSG;
+	}
+	return 0;
+}

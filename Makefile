@@ -97,8 +97,8 @@ SRVT     := $(patsubst %.c,$(BUILD)/%,$(SRVT_SRC))
 BENCHP   := $(patsubst %.c,$(BUILD)/%,$(BENCH_SRC))
 FUZZ     := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
 
-.PHONY: all tests bench-programs fuzz-programs check check-run check-asan \
-	check-asan-run check-layers check-headers check-style check-docs sim \
+.PHONY: all tests bench-programs fuzz-programs check check-asan \
+	check-layers check-headers check-style check-docs sim \
 	fuzz bench canaries install deps run run-clean clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:

@@ -97,7 +97,7 @@ static bool parse_port(const char *text, size_t len, char *ret_port)
 static bool copy_ipv6(const char *text, size_t len, char *ret_host,
 		      size_t host_bytes)
 {
-	if (len < 2 || len >= host_bytes)
+	if (len < 2 || len >= host_bytes || memchr(text, ':', len) == NULL)
 		return false;
 	for (size_t i = 0; i < len; i++) {
 		if (!host_char(text[i]) && text[i] != ':' && text[i] != '%')

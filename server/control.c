@@ -322,8 +322,8 @@ static int take_lock(struct ctl_server *srv, char *ret_err)
 	}
 	if (flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		snprintf(ret_err, 256,
-			 "control socket %s: another server uses it: choose "
-			 "another path with --control",
+			 "control socket %s is in use by another server: "
+			 "choose another path with --control",
 			 srv->path);
 		return -EADDRINUSE;
 	}
@@ -353,8 +353,8 @@ static int remove_stale(const struct sockaddr_un *sa, char *ret_err)
 	close(fd);
 	if (r != -ECONNREFUSED) {
 		snprintf(ret_err, 256,
-			 "control socket %s: another program listens there: "
-			 "choose another path with --control",
+			 "control socket %s is in use: another program "
+			 "answers there: choose another path with --control",
 			 sa->sun_path);
 		return -EADDRINUSE;
 	}

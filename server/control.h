@@ -80,6 +80,9 @@ struct ctl_call {
 	const struct ctl_method *method;
 	json_t                  *id;      /* to be echoed */
 	json_t                  *params;  /* checked object; may be NULL */
+	struct list              parked;  /* the methods': waits to be run
+					   * again */
+	bool                     was_parked;
 };
 
 /* The core's arg: what the methods work on. */

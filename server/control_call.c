@@ -198,6 +198,7 @@ void ctl_call_end(struct ctl_call *call)
 	assert(call->core->ncalls > 0);
 	call->core->ncalls--;
 	list_remove(&call->link);
+	list_remove(&call->parked);
 	json_decref(call->id);
 	json_decref(call->params);
 	free(call);

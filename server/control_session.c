@@ -220,6 +220,7 @@ static void start_call(struct ctl_session *s, json_t *msg, json_t *id)
 	call->method = m;
 	call->id = json_incref(id);
 	call->params = json_incref(params);
+	list_init(&call->parked);
 	list_push(&s->calls, &call->link);
 	s->ncalls++;
 	s->core->ncalls++;

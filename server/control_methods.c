@@ -1,0 +1,308 @@
+/* server/control_methods.c - the table of methods, and those about the server
+ * itself.  docs/control-api.md describes each.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/tarnd.h"
+
+static const struct ctl_param discover_params[] = {
+	{ "places", CTL_STRINGS, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param create_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "redundancy", CTL_STRING, true },
+	{ "disks", CTL_STRINGS, true },
+	{ "domain", CTL_STRING, false },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param import_params[] = {
+	{ "name", CTL_STRING, false },
+	{ "disks", CTL_STRINGS, false },
+	{ "read_only", CTL_BOOL, false },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param export_params[] = {
+	{ "name", CTL_STRING, false },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_params[] = {
+	{ "name", CTL_STRING, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_create_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "size", CTL_UINT, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_list_params[] = {
+	{ "after", CTL_STRING, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_resize_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "size", CTL_UINT, true },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_rename_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "new_name", CTL_STRING, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_delete_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+
+const struct ctl_method tarnd_methods[] = {
+	{ "server.info", ctl_server_info, NULL, false,
+	  "Version, process, and where it listens." },
+	{ "server.methods", ctl_server_methods, NULL, false,
+	  "The methods that there are, with their parameters." },
+	{ "server.stats", ctl_server_stats_get, NULL, false,
+	  "Counters since the start." },
+	{ "disk.discover", ctl_disk_discover, discover_params, false,
+	  "What is on disks out there; nothing is written." },
+	{ "disk.list", ctl_disk_list, NULL, false,
+	  "The members of the open pool." },
+	{ "pool.create", ctl_pool_create, create_params, true,
+	  "Make a pool of disks and open it." },
+	{ "pool.import", ctl_pool_import, import_params, true,
+	  "Open a pool that is on disks." },
+	{ "pool.export", ctl_pool_export, export_params, true,
+	  "Stop serving the pool and close it cleanly." },
+	{ "pool.list", ctl_pool_list, NULL, false,
+	  "The open pool, and those that could be imported." },
+	{ "pool.status", ctl_pool_status, NULL, false,
+	  "Health: state, what is wrong, what to do, disks." },
+	{ "pool.df", ctl_pool_df, NULL, false,
+	  "Space: usable, used, free, provisioned, raw." },
+	{ "volume.create", ctl_volume_create, volume_create_params, true,
+	  "Make a thin volume." },
+	{ "volume.list", ctl_volume_list, volume_list_params, false,
+	  "The volumes by name, at most 1000 a call." },
+	{ "volume.show", ctl_volume_show, volume_params, false,
+	  "One volume." },
+	{ "volume.resize", ctl_volume_resize, volume_resize_params, true,
+	  "Grow or shrink a volume." },
+	{ "volume.rename", ctl_volume_rename, volume_rename_params, true,
+	  "Give a volume another name." },
+	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,
+	  "Delete a volume and all its data." },
+};
+const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
+
+/* --- waiting for a pool that is being opened ----------------------------------- */
+
+static void run_parked(struct io_work *w)
+{
+	struct tarnd *t = container_of(w, struct tarnd, park_work);
+	struct list   batch, *l;
+
+	list_init(&batch);
+	list_splice(&batch, &t->parked);
+	while ((l = list_pop(&batch)) != NULL) {
+		struct ctl_call *call = list_entry(l, struct ctl_call, parked);
+
+		call->method->run(call);
+	}
+}
+
+void control_park_init(struct tarnd *t)
+{
+	list_init(&t->parked);
+	io_work_init(&t->park_work, run_parked);
+}
+
+void control_unpark(struct tarnd *t)
+{
+	if (!list_empty(&t->parked))
+		io_defer(t->io, &t->park_work);
+}
+
+struct hosted *ctl_need_pool(struct ctl_call *call)
+{
+	struct tarnd  *t = ctl_arg(call);
+	struct hosted *h = &t->hosted;
+	char           why[TARND_ERROR_BYTES + 128];
+
+	if (h->state == HOSTED_OPEN && !t->stopping)
+		return h;
+	if (t->stopping) {
+		ctl_fail(call, -ESHUTDOWN, NULL, "the server is stopping");
+		return NULL;
+	}
+	if (!call->was_parked && !list_empty(&t->jobs) &&
+	    (h->state == HOSTED_SEARCHING || h->state == HOSTED_OPENING)) {
+		call->was_parked = true;
+		list_push(&t->parked, &call->parked);
+		return NULL;
+	}
+	hosted_why_not(t, why, sizeof(why));
+	ctl_fail(call, -ENODEV, h->name[0] != '\0' ? h->name : NULL, "%s",
+		 why);
+	return NULL;
+}
+
+/* --- server.* --------------------------------------------------------------------- */
+
+static json_t *strings(char *const *items, unsigned n)
+{
+	json_t *a = json_array();
+
+	for (unsigned i = 0; a != NULL && i < n; i++)
+		json_array_append_new(a, ctl_text(items[i]));
+	return a;
+}
+
+void ctl_server_info(struct ctl_call *call)
+{
+	struct tarnd *t = ctl_arg(call);
+
+	ctl_reply(call, json_pack("{s:s, s:i, s:I, s:o, s:o}", "version",
+				  TARN_VERSION, "pid", (int)getpid(),
+				  "started_s", (json_int_t)t->started_s,
+				  "listen",
+				  strings(t->cfg->listen.items,
+					  t->cfg->listen.n),
+				  "places", strings(t->places, t->nplaces)));
+}
+
+static json_t *describe(const struct ctl_method *m)
+{
+	static const char *const types[] = {
+		[CTL_STRING] = "string", [CTL_BOOL] = "bool",
+		[CTL_UINT] = "integer", [CTL_STRINGS] = "strings",
+	};
+	json_t *params = json_array();
+
+	for (const struct ctl_param *p = m->params; p != NULL && p->name != NULL;
+	     p++)
+		json_array_append_new(params,
+				      json_pack("{s:s, s:s, s:b}", "name",
+						p->name, "type",
+						types[p->type], "required",
+						p->required));
+	return json_pack("{s:s, s:s, s:o}", "name", m->name, "doc", m->doc,
+			 "params", params);
+}
+
+void ctl_server_methods(struct ctl_call *call)
+{
+	json_t *a = json_array();
+
+	for (unsigned i = 0; i < call->core->nmethods; i++)
+		json_array_append_new(a, describe(&call->core->methods[i]));
+	ctl_reply(call, json_pack("{s:o}", "methods", a));
+}
+
+static json_t *nbd_stats(const struct tarnd *t)
+{
+	struct nbd_server_stats s = { 0 };
+
+	if (t->nbd != NULL)
+		nbd_server_stats(t->nbd, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "connections", (json_int_t)s.connections,
+			 "connections_ever", (json_int_t)s.connections_ever,
+			 "requests", (json_int_t)s.requests, "read_bytes",
+			 (json_int_t)s.bytes_read, "written_bytes",
+			 (json_int_t)s.bytes_written, "receives",
+			 (json_int_t)s.recv_calls, "sends",
+			 (json_int_t)s.send_calls, "refused",
+			 (json_int_t)s.refused, "protocol_errors",
+			 (json_int_t)s.protocol_errors);
+}
+
+static json_t *control_stats(const struct tarnd *t)
+{
+	struct ctl_server_stats s = { 0 };
+
+	ctl_server_stats(t->ctl, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
+			 (json_int_t)s.connections, "connections_ever",
+			 (json_int_t)s.connections_ever, "refused",
+			 (json_int_t)s.refused, "cut", (json_int_t)s.cut,
+			 "calls", (json_int_t)t->core.calls_ever, "errors",
+			 (json_int_t)t->core.errors_ever);
+}
+
+static json_t *pool_stats(const struct pool *pool)
+{
+	struct pool_info i;
+	json_t *o;
+
+	pool_get_info(pool, &i);
+	o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rows",
+		      (json_int_t)i.rows, "row_blocks",
+		      (json_int_t)i.row_blocks, "row_bytes",
+		      (json_int_t)i.row_bytes, "commits",
+		      (json_int_t)i.commits, "commit_blocks",
+		      (json_int_t)i.commit_blocks, "flushes",
+		      (json_int_t)i.flushes, "moved_blocks",
+		      (json_int_t)i.moved_blocks, "cleaned_segments",
+		      (json_int_t)i.cleaned_segments);
+	if (o == NULL)
+		return NULL;
+	json_object_set_new(o, "replayed_rows",
+			    json_integer((json_int_t)i.replayed_rows));
+	json_object_set_new(o, "replay_ns",
+			    json_integer((json_int_t)i.replay_ns));
+	json_object_set_new(o, "stable_row",
+			    json_integer((json_int_t)i.stable_row));
+	json_object_set_new(o, "flushed_row",
+			    json_integer((json_int_t)i.flushed_row));
+	json_object_set_new(o, "commit_row",
+			    json_integer((json_int_t)i.commit_row));
+	json_object_set_new(o, "segments",
+			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "all",
+				      (json_int_t)i.segments, "free",
+				      (json_int_t)i.segments_free, "open",
+				      (json_int_t)i.segments_open, "sealed",
+				      (json_int_t)i.segments_sealed,
+				      "quarantined",
+				      (json_int_t)i.segments_quarantined,
+				      "degraded",
+				      (json_int_t)i.segments_degraded));
+	return o;
+}
+
+static json_t *volumes_stats(const struct volumes *vols)
+{
+	struct volumes_space s;
+
+	vols_space(vols, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "mapped_blocks",
+			 (json_int_t)s.mapped_blocks, "node_blocks",
+			 (json_int_t)s.node_blocks, "nodes_cached",
+			 (json_int_t)s.nodes_cached, "node_hits",
+			 (json_int_t)s.cache_hits, "node_misses",
+			 (json_int_t)s.cache_misses, "deleting",
+			 (json_int_t)s.deleting);
+}
+
+void ctl_server_stats_get(struct ctl_call *call)
+{
+	struct tarnd *t = ctl_arg(call);
+	json_t *o;
+
+	o = json_pack("{s:I, s:{s:I, s:I}, s:o, s:o}", "uptime_s",
+		      (json_int_t)(tarnd_now_s() - t->started_s), "buffers",
+		      "arena_bytes",
+		      (json_int_t)bufpool_arena_bytes(t->bufs), "used_bytes",
+		      (json_int_t)bufpool_used_bytes(t->bufs), "nbd",
+		      nbd_stats(t), "control", control_stats(t));
+	if (o != NULL && t->hosted.state == HOSTED_OPEN) {
+		json_object_set_new(o, "pool", pool_stats(t->hosted.pool));
+		json_object_set_new(o, "volumes",
+				    volumes_stats(t->hosted.vols));
+	}
+	ctl_reply(call, o);
+}

@@ -1,0 +1,28 @@
+/* server/tarnd_main.c - tarnd(8). */
+#include <stdlib.h>
+
+#include "server/tarnd.h"
+
+int main(int argc, char **argv)
+{
+	struct config cfg;
+	struct tarnd *t;
+	int           code = 1;
+
+	switch (config_read(&cfg, argc, argv)) {
+	case CONFIG_DONE:
+		config_free(&cfg);
+		return 0;
+	case CONFIG_USAGE:
+		config_free(&cfg);
+		return 2;
+	case CONFIG_RUN:
+		break;
+	}
+	t = calloc(1, sizeof(*t));
+	if (t != NULL && tarnd_start(t, &cfg) == 0)
+		code = tarnd_run(t);
+	free(t);
+	config_free(&cfg);
+	return code;
+}

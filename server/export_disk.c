@@ -459,15 +459,18 @@ static int measure(struct disk_file *f, char *ret_err)
 	return -EINVAL;
 }
 
-/* O_NONBLOCK kept us from waiting for the other end of a pipe.  It also tells
- * the ring that reads never wait, which is only true of files in memory:
- * there it saves a hop to another thread. */
-static void set_blocking(int fd)
+/* O_NONBLOCK kept us from waiting for the other end of a pipe.  To the ring it
+ * says that reads never wait, and O_DIRECT the same of writes.  Of files in
+ * memory both are true (and O_DIRECT has no further meaning there): without,
+ * each request would take a hop to another thread. */
+static void set_mode(int fd)
 {
 	struct statfs fs;
 
 	if (fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
 		(void)fcntl(fd, F_SETFL, 0);
+	else
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK | O_DIRECT);
 }
 
 /* Open and lock f->path. */
@@ -484,7 +487,7 @@ static int file_open(struct export_disks *disks, struct disk_file *f,
 			 f->path, strerror(-r));
 		return r;
 	}
-	set_blocking(f->fd);
+	set_mode(f->fd);
 	ret_err[0] = 0;
 	r = measure(f, ret_err);
 	if (r == 0 &&

@@ -168,6 +168,15 @@ fio_run() {
 		--refill_buffers=0 --scramble_buffers=1 "${@:2}"
 }
 
+# counter CONTENDER KEY: a number out of what tarnd counts; nothing for others.
+counter() {
+	{
+		echo '{"jsonrpc":"2.0","id":1,"method":"server.stats"}'
+		sleep 0.3
+	} | timeout 5 nc -U "$D/$1.ctl" 2> /dev/null | tr ',{}' '\n\n\n' |
+		sed -n "s/^ *\"$2\": *//p" | head -n 1
+}
+
 # Every block is written once before anything is measured.
 for c in $contenders; do
 	echo "filling $c" >&2
@@ -217,8 +226,17 @@ for ((run = 1; run <= runs; run++)); do
 		[ $((run % 2)) = 1 ] || order=$(echo "$order" |
 			awk '{ for (i = NF; i > 0; i--) printf "%s ", $i }')
 		for c in $order; do
+			h0= m0=
+			if [ $w = randread32 ]; then
+				h0=$(counter "$c" node_hits)
+				m0=$(counter "$c" node_misses)
+			fi
 			m=$(measure "$c" "$w") || exit 1
 			echo "$w $c $m" >> "$results"
+			[ -n "$h0" ] || continue
+			echo "$c $(($(counter "$c" node_hits) - h0))" \
+				"$(($(counter "$c" node_misses) - m0))" \
+				>> "$D/hits"
 		done
 	done
 	echo "run $run of $runs done" >&2
@@ -266,6 +284,17 @@ END {
 		}
 	}
 }' "$results"
+
+[ -e "$D/hits" ] && awk '
+{ hit[$1] += $2; miss[$1] += $3 }
+END {
+	print ""
+	for (c in hit)
+		if (hit[c] + miss[c] > 0)
+			printf "%s, random read qd32: %.1f %% of the map nodes" \
+				" wanted were in memory\n", c,
+				100 * hit[c] / (hit[c] + miss[c])
+}' "$D/hits"
 
 [ "$extras" = 1 ] && wants tarn11 || exit 0
 # shellcheck source=/dev/null

@@ -28,7 +28,6 @@
 
 #define CRC_FROM        12u
 #define IDLE_COMMIT_NS  (2 * NS_PER_S)
-#define TABLE_INDEX_BIT 0x100u /* in the id of a TABLE record: an index page */
 
 static void commit_step(struct pool *p);
 
@@ -61,10 +60,17 @@ static bool commit_due(struct pool *p)
 	gain = p->sealed_dead > 0 || segs_free_possible(p) > 0;
 	if (!gain)
 		return false;
-	if (p->starved[LOG_CLIENT] || p->starved[LOG_CLEANER])
-		return true;
+	if (p->starved[LOG_CLIENT] || p->starved[LOG_CLEANER] ||
+	    p->starved[LOG_COMMIT])
+		return p->sealed_dead > 0 || p->openable == 0;
 	return p->openable <= segs_reserve(p) + 1 &&
 	       (p->sealed_dead > 0 || p->openable < 2);
+}
+
+bool commit_pending(struct pool *p)
+{
+	return commit_running(p) ||
+	       (p->state == POOL_ST_ACTIVE && commit_due(p));
 }
 
 void commit_consider(struct pool *p)

@@ -117,6 +117,7 @@ struct segment {
 	uint32_t write_off;   /* next free block of the zones */
 	uint32_t scan_from;   /* as of the freeze, or as loaded */
 	uint32_t index_off;   /* SEALED: 0 or where the index is */
+	uint64_t cleaned_at;  /* commit number when the cleaner last tried */
 	uint32_t pins;        /* reads in flight */
 	uint32_t rows;        /* rows not yet stored */
 	uint64_t claim;       /* owner that opened it */
@@ -514,6 +515,9 @@ void seg_page_encode(const struct pool *p, uint32_t page, uint8_t *buf);
 int  seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
 		     const char **ret_why);
 
+/* In the id of a TABLE record: the block is an index page of that kind. */
+#define TABLE_INDEX_BIT 0x100u
+
 /* --- table.c ------------------------------------------------------------------ */
 void tables_fini(struct pool *p);
 int  table_grow(struct pool *p, enum table_kind kind, uint32_t npages);
@@ -527,6 +531,7 @@ void commit_fini(struct pool *p);
 void commit_start(struct pool *p);     /* when none is under way */
 void commit_consider(struct pool *p);  /* start one if it is time */
 bool commit_running(const struct pool *p);
+bool commit_pending(struct pool *p);   /* running, or about to */
 place_t root_block_place(const struct pool *p, const struct commit_ref *r,
 			 uint32_t i);
 

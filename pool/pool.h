@@ -47,7 +47,8 @@ enum rec_type {
 	REC_MOVE,      /* id: volume, block, n; ext: place they were at (n
 			* consecutive places); payload n blocks */
 	REC_NODE,      /* id: node id; payload 1 block; of a commit */
-	REC_TABLE,     /* id: enum table_kind, block: page; payload 1 block */
+	REC_TABLE,     /* id: enum table_kind, + 0x100 for an index page of
+			* that kind; block: page; payload 1 block */
 	REC_ROOT,      /* the root of a commit; payload n blocks */
 	REC_CATALOG,   /* id: subtype; n: body bytes; no payload */
 };
@@ -251,8 +252,9 @@ struct reloc {
 	int        res;     /* out: 0, or -errno (victim is left alone) */
 	uint32_t   moved;   /* out: blocks that were live */
 	void (*done)(struct reloc *r);
-	struct list link;   /* the pool's */
+	struct list link;   /* the client's, to queue it */
 	void      *priv;    /* the client's */
+	void      *priv_cleaner; /* the pool's */
 };
 
 /* Filled in by volume/; `arg` is the struct volumes. */

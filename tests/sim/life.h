@@ -1,0 +1,51 @@
+/* tests/sim/life.h - one life of the server: engine, buffers, volumes, pool
+ * and its connections to the disks, from the start to a clean end or a kill.
+ *
+ * A killed server is forgotten: nothing of it is called or freed but its
+ * engine, its buffers and the connections.
+ */
+#ifndef TARN_TESTS_SIM_LIFE_H
+#define TARN_TESTS_SIM_LIFE_H
+
+#include "tests/sim/sim.h"
+#include "tests/sim/sim_disk.h"
+#include "volume/volume.h"
+
+enum life_end {
+	LIFE_OK,
+	LIFE_KILLED,  /* the engine stopped: call life_kill() */
+	LIFE_REFUSED, /* the pool would not open; the life is over */
+};
+
+struct life {
+	struct sim      *sim;
+	struct sim_io    io;
+	struct bufpool  *bufs;
+	struct volumes  *vols;
+	struct pool     *pool;
+	struct pool_op   op;      /* create, open or close */
+	bool             op_done;
+	bool             failed;  /* the pool stopped serving for ever */
+	char             why[400];
+	bool             open;    /* serves requests */
+};
+
+/* Format the disks and start serving. */
+enum life_end life_create(struct sim *sim);
+/* events: the engine stops after so many (a crash in recovery); ~0: never. */
+enum life_end life_open(struct sim *sim, bool force, uint64_t events);
+/* Flush, commit and close.  LIFE_KILLED when `events` were too few. */
+enum life_end life_close(struct sim *sim, uint64_t events);
+/* kill -9; power: of all disks, too. */
+void life_kill(struct sim *sim, bool power);
+
+/* One turn: faults that are due, then the engine.  False: it stopped. */
+bool life_turn(struct sim *sim, uint64_t max_wait_ns);
+/* Turns until *flag.  Fails the seed after limit_s simulated seconds.  False:
+ * the engine stopped. */
+bool life_wait(struct sim *sim, const bool *flag, unsigned limit_s,
+	       const char *what);
+/* Hand disks that came back to the pool. */
+void life_offer(struct sim *sim);
+
+#endif

@@ -1,0 +1,75 @@
+/* tests/sim/offline.c - see offline.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/offline.h"
+#include "tests/sim/sim_media.h"
+#include "tools/check/check.h"
+
+struct source {
+	struct check_source src;
+	struct sim_media   *media;
+	char                name[32];
+};
+
+static int source_read(struct check_source *src, uint64_t off_bytes, void *buf,
+		       size_t len_bytes)
+{
+	struct source    *s = container_of(src, struct source, src);
+	struct sim_media *m = s->media;
+	uint32_t          block = (uint32_t)(off_bytes / TARN_BLOCK);
+	uint8_t          *dst = buf;
+
+	for (size_t i = 0; i < len_bytes / TARN_BLOCK; i++) {
+		if (bitmap_test(m->bad, block + i))
+			return -EIO;
+		memcpy(dst + i * TARN_BLOCK, page_data(m->cur[block + i]),
+		       TARN_BLOCK);
+	}
+	return 0;
+}
+
+static void report(void *arg, enum check_severity severity, const char *text)
+{
+	struct sim *sim = arg;
+
+	TRACE(sim, 70, severity, strlen(text), "check: %u %s", severity, text);
+	if (severity >= CHECK_LOST && !sim->trace)
+		sim_print(sim, "check: %u %s", severity, text);
+}
+
+void offline_check(struct sim *sim)
+{
+	struct source        sources[SIM_DISKS_MAX];
+	struct check_source *list[SIM_DISKS_MAX];
+	struct check_report  rep;
+	struct check_options opt = { .report = report, .arg = sim };
+	unsigned             n = 0;
+	int                  r;
+
+	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
+		struct sim_media *m = sim->media[i];
+		struct source    *s = &sources[n];
+
+		if (m->gone || m->hung)
+			continue;
+		s->media = m;
+		snprintf(s->name, sizeof(s->name), "sim:%u", i);
+		s->src.name = s->name;
+		s->src.size_bytes = (uint64_t)m->nblocks * TARN_BLOCK;
+		s->src.read = source_read;
+		list[n++] = &s->src;
+	}
+	STAT(sim, checks);
+	r = tarn_check_run(list, n, &opt, &rep);
+	TRACE(sim, 71, r, rep.nerrors, "check: %d, %llu damaged, %llu lost, "
+	      "%llu errors", r, (unsigned long long)rep.ndamage,
+	      (unsigned long long)rep.nlost, (unsigned long long)rep.nerrors);
+	if (r < 0)
+		sim_fail(sim, "the offline check could not run: %d", r);
+	if (rep.nlost > 0 || rep.nerrors > 0)
+		sim_fail(sim, "the offline check found %llu losses and %llu "
+			 "errors", (unsigned long long)rep.nlost,
+			 (unsigned long long)rep.nerrors);
+}

@@ -1,0 +1,111 @@
+/* tests/sim/sim_late.c - writes and trims that a dead server, or a broken
+ * connection, has left somewhere on the way to the disk, to land when nobody
+ * expects them any more.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "pool/label_format.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_late.h"
+
+#define LATE_MAX 256u
+
+struct late {
+	struct sim_media *media;
+	uint32_t          block;
+	uint32_t          nblocks;
+	uint64_t          due_ns;
+	uint64_t          life;   /* number of the life that sent it */
+	page_t           *pages;  /* NULL: a trim */
+};
+
+static struct late lates[LATE_MAX];
+static unsigned    nlates;
+
+bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
+		  const uint8_t *data, uint64_t due_ns)
+{
+	struct late *l;
+
+	if (nlates == LATE_MAX)
+		return false;
+	l = &lates[nlates++];
+	l->media = m;
+	l->block = block;
+	l->nblocks = nblocks;
+	l->due_ns = due_ns;
+	l->life = m->sim->stats->v[STAT_lives];
+	l->pages = NULL;
+	if (data != NULL) {
+		l->pages = malloc(nblocks * sizeof(l->pages[0]));
+		assert(l->pages != NULL);
+		for (uint32_t i = 0; i < nblocks; i++)
+			l->pages[i] =
+				page_copy_of(data + (size_t)i * TARN_BLOCK);
+	}
+	return true;
+}
+
+static void forget(unsigned i, bool keep_pages)
+{
+	struct late *l = &lates[i];
+
+	for (uint32_t b = 0; l->pages != NULL && !keep_pages &&
+			     b < l->nblocks; b++)
+		page_put(l->pages[b]);
+	free(l->pages);
+	lates[i] = lates[--nlates];
+}
+
+/* Label slots are shared by every fourth claim: a label write is not that
+ * late. */
+static bool too_late(const struct late *l)
+{
+	const struct sim_media *m = l->media;
+	bool label = l->block < LABEL_AREA_BLOCKS ||
+		     l->block + l->nblocks > m->nblocks - LABEL_AREA_BLOCKS;
+
+	return label && m->sim->stats->v[STAT_lives] > l->life + 1;
+}
+
+void sim_late_run(struct sim *sim)
+{
+	uint64_t now_ns = sim_now_ns(sim);
+
+	for (unsigned i = 0; i < nlates;) {
+		struct late *l = &lates[i];
+
+		if (too_late(l)) {
+			forget(i, false);
+			continue;
+		}
+		if (l->due_ns > now_ns || l->media->gone || l->media->hung) {
+			i++;
+			continue;
+		}
+		TRACE(sim, 2, l->block, l->nblocks,
+		      "disk %u: late %s of blocks %u+%u lands",
+		      l->media->index, l->pages ? "write" : "trim", l->block,
+		      l->nblocks);
+		STAT(sim, late_writes);
+		for (uint32_t b = 0; b < l->nblocks; b++)
+			media_put(l->media, l->block + b,
+				  l->pages ? l->pages[b] :
+					     page_get(PAGE_ZERO),
+				  l->media->groups);
+		l->media->groups++;
+		forget(i, true);
+	}
+}
+
+void sim_late_drop(struct sim *sim, const struct sim_media *m)
+{
+	(void)sim;
+	for (unsigned i = 0; i < nlates;) {
+		if (lates[i].media == m)
+			forget(i, false);
+		else
+			i++;
+	}
+}

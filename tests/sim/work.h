@@ -1,0 +1,30 @@
+/* tests/sim/work.h - the clients: random requests to random volumes, several
+ * in flight, and an administrator who makes, resizes, renames and deletes
+ * volumes meanwhile.
+ *
+ * Every answer is checked against the model when it comes.
+ */
+#ifndef TARN_TESTS_SIM_WORK_H
+#define TARN_TESTS_SIM_WORK_H
+
+#include "tests/sim/life.h"
+#include "tests/sim/model.h"
+
+void work_open(struct sim *sim);
+/* The first volumes.  False: the engine stopped. */
+bool work_first_volumes(struct sim *sim);
+/* A server has started: find the volumes, see that they are those that there
+ * must be. */
+void work_attach(struct sim *sim);
+/* Make n requests.  False: the engine stopped. */
+bool work_run(struct sim *sim, uint64_t n);
+/* Wait for all in flight. */
+bool work_drain(struct sim *sim);
+/* Before a clean close. */
+void work_detach(struct sim *sim);
+/* After a kill. */
+void work_forget(struct sim *sim);
+/* After a crash: read everything and ask the model. */
+void work_verify(struct sim *sim);
+
+#endif

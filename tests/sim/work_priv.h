@@ -1,0 +1,89 @@
+/* tests/sim/work_priv.h - between the files of the clients. */
+#ifndef TARN_TESTS_SIM_WORK_PRIV_H
+#define TARN_TESTS_SIM_WORK_PRIV_H
+
+#include "tests/sim/work.h"
+
+#define SLOTS_MAX    24u
+#define BLOCKS_MAX   1024u           /* of one request */
+#define LATENCY_NS   (10 * NS_PER_S) /* P6 */
+#define EXTENTS_MAX  64u
+
+struct slot {
+	struct vol_req    req;
+	struct sim       *sim;
+	bool              busy;
+	unsigned          vol;       /* index in the model */
+	uint32_t          op;        /* in the model; 0: changes nothing */
+	uint64_t          mark;      /* FLUSH: model_flush_begin() */
+	uint64_t          submit_ns;
+	uint64_t          used;      /* blocks of the pool, at submission */
+	uint8_t          *buf;       /* BLOCKS_MAX + 1 blocks */
+	uint32_t          lo[BLOCKS_MAX + 1];
+	uint64_t          holes[BITMAP_WORDS(BLOCKS_MAX + 1)];
+	struct vol_extent extents[EXTENTS_MAX];
+};
+
+enum phase {
+	PHASE_MIXED,
+	PHASE_SMALL,   /* single blocks, many in flight */
+	PHASE_SEQUENTIAL,
+	PHASE_HOT,     /* few blocks, again and again */
+	PHASE_FILL,    /* until there is no space */
+	PHASE_TRIM,
+	PHASE_READ,
+	PHASES
+};
+
+struct admin {
+	struct vol_ctl ctl;
+	bool           busy;
+	bool           repeat;     /* being asked a second time */
+	uint64_t       submit_ns;
+	uint64_t       size_bytes; /* of a repeated one */
+	char           name[64];
+	char           new_name[64];
+};
+
+struct work {
+	struct slot     slots[SLOTS_MAX];
+	unsigned        inflight;
+	enum phase      phase;
+	uint64_t        phase_left;  /* requests */
+	unsigned        depth;       /* slots in use */
+	unsigned        kind_weight[8];
+	uint64_t        cursor;      /* PHASE_SEQUENTIAL, bytes */
+	uint64_t        hot;         /* PHASE_HOT: first block */
+	uint64_t        fault_every; /* requests between faults */
+	uint64_t        fault_in;    /* until the next one */
+	struct admin    admin;
+	unsigned        names;       /* volumes named so far */
+	struct vol_user users[MODEL_VOLS_MAX];
+	uint64_t        volume_blocks; /* size of all volumes together wanted */
+	uint64_t        enospcs;     /* of this phase */
+};
+
+/* NULL when all are in use. */
+struct slot *work_free_slot(struct sim *sim);
+
+/* work_admin.c */
+/* Start a control operation; false when the engine stopped. */
+bool admin_act(struct sim *sim);
+/* Make a volume of this size and wait for it. */
+bool admin_create_now(struct sim *sim, uint64_t size_bytes);
+void admin_attach(struct sim *sim);
+void admin_forget(struct sim *sim);
+/* The volume must not get new requests now. */
+bool admin_holds(const struct sim *sim, unsigned vol);
+
+/* work_space.c */
+/* Blocks that the pool counts as in use now. */
+uint64_t space_used(struct sim *sim, uint64_t *ret_usable);
+/* A request of so many blocks got ENOSPC; used: at its submission. */
+void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks);
+/* Now and then: is the pool full? */
+void space_look(struct sim *sim);
+/* Nothing is in flight: do the counts fit? */
+void space_check_mapped(struct sim *sim);
+
+#endif

@@ -1,0 +1,77 @@
+/* tests/sim/work_space.c - P12: space is honest. */
+#include "tests/sim/work_priv.h"
+
+uint64_t space_used(struct sim *sim, uint64_t *ret_usable)
+{
+	struct pool_info info;
+
+	pool_get_info(sim->life->pool, &info);
+	*ret_usable = info.usable_blocks;
+	return info.used_blocks + info.reserved_blocks;
+}
+
+static uint64_t inflight_blocks(const struct sim *sim)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < SLOTS_MAX; i++) {
+		const struct slot *s = &sim->work->slots[i];
+
+		if (s->busy && s->op != 0)
+			n += s->req.len_bytes / TARN_BLOCK + 2;
+	}
+	return n;
+}
+
+void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
+{
+	uint64_t usable;
+	uint64_t now = space_used(sim, &usable);
+	/* Leaves and inner nodes that the new blocks may need. */
+	uint64_t nodes = blocks / 32 + 8;
+	uint64_t need = max_u64(now, used) + blocks + nodes +
+			inflight_blocks(sim);
+
+	STAT(sim, enospc_checks);
+	TRACE(sim, 40, now, usable, "ENOSPC: %llu of %llu blocks used, %llu "
+	      "wanted", (unsigned long long)now, (unsigned long long)usable,
+	      (unsigned long long)blocks);
+	if (need < usable)
+		sim_fail(sim, "P12: ENOSPC for %llu blocks while %llu of %llu "
+			 "usable blocks are used (%llu when it was submitted)",
+			 (unsigned long long)blocks, (unsigned long long)now,
+			 (unsigned long long)usable,
+			 (unsigned long long)used);
+}
+
+void space_look(struct sim *sim)
+{
+	uint64_t usable;
+	uint64_t used = space_used(sim, &usable);
+
+	if (used > usable)
+		sim_fail(sim, "P12: %llu blocks used of %llu usable ones",
+			 (unsigned long long)used, (unsigned long long)usable);
+	sim->model->full = used + inflight_blocks(sim) > usable / 8 * 7;
+}
+
+void space_check_mapped(struct sim *sim)
+{
+	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
+		const struct mvol *v = &sim->model->vols[i];
+		struct volume_info info;
+		uint64_t           lo, hi;
+
+		if (!v->alive)
+			continue;
+		vol_info(v->vol, &info);
+		model_mapped(sim->model, i, &lo, &hi);
+		if (info.mapped_blocks < lo || info.mapped_blocks > hi)
+			sim_fail(sim, "P12: volume %s says that it has %llu "
+				 "blocks mapped, it must be %llu to %llu",
+				 v->name,
+				 (unsigned long long)info.mapped_blocks,
+				 (unsigned long long)lo,
+				 (unsigned long long)hi);
+	}
+}

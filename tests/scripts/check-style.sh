@@ -23,6 +23,13 @@ bad=0
 flatten() {
 	awk '
 	function out(s) { print s }
+	# Is a parenthesis open?
+	function open(s) {
+		gsub(/\\./, "", s)
+		gsub(/"[^"]*"/, "", s)
+		gsub(/\047.\047/, "", s)
+		return gsub(/\(/, "", s) > gsub(/\)/, "", s)
+	}
 	{
 		gsub(/\t/, "        ")
 		match($0, /^ */)
@@ -54,13 +61,18 @@ flatten() {
 			held = text
 			margin = lead
 		}
-		if (text ~ /[;{}:]$/ || text ~ /^[A-Z_]+\(.*\)$/) {
+		if (!open(held) && (text ~ /[;{}]$/ ||
+		    text ~ /^(case .*|default|[a-z_]+):$/ ||
+		    held ~ /^[A-Z_]+\(.*\)$/)) {
 			gsub(/\( /, "(", held)
 			gsub(/ \)/, ")", held)
 			gsub(/\{ /, "{", held)
 			gsub(/ \}/, "}", held)
 			gsub(/\* /, "*", held)
-			# A label may stand anywhere in its margin.
+			gsub(/ ->/, "->", held)
+			gsub(/\) \./, ").", held)
+			gsub(/\] \./, "].", held)
+			gsub(/\*\) /, "*)", held)
 			out(margin held)
 			held = ""
 		}
@@ -93,20 +105,22 @@ for f in $files; do
 		exit bad
 	}' "$f" || bad=1
 	[ -n "$format" ] || continue
-	# `export` is a word of C++ and would be laid out as one.
-	sed 's/\<export\>/exporT/g' "$f" > "$work/in.c"
+	# Words of C++ would be laid out as such.
+	sed -E 's/\<(clas|delet|expor|ne|privat|publi|templat|thi)[sectw]\>/\1Q/g' \
+		"$f" > "$work/in.c"
 	"$format" --style=file:.clang-format "$work/in.c" |
 		flatten > "$work/want"
 	flatten < "$work/in.c" > "$work/have"
 	if ! diff -u --label "$f" --label "$f, by clang-format" \
 		"$work/have" "$work/want" > "$work/diff"; then
-		sed 's/exporT/export/g' "$work/diff" | head -40
+		head -40 "$work/diff"
 		bad=1
 	fi
 done
 [ -n "$format" ] || echo "check-style: no clang-format-14: layout not checked"
 
-tidy=$(command -v clang-tidy-14 || command -v clang-tidy)
+tidy=${NO_TIDY:+}
+[ -n "${NO_TIDY-}" ] || tidy=$(command -v clang-tidy-14 || command -v clang-tidy)
 if [ -n "$tidy" ]; then
 	export tidy
 	one() {

@@ -27,6 +27,27 @@ struct sim_media *media_open(struct sim *sim, unsigned index, unsigned domain,
 	return m;
 }
 
+void media_close(struct sim_media *m)
+{
+	assert(m->handle == NULL);
+	for (uint32_t b = 0; b < m->nblocks; b++) {
+		page_put(m->cur[b]);
+		page_put(m->dur[b]);
+		if (m->truth[b] != MEDIA_NO_TRUTH)
+			page_put(m->truth[b]);
+	}
+	for (uint32_t i = m->log_first; i < m->log_len; i++)
+		page_put(m->log[i].page);
+	for (unsigned i = 0; i < MEDIA_OLDS; i++)
+		page_put(m->olds[i].page);
+	free(m->cur);
+	free(m->dur);
+	free(m->truth);
+	free(m->bad);
+	free(m->log);
+	free(m);
+}
+
 static void set(page_t *slot, page_t page_ref)
 {
 	page_t old = *slot;

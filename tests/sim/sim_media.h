@@ -69,6 +69,7 @@ struct sim_media {
 
 struct sim_media *media_open(struct sim *sim, unsigned index, unsigned domain,
 			     uint32_t nblocks);
+void media_close(struct sim_media *m);
 
 /* One block of a request becomes readable, unflushed. */
 void media_put(struct sim_media *m, uint32_t block, page_t page_ref,

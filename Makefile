@@ -10,6 +10,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 SEEDS    ?= 1000
 FUZZ_S   ?= 5
+EXTRA_DEFS ?=
 OPT      ?= -O2
 WERROR   ?= -Werror
 
@@ -53,7 +54,8 @@ pc   = $(shell pkg-config $(1) $(PKGS))
 PC_CFLAGS = $(eval PC_CFLAGS := $(call pc,--cflags))$(PC_CFLAGS)
 PC_LIBS   = $(eval PC_LIBS := $(call pc,--libs))$(PC_LIBS)
 
-BASE_CFLAGS = $(OPT) -g -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(SANF)
+BASE_CFLAGS = $(OPT) -g -std=gnu11 -D_GNU_SOURCE -I. $(EXTRA_DEFS) $(WARN) \
+	$(HARDEN) $(SANF)
 ALL_CFLAGS  = $(BASE_CFLAGS) $(PC_CFLAGS) $(EXTRA) $(CFLAGS)
 ALL_LDFLAGS = $(OPT) $(SANF) $(LDHARDEN) $(LDFLAGS)
 LIBS        = -Wl,--as-needed $(PC_LIBS)
@@ -218,8 +220,11 @@ fuzz: check-fuzz-build
 	@tests/run-tests.sh --fuzz-seconds $(FUZZ_S) $(BUILD) \
 		$(if $(FUZZER),fuzz/fuzz_$(FUZZER:fuzz_%=%),fuzz)
 
+# make canaries [SEEDS=n] [CANARY=name]
 canaries:
-	@tests/sim/canaries.sh
+	$(sub) BUILD=$(BUILD)/canaries EXTRA_DEFS=-DTARN_CANARIES \
+		$(BUILD)/canaries/tarn-sim
+	@tests/run-canaries.sh $(BUILD)/canaries $(SEEDS) $(CANARY)
 
 bench: deps
 	$(sub) bench-programs

@@ -1,0 +1,196 @@
+/* tools/check/check_catalog.c - the volumes, as the catalog has them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/check/check_state.h"
+
+static uint64_t leaves_of(uint64_t size_bytes)
+{
+	return div_up(bytes_to_blocks_up(size_bytes), LEAF_ENTRIES);
+}
+
+/* A name is 1 to 255 bytes without control characters, '/', '@' or '#'. */
+static bool name_ok(const char *name, uint32_t len)
+{
+	if (len == 0 || len > VOLUME_NAME_MAX)
+		return false;
+	for (uint32_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if (c < 0x20 || c == 0x7f || strchr("/@#", name[i]) != NULL)
+			return false;
+	}
+	return true;
+}
+
+static const char *slot_problem(const struct catalog_slot *s)
+{
+	uint32_t len = le16_get(s->name_len);
+
+	if (s->kind != CATALOG_VOLUME)
+		return "its kind is unknown";
+	if (s->state != CATALOG_READY && s->state != CATALOG_DELETING)
+		return "its state is unknown";
+	if (s->levels > LEVEL_MAX)
+		return "its root's level is out of range";
+	if ((s->flags & ~(CATALOG_READ_ONLY | CATALOG_SHRUNK)) != 0)
+		return "it has unknown flags";
+	if (le64_get(s->size_bytes) == 0 ||
+	    le64_get(s->size_bytes) > VOLUME_BYTES_MAX)
+		return "its size is out of range";
+	if (leaves_of(le64_get(s->size_bytes)) > 1ull << (9 * s->levels))
+		return "its root is too low for its size";
+	if (le32_get(s->family) == 0)
+		return "it has no family";
+	if (le32_get(s->birth) == 0 ||
+	    le32_get(s->share_birth) >= le32_get(s->birth))
+		return "its births are out of order";
+	if (!name_ok(s->name, len))
+		return "its name is not allowed";
+	for (uint32_t i = len; i < sizeof(s->name); i++) {
+		if (s->name[i] != '\0')
+			return "its name is longer than its length says";
+	}
+	for (uint32_t i = 0; i < sizeof(s->zero1); i++) {
+		if (s->zero1[i] != 0)
+			return "reserved bytes are not zero";
+	}
+	return NULL;
+}
+
+struct ck_volume *ck_volume_find(struct ck *ck, uint32_t id)
+{
+	if (ck->vol_last < ck->nvols && ck->vols[ck->vol_last].id == id)
+		return &ck->vols[ck->vol_last];
+	for (uint32_t i = 0; i < ck->nvols; i++) {
+		if (ck->vols[i].id == id) {
+			ck->vol_last = i;
+			return &ck->vols[i];
+		}
+	}
+	return NULL;
+}
+
+struct ck_volume *ck_volume_add(struct ck *ck)
+{
+	if (!ck_grow(ck, &ck->vols, ck->nvols, &ck->vols_cap,
+		     sizeof(*ck->vols)))
+		return NULL;
+	memset(&ck->vols[ck->nvols], 0, sizeof(*ck->vols));
+	return &ck->vols[ck->nvols++];
+}
+
+static int slot_add(struct ck *ck, uint32_t no, const struct catalog_slot *s)
+{
+	const char *why = slot_problem(s);
+	struct ck_volume *v;
+
+	if (why != NULL)
+		ck_error(ck, "catalog slot %" PRIu32 " (volume %" PRIu32
+			 "): %s", no, le32_get(s->id), why);
+	if (s->levels > LEVEL_MAX)
+		return 0;
+	v = ck_volume_add(ck);
+	if (v == NULL)
+		return -ENOMEM;
+	v->slot = *s;
+	v->id = le32_get(s->id);
+	v->state = s->state;
+	v->size_bytes = le64_get(s->size_bytes);
+	v->cursor = le64_get(s->cursor);
+	v->uuid = s->uuid;
+	memcpy(v->name, s->name, sizeof(v->name) - 1);
+	return 0;
+}
+
+static int order_id(const void *a, const void *b)
+{
+	const struct ck_volume *const *x = a, *const *y = b;
+
+	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+static int order_uuid(const void *a, const void *b)
+{
+	const struct ck_volume *const *x = a, *const *y = b;
+
+	return memcmp((*x)->uuid.b, (*y)->uuid.b, sizeof((*x)->uuid.b));
+}
+
+/* Volumes being deleted have given up their names. */
+static int order_name(const void *a, const void *b)
+{
+	const struct ck_volume *const *x = a, *const *y = b;
+	int r = strcmp((*x)->name, (*y)->name);
+
+	if (r == 0 && (*x)->state != CATALOG_READY)
+		r = -1;
+	else if (r == 0 && (*y)->state != CATALOG_READY)
+		r = 1;
+	return r;
+}
+
+void ck_names_check(struct ck *ck)
+{
+	static const struct {
+		int (*order)(const void *a, const void *b);
+		const char *what;
+	} checks[] = { { order_id, "id" },
+		       { order_uuid, "identity" },
+		       { order_name, "name" } };
+	struct ck_volume **v = ck_alloc(ck, ck->nvols, sizeof(struct ck_volume *));
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; v != NULL && i < ck->nvols; i++) {
+		if (ck->vols[i].state != 0)
+			v[n++] = &ck->vols[i];
+	}
+	for (unsigned c = 0; n > 1 && c < ARRAY_LEN(checks); c++) {
+		qsort(v, n, sizeof(struct ck_volume *), checks[c].order);
+		for (uint32_t i = 1; i < n; i++) {
+			if (checks[c].order(&v[i - 1], &v[i]) == 0)
+				ck_error(ck, "volumes %" PRIu32 " (\"%s\") and "
+					 "%" PRIu32 " (\"%s\") have the same "
+					 "%s", v[i - 1]->id, v[i - 1]->name,
+					 v[i]->id, v[i]->name, checks[c].what);
+		}
+	}
+	free(v);
+}
+
+int ck_catalog(struct ck *ck, const struct vols_root *root)
+{
+	uint64_t nslots = (uint64_t)ck->tables[TABLE_CATALOG].npages *
+			  SLOTS_A_PAGE;
+
+	if (root != NULL && (le32_get(root->nslots) > VOLUMES_MAX ||
+			     le32_get(root->nslots) > nslots))
+		ck_error(ck, "the root counts %" PRIu32 " catalog slots, the "
+			 "catalog has %" PRIu64, le32_get(root->nslots),
+			 nslots);
+	for (uint64_t i = 0; i < nslots; i++) {
+		const struct catalog_slot *s = (const struct catalog_slot *)
+			ck_table_page(ck, TABLE_CATALOG,
+				      (uint32_t)(i / SLOTS_A_PAGE));
+		int r;
+
+		if (s == NULL)
+			continue;
+		s += i % SLOTS_A_PAGE;
+		if (le32_get(s->id) == 0)
+			continue;
+		if (root != NULL && (le32_get(s->id) >=
+				     le32_get(root->next_volume) ||
+				     i >= le32_get(root->nslots)))
+			ck_error(ck, "volume %" PRIu32 " in catalog slot "
+				 "%" PRIu64 ": beyond what the root has given "
+				 "out", le32_get(s->id), i);
+		r = slot_add(ck, (uint32_t)i, s);
+		if (r < 0)
+			return r;
+	}
+	ck_names_check(ck);
+	return 0;
+}

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/control.h"
@@ -31,6 +32,8 @@
 #define IDLE_NS         (300 * NS_PER_S)
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 #define BACKLOG         64
+/* Times that a path in use is looked at again, with a pause between them. */
+#define LISTEN_TRIES    20
 
 struct ctl_server {
 	struct io       *io;
@@ -365,12 +368,20 @@ static int remove_stale(const struct sockaddr_un *sa, char *ret_err)
 static int start_listening(struct ctl_server *srv, char *ret_err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	static const struct timespec pause = { .tv_nsec = 50 * NS_PER_MS };
 	struct stat st;
 	mode_t      mask;
 	int         r;
 
 	memcpy(sa.sun_path, srv->path, strlen(srv->path) + 1);
 	r = remove_stale(&sa, ret_err);
+	/* A ring outlives its process for a moment, and the socket that it
+	 * accepts on with it: a server that was just killed gets the time to
+	 * be gone. */
+	for (unsigned i = 0; r == -EADDRINUSE && i < LISTEN_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = remove_stale(&sa, ret_err);
+	}
 	if (r < 0)
 		return r;
 	srv->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

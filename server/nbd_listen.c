@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/nbd_conn.h"
@@ -24,6 +25,8 @@
 /* Pause after accept() failed, and connections turned away before it. */
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define TURN_AWAY_MAX   16
+/* Times that a place in use is tried again, with a pause between them. */
+#define LISTEN_TRIES    20
 
 static void listener_free(struct nbd_listener *l)
 {
@@ -157,7 +160,7 @@ static int open_socket(const struct sockaddr_place *place, int *ret_fd)
 	return 0;
 }
 
-int nbd_server_listen(struct nbd_server *srv, const char *where, char *ret_err)
+static int listen_once(struct nbd_server *srv, const char *where, char *ret_err)
 {
 	struct sockaddr_place place;
 	struct nbd_listener  *l;
@@ -193,4 +196,18 @@ int nbd_server_listen(struct nbd_server *srv, const char *where, char *ret_err)
 	l->accept.done = accept_done;
 	io_submit(srv->io, &l->accept);
 	return 0;
+}
+
+/* A ring outlives its process for a moment, and the socket that it accepts on
+ * with it: a server that was just killed gets the time to be gone. */
+int nbd_server_listen(struct nbd_server *srv, const char *where, char *ret_err)
+{
+	static const struct timespec pause = { .tv_nsec = 50 * NS_PER_MS };
+	int                          r = listen_once(srv, where, ret_err);
+
+	for (unsigned i = 0; r == -EADDRINUSE && i < LISTEN_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = listen_once(srv, where, ret_err);
+	}
+	return r;
 }

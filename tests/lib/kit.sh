@@ -314,3 +314,35 @@ fio_verify() {
 		--bs=4k --iodepth=16 --verify=crc32c --verify_fatal=1 \
 		--randseed=7 --output="$W/fio.log" "$@"
 }
+
+# qemu_io_patterns URI: patterns at odd offsets, zeroes, many at once, in the
+# first 212 MiB of what is there.
+qemu_io_patterns() {
+	cat > "$W/io" <<-END
+	write -P 0xa5 0 1M
+	write -P 0x5a 4096 4096
+	read -P 0xa5 0 4096
+	read -P 0x5a 4096 4096
+	read -P 0xa5 8192 1040384
+	write -P 0x11 1000001 7777
+	read -P 0x11 1000001 7777
+	read -P 0xa5 1000000 1
+	read -P 0xa5 1007778 40000
+	write -z 100000 50001
+	read -P 0 100000 50001
+	read -P 0xa5 99999 1
+	read -P 0xa5 150001 1
+	write -z -u 0 1M
+	read -P 0 0 1M
+	write -f -P 0x33 200M 64k
+	flush
+	read -P 0x33 200M 64k
+	aio_write -P 0x44 210M 1M
+	aio_write -P 0x45 211M 1M
+	aio_flush
+	read -P 0x44 210M 1M
+	read -P 0x45 211M 1M
+	END
+	must timeout 60 qemu-io -f raw "$1" < "$W/io" > "$W/io.out" 2>&1
+	grep -iE 'failed|error' "$W/io.out" && die "qemu-io saw wrong data"
+}

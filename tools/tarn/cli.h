@@ -1,0 +1,149 @@
+/* tools/tarn/cli.h - the command line of a capacity administrator.  It knows
+ * nothing but the control protocol.
+ *
+ *	main.c    the table of commands, help
+ *	args.c    from argv to struct cli
+ *	rpc.c     one request, one reply, with a deadline
+ *	output.c  results and errors, as text or JSON
+ *	table.c   columns
+ *	place.c   places of disks as they are typed
+ *	cmd_*.c   the commands
+ */
+#ifndef TARN_TOOLS_TARN_CLI_H
+#define TARN_TOOLS_TARN_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/size.h"
+
+#define CLI_ARGS_MAX     260
+#define CLI_CONTROL_DFLT "/run/tarn/control.sock"
+
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+};
+
+/* Options; a command says which it takes besides the common ones. */
+enum cli_option {
+	CLI_OPT_FORCE = 1 << 0,
+	CLI_OPT_READ_ONLY = 1 << 1,
+	CLI_OPT_REDUNDANCY = 1 << 2,
+	CLI_OPT_DOMAIN = 1 << 3,
+	CLI_OPT_DISK = 1 << 4,
+};
+
+struct cli;
+
+struct cli_command {
+	const char *noun, *verb;  /* verb NULL: there is only the noun */
+	const char *args;         /* of the usage line */
+	unsigned    args_min, args_max;
+	unsigned    options;      /* enum cli_option, or'ed */
+	const char *doc;
+	enum cli_exit (*run)(struct cli *cli);
+};
+
+struct cli {
+	const struct cli_command *command;
+	const char *args[CLI_ARGS_MAX]; /* behind noun and verb */
+	unsigned    nargs;
+	const char *control;     /* path of the socket */
+	uint64_t    timeout_s;
+	bool        json;        /* --json */
+	bool        exact;       /* -p: bytes */
+	bool        bare;        /* -H: no header, tabs */
+	bool        help, version;
+	unsigned    given;       /* enum cli_option, or'ed */
+	const char *redundancy, *domain;
+	const char *disks[CLI_ARGS_MAX]; /* --disk */
+	unsigned    ndisks;
+};
+
+/* --- args.c --------------------------------------------------------------------- */
+
+/* NULL, or what is wrong (a sentence in ret_err, 512 bytes). */
+const char *cli_parse(struct cli *cli, const struct cli_command *commands,
+		      unsigned ncommands, int argc, char **argv, char *ret_err);
+
+/* --- place.c -------------------------------------------------------------------- */
+
+/* What the server should be told for a place as typed: paths become absolute,
+ * since the server has another working directory.  exists: a file of that
+ * name exists.  NULL when it does not fit into 4096 bytes. */
+const char *place_absolute(const char *place, const char *cwd, bool exists,
+			   char *ret_place);
+
+/* --- rpc.c ---------------------------------------------------------------------- */
+
+/* Call a method; takes params (may be NULL).  The result, or NULL after having
+ * reported the error; then *ret_exit says how to exit. */
+json_t *rpc_call(const struct cli *cli, const char *method, json_t *params,
+		 enum cli_exit *ret_exit);
+
+/* --- output.c -------------------------------------------------------------------- */
+
+/* Report a failure of our own. */
+void out_error(const struct cli *cli, const char *err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Report an error object of the protocol. */
+void out_rpc_error(const struct cli *cli, json_t *error);
+/* Print a result as JSON; takes it. */
+enum cli_exit out_json(json_t *result);
+/* Warnings of a result, to stderr. */
+void out_warnings(json_t *result);
+/* A size as the user wants it: 1.50G, or bytes with -p.  ret_text:
+ * SIZE_TEXT_BYTES; returns it. */
+const char *out_size(const struct cli *cli, json_t *object, const char *key,
+		     char *ret_text);
+/* Members of JSON objects, never NULL. */
+const char *js_string(json_t *object, const char *key);
+json_int_t js_int(json_t *object, const char *key);
+bool js_bool(json_t *object, const char *key);
+/* Write text with what is not printable escaped as \xNN. */
+void text_escape(const char *text, char *ret, size_t ret_bytes);
+
+/* --- table.c --------------------------------------------------------------------- */
+
+#define TABLE_COLUMNS_MAX 12
+
+struct table {
+	unsigned ncolumns;
+	const char *const *heads; /* "-NAME": aligned right */
+	char  **cells;            /* nrows * ncolumns, escaped */
+	size_t  nrows, cap;
+};
+
+/* heads: ncolumns titles; a leading '-' aligns the column right. */
+void table_init(struct table *t, const char *const *heads, unsigned ncolumns);
+/* Add a row of ncolumns strings (copied). */
+void table_row(struct table *t, const char *const *cells);
+/* bare: no header, tabs between columns. indent: before each line. */
+void table_print(const struct table *t, bool bare, const char *indent);
+void table_fini(struct table *t);
+/* Columns that text takes on a terminal: its characters. */
+size_t text_width(const char *text);
+
+/* --- commands --------------------------------------------------------------------- */
+
+enum cli_exit cmd_disk_discover(struct cli *cli);
+enum cli_exit cmd_disk_list(struct cli *cli);
+enum cli_exit cmd_pool_create(struct cli *cli);
+enum cli_exit cmd_pool_import(struct cli *cli);
+enum cli_exit cmd_pool_export(struct cli *cli);
+enum cli_exit cmd_pool_list(struct cli *cli);
+enum cli_exit cmd_volume_create(struct cli *cli);
+enum cli_exit cmd_volume_list(struct cli *cli);
+enum cli_exit cmd_volume_show(struct cli *cli);
+enum cli_exit cmd_volume_resize(struct cli *cli);
+enum cli_exit cmd_volume_rename(struct cli *cli);
+enum cli_exit cmd_volume_delete(struct cli *cli);
+enum cli_exit cmd_status(struct cli *cli);
+enum cli_exit cmd_df(struct cli *cli);
+enum cli_exit cmd_stats(struct cli *cli);
+
+#endif

@@ -1,0 +1,255 @@
+/* tools/tarn/cmd_status.c - tarn status, tarn df, tarn stats. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "tools/tarn/cli.h"
+#include "tools/tarn/cmd.h"
+
+/* Where long lines of status break, in characters. */
+#define LINE_WIDTH 72u
+
+const char *cmd_member_name(json_t *member)
+{
+	const char *place = js_string(member, "place");
+
+	return place[0] != '\0' ? place : js_string(member, "uuid");
+}
+
+const char *cmd_upper(const char *text, char *ret, size_t bytes)
+{
+	size_t n = 0;
+
+	for (; text[n] != '\0' && n + 1 < bytes; n++)
+		ret[n] = (char)toupper((unsigned char)text[n]);
+	ret[n] = '\0';
+	return ret;
+}
+
+const char *cmd_count(json_t *object, const char *key, char *ret)
+{
+	snprintf(ret, 24, "%jd", (intmax_t)js_int(object, key));
+	return ret;
+}
+
+/* --- status ------------------------------------------------------------------------ */
+
+/* "status: text", broken at blanks. */
+static void print_wrapped(const char *label, const char *text)
+{
+	char   clean[4096];
+	char  *p = clean;
+
+	if (text[0] == '\0')
+		return;
+	text_escape(text, clean, sizeof(clean));
+	printf("%6s:", label);
+	while (*p != '\0') {
+		size_t len = strlen(p), cut = len;
+
+		if (len > LINE_WIDTH) {
+			for (cut = LINE_WIDTH; cut > 0 && p[cut] != ' ';)
+				cut--;
+			if (cut == 0)
+				cut = strcspn(p, " ");
+		}
+		printf("%s%.*s\n", p == clean ? " " : "\t", (int)cut, p);
+		p += cut;
+		while (*p == ' ')
+			p++;
+	}
+}
+
+static void config_row(struct table *t, json_t *d, const char *indent)
+{
+	char name[600], state[16], n[3][24];
+	const char *row[] = {
+		name,
+		cmd_upper(js_string(d, "state"), state, sizeof(state)),
+		cmd_count(d, "read_errors", n[0]),
+		cmd_count(d, "write_errors", n[1]),
+		cmd_count(d, "checksum_errors", n[2]),
+		js_string(d, "why"),
+	};
+
+	snprintf(name, sizeof(name), "%s%s", indent, cmd_member_name(d));
+	table_row(t, row);
+}
+
+static void config_head(struct table *t, const char *name, const char *state)
+{
+	const char *row[] = { name, state, "", "", "", "" };
+
+	table_row(t, row);
+}
+
+/* Disks by domain, in order of first appearance. */
+static void config_domains(struct table *t, json_t *disks)
+{
+	size_t n = json_array_size(disks);
+
+	for (size_t i = 0; i < n; i++) {
+		json_t     *d = json_array_get(disks, i);
+		const char *domain = js_string(d, "domain");
+		char        name[300];
+		bool        seen = false;
+
+		for (size_t j = 0; j < i && !seen; j++)
+			seen = strcmp(js_string(json_array_get(disks, j),
+						"domain"), domain) == 0;
+		if (seen)
+			continue;
+		snprintf(name, sizeof(name), "  %s",
+			 domain[0] != '\0' ? domain : "(unknown host)");
+		config_head(t, name, "");
+		for (size_t j = i; j < n; j++) {
+			json_t *e = json_array_get(disks, j);
+
+			if (strcmp(js_string(e, "domain"), domain) == 0)
+				config_row(t, e, "    ");
+		}
+	}
+}
+
+static void print_config(const struct cli *cli, json_t *s, const char *state)
+{
+	static const char *const heads[] = { "NAME",   "STATE",  "-READ",
+					     "-WRITE", "-CKSUM", "" };
+	json_t      *disks = json_object_get(s, "disks");
+	struct table t;
+	char         name[300];
+
+	table_init(&t, heads, ARRAY_LEN(heads));
+	snprintf(name, sizeof(name), "%s (%s)", js_string(s, "name"),
+		 js_string(s, "redundancy"));
+	config_head(&t, name, state);
+	if (strcmp(js_string(s, "domain"), "host") == 0)
+		config_domains(&t, disks);
+	else
+		for (size_t i = 0; i < json_array_size(disks); i++)
+			config_row(&t, json_array_get(disks, i), "  ");
+	printf("config:\n\n");
+	table_print(&t, cli->bare, "\t");
+	putchar('\n');
+	table_fini(&t);
+}
+
+static void print_status(const struct cli *cli, json_t *s)
+{
+	char        state[16], name[256], size[SIZE_TEXT_BYTES];
+	const char *pool = js_string(s, "name");
+
+	cmd_upper(js_string(s, "state"), state, sizeof(state));
+	if (strcmp(state, "NONE") == 0) {
+		print_wrapped("status", js_string(s, "status"));
+		return;
+	}
+	text_escape(pool[0] != '\0' ? pool : "(any)", name, sizeof(name));
+	printf("%6s: %s\n", "pool", name);
+	printf("%6s: %s\n", "state", state);
+	print_wrapped("status", js_string(s, "status"));
+	print_wrapped("action", js_string(s, "action"));
+	if (json_array_size(json_object_get(s, "disks")) == 0)
+		return;
+	print_config(cli, s, state);
+	if (js_int(s, "lost_bytes") == 0)
+		printf("errors: no known data errors\n");
+	else
+		printf("errors: %s of data cannot be read\n",
+		       out_size(cli, s, "lost_bytes", size));
+}
+
+enum cli_exit cmd_status(struct cli *cli)
+{
+	enum cli_exit r;
+	json_t *s = rpc_call(cli, "pool.status", NULL, &r);
+
+	if (s == NULL)
+		return r;
+	if (cli->json)
+		return out_json(s);
+	print_status(cli, s);
+	json_decref(s);
+	return CLI_OK;
+}
+
+/* --- df ------------------------------------------------------------------------------- */
+
+enum cli_exit cmd_df(struct cli *cli)
+{
+	static const char *const heads[] = { "-USABLE", "-USED", "-FREE",
+					     "-PROVISIONED", "-OVERCOMMIT",
+					     "-RAW", "POOL" };
+	enum cli_exit r;
+	json_t      *d = rpc_call(cli, "pool.df", NULL, &r);
+	struct table t;
+	char         text[5][SIZE_TEXT_BYTES], over[32];
+	double       ratio;
+
+	if (d == NULL)
+		return r;
+	if (cli->json)
+		return out_json(d);
+	ratio = json_number_value(json_object_get(d, "overcommit"));
+	snprintf(over, sizeof(over), "%.2f", ratio);
+	const char *row[] = {
+		out_size(cli, d, "usable_bytes", text[0]),
+		out_size(cli, d, "used_bytes", text[1]),
+		out_size(cli, d, "free_bytes", text[2]),
+		out_size(cli, d, "provisioned_bytes", text[3]),
+		over,
+		out_size(cli, d, "raw_bytes", text[4]),
+		js_string(d, "name"),
+	};
+
+	table_init(&t, heads, ARRAY_LEN(heads));
+	table_row(&t, row);
+	table_print(&t, cli->bare, "");
+	table_fini(&t);
+	json_decref(d);
+	return CLI_OK;
+}
+
+/* --- stats ------------------------------------------------------------------------------ */
+
+/* Numbers of nested objects as lines "nbd.requests  17". */
+static void flatten(struct table *t, const char *prefix, json_t *o)
+{
+	const char *key;
+	json_t     *value;
+
+	json_object_foreach(o, key, value) {
+		char name[200], text[32];
+		const char *row[] = { name, text };
+
+		snprintf(name, sizeof(name), "%s%s%s", prefix,
+			 prefix[0] != '\0' ? "." : "", key);
+		if (json_is_object(value) && strlen(prefix) < 64) {
+			flatten(t, name, value);
+			continue;
+		}
+		snprintf(text, sizeof(text), "%jd",
+			 (intmax_t)json_integer_value(value));
+		table_row(t, row);
+	}
+}
+
+enum cli_exit cmd_stats(struct cli *cli)
+{
+	static const char *const heads[] = { "COUNTER", "-VALUE" };
+	enum cli_exit r;
+	json_t      *s = rpc_call(cli, "server.stats", NULL, &r);
+	struct table t;
+
+	if (s == NULL)
+		return r;
+	if (cli->json)
+		return out_json(s);
+	table_init(&t, heads, ARRAY_LEN(heads));
+	flatten(&t, "", s);
+	table_print(&t, cli->bare, "");
+	table_fini(&t);
+	json_decref(s);
+	return CLI_OK;
+}

@@ -1,0 +1,121 @@
+/* tools/tarn/main.c - tarn(8): the table of commands. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "tools/tarn/cli.h"
+
+#define TARN_VERSION "0.1.0"
+#define TIMEOUT_DFLT_S 120
+
+static enum cli_exit cmd_help(struct cli *cli);
+
+static const struct cli_command commands[] = {
+	{ "status", NULL, "", 0, 0, 0,
+	  "health of the pool, what is wrong and what to do", cmd_status },
+	{ "df", NULL, "", 0, 0, 0, "usable, used and free space", cmd_df },
+	{ "disk", "discover", "[PLACE...]", 0, 256, 0,
+	  "what is on disks out there; nothing is written",
+	  cmd_disk_discover },
+	{ "disk", "list", "", 0, 0, 0, "the disks of the pool",
+	  cmd_disk_list },
+	{ "pool", "create",
+	  "NAME --redundancy K+M [--domain host|disk] [--force] DISK...", 2,
+	  257, CLI_OPT_REDUNDANCY | CLI_OPT_DOMAIN | CLI_OPT_FORCE,
+	  "make a pool of disks", cmd_pool_create },
+	{ "pool", "import",
+	  "[NAME|UUID] [--read-only] [--force] [--disk PLACE]...", 0, 1,
+	  CLI_OPT_READ_ONLY | CLI_OPT_FORCE | CLI_OPT_DISK,
+	  "open a pool that is on disks", cmd_pool_import },
+	{ "pool", "export", "[NAME] [--force]", 0, 1, CLI_OPT_FORCE,
+	  "stop serving the pool and close it", cmd_pool_export },
+	{ "pool", "list", "", 0, 0, 0,
+	  "the open pool, and those that could be imported", cmd_pool_list },
+	{ "volume", "create", "NAME SIZE", 2, 2, 0, "make a thin volume",
+	  cmd_volume_create },
+	{ "volume", "list", "", 0, 0, 0, "the volumes", cmd_volume_list },
+	{ "volume", "show", "NAME", 1, 1, 0, "one volume", cmd_volume_show },
+	{ "volume", "resize", "NAME SIZE [--force]", 2, 2, CLI_OPT_FORCE,
+	  "grow or shrink a volume", cmd_volume_resize },
+	{ "volume", "rename", "NAME NEW-NAME", 2, 2, 0,
+	  "give a volume another name", cmd_volume_rename },
+	{ "volume", "delete", "NAME [--force]", 1, 1, CLI_OPT_FORCE,
+	  "delete a volume and its data", cmd_volume_delete },
+	{ "stats", NULL, "", 0, 0, 0, "counters of the server", cmd_stats },
+	{ "help", NULL, "", 0, 2, 0, "print this", cmd_help },
+};
+
+static enum cli_exit cmd_help(struct cli *cli)
+{
+	(void)cli;
+	puts("usage: tarn [OPTION...] COMMAND\n\nCommands:");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		const struct cli_command *c = &commands[i];
+
+		printf("  %s%s%s %s\n      %s\n", c->noun,
+		       c->verb != NULL ? " " : "",
+		       c->verb != NULL ? c->verb : "", c->args, c->doc);
+	}
+	puts("\nOptions:\n"
+	     "  --control PATH     control socket of tarnd (default: "
+	     "$TARN_CONTROL or\n"
+	     "                     " CLI_CONTROL_DFLT ")\n"
+	     "  --timeout SECONDS  wait no longer for an answer (default: "
+	     "120)\n"
+	     "  --json             print JSON, errors too\n"
+	     "  -p                 print exact bytes\n"
+	     "  -H                 no header, tabs between columns\n"
+	     "  --version          print the version\n\n"
+	     "Sizes are bytes, or a number with K, M, G or T (binary).  "
+	     "A PLACE or DISK is\nHOST[:PORT], an NBD URI or a path.  Exit: 0 "
+	     "done, 1 failed, 2 wrong usage.");
+	return CLI_OK;
+}
+
+/* JSON is UTF-8, so arguments must be. */
+static const char *bad_text(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		json_t *s = json_string(argv[i]);
+
+		if (s == NULL)
+			return "an argument is not valid UTF-8";
+		json_decref(s);
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const char *control = getenv("TARN_CONTROL");
+	const char *problem;
+	char        err[512];
+	struct cli  cli = {
+		.control = control != NULL && *control != '\0'
+				    ? control : CLI_CONTROL_DFLT,
+		.timeout_s = TIMEOUT_DFLT_S,
+	};
+	enum cli_exit r;
+
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			cli.json = true; /* also for what is wrong before it */
+	problem = bad_text(argc, argv);
+	if (problem == NULL)
+		problem = cli_parse(&cli, commands, ARRAY_LEN(commands), argc,
+				    argv, err);
+	if (problem != NULL) {
+		out_error(&cli, "EINVAL", "%s", problem);
+		return CLI_USAGE;
+	}
+	if (cli.version) {
+		puts("tarn " TARN_VERSION);
+		return CLI_OK;
+	}
+	r = cli.help ? cmd_help(&cli) : cli.command->run(&cli);
+	/* A full disk under the output is a failure too. */
+	if (fflush(stdout) != 0 && r == CLI_OK)
+		r = CLI_FAILED;
+	return r;
+}

@@ -24,9 +24,11 @@ struct nbd_lane {
 	struct nbd_disk	  *disk;
 	struct nbd_handle *h;        /* NULL: not connected */
 	int		   fd;       /* libnbd's */
+	bool		   tls;      /* what the socket has says little */
 	bool		   corks;    /* TCP: small sends can be gathered */
 	unsigned	   load;     /* requests queued or in libnbd */
 	unsigned	   commands; /* of these, in libnbd */
+	uint64_t	   taken_bytes; /* of whole replies, so far */
 	struct list	   queued;   /* disk_req.io.link: to be issued */
 	struct io_req	   in;       /* POLLIN, always armed while up */
 	struct io_req	   out;      /* POLLOUT, armed when libnbd waits */

@@ -21,8 +21,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "io/disk_nbd.h"
+
+/* A simple reply, without data. */
+#define REPLY_HEADER_BYTES 16u
 
 /* --- from the caller ------------------------------------------------------ */
 
@@ -73,17 +77,6 @@ void nbd_disk_submit(struct disk *d, struct disk_req *req)
 
 /* --- to libnbd ------------------------------------------------------------ */
 
-static int command_done(void *user_data, int *error)
-{
-	struct disk_req *req = user_data;
-	struct nbd_disk *nd = nbd_disk_of(req->disk);
-
-	req->res = *error > 0 ? -*error : 0;
-	nd->lanes[req->lane].commands--;
-	list_push(&nd->ended, &req->io.link);
-	return 1; /* retire the command */
-}
-
 /* Bytes of the piece of req that is (to be) sent now. */
 static uint32_t piece_bytes(const struct nbd_disk *nd,
 			    const struct disk_req *req)
@@ -92,6 +85,21 @@ static uint32_t piece_bytes(const struct nbd_disk *nd,
 		return req->len_bytes;
 	return min_u32(req->len_bytes - req->progress_bytes,
 		       nd->payload_bytes);
+}
+
+static int command_done(void *user_data, int *error)
+{
+	struct disk_req *req = user_data;
+	struct nbd_disk *nd = nbd_disk_of(req->disk);
+	struct nbd_lane *lane = &nd->lanes[req->lane];
+
+	req->res = *error > 0 ? -*error : 0;
+	lane->commands--;
+	lane->taken_bytes += REPLY_HEADER_BYTES;
+	if (req->op == DISK_READ && req->res == 0)
+		lane->taken_bytes += piece_bytes(nd, req);
+	list_push(&nd->ended, &req->io.link);
+	return 1; /* retire the command */
 }
 
 static int64_t issue_one(struct nbd_lane *lane, struct disk_req *req)
@@ -132,13 +140,18 @@ static void cork(struct nbd_lane *lane, int on)
 	setsockopt(lane->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
+static bool wants_out(struct nbd_lane *lane)
+{
+	return (nbd_aio_get_direction(lane->h) & LIBNBD_AIO_DIRECTION_WRITE) !=
+	       0;
+}
+
 /* Wait for room to send if libnbd does. */
 static void watch_out(struct nbd_lane *lane)
 {
 	struct nbd_disk *nd = lane->disk;
-	unsigned	 dir = nbd_aio_get_direction(lane->h);
 
-	if ((dir & LIBNBD_AIO_DIRECTION_WRITE) == 0 || lane->out.inflight)
+	if (lane->out.inflight || !wants_out(lane))
 		return;
 	nd->polls++;
 	io_submit(nd->disk.io, &lane->out);
@@ -158,15 +171,14 @@ static bool issue_queued(struct nbd_lane *lane)
 
 		list_remove(&req->io.link);
 		lane->commands++;
-		ok = issue_one(lane, req) >= 0;
+		ok = issue_one(lane, req) >= 0 &&
+		     nbd_aio_is_dead(lane->h) == 0;
 	}
 	if (corked)
 		cork(lane, 0);
-	if (ok && nbd_aio_is_dead(lane->h) == 0) {
+	if (ok)
 		watch_out(lane);
-		return true;
-	}
-	return false;
+	return ok;
 }
 
 void nbd_disk_issue(struct io_work *w)
@@ -231,18 +243,40 @@ static void end_requests(struct nbd_disk *nd)
 	}
 }
 
-/* Take replies until there are no more; false when the lane broke. */
+/* One notification that there is something to read, which takes one reply, or
+ * a part of one.  False when the lane broke. */
+static bool notify_in(struct nbd_lane *lane)
+{
+	return nbd_aio_notify_read(lane->h) >= 0 &&
+	       nbd_aio_is_dead(lane->h) == 0 &&
+	       nbd_aio_is_closed(lane->h) == 0;
+}
+
+/* Take all replies that have arrived; the first one is known to be there.
+ * libnbd must not be told of input when there is none: it would wait for a
+ * reply from then on and send nothing before it.  So the socket is asked how
+ * much there is.  With TLS that would not tell; libnbd itself takes what is in
+ * the TLS layer already.  False when the lane broke. */
 static bool take_replies(struct nbd_lane *lane)
 {
-	unsigned before;
+	uint64_t taken;
+	int	 bytes = 0;
 
-	do {
-		before = lane->commands;
-		if (nbd_aio_notify_read(lane->h) < 0 ||
-		    nbd_aio_is_dead(lane->h) != 0 ||
-		    nbd_aio_is_closed(lane->h) != 0)
+	if (!notify_in(lane))
+		return false;
+	if (lane->commands == 0 || lane->tls)
+		return true;
+	if (ioctl(lane->fd, FIONREAD, &bytes) < 0)
+		return true;
+	while (lane->commands > 0 && bytes >= (int)REPLY_HEADER_BYTES) {
+		taken = lane->taken_bytes;
+		if (!notify_in(lane))
 			return false;
-	} while (lane->commands > 0 && lane->commands < before);
+		taken = lane->taken_bytes - taken;
+		if (taken == 0 || taken >= (uint64_t)bytes)
+			break; /* a part; or that was all */
+		bytes -= (int)taken;
+	}
 	return true;
 }
 
@@ -277,7 +311,10 @@ static void out_done(struct io_req *req)
 	nbd_disk_poll_ended(nd);
 	if (nd->state != NBD_UP)
 		return;
-	if (req->res < 0 || nbd_aio_notify_write(lane->h) < 0 ||
+	/* Replies may have moved libnbd on since the poll was armed, and it
+	 * takes a notification that it does not wait for as an error. */
+	if (req->res < 0 ||
+	    (wants_out(lane) && nbd_aio_notify_write(lane->h) < 0) ||
 	    nbd_aio_is_dead(lane->h) != 0) {
 		lane_break(lane);
 		return;
@@ -307,6 +344,8 @@ void nbd_lane_start(struct nbd_lane *lane, struct nbd_disk *nd,
 	lane->disk = nd;
 	lane->h = h;
 	lane->fd = nbd_aio_get_fd(h);
+	lane->tls = nd->dial.addr.tls;
+	lane->taken_bytes = 0;
 	lane->corks = getsockopt(lane->fd, IPPROTO_TCP, TCP_CORK, &on,
 				 &len) == 0;
 	lane->load = 0;

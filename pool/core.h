@@ -105,6 +105,7 @@ struct segment {
 	uint32_t generation;
 	uint8_t  state;       /* enum seg_state */
 	bool     victim;      /* being emptied by the cleaner */
+	bool     rows_seen;   /* recovery found rows in it */
 	bool     dead;        /* counted in pool->sealed_dead */
 	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
 	uint32_t frozen_index_off;
@@ -277,6 +278,8 @@ struct pool {
 	const struct log_client_ops *client;
 	void              *client_arg;
 	uint8_t            state;        /* enum pool_state */
+	uint8_t            failed_from;  /* state when it failed */
+	bool               read_only;    /* nothing is ever written */
 	int                fail_res;
 	char               fail_why[200];
 
@@ -368,9 +371,13 @@ struct pool {
 
 	struct cleaner    *cleaner;
 	struct opener     *opener;
+	struct recover    *recover;
+	uint64_t           last_claim;   /* of the newest label, before ours */
 	struct pool_op    *op;           /* create, open or close under way */
 	struct log_sync    close_sync;
-	struct io_work     close_work;
+	struct io_timer    close_timer;
+	struct label_waiter close_waiter;
+	struct creator    *creator;
 	unsigned           disks_closing;
 
 	uint64_t           lost_blocks;
@@ -437,6 +444,19 @@ static inline bool pool_running(const struct pool *p)
 	return p->state == POOL_ST_ACTIVE || p->state == POOL_ST_OPENING ||
 	       p->state == POOL_ST_CLOSING;
 }
+
+/* --- pool.c, open.c, create.c, close.c ---------------------------------------- */
+int  pool_setup(struct pool *p);
+void opener_free(struct pool *p);
+void opener_abort(struct pool *p, int res, const char *why);
+void create_abort(struct pool *p, int res, const char *why);
+void disk_forgotten(void *arg);
+void close_init(struct pool *p);
+void close_fini(struct pool *p);
+void close_abort(struct pool *p);
+void quarantine_start(struct pool *p);
+void pool_space(const struct pool *p, uint64_t *ret_usable,
+		uint64_t *ret_used);
 
 /* --- log.c ------------------------------------------------------------------ */
 int  log_init(struct pool *p);
@@ -565,7 +585,13 @@ bool owner_is_doubtful(const struct pool *p, uint64_t claim);
 /* --- scan.c, recover.c ---------------------------------------------------------- */
 /* Read the root and tables of p->last, scan the log, redo it, repair it and
  * commit; done when the pool may serve. */
-void recover_start(struct pool *p, bool read_only,
+struct recover_params {
+	bool read_only;
+	bool force;    /* open although flushed rows are lost */
+	bool released; /* the last owner closed cleanly */
+};
+void recover_free(struct pool *p);
+void recover_start(struct pool *p, const struct recover_params *params,
 		   void (*done)(struct pool *p, int res, const char *why));
 
 #endif

@@ -543,7 +543,7 @@ static void owner_timer_fn(struct io_timer *t)
 
 bool pool_is_ours(const struct pool *p)
 {
-	if (p->state == POOL_ST_READ_ONLY)
+	if (p->read_only)
 		return true;
 	return p->claim != 0 && io_now_ns(p->io) < p->lease_until_ns &&
 	       pool_running(p);
@@ -597,6 +597,7 @@ int owner_init(struct pool *p)
 	o->pool = p;
 	io_timer_init(&o->timer, owner_timer_fn);
 	io_work_init(&o->work, pass_work_fn);
+	o->slot = p->params.owner.instance.b[0] % LEASE_SLOTS;
 	p->owner = o;
 	return 0;
 }

@@ -324,6 +324,13 @@ static uint64_t usable_blocks(const struct pool *p)
 	return (uint64_t)(p->segs_possible - reserve) * p->seg_data_blocks;
 }
 
+void pool_space(const struct pool *p, uint64_t *ret_usable,
+		uint64_t *ret_used)
+{
+	*ret_usable = usable_blocks(p);
+	*ret_used = p->live_total + p->tables_total;
+}
+
 int pool_space_reserve(struct pool *p, uint64_t blocks)
 {
 	uint64_t used = p->live_total + p->tables_total + p->reserved;

@@ -59,7 +59,8 @@
  *
  * CATALOG records (pool.h), bodies:
  *   256 create:  uuid 16, size_bytes 8, created_s 8, name_len 2, name
- *   257 resize:  size_bytes 8
+ *   257 resize:  size_bytes 8 (a smaller one sets CATALOG_SHRUNK, the same
+ *                one clears it: what is beyond has been unmapped)
  *   258 rename:  name_len 2, name
  *   259 delete:  empty
  *   260 reap:    cursor 8 (leaves of a deleted volume below it are dropped;
@@ -118,6 +119,7 @@ enum catalog_state {
 };
 
 #define CATALOG_READ_ONLY (1u << 0)
+#define CATALOG_SHRUNK    (1u << 1)
 
 struct catalog_slot {
 	le32        id;

@@ -103,7 +103,14 @@ struct vol_extent {
 	bool     hole; /* unmapped: reads as zeros, holds no space */
 };
 
-struct vol_part; /* private: a piece of a request */
+/* Private: the blocks that a request changes, held against later ones. */
+struct vol_range {
+	struct list link;  /* in the volume's list, in order of arrival */
+	uint64_t    first; /* blocks first .. end-1 */
+	uint64_t    end;
+	uint32_t    waits; /* earlier ranges that overlap */
+	bool        held;  /* it is in the list */
+};
 
 struct vol_req {
 	struct volume *vol;
@@ -133,7 +140,7 @@ struct vol_req {
 
 	/* Private to volume/. */
 	struct list    link;
-	struct list    parts;
+	struct vol_range range;
 	struct io_work work;
 	struct log_sync sync;
 	uint64_t       next_off_bytes; /* how far it has been cut into parts */
@@ -172,9 +179,8 @@ struct vol_ctl {
 	struct io_work work;
 	struct log_append append;
 	uint8_t     body[CATALOG_BODY_MAX];
+	struct volumes *vols;
 	struct volume *vol;
-	struct vol_req req;
-	uint32_t    state;
 	uint32_t    op;
 };
 

@@ -1,0 +1,455 @@
+/* volume/map.c - the tree of a volume.
+ *
+ * Nodes are made when a block below them is first mapped, and freed when
+ * nothing is left below them: as long as a volume has no snapshot and no
+ * checkpoint (birth 1), an empty node says nothing that its absence does not.
+ * Without snapshots nothing is shared, so an overwritten block is dead at
+ * once.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "volume/catalog.h"
+#include "volume/map.h"
+#include "volume/node_validate.h"
+#include "volume/volumes.h"
+
+/* --- finding ------------------------------------------------------------- */
+
+struct mnode *map_leaf_cached(const struct volume *v, uint64_t leaf)
+{
+	struct mnode *n = v->root;
+
+	while (n != NULL && n->state == MNODE_READY) {
+		unsigned shift;
+
+		n->cached.ref = true;
+		if (n->level == 0)
+			return n->index == leaf ? n : NULL;
+		shift = 9u * (n->level - 1u);
+		n = n->kids[(leaf >> shift) & (INNER_CHILDREN - 1)];
+	}
+	return NULL;
+}
+
+/* First index of `level` behind the subtree of node (at, index). */
+static uint64_t subtree_end(unsigned level, unsigned at, uint64_t index)
+{
+	return (index + 1) << (9 * (at - level));
+}
+
+/* What a node in memory means for a search that has come to it: -1: go on
+ * downwards. */
+static int node_verdict(struct mnode *n, unsigned level, unsigned flags,
+			struct map_pos *pos)
+{
+	pos->node = n;
+	pos->end = subtree_end(level, n->level, n->index);
+	n->cached.ref = true;
+	switch ((enum mnode_state)n->state) {
+	case MNODE_LOADING:
+		return POS_LOADING;
+	case MNODE_FAILED:
+		pos->error = n->error;
+		node_settle(n);
+		pos->node = NULL;
+		return POS_FAILED;
+	case MNODE_HOLE:
+		if (!(flags & FIND_CREATE))
+			return POS_ABSENT;
+		break;
+	case MNODE_READY:
+		break;
+	}
+	return n->level == level ? POS_NODE : -1;
+}
+
+/* The child that is not in memory; NULL: *ret_found says why not. */
+static struct mnode *child_get(struct volume *v, struct mnode *parent,
+			       unsigned level, uint64_t index, unsigned flags,
+			       enum map_pos_kind *ret_found)
+{
+	struct mnode *n;
+	uint32_t id;
+
+	if (parent == NULL)
+		id = v->root_id;
+	else if (parent->state == MNODE_HOLE)
+		id = 0;
+	else
+		id = le32_get(inner_children(parent)[index &
+				(INNER_CHILDREN - 1)].node);
+	*ret_found = POS_ABSENT;
+	if (id == 0 && !(flags & FIND_CREATE))
+		return NULL;
+	*ret_found = POS_UNKNOWN;
+	if (flags & FIND_NOLOAD && id != 0)
+		return NULL;
+	*ret_found = POS_FAILED;
+	n = node_new(v, parent, level, index, id);
+	return n;
+}
+
+enum map_pos_kind map_find(struct volume *v, unsigned level, uint64_t index,
+			unsigned flags, struct map_pos *ret_pos)
+{
+	struct mnode  *parent = NULL, *n = v->root;
+	unsigned       at = v->levels;
+	enum map_pos_kind found;
+	int            verdict;
+
+	ret_pos->node = NULL;
+	ret_pos->error = -ENOMEM;
+	ret_pos->end = UINT64_MAX;
+	if (level > at || index >> (9 * (at - level)) != 0)
+		return POS_ABSENT;
+	for (;;) {
+		uint64_t here = index >> (9 * (at - level));
+
+		if (n == NULL)
+			n = child_get(v, parent, at, here, flags, &found);
+		if (n == NULL) {
+			ret_pos->end = subtree_end(level, at, here);
+			/* A HOLE made for nothing goes again. */
+			if (parent != NULL)
+				node_settle(parent);
+			return found;
+		}
+		verdict = node_verdict(n, level, flags, ret_pos);
+		if (verdict >= 0)
+			return (enum map_pos_kind)verdict;
+		parent = n;
+		at--;
+		here = index >> (9 * (at - level));
+		n = n->kids[here & (INNER_CHILDREN - 1)];
+	}
+}
+
+/* --- nodes come and go ---------------------------------------------------- */
+
+static void parent_link(struct mnode *n)
+{
+	struct volume *v = n->vol;
+	struct inner_child *c;
+
+	n->parent_birth = v->birth;
+	if (n->parent == NULL) {
+		v->root_id = n->id;
+		catalog_touch(v);
+		return;
+	}
+	node_touch(n->parent);
+	c = &inner_children(n->parent)[node_slot(n)];
+	if (le32_get(c->node) == 0)
+		n->parent->used++;
+	c->node = le32_of(n->id);
+	c->birth = le32_of(v->birth);
+}
+
+/* A HOLE becomes a node. */
+static void make_real(struct mnode *n)
+{
+	struct volumes   *vols = n->vol->vols;
+	struct node_entry e;
+
+	if (n->state == MNODE_READY)
+		return;
+	assert(n->state == MNODE_HOLE && n->used == 0);
+	if (n->parent != NULL)
+		make_real(n->parent);
+	n->id = id_alloc(&vols->ids);
+	n->state = MNODE_READY;
+	n->place = PLACE_NONE;
+	n->crc = 0;
+	n->refs = 1;
+	n->birth = n->vol->birth;
+	vols->cache.nodes_mem++;
+	e = node_entry_of(n);
+	table_set(vols, n->id, &e);
+	parent_link(n);
+	node_touch(n);
+}
+
+static void free_node(struct mnode *n);
+
+static void parent_unlink(struct mnode *n)
+{
+	struct mnode *parent = n->parent;
+	struct inner_child *c;
+
+	if (parent == NULL) {
+		n->vol->root_id = 0;
+		catalog_touch(n->vol);
+		return;
+	}
+	node_touch(parent);
+	c = &inner_children(parent)[node_slot(n)];
+	c->node = le32_of(0);
+	c->birth = le32_of(0);
+	parent->used--;
+	if (parent->used == 0)
+		free_node(parent);
+}
+
+/* A node below which nothing is mapped becomes a HOLE. */
+static void free_node(struct mnode *n)
+{
+	static const struct node_entry none;
+	struct volumes *vols = n->vol->vols;
+
+	assert(n->state == MNODE_READY && n->used == 0);
+	/* Until the commit under way has placed the node, the place it has is
+	 * the commit's to take off. */
+	if (n->place != PLACE_NONE && n->commit != MCOMMIT_QUEUED &&
+	    n->commit != MCOMMIT_PUT)
+		pool_place_unref(vols->pool, n->place, 1);
+	node_split_frozen(n);
+	node_untouch(n);
+	table_set(vols, n->id, &none);
+	id_free(&vols->ids, n->id);
+	vols->cache.nodes_mem--;
+	list_remove(&n->cached.link);
+	n->pins++; /* parent_unlink() may settle our parent, not us */
+	parent_unlink(n);
+	n->id = 0;
+	n->place = PLACE_NONE;
+	n->state = MNODE_HOLE;
+	memset(n->data, 0, TARN_BLOCK);
+	node_unpin(n);
+}
+
+void map_raise_root(struct volume *v)
+{
+	struct mnode *old = v->root, *n;
+	uint32_t      id = v->root_id;
+
+	assert(v->levels < LEVEL_MAX);
+	v->levels++;
+	catalog_touch(v);
+	if (id == 0 && old == NULL)
+		return;
+	v->root = NULL;
+	n = node_new(v, NULL, v->levels, 0, 0);
+	if (n == NULL)
+		abort(); /* as in slab_need() */
+	if (old != NULL) {
+		old->parent = n;
+		n->kids[0] = old;
+		n->nkids = 1;
+	}
+	if (id == 0)
+		return; /* only HOLEs */
+	n->pins++;
+	make_real(n);
+	inner_children(n)[0].node = le32_of(id);
+	inner_children(n)[0].birth = le32_of(v->birth);
+	n->used = 1;
+	node_unpin(n);
+}
+
+/* --- entries ------------------------------------------------------------- */
+
+/* Tell the inner nodes above that something younger is beneath them. */
+static void note_birth(struct mnode *n)
+{
+	uint32_t birth = n->vol->birth;
+
+	while (n->parent_birth != birth) {
+		n->parent_birth = birth;
+		if (n->parent == NULL)
+			return;
+		node_touch(n->parent);
+		inner_children(n->parent)[node_slot(n)].birth =
+			le32_of(birth);
+		n = n->parent;
+	}
+}
+
+/* Consecutive places are counted together. */
+struct place_run {
+	place_t  place;
+	uint32_t n;
+};
+
+static void run_flush(struct pool *pool, struct place_run *run, bool ref)
+{
+	if (run->n == 0)
+		return;
+	if (ref)
+		pool_place_ref(pool, run->place, run->n);
+	else
+		pool_place_unref(pool, run->place, run->n);
+	run->n = 0;
+}
+
+static void run_add(struct volumes *vols, struct place_run *run, place_t place,
+		    bool ref)
+{
+	if (run->n > 0 && place == run->place + run->n &&
+	    (place & vols->zone_mask) != 0) {
+		run->n++;
+		return;
+	}
+	run_flush(vols->pool, run, ref);
+	run->place = place;
+	run->n = 1;
+}
+
+static void mapped_add(struct volume *v, int64_t n)
+{
+	if (n == 0)
+		return;
+	v->mapped += (uint64_t)n;
+	v->vols->catalog.mapped += (uint64_t)n;
+	catalog_touch(v);
+}
+
+void map_set(struct mnode *leaf, unsigned slot, unsigned n,
+	     const place_t *places, const uint32_t *crcs)
+{
+	struct volume     *v = leaf->vol;
+	struct volumes    *vols = v->vols;
+	struct place_run   refs = { 0, 0 }, unrefs = { 0, 0 };
+	struct leaf_entry *e;
+	unsigned           fresh = 0;
+
+	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
+	make_real(leaf);
+	node_touch(leaf);
+	note_birth(leaf);
+	e = leaf_entries(leaf) + slot;
+	for (unsigned i = 0; i < n; i++, e++) {
+		place_t old = entry_place(e);
+
+		if (old != PLACE_NONE)
+			run_add(vols, &unrefs, old, false);
+		else
+			fresh++;
+		run_add(vols, &refs, places[i], true);
+		entry_set(e, places[i], v->birth, crcs[i]);
+	}
+	run_flush(vols->pool, &refs, true);
+	run_flush(vols->pool, &unrefs, false);
+	leaf->used += fresh;
+	mapped_add(v, (int64_t)fresh);
+}
+
+unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
+			    unsigned n)
+{
+	const struct leaf_entry *e = leaf_entries(leaf) + slot;
+	unsigned count = 0;
+
+	if (leaf->state == MNODE_HOLE)
+		return n;
+	if (leaf->used == LEAF_ENTRIES)
+		return 0;
+	for (unsigned i = 0; i < n; i++)
+		count += entry_place(&e[i]) == PLACE_NONE ? 1 : 0;
+	return count;
+}
+
+void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
+{
+	struct volume     *v = leaf->vol;
+	struct place_run   unrefs = { 0, 0 };
+	struct leaf_entry *e;
+	unsigned           dead;
+
+	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
+	if (leaf->state != MNODE_READY)
+		return;
+	dead = n - map_count_unmapped(leaf, slot, n);
+	if (dead == 0)
+		return;
+	node_touch(leaf);
+	note_birth(leaf);
+	e = leaf_entries(leaf) + slot;
+	for (unsigned i = 0; i < n; i++, e++) {
+		place_t old = entry_place(e);
+
+		if (old == PLACE_NONE)
+			continue;
+		run_add(v->vols, &unrefs, old, false);
+		entry_set(e, PLACE_NONE, v->birth, 0);
+	}
+	run_flush(v->vols->pool, &unrefs, false);
+	leaf->used -= dead;
+	mapped_add(v, -(int64_t)dead);
+	if (leaf->used == 0 && v->birth == 1)
+		free_node(leaf);
+}
+
+void map_unmap_range(struct volume *v, uint64_t block, uint64_t n)
+{
+	uint64_t end = block + n;
+
+	while (block < end) {
+		uint64_t leaf = leaf_of_block(block);
+		uint64_t next = min_u64(end, (leaf + 1) * LEAF_ENTRIES);
+		struct map_pos pos;
+
+		switch (map_find(v, 0, leaf, FIND_NOLOAD, &pos)) {
+		case POS_NODE:
+			node_pin(pos.node);
+			map_unmap(pos.node, slot_of_block(block),
+				  (unsigned)(next - block));
+			node_unpin(pos.node);
+			break;
+		case POS_ABSENT:
+		case POS_LOADING:
+		case POS_FAILED:
+		case POS_UNKNOWN:
+			/* Nothing is mapped there, or it cannot be read: what
+			 * was needed has been loaded before. */
+			if (pos.end > end / LEAF_ENTRIES)
+				return;
+			next = pos.end * LEAF_ENTRIES;
+			break;
+		}
+		block = next;
+	}
+}
+
+bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
+	      uint32_t crc)
+{
+	struct pool       *pool = leaf->vol->vols->pool;
+	struct leaf_entry *e = leaf_entries(leaf) + slot;
+
+	if (leaf->state != MNODE_READY || entry_place(e) != from)
+		return false;
+	node_touch(leaf);
+	e = leaf_entries(leaf) + slot;
+	pool_place_ref(pool, to, 1);
+	pool_place_unref(pool, from, 1);
+	entry_set(e, to, le32_get(e->birth), crc);
+	return true;
+}
+
+static void drop_subtree(struct mnode *n)
+{
+	n->pins++;
+	for (unsigned i = 0; n->kids != NULL && i < INNER_CHILDREN; i++)
+		if (n->kids[i] != NULL)
+			drop_subtree(n->kids[i]);
+	if (n->state == MNODE_READY) {
+		if (n->level == 0) {
+			map_unmap(n, 0, LEAF_ENTRIES);
+		} else {
+			/* What is left on disk below it cannot be read. */
+			n->used = 0;
+			free_node(n);
+		}
+	}
+	node_unpin(n);
+}
+
+void map_drop_all(struct volume *v)
+{
+	if (v->root != NULL)
+		drop_subtree(v->root);
+	v->root_id = 0;
+}

@@ -1,0 +1,204 @@
+/* volume/node_validate.c - every check that stands between the bytes of a disk
+ * and the map.  CRCs were checked by the pool; what is here catches what a
+ * valid CRC does not: a block of another kind, of a newer format, or made up.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "pool/pool.h"
+#include "volume/node_validate.h"
+
+#define BAD(text)                    \
+	do {                         \
+		*ret_why = (text);   \
+		return -EBADMSG;     \
+	} while (0)
+
+#define PLACE_MASK ((1ull << PLACE_BITS) - 1)
+
+int leaf_validate(const void *buf, uint32_t *ret_used, const char **ret_why)
+{
+	const struct leaf_entry *e = buf;
+	uint32_t used = 0;
+
+	for (unsigned i = 0; i < LEAF_ENTRIES; i++) {
+		uint64_t word;
+
+		memcpy(&word, &e[i], sizeof(word));
+		if (word >> PLACE_BITS != 0)
+			BAD("leaf: unknown flags");
+		if (word != PLACE_NONE)
+			used++;
+		else if (le32_get(e[i].crc32c) != 0)
+			BAD("leaf: CRC of an unmapped block");
+	}
+	*ret_used = used;
+	return 0;
+}
+
+int inner_validate(const void *buf, uint64_t nodes_end, uint32_t *ret_used,
+		   const char **ret_why)
+{
+	const struct inner_child *c = buf;
+	uint32_t used = 0;
+
+	for (unsigned i = 0; i < INNER_CHILDREN; i++) {
+		uint32_t id = le32_get(c[i].node);
+
+		if (id == 0)
+			continue;
+		if (id >= nodes_end)
+			BAD("inner node: child id beyond the node map");
+		used++;
+	}
+	*ret_used = used;
+	return 0;
+}
+
+int node_entry_validate(const struct node_entry *e, struct node_info *ret_info,
+			const char **ret_why)
+{
+	uint64_t where = le64_get(e->where);
+
+	ret_info->place = le64_get(e->place);
+	ret_info->crc = le32_get(e->crc32c);
+	ret_info->refs = le32_get(e->refs);
+	ret_info->family = le32_get(e->family);
+	ret_info->birth = le32_get(e->birth);
+	ret_info->level = (uint8_t)(where >> 56);
+	ret_info->index = where & ((1ull << 56) - 1);
+	if (ret_info->refs == 0)
+		return 0;
+	if (ret_info->place > PLACE_MASK)
+		BAD("node entry: place out of range");
+	if (ret_info->level > LEVEL_MAX)
+		BAD("node entry: level out of range");
+	if (ret_info->index >= levels_to_leaves(LEVEL_MAX - ret_info->level))
+		BAD("node entry: index out of range");
+	if (ret_info->family == 0)
+		BAD("node entry: no family");
+	return 0;
+}
+
+int catalog_slot_validate(const struct catalog_slot *slot,
+			  const char **ret_why)
+{
+	uint64_t size_bytes = le64_get(slot->size_bytes);
+
+	if (le32_get(slot->id) == 0)
+		return 0;
+	if (slot->kind != CATALOG_VOLUME)
+		BAD("catalog: unknown kind");
+	if (slot->state != CATALOG_READY && slot->state != CATALOG_DELETING)
+		BAD("catalog: unknown state");
+	if (slot->levels > LEVEL_MAX)
+		BAD("catalog: root level out of range");
+	if ((slot->flags & ~(CATALOG_READ_ONLY | CATALOG_SHRUNK)) != 0)
+		BAD("catalog: unknown flags");
+	if (size_bytes == 0 || size_bytes > VOLUME_BYTES_MAX)
+		BAD("catalog: size out of range");
+	if (size_to_leaves(size_bytes) > levels_to_leaves(slot->levels))
+		BAD("catalog: root too low for the size");
+	if (le32_get(slot->family) == 0)
+		BAD("catalog: no family");
+	if (le32_get(slot->birth) == 0 ||
+	    le32_get(slot->share_birth) >= le32_get(slot->birth))
+		BAD("catalog: births out of order");
+	if (!name_bytes_valid(slot->name, le16_get(slot->name_len)))
+		BAD("catalog: bad name");
+	return 0;
+}
+
+int vols_root_validate(const void *buf, uint32_t len_bytes,
+		       const char **ret_why)
+{
+	const struct vols_root *r = buf;
+
+	if (len_bytes < sizeof(*r))
+		BAD("root of the volumes: too short");
+	if (memcmp(r->magic, VOLS_ROOT_MAGIC, sizeof(r->magic)) != 0)
+		BAD("root of the volumes: magic");
+	if (le32_get(r->next_volume) == 0)
+		BAD("root of the volumes: next id");
+	if (le32_get(r->nslots) > VOLUMES_MAX)
+		BAD("root of the volumes: slots");
+	return 0;
+}
+
+static int name_body_validate(const uint8_t *body, uint32_t len_bytes,
+			      const char **ret_why)
+{
+	uint32_t name_len;
+
+	if (len_bytes < sizeof(le16))
+		BAD("catalog record: too short");
+	name_len = body[0] | (uint32_t)body[1] << 8;
+	if (name_len > len_bytes - sizeof(le16) ||
+	    !name_bytes_valid((const char *)body + sizeof(le16), name_len))
+		BAD("catalog record: bad name");
+	return 0;
+}
+
+static int size_body_validate(uint64_t size_bytes, const char **ret_why)
+{
+	if (size_bytes == 0 || size_bytes > VOLUME_BYTES_MAX)
+		BAD("catalog record: size out of range");
+	return 0;
+}
+
+int catalog_body_validate(uint32_t subtype, const void *body,
+			  uint32_t len_bytes, const char **ret_why)
+{
+	const struct catalog_create *c = body;
+	le64 v;
+
+	switch (subtype) {
+	case CATALOG_CREATE:
+		if (len_bytes < sizeof(*c))
+			BAD("create record: too short");
+		if (size_body_validate(le64_get(c->size_bytes), ret_why) < 0)
+			return -EBADMSG;
+		return name_body_validate((const uint8_t *)&c->name_len,
+					  len_bytes -
+					  (uint32_t)offsetof(
+						  struct catalog_create,
+						  name_len),
+					  ret_why);
+	case CATALOG_RESIZE:
+		if (len_bytes < sizeof(v))
+			BAD("resize record: too short");
+		memcpy(&v, body, sizeof(v));
+		return size_body_validate(le64_get(v), ret_why);
+	case CATALOG_RENAME:
+		return name_body_validate(body, len_bytes, ret_why);
+	case CATALOG_DELETE:
+		return 0;
+	case CATALOG_REAP:
+		if (len_bytes < sizeof(v))
+			BAD("reap record: too short");
+		return 0;
+	default:
+		BAD("catalog record: unknown subtype");
+	}
+}
+
+uint64_t levels_to_leaves(unsigned levels)
+{
+	return 1ull << (9 * levels);
+}
+
+uint64_t size_to_leaves(uint64_t size_bytes)
+{
+	return div_up(bytes_to_blocks_up(size_bytes), LEAF_ENTRIES);
+}
+
+uint8_t size_to_levels(uint64_t size_bytes)
+{
+	uint64_t leaves = size_to_leaves(size_bytes);
+	uint8_t  levels = 0;
+
+	while (levels < LEVEL_MAX && levels_to_leaves(levels) < leaves)
+		levels++;
+	return levels;
+}

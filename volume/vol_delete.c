@@ -1,0 +1,212 @@
+/* volume/vol_delete.c - the reaper, one volume at a time.
+ *
+ *   idle --> DELETING: slice: load leaves --> REAP record --> next slice ...
+ *                      nothing left: REAP ~0, the slot is free --> idle
+ *        --> SHRUNK:   ZERO beyond the size --> settle --> idle
+ *
+ * When a record finds no room, or a leaf cannot be read, it stops and tries
+ * again after the next commit.  It does not run before the first commit since
+ * opening: until then the pool is recovering.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "volume/catalog.h"
+#include "volume/node_validate.h"
+#include "volume/volumes.h"
+
+static void reap_work(struct io_work *w);
+
+void vol_reaper_init(struct volumes *vols)
+{
+	struct vol_reaper *rp = &vols->reaper;
+
+	list_init(&rp->queue);
+	io_work_init(&rp->work, reap_work);
+}
+
+void vol_reaper_fini(struct volumes *vols)
+{
+	if (vols->reaper.work.fn != NULL)
+		io_undefer(&vols->reaper.work);
+}
+
+static struct volumes *reaper_vols(struct vol_reaper *rp)
+{
+	return container_of(rp, struct volumes, reaper);
+}
+
+void vol_reaper_add(struct volume *v)
+{
+	struct vol_reaper *rp = &v->vols->reaper;
+
+	if (list_empty(&v->reap_link) && rp->busy != v)
+		list_push(&rp->queue, &v->reap_link);
+}
+
+static bool needs_reaping(const struct volume *v)
+{
+	return v->state == CATALOG_DELETING || v->flags & CATALOG_SHRUNK;
+}
+
+void vol_reaper_kick(struct volumes *vols)
+{
+	struct vol_reaper *rp = &vols->reaper;
+	struct catalog *c = &vols->catalog;
+
+	if (!vols->committed || vols->failed || rp->busy != NULL)
+		return;
+	for (uint32_t i = 0; !rp->scanned && i < c->nslots; i++)
+		if (c->slots[i] != NULL && needs_reaping(c->slots[i]))
+			vol_reaper_add(c->slots[i]);
+	rp->scanned = true;
+	if (!list_empty(&rp->queue))
+		io_defer(vols->io, &rp->work);
+}
+
+/* Done with the volume; res < 0: it stays in the queue for later. */
+static void reap_end(struct vol_reaper *rp, int res)
+{
+	struct volumes *vols = reaper_vols(rp);
+	struct volume  *v = rp->busy;
+
+	rp->busy = NULL;
+	if (!v->gone && needs_reaping(v))
+		vol_reaper_add(v);
+	vol_controls_reaped(v, res);
+	vol_release(v);
+	if (res == 0)
+		vol_reaper_kick(vols);
+}
+
+/* --- deleted volumes -------------------------------------------------------- */
+
+static void reap_apply(struct log_append *a)
+{
+	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
+
+	/* Cannot fail: the volume is DELETING and the cursor is ours. */
+	catalog_apply(reaper_vols(rp), CATALOG_REAP, a->rec.block, &rp->cursor,
+		      sizeof(rp->cursor));
+}
+
+static void reap_done(struct log_append *a)
+{
+	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
+
+	map_load_release(&rp->load);
+	if (a->res < 0 || rp->busy->gone)
+		reap_end(rp, a->res);
+	else
+		io_defer(reaper_vols(rp)->io, &rp->work);
+}
+
+static void reap_loaded(struct vol_reaper *rp)
+{
+	struct volume *v = rp->busy;
+	struct map_load *l = &rp->load;
+	bool last = l->n == 0 && l->next >= l->end;
+
+	/* What cannot be read is left out: its blocks stay counted. */
+	rp->cursor = le64_of(last ? UINT64_MAX : l->next);
+	rp->append.rec = (struct rec){
+		.type = REC_CATALOG,
+		.flags = REC_MUST_UNDERSTAND,
+		.n = sizeof(rp->cursor),
+		.id = CATALOG_REAP,
+		.block = v->id,
+	};
+	rp->append.body = &rp->cursor;
+	rp->append.niov = 0;
+	rp->append.class = LOG_CLEANER;
+	rp->append.fua = false;
+	rp->append.apply = reap_apply;
+	rp->append.done = reap_done;
+	log_append_submit(v->vols->pool, &rp->append);
+}
+
+static void reap_load_done(struct map_load *l)
+{
+	reap_loaded(container_of(l, struct vol_reaper, load));
+}
+
+static void reap_slice(struct vol_reaper *rp)
+{
+	struct volume   *v = rp->busy;
+	struct map_load *l = &rp->load;
+
+	memset(l, 0, sizeof(*l));
+	l->vol = v;
+	l->next = v->cursor;
+	l->end = levels_to_leaves(v->levels);
+	l->cap = SPAN_LEAVES;
+	l->slots = rp->slots;
+	l->skip_failed = true;
+	l->done = reap_load_done;
+	if (map_load_start(l))
+		reap_loaded(rp);
+}
+
+/* --- shrunk volumes --------------------------------------------------------- */
+
+static void settle_done(struct vol_ctl *ctl)
+{
+	struct vol_reaper *rp = container_of(ctl, struct vol_reaper, ctl);
+
+	reap_end(rp, ctl->res);
+}
+
+static void beyond_done(struct vol_req *req)
+{
+	struct vol_reaper *rp = container_of(req, struct vol_reaper, req);
+
+	if (req->res < 0) {
+		reap_end(rp, req->res);
+		return;
+	}
+	memset(&rp->ctl, 0, sizeof(rp->ctl));
+	rp->ctl.vol = rp->busy;
+	rp->ctl.size_bytes = req->off_bytes;
+	rp->ctl.done = settle_done;
+	vol_settle(reaper_vols(rp), &rp->ctl);
+}
+
+static void beyond_start(struct vol_reaper *rp)
+{
+	struct volume *v = rp->busy;
+	uint64_t end = blocks_to_bytes(levels_to_leaves(v->levels) *
+				       LEAF_ENTRIES);
+
+	memset(&rp->req, 0, sizeof(rp->req));
+	rp->req.vol = v;
+	rp->req.op = VOL_ZERO;
+	rp->req.off_bytes = v->size_bytes;
+	rp->req.len_bytes = end - v->size_bytes;
+	rp->req.done = beyond_done;
+	vol_submit_internal(&rp->req);
+}
+
+/* --- which one -------------------------------------------------------------- */
+
+static void reap_work(struct io_work *w)
+{
+	struct vol_reaper *rp = container_of(w, struct vol_reaper, work);
+	struct list *link;
+
+	if (reaper_vols(rp)->failed && rp->busy == NULL)
+		return;
+	if (rp->busy == NULL) {
+		link = list_pop(&rp->queue);
+		if (link == NULL)
+			return;
+		rp->busy = list_entry(link, struct volume, reap_link);
+		vol_hold(rp->busy);
+	}
+	if (rp->busy->state == CATALOG_DELETING)
+		reap_slice(rp);
+	else if (rp->busy->flags & CATALOG_SHRUNK)
+		beyond_start(rp);
+	else
+		reap_end(rp, 0);
+}

@@ -1,0 +1,35 @@
+/* volume/vol_delete.h - the reaper: frees in the background what deleted and
+ * shrunk volumes leave behind.
+ *
+ * A deleted volume is dropped leaf by leaf, in slices of one REAP record each;
+ * the cursor is in the catalog, so that it goes on after a crash.  Of a shrunk
+ * one, what is beyond its size is unmapped, and a RESIZE record says so.
+ */
+#ifndef TARN_VOLUME_VOL_DELETE_H
+#define TARN_VOLUME_VOL_DELETE_H
+
+#include "volume/map_load.h"
+#include "volume/vol_request.h"
+#include "volume/volume.h"
+
+struct vol_reaper {
+	struct list        queue;   /* struct volume, by reap_link */
+	struct volume     *busy;    /* being reaped, held; or NULL */
+	bool               scanned; /* the catalog was looked through */
+	struct map_load    load;
+	struct node_waiter slots[SPAN_LEAVES];
+	struct log_append  append;
+	le64               cursor;  /* body of the record in flight */
+	struct vol_req     req;     /* what is beyond the size */
+	struct vol_ctl     ctl;     /* … and saying that it is gone */
+	struct io_work     work;    /* next slice */
+};
+
+void vol_reaper_init(struct volumes *vols);
+void vol_reaper_fini(struct volumes *vols);
+/* There may be something to do: after a commit, and when v (or NULL) was
+ * deleted or shrunk. */
+void vol_reaper_add(struct volume *v);
+void vol_reaper_kick(struct volumes *vols);
+
+#endif

@@ -1,0 +1,150 @@
+/* volume/vol_unmap.c - unmapping a range of whole blocks in slices.
+ *
+ *   slice: the next leaves that exist, at most SPAN_LEAVES, are brought into
+ *          memory --> if anything is mapped, one UNMAP record --> apply drops
+ *          it --> next slice in a later turn
+ *
+ * What does not exist is skipped without a record.  When there is no room for
+ * a record, a TRIM leaves the rest as it is: it is a hint.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "volume/volumes.h"
+
+static void slice_start(struct vol_span *s);
+
+static void span_end(struct vol_span *s, int res)
+{
+	s->res = res;
+	s->done(s);
+}
+
+static void slice_work(struct io_work *w)
+{
+	slice_start(container_of(w, struct vol_span, work));
+}
+
+/* Done up to s->slice_end: go on there in a later turn. */
+static void slice_next(struct vol_span *s, uint64_t block)
+{
+	map_load_release(&s->load);
+	s->block = block;
+	if (s->block >= s->end) {
+		span_end(s, 0);
+		return;
+	}
+	range_advance(s->vol, &s->req->range, s->block);
+	io_work_init(&s->work, slice_work);
+	io_defer(s->vol->vols->io, &s->work);
+}
+
+static void unmap_apply(struct log_append *a)
+{
+	struct vol_span *s = container_of(a, struct vol_span, append);
+
+	if (s->vol->state != CATALOG_READY)
+		return; /* deleted before it in the log */
+	map_unmap_range(s->vol, s->slice_block,
+			s->slice_end - s->slice_block);
+}
+
+static void unmap_done(struct log_append *a)
+{
+	struct vol_span *s = container_of(a, struct vol_span, append);
+	int res = a->res;
+
+	if (res < 0) {
+		map_load_release(&s->load);
+		if (res == -ENOSPC && s->req->op == VOL_TRIM)
+			res = 0;
+		span_end(s, res);
+		return;
+	}
+	slice_next(s, s->slice_end);
+}
+
+static bool slice_is_mapped(const struct vol_span *s)
+{
+	for (unsigned i = 0; i < s->load.n; i++) {
+		const struct mnode *leaf = s->load.slots[i].node;
+		uint64_t first = leaf->index * LEAF_ENTRIES;
+		uint64_t from = max_u64(first, s->slice_block);
+		uint64_t to = min_u64(first + LEAF_ENTRIES, s->slice_end);
+		unsigned n;
+
+		if (from >= to)
+			continue;
+		n = (unsigned)(to - from);
+		if (map_count_unmapped(leaf, (unsigned)(from - first), n) < n)
+			return true;
+	}
+	return false;
+}
+
+/* The leaves are in memory: which blocks does the record name? */
+static void slice_loaded(struct vol_span *s)
+{
+	struct map_load *l = &s->load;
+	uint64_t first, last = 0;
+
+	if (l->res < 0) {
+		int res = l->res;
+
+		map_load_release(l);
+		span_end(s, res);
+		return;
+	}
+	if (l->n == 0) {
+		slice_next(s, min_u64(s->end, l->next * LEAF_ENTRIES));
+		return;
+	}
+	first = l->slots[0].node->index;
+	for (unsigned i = 0; i < l->n; i++)
+		if (l->slots[i].node->index - first < SLICE_LEAVES)
+			last = l->slots[i].node->index;
+	s->slice_block = max_u64(s->block, first * LEAF_ENTRIES);
+	s->slice_end = min_u64(s->end, (last + 1) * LEAF_ENTRIES);
+	if (!slice_is_mapped(s)) {
+		slice_next(s, s->slice_end);
+		return;
+	}
+	s->append.rec = (struct rec){
+		.type = REC_UNMAP,
+		.id = s->vol->id,
+		.block = s->slice_block,
+		.ext = s->slice_end - s->slice_block,
+	};
+	s->append.class = LOG_CLEANER;
+	s->append.apply = unmap_apply;
+	s->append.done = unmap_done;
+	log_append_submit(s->vol->vols->pool, &s->append);
+}
+
+static void slice_load_done(struct map_load *l)
+{
+	slice_loaded(container_of(l, struct vol_span, load));
+}
+
+static void slice_start(struct vol_span *s)
+{
+	struct map_load *l = &s->load;
+
+	l->vol = s->vol;
+	l->next = leaf_of_block(s->block);
+	l->end = leaf_of_block(s->end - 1) + 1;
+	l->cap = SPAN_LEAVES;
+	l->slots = s->slots;
+	l->create = false;
+	l->skip_failed = false;
+	l->done = slice_load_done;
+	if (map_load_start(l))
+		slice_loaded(s);
+}
+
+void span_unmap_start(struct vol_span *s)
+{
+	assert(s->block < s->end);
+	slice_start(s);
+}

@@ -1,0 +1,182 @@
+/* volume/volumes.c - opening, closing, finding. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "volume/catalog.h"
+#include "volume/map.h"
+#include "volume/volumes.h"
+
+#define BUDGET_DEFAULT_BYTES (256ull << 20)
+#define DIRTY_MIN            64u
+
+static const struct log_client_ops client_ops = {
+	.format = vols_format,
+	.load = vols_load,
+	.redo_prepare = vols_redo_prepare,
+	.redo_apply = vols_redo_apply,
+	.commit_freeze = vols_commit_freeze,
+	.commit_write = vols_commit_write,
+	.commit_root = vols_commit_root,
+	.commit_done = vols_commit_done,
+	.commit_blocks = vols_commit_blocks,
+	.relocate = vols_relocate,
+};
+
+const struct log_client_ops *vols_log_client_ops(void)
+{
+	return &client_ops;
+}
+
+int vols_open(struct io *io, const struct volumes_params *params,
+	      struct volumes **ret_vols)
+{
+	struct volumes *vols = calloc(1, sizeof(*vols));
+	uint64_t budget;
+	int r;
+
+	if (vols == NULL)
+		return -ENOMEM;
+	vols->io = io;
+	if (params != NULL)
+		vols->params = *params;
+	budget = vols->params.node_budget_bytes;
+	if (budget == 0)
+		budget = BUDGET_DEFAULT_BYTES;
+	slab_init(&vols->slab);
+	id_map_init(&vols->ids, &vols->slab);
+	vol_reaper_init(vols);
+	r = node_cache_init(vols, budget);
+	if (r == 0)
+		r = node_table_init(vols);
+	if (r == 0)
+		r = node_loader_init(vols);
+	if (r == 0)
+		r = node_commit_init(vols);
+	if (r == 0)
+		r = catalog_init(vols);
+	if (r == 0)
+		r = vol_requests_init(vols);
+	if (r == 0)
+		r = vol_controls_init(vols);
+	if (r == 0)
+		r = vol_relocs_init(vols);
+	if (r == 0)
+		r = vols_redo_init(vols);
+	if (r < 0) {
+		vols_close(vols);
+		return r;
+	}
+	vols->dirty_max = vols->params.dirty_nodes_max;
+	if (vols->dirty_max == 0)
+		vols->dirty_max = vols->cache.budget_slabs / 2;
+	vols->dirty_max = max_u64(vols->dirty_max, DIRTY_MIN);
+	*ret_vols = vols;
+	return 0;
+}
+
+void vols_attach(struct volumes *vols, struct pool *pool)
+{
+	assert(vols->pool == NULL);
+	vols->pool = pool;
+}
+
+void vols_close(struct volumes *vols)
+{
+	if (vols == NULL)
+		return;
+	vol_reaper_fini(vols);
+	vol_controls_fini(vols);
+	vol_relocs_fini(vols);
+	objpool_fini(&vols->redo_loads);
+	vol_requests_fini(vols);
+	catalog_fini(vols);
+	node_commit_fini(vols);
+	node_loader_fini(vols);
+	node_table_fini(vols);
+	node_cache_fini(vols);
+	id_map_fini(&vols->ids);
+	free(vols->opening);
+	slab_fini(&vols->slab);
+	free(vols);
+}
+
+void vols_learn_geometry(struct volumes *vols)
+{
+	struct pool_info info;
+
+	pool_get_info(vols->pool, &info);
+	vols->zone_mask = (1ull << info.zone_shift) - 1;
+}
+
+void vols_format(void *arg)
+{
+	struct volumes *vols = arg;
+	void *buf = slab_need(&vols->slab);
+
+	vols_learn_geometry(vols);
+	memset(buf, 0, TARN_BLOCK);
+	if (id_map_add_page(&vols->ids, buf) < 0)
+		abort(); /* as in slab_need() */
+	id_map_touch_page(&vols->ids, 0);
+}
+
+struct volume *vols_find(struct volumes *vols, const char *name)
+{
+	return catalog_find_name(&vols->catalog, name);
+}
+
+void vol_info(const struct volume *v, struct volume_info *ret_info)
+{
+	memset(ret_info, 0, sizeof(*ret_info));
+	memcpy(ret_info->name, v->name, sizeof(ret_info->name));
+	ret_info->uuid = v->uuid;
+	ret_info->id = v->id;
+	ret_info->size_bytes = v->size_bytes;
+	ret_info->mapped_blocks = v->mapped;
+	ret_info->created_s = v->created_s;
+	ret_info->read_only = v->flags & CATALOG_READ_ONLY;
+	ret_info->users = v->nusers;
+}
+
+uint64_t vol_size_bytes(const struct volume *v)
+{
+	return v->size_bytes;
+}
+
+struct volumes *vol_volumes(const struct volume *v)
+{
+	return v->vols;
+}
+
+void vol_get(struct volume *v, struct vol_user *u)
+{
+	vol_hold(v);
+	list_init(&u->link);
+	list_push(&v->users, &u->link);
+	v->nusers++;
+}
+
+void vol_put(struct volume *v, struct vol_user *u)
+{
+	assert(v->nusers > 0);
+	v->nusers--;
+	list_remove(&u->link);
+	vol_release(v);
+}
+
+void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
+{
+	const struct catalog *c = &vols->catalog;
+
+	memset(ret_space, 0, sizeof(*ret_space));
+	for (uint32_t i = 0; i < c->nsorted; i++)
+		ret_space->provisioned_bytes += c->sorted[i]->size_bytes;
+	ret_space->mapped_blocks = c->mapped;
+	ret_space->node_blocks = vols->ids.used;
+	ret_space->nodes_cached = vols->cache.nodes_mem;
+	ret_space->cache_hits = vols->cache.hits;
+	ret_space->cache_misses = vols->cache.misses;
+	ret_space->deleting = c->ndeleting;
+}

@@ -1,0 +1,124 @@
+/* volume/volumes.h - the two central objects: all volumes of a pool, and one
+ * of them.  Private to volume/.
+ */
+#ifndef TARN_VOLUME_VOLUMES_H
+#define TARN_VOLUME_VOLUMES_H
+
+#include "volume/id_map.h"
+#include "volume/node_cache.h"
+#include "volume/node_commit.h"
+#include "volume/node_format.h"
+#include "volume/node_load.h"
+#include "volume/node_table.h"
+#include "volume/vol_control.h"
+#include "volume/vol_delete.h"
+#include "volume/vol_request.h"
+#include "volume/volume.h"
+
+#define RANGE_BUCKETS 256u
+#define VOLUME_HASH   1024u
+
+struct volume {
+	struct volumes *vols;
+	struct volume  *hash_next;   /* by id */
+	uint32_t    id;              /* never used again */
+	uint32_t    slot;            /* in the catalog, for life */
+	uint8_t     state;           /* enum catalog_state */
+	uint8_t     levels;          /* level of the root */
+	uint8_t     flags;           /* CATALOG_READ_ONLY… */
+	bool        gone;            /* its slot is free; goes with ops */
+	struct uuid uuid;
+	uint64_t    size_bytes;
+	uint64_t    created_s;
+	uint32_t    family;
+	uint32_t    root_id;         /* node id; 0: empty */
+	uint32_t    birth;           /* current birth */
+	uint32_t    share_birth;     /* younger is shared with no snapshot */
+	uint64_t    mapped;          /* data blocks */
+	uint64_t    cursor;          /* DELETING: leaves below are gone */
+	uint64_t    redo_cursor;     /* leaves below it were loaded for redo */
+	char        name[VOLUME_NAME_MAX + 1];
+	struct mnode *root;          /* in memory, or NULL */
+	uint32_t    ops;             /* operations that hold the object */
+	struct list users;           /* struct vol_user */
+	unsigned    nusers;
+	struct list reap_link;       /* waiting for the reaper, or in none */
+	/* Ranges that requests are changing (vol_range.c). */
+	struct list ranges;          /* struct vol_range, by arrival */
+	uint32_t    nranges_wide;    /* ranges that are in no bucket */
+	uint32_t    nranges_wait;    /* ranges that wait for an earlier one */
+	uint16_t    range_buckets[RANGE_BUCKETS]; /* narrow ranges, by leaf */
+};
+
+struct catalog {
+	struct volume **slots;       /* by slot; NULL: free */
+	uint32_t    nslots;          /* slots of the table */
+	uint32_t    cap;             /* room in slots, sorted and dirty */
+	struct volume **sorted;      /* READY volumes by name */
+	uint32_t    nsorted;
+	uint32_t    ndeleting;
+	bool       *dirty;           /* by page */
+	uint32_t    ndirty;
+	uint32_t    next_volume;     /* next volume id */
+	uint64_t    mapped;          /* data blocks, all volumes */
+	struct volume *hash[VOLUME_HASH]; /* by id, chained */
+};
+
+struct reloc_op;
+
+/* Runs that are being emptied (vol_relocate.c). */
+struct vol_relocs {
+	struct reloc_op *ops;        /* all of them */
+	struct list      free;       /* struct reloc_op */
+	struct reloc    *first;      /* waiting for one, linked by priv */
+	struct reloc    *last;
+	uint8_t         *bufs;       /* their buffers */
+};
+
+struct volumes {
+	struct io   *io;
+	struct pool *pool;
+	struct volumes_params params;
+	uint64_t     zone_mask;      /* offset in a zone, of a place */
+	bool         redoing;        /* no request came yet: nothing is
+				      * evicted */
+	bool         failed;         /* a commit failed: the pool is ending */
+	bool         committed;      /* a commit was done since opening */
+	uint64_t     dirty_max;      /* a commit is wanted from here on */
+	bool         commit_wanted;  /* since the last freeze */
+	struct slab  slab;
+	struct id_map ids;
+	struct node_cache cache;
+	struct node_table table;
+	struct node_loader loader;
+	struct node_commit commit;
+	struct catalog catalog;
+	struct vol_requests req;
+	struct vol_controls ctl;
+	struct vol_relocs relocs;
+	struct objpool redo_loads;   /* struct redo_load */
+	struct vol_reaper reaper;
+	struct vols_loader *opening; /* load() under way */
+};
+
+/* vols_open() and vols_load.c */
+void vols_learn_geometry(struct volumes *vols);
+void vols_format(void *arg);
+void vols_load(void *arg, const void *root, uint32_t root_bytes);
+int  vols_redo_init(struct volumes *vols);
+int  vol_relocs_init(struct volumes *vols);
+void vol_relocs_fini(struct volumes *vols);
+/* vol_redo.c, vol_relocate.c: operations of struct log_client_ops. */
+void vols_redo_prepare(void *arg, struct redo *r);
+void vols_redo_apply(void *arg, struct redo *r);
+void vols_relocate(void *arg, struct reloc *r);
+
+/* Hold and release the object (not its content). */
+static inline void vol_hold(struct volume *v)
+{
+	v->ops++;
+}
+
+void vol_release(struct volume *v);
+
+#endif

@@ -203,7 +203,7 @@ static void put_apply_table(struct pool *p, struct commit_put *put,
 		return;
 	}
 	old_add(p, le64_get(t->refs[page].place));
-	table_set(p, kind, page, place, crc);
+	table_ref_set(p, kind, page, place, crc);
 }
 
 static void put_apply(struct log_append *a)

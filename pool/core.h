@@ -541,7 +541,7 @@ int  seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
 /* --- table.c ------------------------------------------------------------------ */
 void tables_fini(struct pool *p);
 int  table_grow(struct pool *p, enum table_kind kind, uint32_t npages);
-void table_set(struct pool *p, enum table_kind kind, uint32_t page,
+void table_ref_set(struct pool *p, enum table_kind kind, uint32_t page,
 	       place_t place, uint32_t crc);
 void table_count(struct pool *p, place_t place, int delta);
 

@@ -74,7 +74,7 @@ int table_grow(struct pool *p, enum table_kind kind, uint32_t npages)
 	return 0;
 }
 
-void table_set(struct pool *p, enum table_kind kind, uint32_t page,
+void table_ref_set(struct pool *p, enum table_kind kind, uint32_t page,
 	       place_t place, uint32_t crc)
 {
 	struct table *t = &p->tables[kind];

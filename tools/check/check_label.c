@@ -215,6 +215,22 @@ static void slots_compare(struct ck *ck, uint32_t disk, const struct areas *a,
 	}
 }
 
+/* A disk without a single valid label: what was found instead? */
+static void damaged_report(struct ck *ck, uint32_t disk, const struct areas *a)
+{
+	for (unsigned i = 0; i < 2 * LABEL_SLOTS; i++) {
+		const struct slot *s =
+			&a->slots[i / LABEL_SLOTS][i % LABEL_SLOTS];
+
+		if (s->state != SLOT_DAMAGED)
+			continue;
+		ck->rep->labels_damaged++;
+		ck_info(ck, "disk %s: label slot %u of its %s MiB is damaged: "
+			"%s", ck->disks[disk].src->name, i % LABEL_SLOTS,
+			i < LABEL_SLOTS ? "first" : "last", s->why);
+	}
+}
+
 static int disk_read(struct ck *ck, uint32_t disk)
 {
 	struct areas *a = ck_alloc(ck, 1, sizeof(*a));
@@ -235,6 +251,8 @@ static int disk_read(struct ck *ck, uint32_t disk)
 	if (r < 0)
 		goto out;
 	d->label = areas_newest(a);
+	if (d->label == NULL)
+		damaged_report(ck, disk, a);
 	if (d->label != NULL) {
 		areas_report(ck, disk, a, d->label);
 		slots_compare(ck, disk, a, d->label);

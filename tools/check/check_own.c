@@ -32,8 +32,9 @@ struct ck_text ck_owner_text(const struct ck_owner *o)
 		snprintf(t.s, sizeof(t.s), "node %" PRIu32, o->id);
 		break;
 	case REC_TABLE:
-		snprintf(t.s, sizeof(t.s), "page %" PRIu64 " of the %s",
-			 o->block, ck_kind_name(o->id));
+		snprintf(t.s, sizeof(t.s), "%spage %" PRIu64 " of the %s",
+			 (o->id & CK_INDEX_PAGE) != 0 ? "index " : "",
+			 o->block, ck_kind_name(o->id & ~CK_INDEX_PAGE));
 		break;
 	case CK_OWN_INDEX:
 		snprintf(t.s, sizeof(t.s), "index page %" PRIu64 " of the %s",
@@ -63,7 +64,9 @@ static bool rec_matches(const struct ck_rec *r, uint32_t i,
 		return rec->type == REC_TABLE && rec->id == o->id &&
 		       rec->block == o->block;
 	case CK_OWN_INDEX:
-		return rec->type == REC_TABLE;
+		return rec->type == REC_TABLE &&
+		       rec->id == (o->id | CK_INDEX_PAGE) &&
+		       rec->block == o->block;
 	case REC_ROOT:
 		return rec->type == REC_ROOT && i - r->first == o->block;
 	default:

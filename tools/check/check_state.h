@@ -402,7 +402,8 @@ struct ck_owner {
 	uint64_t block; /* page, block of the root, block of the volume */
 	uint32_t crc;   /* that the pointer has */
 };
-#define CK_OWN_INDEX 255u
+#define CK_OWN_INDEX  255u
+#define CK_INDEX_PAGE 0x100u /* in the id of a TABLE record: an index page */
 
 struct ck_text ck_owner_text(const struct ck_owner *o);
 /* Take the block; false: somebody else has it, or there is none. */

@@ -338,6 +338,9 @@ struct pool {
 	uint64_t           flushed_row;
 	uint64_t           mark_row;     /* flushed mark of the newest header */
 	uint64_t           rows_bytes;   /* buffers of rows */
+	struct bufpool    *row_bufs;     /* of rows and of rebuilding: apart
+					  * from the clients' buffers, so that
+					  * these cannot starve the log */
 	struct io_work     kick;         /* form rows */
 	struct io_work     advance;      /* apply what is stored */
 	struct io_timer    mark_timer;

@@ -236,7 +236,7 @@ static void wipe_done(struct disk_req *req)
 	if (req->res < 0 && c->res == 0) {
 		c->res = req->res;
 		snprintf(c->error, sizeof(c->error),
-			 "disk %s cannot be written: %s",
+			 "disk %.400s cannot be written: %.80s",
 			 c->disks[(q - c->reqs) / 2].disk->place,
 			 strerror(-req->res));
 	}

@@ -303,7 +303,7 @@ static struct row *row_get(struct pool *p, uint32_t unit_blocks)
 		return NULL;
 	if (list_empty(&p->rows_free))
 		return NULL;
-	buf = bufpool_get(p->params.bufs, bytes);
+	buf = bufpool_get(p->row_bufs, bytes);
 	if (buf == NULL)
 		return NULL;
 	l = list_pop(&p->rows_free);
@@ -623,7 +623,7 @@ void log_release_row(struct row *row)
 {
 	struct pool *p = row->pool;
 
-	bufpool_put(p->params.bufs, row->buf);
+	bufpool_put(p->row_bufs, row->buf);
 	row->buf = NULL;
 	p->rows_bytes -= row->buf_bytes;
 	list_remove(&row->link);
@@ -694,7 +694,7 @@ void log_fini(struct pool *p)
 		if (l == NULL)
 			break;
 		row = list_entry(l, struct row, link);
-		bufpool_put(p->params.bufs, row->buf);
+		bufpool_put(p->row_bufs, row->buf);
 	}
 	io_undefer(&p->kick);
 	io_undefer(&p->advance);

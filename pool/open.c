@@ -167,8 +167,8 @@ static void refuse(struct opener *o, struct open_disk *d, const char *why)
 	d->refused = true;
 	pool_log(o->pool, "disk %s is refused: %s", d->disk->place, why);
 	if (o->error[0] == '\0')
-		snprintf(o->error, sizeof(o->error), "disk %s is refused: %s",
-			 d->disk->place, why);
+		snprintf(o->error, sizeof(o->error),
+			 "disk %.200s is refused: %.280s", d->disk->place, why);
 }
 
 static void refuse_duplicates(struct opener *o)
@@ -176,19 +176,19 @@ static void refuse_duplicates(struct opener *o)
 	for (unsigned i = 0; i < o->ndisks; i++) {
 		for (unsigned j = i + 1; j < o->ndisks; j++) {
 			struct open_disk *a = &o->disks[i], *b = &o->disks[j];
-			char              why[700];
+			char              why[280];
 
 			if (a->label == NULL || b->label == NULL ||
 			    !uuid_equal(&a->label->disk, &b->label->disk))
 				continue;
 			snprintf(why, sizeof(why),
-				 "disk %s carries the same identity; detach "
+				 "disk %.200s carries the same identity; detach "
 				 "one of the two",
 				 b->disk->place);
 			if (!a->refused)
 				refuse(o, a, why);
 			snprintf(why, sizeof(why),
-				 "disk %s carries the same identity; detach "
+				 "disk %.200s carries the same identity; detach "
 				 "one of the two",
 				 a->disk->place);
 			if (!b->refused)

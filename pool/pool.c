@@ -73,7 +73,9 @@ int pool_setup(struct pool *p)
 	p->domains = calloc(POOL_MEMBERS_MAX, sizeof(*p->domains));
 	if (p->members == NULL || p->domains == NULL)
 		return -ENOMEM;
-	r = log_init(p);
+	r = bufpool_open(4 * p->params.rows_memory_bytes, &p->row_bufs);
+	if (r == 0)
+		r = log_init(p);
 	if (r == 0)
 		r = label_writer_init(p);
 	if (r == 0)
@@ -106,6 +108,8 @@ void pool_free(struct pool *p)
 		member_free(p->members[i]);
 	segs_fini(p);
 	tables_fini(p);
+	if (p->row_bufs != NULL)
+		bufpool_close(p->row_bufs);
 	free(p->members);
 	free(p->domains);
 	free(p);

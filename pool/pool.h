@@ -304,7 +304,6 @@ struct pool_owner_params {
 };
 
 struct pool_params {
-	struct bufpool *bufs;      /* row and I/O buffers */
 	struct pool_owner_params owner;
 	const struct log_client_ops *client;
 	void           *client_arg;

@@ -178,7 +178,7 @@ static void recon_free(struct recon *c)
 	struct pool_read *r = c->r;
 
 	r->recon = NULL;
-	bufpool_put(r->pool->params.bufs, c);
+	bufpool_put(r->pool->row_bufs, c);
 }
 
 static void recon_end(struct recon *c)
@@ -340,7 +340,7 @@ static void recon_next(struct pool_read *r)
 	       (n == 0 || !block_good(r, first + n, read_block(r, first + n))))
 		n++;
 	r->next_bad = first;
-	c = bufpool_get(p->params.bufs,
+	c = bufpool_get(p->row_bufs,
 			RECON_HEAD_BYTES + (size_t)p->units * n * TARN_BLOCK);
 	if (c == NULL) {
 		read_wait(r);

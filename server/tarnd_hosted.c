@@ -26,7 +26,7 @@ static void pool_log(void *arg, const char *line)
 	hosted_watch(t, true);
 }
 
-/* --- failure ------------------------------------------------------------------ */
+/* --- failure ------------------------------------------------------------- */
 
 static void pool_failed(void *arg, int res, const char *why)
 {
@@ -76,11 +76,16 @@ void job_fail_run(struct job *job)
 	hosted_end(job, 0, fail_ended);
 }
 
-/* --- objects ------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------- */
 
-static const char *object_name(const struct hosted *h)
+/* "pool 'tank' is", or what to say when its name is not known. */
+static const char *subject(const struct hosted *h, char *ret, size_t bytes)
 {
-	return h->name[0] != '\0' ? h->name : "?";
+	if (h->name[0] == '\0')
+		snprintf(ret, bytes, "the pool is");
+	else
+		snprintf(ret, bytes, "pool '%s' is", h->name);
+	return ret;
 }
 
 int hosted_make(struct tarnd *t)
@@ -91,7 +96,6 @@ int hosted_make(struct tarnd *t)
 		.cache_bytes = t->cfg->cache_bytes,
 	};
 	struct pool_params pp = {
-		.bufs = t->bufs,
 		.owner = t->owner,
 		.client = vols_log_client_ops(),
 		.rows_memory_bytes = t->cfg->row_memory_bytes,
@@ -187,7 +191,9 @@ json_t *hosted_brief(const struct tarnd *t, bool already)
 void hosted_why_not(const struct tarnd *t, char *ret_why, size_t why_bytes)
 {
 	const struct hosted *h = &t->hosted;
+	char who[POOL_NAME_MAX + 32];
 
+	subject(h, who, sizeof(who));
 	switch ((enum hosted_state)h->state) {
 	case HOSTED_NONE:
 		snprintf(ret_why, why_bytes,
@@ -195,21 +201,19 @@ void hosted_why_not(const struct tarnd *t, char *ret_why, size_t why_bytes)
 			 "or open one with 'tarn pool import'");
 		break;
 	case HOSTED_SEARCHING:
-		snprintf(ret_why, why_bytes, "pool '%s' is not open yet: %s",
-			 object_name(h), h->why);
+		snprintf(ret_why, why_bytes, "%s not open yet: %s", who,
+			 h->why);
 		break;
 	case HOSTED_OPENING:
 		snprintf(ret_why, why_bytes,
-			 "pool '%s' is being opened: try again in a moment",
-			 object_name(h));
+			 "%s being opened: try again in a moment", who);
 		break;
 	case HOSTED_CLOSING:
-		snprintf(ret_why, why_bytes, "pool '%s' is being closed",
-			 object_name(h));
+		snprintf(ret_why, why_bytes, "%s being closed", who);
 		break;
 	case HOSTED_FAILED:
 		snprintf(ret_why, why_bytes, "pool '%s' stopped serving: %s",
-			 object_name(h), h->why);
+			 h->name, h->why);
 		break;
 	case HOSTED_OPEN:
 		ret_why[0] = '\0';
@@ -217,7 +221,7 @@ void hosted_why_not(const struct tarnd *t, char *ret_why, size_t why_bytes)
 	}
 }
 
-/* --- back-off -------------------------------------------------------------------- */
+/* --- back-off ------------------------------------------------------------ */
 
 static void retry_due(struct io_timer *timer)
 {

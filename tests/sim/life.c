@@ -72,7 +72,6 @@ static struct life *life_new(struct sim *sim)
 		r = vols_open(&l->io.io, &vp, &l->vols);
 	if (r != 0)
 		sim_fail(sim, "the volumes did not open: %d", r);
-	pp.bufs = l->bufs;
 	pp.client_arg = l->vols;
 	pp.arg = l;
 	/* The same machine as before takes over at once; another waits. */

@@ -112,4 +112,4 @@ head -c 100000 /dev/urandom | timeout 5 nc -N -U "$W/nbd.sock" \
 head -c 100000 /dev/urandom | timeout 5 nc -N -U "$TARN_CONTROL" \
 	> /dev/null 2>&1
 alive tarnd || die "tarnd died"
-has ONLINE t status
+has 'state: *ONLINE' t status

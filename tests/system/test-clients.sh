@@ -56,7 +56,7 @@ fio_verify "$U" --size=32M --numjobs=4 --offset_increment=32M \
 	--iodepth=8 --trim_percentage=0
 
 say "and all is well"
-has 'ONLINE' t status
+has 'state: *ONLINE' t status
 t status
 must t volume delete other
 refuse 'other' t volume show other

@@ -11,7 +11,7 @@ pool_create 2+1
 must t volume create v 128M
 must t volume create f 128M
 served v
-degraded() { t status | grep -q DEGRADED; }
+degraded() { t status | grep -qE 'state: *DEGRADED'; }
 online() { t status | grep -qE 'state: *ONLINE'; }
 more() { [ "$(wc -l < "$W/v.j")" -gt "$goal" ]; }
 
@@ -47,7 +47,7 @@ wait $v
 tarnd_start
 served v
 must "$STAMP" verify "$(vol v)" "$W/v.j"
-has DEGRADED t status
+has 'state: *DEGRADED' t status
 disk_nbdkit b
 wait_for 40 online
 stop a KILL

@@ -30,4 +30,4 @@ stop tarnd
 tarnd_start
 served v
 must "$STAMP" verify "$(vol v)" "$W/j"
-has ONLINE t status
+has 'state: *ONLINE' t status

@@ -55,4 +55,4 @@ fits() {
 }
 wait_for 30 fits
 must "$STAMP" verify "$(vol keep)" "$W/j"
-has ONLINE t status
+has 'state: *ONLINE' t status

@@ -61,4 +61,4 @@ tarnd_start
 served v
 must "$STAMP" verify "$(vol v)" "$W/v.j" --flushed
 must "$STAMP" verify "$(vol v)" "$W/v.j"
-has ONLINE t status
+has 'state: *ONLINE' t status

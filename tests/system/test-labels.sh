@@ -60,4 +60,4 @@ opened() { answers "$(vol v)" || t pool import p; }
 wait_for 30 opened
 served v
 must "$STAMP" verify "$(vol v)" "$W/j"
-has DEGRADED t status
+has 'state: *DEGRADED' t status

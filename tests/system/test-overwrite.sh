@@ -19,4 +19,4 @@ stop tarnd KILL
 tarnd_start
 served v
 must "$STAMP" verify "$(vol v)" "$W/j"
-has ONLINE t status
+has 'state: *ONLINE' t status

@@ -18,4 +18,4 @@ vm_start nbd-client -netdev user,id=n0,ipv6=off \
 vm_passed
 must timeout 60 nbdcopy "$(vol v)" "$W/v.raw"
 must e2fsck -fn "$W/v.raw"
-has ONLINE t status
+has 'state: *ONLINE' t status

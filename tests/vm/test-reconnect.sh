@@ -24,4 +24,4 @@ done
 vm_passed
 must timeout 60 nbdcopy "$(vol v)" "$W/v.raw"
 must e2fsck -fn "$W/v.raw"
-has ONLINE t status
+has 'state: *ONLINE' t status

@@ -15,4 +15,4 @@ vm_start files -drive driver=nbd,server.type=unix,server.path="$W/nbd.sock",expo
 vm_passed
 must timeout 60 nbdcopy "$(vol v)" "$W/v.raw"
 must e2fsck -fn "$W/v.raw"
-has ONLINE t status
+has 'state: *ONLINE' t status

@@ -147,6 +147,13 @@ struct volume *vols_next(struct volumes *vols, const struct volume *prev)
 	return i < c->nsorted ? c->sorted[i] : NULL;
 }
 
+struct volume *vols_at(struct volumes *vols, uint64_t i)
+{
+	const struct catalog *c = &vols->catalog;
+
+	return i < c->nsorted ? c->sorted[i] : NULL;
+}
+
 struct volume *catalog_find_id(const struct catalog *c, uint64_t id)
 {
 	struct volume *v = c->hash[id % VOLUME_HASH];

@@ -344,7 +344,7 @@ static void commit_step(struct volumes *vols)
 		if (!pages_complete(vols) || c->nnodes_left > 0)
 			return;
 		c->state = COMMIT_PAGES;
-		/* fall through */
+		__attribute__((fallthrough));
 	case COMMIT_PAGES:
 		while (c->inflight < PUTS_INFLIGHT_MAX &&
 		       (put_next_page(vols) || put_next_copy(vols)))

@@ -64,6 +64,8 @@ struct volume_info {
 
 /* In order of name; NULL at the end.  prev NULL: the first one. */
 struct volume *vols_next(struct volumes *vols, const struct volume *prev);
+/* The i-th in order of name, from 0; NULL: there are not so many. */
+struct volume *vols_at(struct volumes *vols, uint64_t i);
 struct volume *vols_find(struct volumes *vols, const char *name);
 void vol_info(const struct volume *v, struct volume_info *ret_info);
 uint64_t vol_size_bytes(const struct volume *v);

@@ -1,0 +1,186 @@
+/* server/export_volume.c - volumes as exports: a request of the NBD server is
+ * a request of the volume under another name.
+ *
+ * Each opened export is a user of its volume, so that the volume cannot be
+ * deleted under it unawares.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/export_volume.h"
+
+struct volume_source {
+	struct export_source src;
+	struct volumes      *vols;
+};
+
+struct volume_export {
+	struct export   exp;
+	struct volume  *vol;
+	struct vol_user user;
+};
+
+static void fill_info(const struct volume *v, struct export_info *ret_info)
+{
+	struct volume_info vi;
+
+	vol_info(v, &vi);
+	memset(ret_info, 0, sizeof(*ret_info));
+	memcpy(ret_info->name, vi.name, sizeof(ret_info->name));
+	snprintf(ret_info->description, sizeof(ret_info->description),
+		 "volume of %llu bytes", (unsigned long long)vi.size_bytes);
+	ret_info->size_bytes = vi.size_bytes;
+	ret_info->block_min = 1;
+	ret_info->block_preferred = TARN_BLOCK;
+	ret_info->read_only = vi.read_only;
+	ret_info->can_trim = !vi.read_only;
+	ret_info->can_zero = !vi.read_only;
+	ret_info->can_fast_zero = !vi.read_only;
+	ret_info->can_fua = true;
+	ret_info->can_flush = true;
+	ret_info->can_cache = true;
+	/* One order for all connections: a flush on any covers all. */
+	ret_info->multi_conn = true;
+}
+
+/* --- an open export --------------------------------------------------------- */
+
+static void export_info_get(struct export *exp, struct export_info *ret_info)
+{
+	fill_info(container_of(exp, struct volume_export, exp)->vol, ret_info);
+}
+
+static void request_done(struct vol_req *vr)
+{
+	struct export_req *req = container_of(vr, struct export_req, priv.vol);
+
+	req->res = vr->res;
+	req->nextents = vr->nextents;
+	req->done(req);
+}
+
+static void export_submit(struct export_req *req)
+{
+	struct vol_req *vr = &req->priv.vol;
+
+	vr->vol = container_of(req->exp, struct volume_export, exp)->vol;
+	vr->op = req->op;
+	vr->flags = req->flags;
+	vr->off_bytes = req->off_bytes;
+	vr->len_bytes = req->len_bytes;
+	vr->buf = req->buf;
+	vr->holes = req->holes;
+	vr->extents = req->extents;
+	vr->extents_max = req->extents_max;
+	vr->done = request_done;
+	vol_submit(vr);
+}
+
+static void export_put(struct export *exp)
+{
+	struct volume_export *x = container_of(exp, struct volume_export, exp);
+
+	vol_put(x->vol, &x->user);
+	free(x);
+}
+
+static const struct export_ops volume_export_ops = {
+	.info = export_info_get,
+	.submit = export_submit,
+	.put = export_put,
+};
+
+static void volume_gone(struct vol_user *u)
+{
+	struct volume_export *x = container_of(u, struct volume_export, user);
+
+	if (x->exp.gone != NULL)
+		x->exp.gone(&x->exp, x->exp.gone_arg);
+}
+
+/* --- the source ------------------------------------------------------------- */
+
+static struct volumes *vols_of(struct export_source *src)
+{
+	return container_of(src, struct volume_source, src)->vols;
+}
+
+/* A volume that comes or goes during a listing shifts those behind it: one may
+ * be shown twice or be left out. */
+static bool source_next(struct export_source *src, uint64_t *cursor,
+			struct export_info *ret_info)
+{
+	struct volume *v = vols_at(vols_of(src), *cursor);
+
+	if (v == NULL)
+		return false;
+	(*cursor)++;
+	fill_info(v, ret_info);
+	return true;
+}
+
+/* "" is the only volume, if there is only one. */
+static struct volume *find(struct volumes *vols, const char *name)
+{
+	struct volume *v;
+
+	if (name[0] != '\0')
+		return vols_find(vols, name);
+	v = vols_next(vols, NULL);
+	return v != NULL && vols_next(vols, v) == NULL ? v : NULL;
+}
+
+static int source_info(struct export_source *src, const char *name,
+		       struct export_info *ret_info)
+{
+	struct volume *v = find(vols_of(src), name);
+
+	if (v == NULL)
+		return -ENOENT;
+	fill_info(v, ret_info);
+	return 0;
+}
+
+static int source_open(struct export_source *src, const char *name,
+		       struct export **ret_exp)
+{
+	struct volume *v = find(vols_of(src), name);
+	struct volume_export *x;
+
+	if (v == NULL)
+		return -ENOENT;
+	x = calloc(1, sizeof(*x));
+	if (x == NULL)
+		return -ENOMEM;
+	x->exp.ops = &volume_export_ops;
+	x->vol = v;
+	x->user.gone = volume_gone;
+	vol_get(v, &x->user);
+	*ret_exp = &x->exp;
+	return 0;
+}
+
+static const struct export_source_ops volume_source_ops = {
+	.next = source_next,
+	.info = source_info,
+	.open = source_open,
+};
+
+int export_volumes_open(struct volumes *vols, struct export_source **ret_src)
+{
+	struct volume_source *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->src.ops = &volume_source_ops;
+	s->vols = vols;
+	*ret_src = &s->src;
+	return 0;
+}
+
+void export_volumes_close(struct export_source *src)
+{
+	free(container_of(src, struct volume_source, src));
+}

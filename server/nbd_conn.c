@@ -179,9 +179,9 @@ static void conn_turn(struct io_work *w)
 		nbd_reply_send(c); /* makes tasks free */
 		nbd_intake(c);
 		nbd_reply_send(c); /* what was answered at once */
-		if (c->state == NBD_CONN_OPEN && c->blocked &&
-		    c->inflight == 0)
-			nbd_conn_wake(c);
+		if (c->blocked && list_empty(&c->wait_link) &&
+		    c->inflight < c->srv->params.inflight_max)
+			nbd_conn_wake(c); /* that made tasks free */
 	}
 	nbd_intake_recv(c);
 	conn_check(c);

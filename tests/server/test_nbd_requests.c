@@ -1,0 +1,1097 @@
+/* tests/server/test_nbd_requests.c - the transmission phase of a whole
+ * connection, without sockets: every command in every mode, every cut, and
+ * what hostile clients send.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/prng.h"
+#include "tests/server/nbd_raw.h"
+#include "tests/server/nbd_wire.h"
+
+#define MB (1u << 20)
+
+#define F_FUA     1
+#define F_NO_HOLE 2
+#define F_DF      4
+#define F_ONE     8
+#define F_FAST    16
+#define F_LEN     32
+
+static struct mem_ctl *ctl;
+static uint8_t         image[MEM_BYTES]; /* what READs returned */
+
+/* A conversation with one connection. */
+struct talk {
+	struct wire w;
+	struct raw  in;
+	size_t      nego; /* bytes of it that negotiate */
+	int         mode;
+	struct rd   rd; /* over what was sent since the connection was made */
+};
+
+static void ctl_reset(void)
+{
+	if (ctl == NULL)
+		ctl = calloc(1, sizeof(*ctl));
+	memset(ctl, 0, offsetof(struct mem_ctl, mapped));
+	memset(ctl->mapped, 0, sizeof(ctl->mapped));
+}
+
+static struct talk *talk_new(int mode, const char *name)
+{
+	struct talk *t = calloc(1, sizeof(*t));
+
+	ctl_reset();
+	t->mode = mode;
+	raw_connect(&t->in, mode, name);
+	t->nego = t->in.len;
+	return t;
+}
+
+static void talk_run(struct talk *t)
+{
+	t->w.in = t->in.p;
+	t->w.in_len = t->in.len;
+	if (t->w.srv == NULL) {
+		/* The answers to options first: who breaks the rules loses
+		 * what is still to be sent. */
+		t->w.in_max = t->nego;
+		wire_open(&t->w, ctl, NULL);
+		wire_run(&t->w);
+		t->w.in_max = SIZE_MAX;
+	}
+	wire_run(&t->w);
+	t->rd = (struct rd){ .p = t->w.out, .len = t->w.out_len };
+	assert_true(rd_connect(&t->rd, t->mode));
+}
+
+static void talk_end(struct talk *t)
+{
+	wire_close(&t->w);
+	raw_free(&t->in);
+	free(t);
+}
+
+static void req(struct talk *t, uint16_t type, uint16_t flags, uint64_t cookie,
+		uint64_t off, uint64_t len)
+{
+	raw_req(&t->in, t->mode, type, flags, cookie, off, len);
+}
+
+static void put_write(struct talk *t, uint16_t flags, uint64_t cookie,
+		      uint64_t off, uint32_t len, uint8_t fill)
+{
+	req(t, 1, flags | (t->mode == 2 ? F_LEN : 0), cookie, off, len);
+	raw_fill(&t->in, fill, len);
+}
+
+/* The next reply ends request `cookie` with `error`. */
+static void expect_end(struct talk *t, uint64_t cookie, uint32_t error)
+{
+	struct rd_reply r;
+
+	assert_true(rd_reply(&t->rd, t->mode, 0, &r));
+	assert_int_equal(r.cookie, cookie);
+	assert_int_equal(r.error, error);
+	assert_int_equal(r.flags, 1);
+	if (!r.simple)
+		assert_int_equal(r.type, error ? 0x8001 : 0);
+}
+
+/* The replies to a READ, put together in image; returns the chunks. */
+static unsigned expect_read(struct talk *t, uint64_t cookie, uint64_t off,
+			    uint64_t len)
+{
+	struct rd_reply r;
+	unsigned        n = 0;
+	uint64_t        total = 0;
+
+	memset(image + off, 0xdd, len);
+	do {
+		assert_true(rd_reply(&t->rd, t->mode, len, &r));
+		assert_int_equal(r.cookie, cookie);
+		assert_int_equal(r.error, 0);
+		if (r.simple) {
+			assert_int_equal(t->mode, 0);
+			memcpy(image + off, r.data, len);
+			return 1;
+		}
+		struct rd d = { .p = r.data, .len = r.len };
+		uint64_t  at = rd_u64(&d);
+		uint64_t  size = r.type == 2 ? rd_u32(&d) : r.len - 8;
+
+		assert_true(r.type == 1 || r.type == 2);
+		assert_true(size > 0 && at >= off && at + size <= off + len);
+		if (t->mode == 2)
+			assert_int_equal(r.off, off);
+		if (r.type == 2)
+			memset(image + at, 0, size);
+		else
+			memcpy(image + at, d.p, size);
+		total += size;
+		n++;
+	} while (!(r.flags & 1));
+	assert_int_equal(total, len);
+	return n;
+}
+
+/* --- sound clients ------------------------------------------------------------ */
+
+static void run_basic(int mode, size_t recv_max, size_t send_max)
+{
+	struct talk *t = talk_new(mode, "mem");
+
+	t->w.recv_max = recv_max;
+	t->w.send_max = send_max;
+	put_write(t, 0, 1, 4096, 8192, 0x11);
+	put_write(t, F_FUA, 2, 100, 50, 0x22);
+	req(t, 0, 0, 3, 0, 16384);
+	req(t, 3, 0, 4, 0, 0);
+	req(t, 4, 0, 5, 4096, 4096);
+	req(t, 6, F_NO_HOLE, 6, 8192, 4096);
+	req(t, 5, 0, 7, 0, MB);
+	req(t, 0, 0, 8, 1, 12287);
+	req(t, 2, 0, 9, 0, 0);
+	talk_run(t);
+	expect_end(t, 1, 0);
+	expect_end(t, 2, 0);
+	expect_read(t, 3, 0, 16384);
+	for (unsigned i = 0; i < 16384; i++) {
+		uint8_t want = i >= 100 && i < 150 ? 0x22 :
+			       i >= 4096 && i < 12288 ? 0x11 : 0;
+
+		assert_int_equal(image[i], want);
+	}
+	for (unsigned i = 4; i <= 7; i++)
+		expect_end(t, i, 0);
+	expect_read(t, 8, 1, 12287);
+	for (unsigned i = 1; i < 12288; i++)
+		assert_int_equal(image[i], i >= 100 && i < 150 ? 0x22 : 0);
+	assert_int_equal(t->rd.len, 0);
+	assert_true(t->w.closed);
+	assert_int_equal(ctl->fua, 1);
+	assert_int_equal(ctl->flushes, 1);
+	assert_int_equal(t->w.nlog, 0);
+	talk_end(t);
+}
+
+static void test_basic(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		run_basic(mode, 0, 0);
+		for (size_t cut = 1; cut < 70; cut++)
+			run_basic(mode, cut, 0);
+		run_basic(mode, 0, 1);
+		run_basic(mode, 1000, 33);
+		run_basic(mode, 4097, 4095);
+	}
+}
+
+/* The client dies after each byte: nothing half done, nothing leaks. */
+static void test_dies_anywhere(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		size_t total = SIZE_MAX;
+
+		for (size_t cut = 0; cut <= total; cut++) {
+			struct talk *t = talk_new(mode, "mem");
+			size_t       before = t->in.len;
+			uint32_t     head = mode == 2 ? 32 : 28;
+
+			put_write(t, 0, 1, 0, 64, 0x33);
+			req(t, 0, 0, 2, 0, 64);
+			total = t->in.len;
+			t->in.len = cut;
+			t->w.in = t->in.p;
+			t->w.in_len = cut;
+			wire_open(&t->w, ctl, NULL);
+			wire_run(&t->w);
+			assert_true(t->w.closed);
+			assert_int_equal(ctl->writes,
+					 cut >= before + head + 64 ? 1 : 0);
+			talk_end(t);
+		}
+	}
+}
+
+/* Large writes arrive in their own buffers, whatever comes before and after
+ * them in the same receive. */
+static void run_large(int mode, size_t recv_max)
+{
+	static const uint32_t lens[] = { 32768, 32769, 100000, 1 << 20, 3000000,
+					 4096 };
+	struct talk *t = talk_new(mode, "mem");
+	uint64_t     off = 0;
+
+	t->w.recv_max = recv_max;
+	for (unsigned i = 0; i < ARRAY_LEN(lens); i++) {
+		put_write(t, 0, i, off, lens[i], (uint8_t)(i + 1));
+		req(t, 0, F_DF * (mode > 0), 100 + i, off, lens[i]);
+		off += lens[i] + 1000;
+	}
+	talk_run(t);
+	off = 0;
+	for (unsigned i = 0; i < ARRAY_LEN(lens); i++) {
+		expect_end(t, i, 0);
+		assert_int_equal(expect_read(t, 100 + i, off, lens[i]), 1);
+		for (uint32_t k = 0; k < lens[i]; k++)
+			assert_int_equal(image[off + k], i + 1);
+		off += lens[i] + 1000;
+	}
+	assert_int_equal(t->rd.len, 0);
+	talk_end(t);
+}
+
+static void test_large(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		run_large(mode, 0);
+		run_large(mode, 1000);
+		run_large(mode, 5000);
+		run_large(mode, 70000);
+	}
+}
+
+/* The largest read and write there may be. */
+static void test_largest(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		struct talk *t = talk_new(mode, "mem");
+
+		put_write(t, 0, 1, MB, 32 * MB, 0x44);
+		req(t, 0, 0, 2, MB, 32 * MB);
+		req(t, 0, 0, 3, MB - 1, 32 * MB);
+		req(t, 0, 0, 4, MB, 32 * MB + 1);
+		req(t, 0, 0, 5, 0, 0xffffffff);
+		talk_run(t);
+		expect_end(t, 1, 0);
+		expect_read(t, 2, MB, 32 * MB);
+		assert_int_equal(image[33 * MB - 1], 0x44);
+		expect_read(t, 3, MB - 1, 32 * MB);
+		assert_int_equal(image[MB - 1], 0);
+		assert_int_equal(image[MB], 0x44);
+		expect_end(t, 4, mode == 0 ? 22 : 75);
+		expect_end(t, 5, 22);
+		talk_end(t);
+	}
+}
+
+/* --- holes ---------------------------------------------------------------------- */
+
+static void run_holes(int mode, uint16_t flags, uint64_t seed)
+{
+	struct talk *t = talk_new(mode, "mem");
+	struct prng  p;
+	uint64_t     blocks, off, len;
+	unsigned     n, runs = 1;
+
+	prng_init(&p, seed);
+	blocks = 1 + prng_below(&p, seed % 3 == 0 ? 700 : 20);
+	for (uint64_t b = 0; b <= blocks; b++) {
+		ctl->mapped[b] = prng_below(&p, 4) < seed % 5;
+		memset(ctl->data + b * 4096, (int)(b % 251 + 1), 4096);
+	}
+	off = prng_below(&p, 3) ? prng_below(&p, 4096) : 0;
+	len = 1 + prng_below(&p, blocks * 4096 - 1);
+	req(t, 0, flags, 7, off, len);
+	talk_run(t);
+	n = expect_read(t, 7, off, len);
+	for (uint64_t i = off; i < off + len; i++) {
+		uint64_t b = i / 4096;
+
+		assert_int_equal(image[i], ctl->mapped[b] ? b % 251 + 1 : 0);
+		if (i > off && i % 4096 == 0 &&
+		    ctl->mapped[b] != ctl->mapped[b - 1])
+			runs++;
+	}
+	if (mode == 0 || flags & F_DF)
+		assert_int_equal(n, 1);
+	else
+		assert_int_equal(n, runs < 32 ? runs : 32);
+	talk_end(t);
+}
+
+static void test_holes(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed < 120; seed++) {
+		run_holes(0, 0, seed);
+		run_holes(1, 0, seed);
+		run_holes(1, F_DF, seed);
+		run_holes(2, 0, seed);
+	}
+}
+
+/* --- block status ---------------------------------------------------------------- */
+
+struct extents {
+	unsigned n;
+	uint64_t len[4096];
+	uint64_t state[4096];
+};
+
+static void expect_status(struct talk *t, uint64_t cookie, struct extents *e)
+{
+	struct rd_reply r;
+	struct rd       d;
+	uint32_t        count;
+
+	assert_true(rd_reply(&t->rd, t->mode, 0, &r));
+	assert_int_equal(r.cookie, cookie);
+	assert_int_equal(r.flags, 1);
+	assert_int_equal(r.type, t->mode == 2 ? 6 : 5);
+	d = (struct rd){ .p = r.data, .len = r.len };
+	assert_int_equal(rd_u32(&d), 1);
+	count = t->mode == 2 ? rd_u32(&d) : (uint32_t)(d.len / 8);
+	assert_true(count > 0 && count <= 4096);
+	assert_int_equal(d.len, count * (t->mode == 2 ? 16u : 8u));
+	e->n = count;
+	for (uint32_t i = 0; i < count; i++) {
+		e->len[i] = t->mode == 2 ? rd_u64(&d) : rd_u32(&d);
+		e->state[i] = t->mode == 2 ? rd_u64(&d) : rd_u32(&d);
+		assert_true(e->len[i] > 0);
+		assert_true(e->state[i] == 0 || e->state[i] == 3);
+		if (i > 0)
+			assert_true(e->state[i] != e->state[i - 1]);
+	}
+}
+
+static void test_status(void **state)
+{
+	static struct extents e;
+
+	(void)state;
+	for (int mode = 1; mode < 3; mode++) {
+		struct talk *t = talk_new(mode, "mem");
+
+		ctl->mapped[1] = ctl->mapped[2] = ctl->mapped[9] = 1;
+		req(t, 7, 0, 1, 0, MEM_BYTES);
+		req(t, 7, F_ONE, 2, 4096, 4096);
+		req(t, 7, F_ONE, 3, 4096, MEM_BYTES - 4096);
+		req(t, 7, 0, 4, 8000, 200);
+		req(t, 7, 0, 5, MEM_BYTES - 1, 1);
+		talk_run(t);
+		expect_status(t, 1, &e);
+		assert_int_equal(e.n, 5);
+		assert_int_equal(e.len[0], 4096);
+		assert_int_equal(e.state[0], 3);
+		assert_int_equal(e.len[1], 8192);
+		assert_int_equal(e.state[1], 0);
+		assert_int_equal(e.len[4], MEM_BYTES - 10 * 4096);
+		expect_status(t, 2, &e);
+		assert_int_equal(e.n, 1);
+		assert_int_equal(e.len[0], 4096);
+		expect_status(t, 3, &e);
+		assert_int_equal(e.n, 1);
+		assert_int_equal(e.len[0], 8192);
+		expect_status(t, 4, &e);
+		assert_int_equal(e.n, 1);
+		assert_int_equal(e.len[0], 200);
+		expect_status(t, 5, &e);
+		assert_int_equal(e.state[0], 3);
+		assert_int_equal(t->rd.len, 0);
+		talk_end(t);
+	}
+}
+
+/* More extents than one reply holds. */
+static void test_status_many(void **state)
+{
+	static struct extents e;
+
+	(void)state;
+	for (int mode = 1; mode < 3; mode++) {
+		struct talk *t = talk_new(mode, "mem");
+
+		for (unsigned i = 0; i < MEM_BLOCKS; i += 2)
+			ctl->mapped[i] = 1;
+		req(t, 7, 0, 1, 0, MEM_BYTES);
+		talk_run(t);
+		expect_status(t, 1, &e);
+		assert_int_equal(e.n, 4096);
+		for (unsigned i = 0; i < e.n; i++) {
+			assert_int_equal(e.len[i], 4096);
+			assert_int_equal(e.state[i], i % 2 ? 3 : 0);
+		}
+		talk_end(t);
+	}
+}
+
+static void put_filter(struct talk *t, uint64_t cookie, uint64_t off,
+		       uint64_t len, unsigned n, uint32_t id)
+{
+	req(t, 7, F_LEN, cookie, off, 8 + 4 * n);
+	raw_u64(&t->in, len);
+	for (unsigned i = 0; i < n; i++)
+		raw_u32(&t->in, id);
+}
+
+static void test_status_filter(void **state)
+{
+	static struct extents e;
+	struct talk          *t = talk_new(2, "big");
+	uint64_t              huge = MEM_BIG_BYTES - MEM_BYTES;
+
+	(void)state;
+	put_filter(t, 1, MEM_BYTES, huge, 1, 1);
+	put_filter(t, 2, 0, 4096, 1, 2);         /* no such context */
+	put_filter(t, 3, 0, 4096, 1, 0);
+	put_filter(t, 4, 0, 4096, 2, 1);         /* twice */
+	put_filter(t, 5, 0, 4096, 0, 1);         /* none */
+	put_filter(t, 6, 0, 4096, 100000, 1);    /* too many: skipped */
+	put_filter(t, 7, 4096, MEM_BIG_BYTES, 1, 1); /* beyond the end */
+	req(t, 7, F_LEN, 8, 0, 3);
+	raw_fill(&t->in, 0, 3);
+	req(t, 7, F_LEN, 9, 0, 0);
+	req(t, 7, 0, 10, 0, MEM_BIG_BYTES);
+	req(t, 7, F_ONE, 11, MEM_BYTES + 5, huge - 5);
+	put_filter(t, 12, 0, 0, 1, 1);
+	t->w.recv_max = 11;
+	talk_run(t);
+	expect_status(t, 1, &e);
+	assert_int_equal(e.n, 1);
+	assert_true(e.len[0] == huge && e.state[0] == 3);
+	for (uint64_t i = 2; i <= 9; i++)
+		expect_end(t, i, 22);
+	expect_status(t, 10, &e);
+	assert_true(e.n == 1 && e.len[0] == MEM_BIG_BYTES);
+	expect_status(t, 11, &e);
+	assert_true(e.n == 1 && e.len[0] == huge - 5);
+	expect_end(t, 12, 22);
+	assert_int_equal(t->rd.len, 0);
+	talk_end(t);
+}
+
+/* Lengths beyond 32 bits, of what carries no data. */
+static void test_64_bit(void **state)
+{
+	struct talk *t = talk_new(2, "big");
+
+	(void)state;
+	ctl->mapped[0] = ctl->mapped[100] = 1;
+	req(t, 4, 0, 1, 4096, MEM_BIG_BYTES - 4096);
+	req(t, 6, F_FAST, 2, 0, MEM_BIG_BYTES);
+	req(t, 6, F_FAST | F_NO_HOLE, 3, 0, MEM_BIG_BYTES);
+	req(t, 5, 0, 4, 0, MEM_BIG_BYTES);
+	req(t, 4, 0, 5, 1, MEM_BIG_BYTES);
+	req(t, 6, 0, 6, 1, UINT64_MAX);
+	req(t, 6, 0, 7, UINT64_MAX, UINT64_MAX);
+	req(t, 0, 0, 8, 0, UINT64_MAX);
+	req(t, 0, 0, 9, 0, 1ull << 33);
+	req(t, 0, 0, 10, MEM_BIG_BYTES - 1, 1);
+	talk_run(t);
+	/* Those that are answered at once overtake the others. */
+	expect_end(t, 3, 95);
+	expect_end(t, 5, 22);
+	expect_end(t, 6, 28);
+	expect_end(t, 7, 28);
+	expect_end(t, 8, 22);
+	expect_end(t, 9, 75);
+	expect_end(t, 1, 0);
+	expect_end(t, 2, 0);
+	expect_end(t, 4, 0);
+	struct rd_reply r;
+
+	assert_true(rd_reply(&t->rd, 2, 0, &r));
+	assert_int_equal(r.type, 2);
+	assert_int_equal(ctl->mapped[0], 0);
+	assert_int_equal(ctl->mapped[100], 0);
+	talk_end(t);
+}
+
+/* --- refusals -------------------------------------------------------------------- */
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		struct talk *t = talk_new(mode, "mem");
+		uint64_t     end = MEM_BYTES;
+
+		req(t, 0, 0, 1, end, 1);
+		req(t, 0, 0, 2, end - 1, 2);
+		req(t, 0, 0, 3, UINT64_MAX, 0xffffffff);
+		put_write(t, 0, 4, end - 1, 2, 0xff);
+		put_write(t, 0, 5, UINT64_MAX - 3, 4, 0xff);
+		req(t, 4, 0, 6, end - 1, 2);
+		req(t, 6, 0, 7, end - 1, 2);
+		req(t, 5, 0, 8, end, 0xffffffff);
+		req(t, 3, 0, 9, 1, 0);
+		req(t, 3, 0, 10, 0, 1);
+		req(t, 9, 0, 11, 0, 1);
+		req(t, 65535, 0, 12, 0, 1);
+		req(t, 0, F_NO_HOLE, 13, 0, 1);
+		req(t, 4, F_FAST, 14, 0, 1);
+		req(t, 3, 0x8000, 15, 0, 0);
+		put_write(t, 0x4000, 16, 0, 9, 0xff);
+		req(t, 7, 0, 17, end, 1);
+		req(t, 7, 0, 18, 0, 0);
+		/* What is odd and allowed. */
+		req(t, 0, F_FUA, 20, end - 1, 1);
+		req(t, 4, 0, 21, 0, 0);
+		put_write(t, 0, 22, end, 0, 0);
+		talk_run(t);
+		expect_end(t, 1, 22);
+		expect_end(t, 2, 22);
+		expect_end(t, 3, 22);
+		expect_end(t, 4, 28);
+		expect_end(t, 5, 28);
+		expect_end(t, 6, 22);
+		expect_end(t, 7, 28);
+		for (unsigned i = 8; i <= 18; i++)
+			expect_end(t, i, 22);
+		/* Answered at once, those with an export a little later. */
+		expect_end(t, 21, 0);
+		expect_end(t, 22, 0);
+		expect_read(t, 20, end - 1, 1);
+		assert_int_equal(t->rd.len, 0);
+		assert_int_equal(ctl->writes, 0);
+		talk_end(t);
+	}
+}
+
+static void test_read_only(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		struct talk *t = talk_new(mode, "ro");
+
+		put_write(t, 0, 1, 0, 4096, 0xff);
+		put_write(t, F_FUA, 2, 0, 32 * MB, 0xff);
+		req(t, 4, 0, 3, 0, 4096);
+		req(t, 6, 0, 4, 0, 4096);
+		req(t, 3, 0, 5, 0, 0);
+		talk_run(t);
+		for (unsigned i = 1; i <= 4; i++)
+			expect_end(t, i, 1);
+		expect_end(t, 5, 0);
+		assert_int_equal(ctl->writes, 0);
+		talk_end(t);
+	}
+}
+
+static void test_coarse(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		struct talk *t = talk_new(mode, "coarse");
+
+		req(t, 0, 0, 1, 1, 512);
+		req(t, 0, 0, 2, 512, 1);
+		put_write(t, 0, 3, 512, 511, 0xff);
+		req(t, 3, 0, 4, 0, 0);
+		req(t, 4, 0, 5, 0, 512);
+		req(t, 6, 0, 6, 0, 512);
+		req(t, 5, 0, 7, 0, 512);
+		req(t, 0, F_FUA, 8, 0, 512);
+		put_write(t, 0, 9, 512, 512, 0x77);
+		req(t, 0, 0, 10, 512, 1024);
+		talk_run(t);
+		for (unsigned i = 1; i <= 8; i++)
+			expect_end(t, i, 22);
+		expect_end(t, 9, 0);
+		expect_read(t, 10, 512, 1024);
+		assert_int_equal(image[1023], 0x77);
+		assert_int_equal(image[1024], 0);
+		talk_end(t);
+	}
+}
+
+static void test_export_errors(void **state)
+{
+	static const struct {
+		int      err;
+		uint32_t nbd;
+	} cases[] = {
+		{ -EIO, 5 },       { -EBADMSG, 5 },   { -ENOSPC, 28 },
+		{ -EROFS, 1 },     { -ENOMEM, 12 },   { -ESHUTDOWN, 108 },
+		{ -ECANCELED, 108 }, { -EINVAL, 22 }, { -EOPNOTSUPP, 5 },
+		{ -ENODATA, 5 },   { -1000, 5 },
+	};
+
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+			struct talk *t = talk_new(mode, "mem");
+
+			ctl->fail = cases[i].err;
+			req(t, 0, 0, 1, 0, 4096);
+			put_write(t, 0, 2, 0, 100000, 1);
+			req(t, 3, 0, 3, 0, 0);
+			if (mode > 0)
+				req(t, 7, 0, 4, 0, 4096);
+			talk_run(t);
+			for (unsigned k = 1; k <= (mode > 0 ? 4 : 3); k++)
+				expect_end(t, k, cases[i].nbd);
+			talk_end(t);
+		}
+	}
+}
+
+/* All flags of all commands in all modes: each gets one whole reply, and what
+ * follows is still understood. */
+static void test_all_flags(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		for (uint16_t type = 0; type < 12; type++) {
+			struct talk *t = talk_new(mode, "mem");
+			unsigned     replies = 0, want = 0;
+
+			if (type == 2)
+				type++;
+			for (uint16_t f = 0; f < 128; f++) {
+				bool payload = mode == 2 ? f & F_LEN :
+							   type == 1;
+
+				if (mode == 2 && type == 1 && !payload)
+					continue;
+				req(t, type, f, f, 0, payload ? 12 : 4096);
+				raw_fill(&t->in, 0x25, payload ? 12 : 0);
+				want++;
+			}
+			talk_run(t);
+			while (t->rd.len > 0) {
+				struct rd_reply r;
+
+				assert_true(rd_reply(&t->rd, mode,
+						     type == 0 ? 4096 : 0, &r));
+				replies += r.flags & 1;
+			}
+			assert_int_equal(replies, want);
+			assert_int_equal(t->w.nlog, 0);
+			talk_end(t);
+		}
+	}
+}
+
+/* --- disconnected ------------------------------------------------------------------ */
+
+/* in: what follows a good write that must be the last thing carried out. */
+static void expect_drop(struct talk *t, const char *why)
+{
+	talk_run(t);
+	assert_true(t->w.closed);
+	assert_int_equal(t->w.nlog, 1);
+	assert_non_null(strstr(t->w.log, why));
+	assert_int_equal(ctl->writes, 0);
+	assert_int_equal(ctl->users, 0);
+	talk_end(t);
+}
+
+static void test_drops(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 3; mode++) {
+		static const uint32_t lens[] = { 32 * MB + 1, 1u << 31,
+						 0xffffffff };
+		struct talk *t;
+
+		for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+			t = talk_new(mode, "mem");
+			req(t, 1, mode == 2 ? F_LEN : 0, 1, 0, lens[i]);
+			/* Data that looks like a request. */
+			put_write(t, 0, 2, 0, 4096, 1);
+			expect_drop(t, "more than 32 MiB");
+		}
+		t = talk_new(mode, "mem");
+		raw_fill(&t->in, 0x55, 500);
+		expect_drop(t, "not a request");
+
+		/* The other mode's requests. */
+		t = talk_new(mode, "mem");
+		raw_req(&t->in, mode == 2 ? 1 : 2, 3, 0, 1, 0, 0);
+		raw_fill(&t->in, 0, 64);
+		expect_drop(t, "not a request");
+	}
+	struct talk *t = talk_new(2, "mem");
+
+	req(t, 1, 0, 1, 0, 4096);
+	put_write(t, 0, 2, 0, 4096, 1);
+	expect_drop(t, "does not say how long");
+	t = talk_new(2, "mem");
+	req(t, 3, F_LEN, 1, 0, UINT64_MAX);
+	expect_drop(t, "more than 32 MiB");
+}
+
+/* Good-bye and end of stream with requests in flight: they end, their replies
+ * are still sent; what comes behind the good-bye is not looked at. */
+static void test_goodbye(void **state)
+{
+	(void)state;
+	for (int eof = 0; eof < 2; eof++) {
+		struct talk *t = talk_new(1, "mem");
+
+		ctl->hold = 1;
+		put_write(t, 0, 1, 0, 4096, 0x5a);
+		req(t, 0, 0, 2, 0, 4096);
+		if (!eof) {
+			req(t, 2, 0, 3, 0, 0);
+			put_write(t, 0, 4, 0, 4096, 0xff);
+		}
+		talk_run(t);
+		assert_false(t->w.closed);
+		assert_int_equal(t->rd.len, 0);
+		ctl->hold = 0;
+		wire_sleep(&t->w, NS_PER_S);
+		t->rd = (struct rd){ .p = t->w.out, .len = t->w.out_len };
+		assert_true(rd_connect(&t->rd, 1));
+		expect_end(t, 1, 0);
+		expect_read(t, 2, 0, 4096);
+		assert_int_equal(image[0], 0x5a);
+		assert_true(t->w.closed);
+		assert_int_equal(ctl->writes, 1);
+		talk_end(t);
+	}
+}
+
+/* The export goes away with requests in flight. */
+static void test_gone(void **state)
+{
+	struct talk *t = talk_new(1, "mem");
+
+	(void)state;
+	ctl->hold = 1;
+	t->w.hang = true;
+	for (unsigned i = 0; i < 10; i++)
+		put_write(t, 0, i, 0, i % 2 ? 4096 : 100000, 1);
+	talk_run(t);
+	ctl->gone = 1;
+	wire_sleep(&t->w, NS_PER_S);
+	assert_int_equal(ctl->users, 1); /* requests still use it */
+	ctl->hold = 0;
+	wire_sleep(&t->w, NS_PER_S);
+	assert_true(t->w.closed);
+	assert_int_equal(ctl->users, 0);
+	assert_int_equal(t->rd.len, 0);
+	assert_non_null(strstr(t->w.log, "export has gone"));
+	talk_end(t);
+}
+
+/* --- limits ------------------------------------------------------------------------ */
+
+static void test_inflight(void **state)
+{
+	struct talk *t = talk_new(1, "mem");
+
+	(void)state;
+	ctl->hold = 1;
+	t->w.hang = true;
+	for (unsigned i = 0; i < 5000; i++)
+		req(t, 0, 0, i, 0, 512);
+	talk_run(t);
+	assert_int_equal(ctl->submitted, 128);
+	ctl->hold = 0;
+	wire_sleep(&t->w, NS_PER_S);
+	t->rd = (struct rd){ .p = t->w.out, .len = t->w.out_len };
+	assert_true(rd_connect(&t->rd, 1));
+	for (unsigned i = 0; i < 5000; i++)
+		expect_read(t, i, 0, 512);
+	assert_int_equal(t->rd.len, 0);
+	talk_end(t);
+}
+
+/* Requests with as much memory as the limit allows, and more to come. */
+static void test_memory(void **state)
+{
+	(void)state;
+	for (int rw = 0; rw < 2; rw++) {
+		struct talk *t = talk_new(1, "mem");
+
+		ctl->hold = 1;
+		t->w.hang = true;
+		for (unsigned i = 0; i < 20; i++) {
+			if (rw)
+				put_write(t, 0, i, 0, 8 * MB, (uint8_t)i);
+			else
+				req(t, 0, F_DF, i, 0, 8 * MB);
+		}
+		req(t, 0, F_DF, 99, 0, 1);
+		talk_run(t);
+		assert_true(ctl->submitted > 1 && ctl->submitted <= 8);
+		assert_true(bufpool_used_bytes(t->w.bufs) <= 72 * MB);
+		ctl->hold = 0;
+		wire_sleep(&t->w, NS_PER_S);
+		t->rd = (struct rd){ .p = t->w.out, .len = t->w.out_len };
+		assert_true(rd_connect(&t->rd, 1));
+		for (unsigned i = 0; i < 20; i++) {
+			if (rw)
+				expect_end(t, i, 0);
+			else
+				expect_read(t, i, 0, 8 * MB);
+		}
+		expect_read(t, 99, 0, 1);
+		assert_int_equal(image[0], rw ? 19 : 0);
+		talk_end(t);
+	}
+}
+
+/* Memory that somebody else holds: wait; if it does not come, say so. */
+static void test_no_memory(void **state)
+{
+	struct talk *t = talk_new(1, "mem");
+	void        *hog;
+
+	(void)state;
+	t->w.hang = true;
+	talk_run(t);
+	hog = bufpool_get(t->w.bufs, bufpool_arena_bytes(t->w.bufs));
+	assert_non_null(hog);
+	req(t, 0, 0, 1, 0, 4096);
+	put_write(t, 0, 2, 0, 100000, 7);
+	req(t, 3, 0, 3, 0, 0);
+	talk_run(t);
+	assert_int_equal(t->rd.len, 0);
+	wire_sleep(&t->w, 5 * NS_PER_S);
+	bufpool_put(t->w.bufs, hog);
+	wire_sleep(&t->w, NS_PER_S);
+	t->rd = (struct rd){ .p = t->w.out, .len = t->w.out_len };
+	assert_true(rd_connect(&t->rd, 1));
+	expect_read(t, 1, 0, 4096);
+	expect_end(t, 2, 0);
+	expect_end(t, 3, 0);
+
+	/* Idle for a while: the receive buffer goes back. */
+	wire_sleep(&t->w, 5 * NS_PER_S);
+	hog = bufpool_get(t->w.bufs, bufpool_arena_bytes(t->w.bufs));
+	assert_non_null(hog);
+	req(t, 0, 0, 4, 0, 4096);
+	put_write(t, 0, 5, 0, 100000, 7);
+	put_write(t, 0, 6, 0, 4096, 8);
+	talk_run(t);
+	wire_sleep(&t->w, 30 * NS_PER_S);
+	t->rd = (struct rd){ .p = t->w.out, .len = t->w.out_len };
+	assert_true(rd_connect(&t->rd, 1));
+	expect_read(t, 1, 0, 4096);
+	expect_end(t, 2, 0);
+	expect_end(t, 3, 0);
+	expect_end(t, 4, 12);
+	expect_end(t, 5, 12);
+	expect_end(t, 6, 0);
+	bufpool_put(t->w.bufs, hog);
+	talk_end(t);
+}
+
+static void test_time_limits(void **state)
+{
+	struct talk *t;
+
+	(void)state;
+	/* Never negotiates. */
+	t = talk_new(1, "mem");
+	t->in.len = 10;
+	t->w.in = t->in.p;
+	t->w.in_len = 10;
+	t->w.hang = true;
+	wire_open(&t->w, ctl, NULL);
+	wire_sleep(&t->w, 9 * NS_PER_S);
+	assert_false(t->w.closed);
+	wire_sleep(&t->w, 2 * NS_PER_S);
+	assert_true(t->w.closed);
+	assert_non_null(strstr(t->w.log, "too long to negotiate"));
+	talk_end(t);
+
+	/* Stops in the middle of a request, or of its data. */
+	for (int k = 0; k < 4; k++) {
+		t = talk_new(1, "mem");
+		t->w.hang = true;
+		put_write(t, 0, 1, 0, k == 3 ? 100000 : 4096, 1);
+		t->in.len -= k == 0 ? 4096 + 5 : 1;
+		if (k == 2) {
+			t->in.len = 0; /* a refused one's */
+			raw_connect(&t->in, 1, "ro");
+			put_write(t, 0, 1, 0, 4096, 1);
+			t->in.len--;
+		}
+		talk_run(t);
+		wire_sleep(&t->w, 25 * NS_PER_S);
+		assert_false(t->w.closed);
+		wire_sleep(&t->w, 10 * NS_PER_S);
+		assert_true(t->w.closed);
+		assert_non_null(strstr(t->w.log, "middle of a request"));
+		assert_int_equal(ctl->writes, 0);
+		talk_end(t);
+	}
+
+	/* Does not read its replies. */
+	t = talk_new(1, "mem");
+	t->w.hang = true;
+	talk_run(t);
+	t->w.stuck = true;
+	for (unsigned i = 0; i < 1000; i++)
+		req(t, 0, 0, i, 0, 65536);
+	talk_run(t);
+	wire_sleep(&t->w, 25 * NS_PER_S);
+	assert_false(t->w.closed);
+	assert_true(ctl->submitted <= 128);
+	wire_sleep(&t->w, 10 * NS_PER_S);
+	assert_true(t->w.closed);
+	assert_non_null(strstr(t->w.log, "does not read"));
+	assert_int_equal(bufpool_used_bytes(t->w.bufs), 0);
+	talk_end(t);
+
+	/* Idle is fine, and costs no wake-up. */
+	t = talk_new(1, "mem");
+	t->w.hang = true;
+	req(t, 0, 0, 1, 0, 65536);
+	talk_run(t);
+	wire_sleep(&t->w, 3600 * NS_PER_S);
+	assert_false(t->w.closed);
+	assert_true(io_next_deadline_ns(&t->w.io) == UINT64_MAX);
+	assert_int_equal(bufpool_used_bytes(t->w.bufs), 0);
+	talk_end(t);
+}
+
+/* The server closes while requests are held: they end first, or time does. */
+static void test_close(void **state)
+{
+	struct talk *t = talk_new(1, "mem");
+
+	(void)state;
+	t->w.hang = true;
+	ctl->hold = 1;
+	put_write(t, 0, 1, 0, 4096, 1);
+	put_write(t, 0, 2, 0, 100000, 1);
+	t->in.len -= 50000; /* arriving */
+	talk_run(t);
+	ctl->hold = 0;
+	talk_end(t);
+	assert_int_equal(ctl->writes, 1);
+}
+
+/* --- anything -------------------------------------------------------------------- */
+
+/* Random sound requests in random pieces, against a model that carries them
+ * out in order. */
+struct model {
+	uint8_t *data;
+	uint8_t *want;  /* of each READ, one after another */
+	size_t   want_len;
+};
+
+struct asked {
+	uint16_t type;
+	uint64_t off;
+	uint32_t len;
+	size_t   want; /* offset in model.want */
+};
+
+#define AREA (2u * MB)
+#define ASKED 300
+
+static void ask(struct talk *t, struct prng *p, struct model *m,
+		struct asked *a, unsigned i)
+{
+	static const uint16_t types[] = { 0, 0, 1, 1, 4, 6, 3 };
+	uint32_t max = prng_below(p, 20) == 0 ? 300000 : 20000;
+	uint8_t  fill = (uint8_t)prng_u64(p);
+
+	a->type = types[prng_below(p, ARRAY_LEN(types))];
+	a->len = 1 + (uint32_t)prng_below(p, max);
+	a->off = prng_below(p, AREA - a->len);
+	if (prng_below(p, 2)) {
+		a->off &= ~4095ull;
+		a->len = (a->len + 4095) & ~4095u;
+	}
+	a->want = m->want_len;
+	if (a->type == 3) {
+		req(t, 3, 0, i, 0, 0);
+	} else if (a->type == 1) {
+		put_write(t, prng_below(p, 2), i, a->off, a->len, fill);
+		memset(m->data + a->off, fill, a->len);
+	} else {
+		req(t, a->type, 0, i, a->off, a->len);
+	}
+	if (a->type == 4 || a->type == 6)
+		memset(m->data + a->off, 0, a->len);
+	if (a->type == 0) {
+		memcpy(m->want + m->want_len, m->data + a->off, a->len);
+		m->want_len += a->len;
+	}
+}
+
+static void run_random(int mode, uint64_t seed)
+{
+	static struct asked asked[ASKED];
+	struct talk        *t = talk_new(mode, "mem");
+	struct model        m = { .data = calloc(1, AREA + 4096),
+				  .want = malloc(ASKED * 310000ul) };
+	struct prng         p;
+
+	prng_init(&p, seed);
+	t->w.recv_max = prng_below(&p, 3) ? 1 + prng_below(&p, 50000) : 0;
+	t->w.send_max = prng_below(&p, 3) ? 1 + prng_below(&p, 50000) : 0;
+	for (unsigned i = 0; i < ASKED; i++)
+		ask(t, &p, &m, &asked[i], i);
+	talk_run(t);
+	for (unsigned i = 0; i < ASKED; i++) {
+		struct asked *a = &asked[i];
+
+		if (a->type != 0) {
+			expect_end(t, i, 0);
+			continue;
+		}
+		expect_read(t, i, a->off, a->len);
+		assert_memory_equal(image + a->off, m.want + a->want, a->len);
+	}
+	assert_int_equal(t->rd.len, 0);
+	assert_true(t->w.closed);
+	free(m.data);
+	free(m.want);
+	talk_end(t);
+}
+
+static void test_random(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		for (int mode = 0; mode < 3; mode++)
+			run_random(mode, seed);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_basic),
+		cmocka_unit_test(test_dies_anywhere),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_status_many),
+		cmocka_unit_test(test_status_filter),
+		cmocka_unit_test(test_64_bit),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_read_only),
+		cmocka_unit_test(test_coarse),
+		cmocka_unit_test(test_export_errors),
+		cmocka_unit_test(test_all_flags),
+		cmocka_unit_test(test_drops),
+		cmocka_unit_test(test_goodbye),
+		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_inflight),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_time_limits),
+		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_random),
+	};
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+
+	free(ctl);
+	return r;
+}

@@ -155,7 +155,7 @@ static bool dead(const struct mop *o)
 }
 
 /* A trim of a part of a block need not do anything to it. */
-static bool doubtful(const struct mop *o, uint64_t block)
+bool model_doubtful(const struct mop *o, uint64_t block)
 {
 	return o->maybe || (o->kind == MOP_TRIM && !covers_all(o, block));
 }
@@ -173,7 +173,7 @@ static bool match(const struct model *m, uint32_t v, uint64_t block,
 		v = ver->prev;
 		if (dead(o))
 			continue;
-		if (!certain && doubtful(o, block) &&
+		if (!certain && model_doubtful(o, block) &&
 		    match(m, v, block, data, x, y, false))
 			return true;
 		certain = false;
@@ -217,7 +217,7 @@ bool model_find(const struct model *m, const struct mblock *b, uint64_t block,
 			f->any = true;
 		}
 		if (solid && ver->n <= bound &&
-		    !doubtful(&m->ops[ver->op], block))
+		    !model_doubtful(&m->ops[ver->op], block))
 			return f->any;
 		v = ver->prev;
 	}
@@ -248,7 +248,7 @@ static void prune(struct model *m, struct mblock *b, uint64_t block)
 		const struct mop *o = &m->ops[ver->op];
 
 		if (ver->n <= bound && o->state == MOP_DONE &&
-		    !doubtful(o, block) && covers_all(o, block)) {
+		    !model_doubtful(o, block) && covers_all(o, block)) {
 			ver->prev = 0;
 			return;
 		}

@@ -37,7 +37,7 @@ static void judge(struct model *m, uint32_t op, uint8_t verdict,
 {
 	struct mop *o = &m->ops[op];
 
-	if (o->maybe || o->state == MOP_FAILED)
+	if (model_doubtful(o, block) || o->state == MOP_FAILED)
 		return;
 	o->verdict |= verdict;
 	if (o->atomic && o->verdict == (VERDICT_SURVIVED | VERDICT_LOST))

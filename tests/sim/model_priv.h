@@ -17,6 +17,8 @@ bool model_find(const struct model *m, const struct mblock *b, uint64_t block,
 		struct found *f);
 /* n of the newest version that no power loss can take away. */
 uint32_t model_durable_n(const struct model *m, const struct mblock *b);
+/* May the operation have had no effect on that block although it is done? */
+bool model_doubtful(const struct mop *o, uint64_t block);
 uint32_t model_new_op(struct model *m);
 __attribute__((noreturn))
 void model_fail_block(struct model *m, unsigned vol, uint64_t block,

@@ -18,6 +18,8 @@
 #include "tests/sim/work.h"
 
 #define CRASHES_MIN 3u
+/* The pool takes no disk that has fewer. */
+#define ZONES_MIN   16u
 
 static const struct {
 	uint8_t k, m, weight;
@@ -53,13 +55,18 @@ static void choose(struct sim *sim, const struct seed_options *opt)
 	room = SIM_DISKS_MAX / c->disks_a_domain - units;
 	c->ndisks = units + (uint32_t)prng_below(rng, min_u32(room, 2) + 1);
 	c->ndisks *= c->disks_a_domain;
-	/* A zone must hold the largest row. */
-	c->zone_shift = (c->k == 1 ? 9 : 8) + (uint32_t)prng_below(rng, 2);
 	c->row_blocks_max = chance(rng, 1, 2) ?
 				    0 :
 				    rows_max[prng_below(rng, 4)];
-	segments = (uint32_t)between(rng, 20, c->k > 4 ? 24 : 44);
-	zones = (uint32_t)div_up((uint64_t)segments * units, c->ndisks);
+	/* The largest row must not be most of a zone. */
+	c->zone_shift = ZONE_SHIFT_MIN;
+	if ((c->k == 1 && (c->row_blocks_max == 0 || c->row_blocks_max > 64)) ||
+	    chance(rng, 1, 4))
+		c->zone_shift++;
+	segments = (uint32_t)between(rng, 16, c->k > 4 ? 20 : 40);
+	zones = max_u32((uint32_t)div_up((uint64_t)segments * units,
+					 c->ndisks),
+			ZONES_MIN);
 	c->disk_blocks = 2 * LABEL_AREA_BLOCKS + (zones << c->zone_shift);
 	c->node_budget_bytes = 1ull << between(rng, 18, 22);
 	c->dirty_nodes_max = between(rng, 16, 64);

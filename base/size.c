@@ -3,6 +3,7 @@
  * Exact integer arithmetic all the way: a size that is off by one block
  * because of a rounded double would be somebody's lost partition table.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -82,6 +83,7 @@ char *size_text(uint64_t bytes, char *ret_text)
 	}
 	while (unit < 6 && (bytes >> (10 * (unit + 1))) != 0)
 		unit++;
+	assert(unit > 0);
 	/* Rounded down, so that free space is never overstated. */
 	hundredths = (uint64_t)(((unsigned __int128)bytes * 100) >>
 				(10 * unit));

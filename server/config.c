@@ -1,5 +1,6 @@
 /* server/config.c - one table of options, read from flags and from a file. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <ini.h>
@@ -89,7 +90,7 @@ static void *field(struct config *cfg, const struct option_spec *o)
 	return (char *)cfg + o->off;
 }
 
-/* --- values ------------------------------------------------------------------ */
+/* --- values -------------------------------------------------------------- */
 
 static void list_clear(struct config_list *l)
 {
@@ -214,6 +215,7 @@ const char *config_set(struct config *cfg, const char *name, const char *value,
 {
 	const struct option_spec *o = find_option(name);
 
+	assert(value != NULL);
 	if (o == NULL) {
 		snprintf(ret_err, 512, "there is no option '%.64s'", name);
 		return ret_err;
@@ -232,7 +234,7 @@ const char *config_set(struct config *cfg, const char *name, const char *value,
 	return NULL;
 }
 
-/* --- the file ------------------------------------------------------------------ */
+/* --- the file ------------------------------------------------------------ */
 
 struct file_reader {
 	struct config *cfg;
@@ -275,7 +277,7 @@ static int read_file(struct config *cfg, const char *path)
 	return -EINVAL;
 }
 
-/* --- flags ---------------------------------------------------------------------- */
+/* --- flags --------------------------------------------------------------- */
 
 static void print_help(void)
 {
@@ -323,6 +325,7 @@ static const char *set_flag(struct config *cfg, const struct option_spec *o,
 {
 	uint64_t bit = 1ull << (o - options);
 
+	assert(o != NULL && value != NULL);
 	if (o->type == OPT_LIST && (*reset & bit) == 0)
 		list_clear(field(cfg, o));
 	*reset |= bit;

@@ -68,7 +68,7 @@ struct ctl_conn {
 
 static void conn_pump(struct ctl_conn *c);
 
-/* --- connections --------------------------------------------------------------- */
+/* --- connections --------------------------------------------------------- */
 
 static void server_check_closed(struct ctl_server *srv)
 {
@@ -252,7 +252,7 @@ static int conn_open(struct ctl_server *srv, int fd)
 	return 0;
 }
 
-/* --- accepting -------------------------------------------------------------------- */
+/* --- accepting ----------------------------------------------------------- */
 
 static void refuse(struct ctl_server *srv, int fd)
 {
@@ -305,13 +305,36 @@ static void server_timer(struct io_timer *t)
 	}
 }
 
-/* --- opening and closing ------------------------------------------------------------ */
+/* --- opening and closing ------------------------------------------------- */
+
+/* The holder of the lock removes the file; one that was removed after it was
+ * opened here protects nothing. */
+static bool same_file(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static void lock_path(const struct ctl_server *srv, char *ret, size_t bytes)
+{
+	snprintf(ret, bytes, "%s.lock", srv->path);
+}
+
+static void drop_lock(const struct ctl_server *srv)
+{
+	char path[sizeof(srv->path) + 8];
+
+	lock_path(srv, path, sizeof(path));
+	unlink(path);
+}
 
 static int take_lock(struct ctl_server *srv, char *ret_err)
 {
 	char path[sizeof(srv->path) + 8];
 
-	snprintf(path, sizeof(path), "%s.lock", srv->path);
+	lock_path(srv, path, sizeof(path));
 	srv->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 			    0600);
 	if (srv->lock_fd < 0) {
@@ -323,7 +346,8 @@ static int take_lock(struct ctl_server *srv, char *ret_err)
 			 path, strerror(-r));
 		return r;
 	}
-	if (flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+	if (flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0 ||
+	    !same_file(srv->lock_fd, path)) {
 		snprintf(ret_err, 256,
 			 "control socket %s is in use by another server: "
 			 "choose another path with --control",
@@ -415,6 +439,7 @@ static void server_closed(struct io_work *w)
 	if (lstat(srv->path, &st) == 0 && st.st_dev == srv->dev &&
 	    st.st_ino == srv->ino)
 		unlink(srv->path);
+	drop_lock(srv);
 	close(srv->fd);
 	close(srv->lock_fd);
 	io_timer_cancel(srv->io, &srv->timer);
@@ -452,7 +477,7 @@ int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
 		goto err_srv;
 	r = start_listening(srv, ret_err);
 	if (r < 0)
-		goto err_srv;
+		goto err_lock;
 	srv->accept.op = IO_ACCEPT;
 	srv->accept.fd = srv->fd;
 	srv->accept.done = accepted;
@@ -460,6 +485,8 @@ int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
 	*ret_srv = srv;
 	return 0;
 
+err_lock:
+	drop_lock(srv);
 err_srv:
 	if (srv->fd >= 0)
 		close(srv->fd);

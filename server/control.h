@@ -71,7 +71,7 @@ struct ctl_method {
 	const char             *doc;    /* one sentence */
 };
 
-/* --- calls ----------------------------------------------------------------- */
+/* --- calls --------------------------------------------------------------- */
 
 struct ctl_call {
 	struct list              link;    /* in session->calls */
@@ -107,7 +107,7 @@ void ctl_bad_param(struct ctl_call *call, const char *name, const char *fmt,
  * written as \xNN. */
 json_t *ctl_text(const char *text);
 
-/* --- the core: what there is to call, sans-I/O ------------------------------ */
+/* --- the core: what there is to call, sans-I/O --------------------------- */
 
 struct ctl_core {
 	const struct ctl_method *methods;
@@ -130,7 +130,7 @@ struct ctl_session {
 	unsigned         ncalls;
 	uid_t            uid;     /* of the client, for the log */
 	bool             running; /* inside ctl_session_run() */
-	bool             ended;   /* no more input: a fatal error was answered */
+	bool             ended;   /* no more input after a fatal error */
 	/* A call ended outside of ctl_session_run(): there may be output, or
 	 * room for more input. */
 	void (*wake)(struct ctl_session *s);
@@ -156,7 +156,7 @@ void ctl_call_end(struct ctl_call *call);
 const char *ctl_params_problem(const struct ctl_method *m, json_t *params,
 			       char *ret_err);
 
-/* --- the socket -------------------------------------------------------------- */
+/* --- the socket ---------------------------------------------------------- */
 
 struct ctl_server;
 

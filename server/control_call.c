@@ -7,7 +7,7 @@
 
 #include "server/control.h"
 
-/* --- parameters -------------------------------------------------------------- */
+/* --- parameters ---------------------------------------------------------- */
 
 static const char *const type_names[] = {
 	[CTL_STRING] = "a string",
@@ -123,7 +123,7 @@ json_t *ctl_strings(const struct ctl_call *call, const char *name)
 	return json_object_get(call->params, name);
 }
 
-/* --- text ---------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------- */
 
 /* Length of the UTF-8 character at p (at most n bytes), 0 if there is none. */
 static size_t utf8_len(const unsigned char *p, size_t n)
@@ -189,7 +189,7 @@ json_t *ctl_text(const char *text)
 	return result;
 }
 
-/* --- answers -------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------- */
 
 void ctl_call_end(struct ctl_call *call)
 {

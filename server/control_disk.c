@@ -5,7 +5,7 @@
 
 #include "server/tarnd.h"
 
-/* --- disk.discover ------------------------------------------------------------- */
+/* --- disk.discover ------------------------------------------------------- */
 
 static json_t *pool_of(const struct label_summary *l)
 {
@@ -120,34 +120,36 @@ void ctl_disk_discover(struct ctl_call *call)
 		tarnd_add_place(t, places[i]);
 }
 
-/* --- disk.list -------------------------------------------------------------------- */
+/* --- disk.list ----------------------------------------------------------- */
 
 static const char *member_state_name(enum member_state state)
 {
 	static const char *const names[] = {
-		[MEMBER_ONLINE] = "online",       [MEMBER_SUSPECT] = "suspect",
-		[MEMBER_OUT] = "out",             [MEMBER_RETURNING] = "returning",
-		[MEMBER_MISSING] = "missing",     [MEMBER_FAULTED] = "faulted",
+		[MEMBER_ONLINE] = "online",   [MEMBER_SUSPECT] = "suspect",
+		[MEMBER_OUT] = "out",         [MEMBER_RETURNING] = "returning",
+		[MEMBER_MISSING] = "missing", [MEMBER_FAULTED] = "faulted",
 	};
 
 	return names[state];
 }
 
-static json_t *member_json(const struct pool *pool, const struct pool_info *info,
-			uint32_t i)
+static json_t *member_json(const struct pool *pool,
+			   const struct pool_info *info, uint32_t i)
 {
 	struct member_info m;
 	char     uuid[UUID_TEXT_BYTES];
 	uint64_t zone_bytes = blocks_to_bytes(1ull << info->zone_shift);
+	uint64_t used_bytes;
 
 	pool_get_member(pool, i, &m);
+	used_bytes = m.zones_used * zone_bytes;
 	return json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
 			 " s:I, s:I, s:o}",
 			 "uuid", uuid_text(&m.uuid, uuid), "place",
 			 ctl_text(m.place), "domain", ctl_text(m.domain),
 			 "state", member_state_name(m.state), "size_bytes",
 			 (json_int_t)m.size_bytes, "used_bytes",
-			 (json_int_t)(m.zones_used * zone_bytes), "zones",
+			 (json_int_t)used_bytes, "zones",
 			 (json_int_t)m.zones, "zones_used",
 			 (json_int_t)m.zones_used, "zones_quarantined",
 			 (json_int_t)m.zones_quarantined, "read_errors",
@@ -176,7 +178,7 @@ void ctl_disk_list(struct ctl_call *call)
 					  "disks", ctl_members_json(h->pool)));
 }
 
-/* --- pool.list --------------------------------------------------------------------- */
+/* --- pool.list ----------------------------------------------------------- */
 
 static json_t *open_pool(const struct tarnd *t)
 {

@@ -99,7 +99,7 @@ const struct ctl_method tarnd_methods[] = {
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 
-/* --- waiting for a pool that is being opened ----------------------------------- */
+/* --- waiting for a pool that is being opened ----------------------------- */
 
 static void run_parked(struct io_work *w)
 {
@@ -151,7 +151,7 @@ struct hosted *ctl_need_pool(struct ctl_call *call)
 	return NULL;
 }
 
-/* --- server.* --------------------------------------------------------------------- */
+/* --- server.* ------------------------------------------------------------ */
 
 static json_t *strings(char *const *items, unsigned n)
 {
@@ -183,8 +183,9 @@ static json_t *describe(const struct ctl_method *m)
 	};
 	json_t *params = json_array();
 
-	for (const struct ctl_param *p = m->params; p != NULL && p->name != NULL;
-	     p++)
+	const struct ctl_param *p = m->params;
+
+	for (; p != NULL && p->name != NULL; p++)
 		json_array_append_new(params,
 				      json_pack("{s:s, s:s, s:b}", "name",
 						p->name, "type",

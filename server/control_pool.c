@@ -6,7 +6,7 @@
 
 #include "server/tarnd.h"
 
-/* --- parameters ---------------------------------------------------------------- */
+/* --- parameters ---------------------------------------------------------- */
 
 static bool looks_like_uuid(const char *name)
 {
@@ -51,7 +51,7 @@ static int parse_redundancy(const char *text, uint32_t *ret_k, uint32_t *ret_m)
 		       : -ERANGE;
 }
 
-/* --- create, import, export ------------------------------------------------------ */
+/* --- create, import, export ---------------------------------------------- */
 
 void ctl_pool_create(struct ctl_call *call)
 {
@@ -149,7 +149,7 @@ void ctl_pool_export(struct ctl_call *call)
 	job_submit(job);
 }
 
-/* --- status ------------------------------------------------------------------------- */
+/* --- status -------------------------------------------------------------- */
 
 const char *ctl_health_name(uint8_t health)
 {
@@ -208,9 +208,12 @@ static json_t *status_json(const struct tarnd *t)
 	} else if (h->state == HOSTED_FAILED) {
 		info = h->last;
 	} else if (h->state == HOSTED_SEARCHING) {
-		action = "bring its disks back, or say which disks it has "
-			 "with 'tarn disk discover PLACE'; it is tried again "
-			 "by itself";
+		action = h->name[0] != '\0'
+				 ? "bring its disks back; it is tried again "
+				   "by itself"
+				 : "bring its disks back (it is tried again "
+				   "by itself), or make a pool with 'tarn "
+				   "pool create'";
 	}
 	o = json_pack("{s:s, s:o, s:o, s:o}", "state", state, "name",
 		      h->name[0] != '\0' ? ctl_text(h->name) : json_null(),
@@ -230,7 +233,7 @@ void ctl_pool_status(struct ctl_call *call)
 	ctl_reply(call, status_json(ctl_arg(call)));
 }
 
-/* --- df --------------------------------------------------------------------------------- */
+/* --- df ------------------------------------------------------------------ */
 
 void ctl_pool_df(struct ctl_call *call)
 {

@@ -48,7 +48,7 @@ void ctl_session_fini(struct ctl_session *s)
 	s->out = NULL;
 }
 
-/* --- output ------------------------------------------------------------------ */
+/* --- output -------------------------------------------------------------- */
 
 static int out_append(const char *buf, size_t len_bytes, void *arg)
 {
@@ -112,7 +112,7 @@ static void send_error(struct ctl_session *s, json_t *id, int code,
 				      "message", text));
 }
 
-/* --- input ------------------------------------------------------------------- */
+/* --- input --------------------------------------------------------------- */
 
 /* True if brackets nest no deeper than allowed; strings are skipped. */
 static bool depth_ok(const char *line, size_t len_bytes)

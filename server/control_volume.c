@@ -76,7 +76,7 @@ void ctl_volume_show(struct ctl_call *call)
 		ctl_reply(call, volume_json(v));
 }
 
-/* --- changes -------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------- */
 
 struct change {
 	struct vol_ctl   ctl;

@@ -3,8 +3,8 @@
  *	label of ours, usable       MEMBER
  *	label of ours, otherwise    DAMAGED
  *	libblkid knows a word       FOREIGN
- *	any byte is not zero        FOREIGN ("unknown data": it may be somebody's
- *	                            encrypted disk)
+ *	any byte is not zero        FOREIGN ("unknown data": it may be
+ *	                            somebody's encrypted disk)
  *	all zeros at both ends      BLANK
  */
 #include <errno.h>
@@ -36,7 +36,17 @@ const char *found_state_name(enum found_state state)
 	return names[state];
 }
 
-/* --- judging ------------------------------------------------------------------ */
+const char *inventory_reason(const char *place, const char *error_text)
+{
+	size_t len = strlen(place);
+
+	if (strncmp(error_text, place, len) == 0 &&
+	    strncmp(error_text + len, ": ", 2) == 0)
+		return error_text + len + 2;
+	return error_text;
+}
+
+/* --- judging ------------------------------------------------------------- */
 
 static bool all_zero(const uint8_t *buf, size_t len_bytes)
 {
@@ -106,8 +116,9 @@ void inventory_judge(const struct place_export *e, struct found_disk *ret)
 	if (e->error != 0) {
 		ret->state = FOUND_UNREACHABLE;
 		snprintf(ret->why, sizeof(ret->why), "%s",
-			 e->error_text[0] != '\0' ? e->error_text
-						  : strerror(-e->error));
+			 e->error_text[0] != '\0'
+				 ? inventory_reason(e->place, e->error_text)
+				 : strerror(-e->error));
 		return;
 	}
 	judge_content(e, ret);
@@ -115,7 +126,7 @@ void inventory_judge(const struct place_export *e, struct found_disk *ret)
 	ret->usable = ret->why[0] == '\0';
 }
 
-/* --- scanning ------------------------------------------------------------------- */
+/* --- scanning ------------------------------------------------------------ */
 
 static void finish(struct scan *s, struct place_list *list)
 {
@@ -178,7 +189,7 @@ void inventory_free(struct inventory *inv)
 	free(inv);
 }
 
-/* --- one disk under two names ----------------------------------------------------- */
+/* --- one disk under two names -------------------------------------------- */
 
 static bool same_file(const char *a, const char *b)
 {

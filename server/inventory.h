@@ -60,6 +60,10 @@ void inventory_judge(const struct place_export *e, struct found_disk *ret);
 bool inventory_same_disk(const struct found_disk *a,
 			 const struct found_disk *b);
 
+/* An error text without the place that it begins with, for sentences that have
+ * named it. */
+const char *inventory_reason(const char *place, const char *error_text);
+
 const char *found_state_name(enum found_state state);
 
 #endif

@@ -24,7 +24,7 @@
 #define STOP_NS      (30 * NS_PER_S)
 #define CTL_DRAIN_NS NS_PER_S
 
-/* --- log ---------------------------------------------------------------------- */
+/* --- log ----------------------------------------------------------------- */
 
 void tarnd_log(const struct tarnd *t, const char *fmt, ...)
 {
@@ -56,7 +56,7 @@ static void core_log(void *arg, const char *line)
 	tarnd_log(arg, "%s", line);
 }
 
-/* --- places --------------------------------------------------------------------- */
+/* --- places -------------------------------------------------------------- */
 
 void tarnd_add_place(struct tarnd *t, const char *place)
 {
@@ -70,7 +70,7 @@ void tarnd_add_place(struct tarnd *t, const char *place)
 		t->nplaces++;
 }
 
-/* --- stopping ---------------------------------------------------------------------- */
+/* --- stopping ------------------------------------------------------------ */
 
 static void control_closed(void *arg)
 {
@@ -161,7 +161,7 @@ static int catch_signals(struct tarnd *t)
 	return 0;
 }
 
-/* --- starting ----------------------------------------------------------------------- */
+/* --- starting ------------------------------------------------------------ */
 
 static int start_engine(struct tarnd *t)
 {

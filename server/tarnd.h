@@ -45,7 +45,7 @@
 
 struct tarnd;
 
-/* --- connecting disks ---------------------------------------------------------- */
+/* --- connecting disks ---------------------------------------------------- */
 
 struct connect_item {
 	char         place[512];
@@ -82,7 +82,7 @@ unsigned connect_hand_over(struct connect_set *set, struct pool_disk *ret);
 /* Close a disk; tarnd waits for it before it ends. */
 void tarnd_close_disk(struct tarnd *t, struct disk *d);
 
-/* --- the pool -------------------------------------------------------------------- */
+/* --- the pool ------------------------------------------------------------ */
 
 enum hosted_state {
 	HOSTED_NONE,      /* no pool, none wanted */
@@ -193,7 +193,7 @@ struct tarnd {
 	struct io_timer   stop_timer; /* stopping takes too long */
 };
 
-/* --- tarnd.c ---------------------------------------------------------------------- */
+/* --- tarnd.c ------------------------------------------------------------- */
 
 /* Everything until the loop may run.  Reports on stderr; -errno. */
 int tarnd_start(struct tarnd *t, struct config *cfg);
@@ -210,7 +210,7 @@ void tarnd_add_place(struct tarnd *t, const char *place);
 uint64_t tarnd_now_s(void);
 void tarnd_uuid(struct uuid *ret_uuid);
 
-/* --- tarnd_exports.c: NBD ------------------------------------------------------------ */
+/* --- tarnd_exports.c: NBD ------------------------------------------------ */
 
 void tarnd_exports_init(struct tarnd *t);
 /* Open the NBD server and listen.  -errno, reported. */
@@ -220,12 +220,12 @@ void tarnd_nbd_restart(struct tarnd *t);
 /* Close all clients and listeners; then hosted_end_step() goes on. */
 void tarnd_nbd_stop(struct tarnd *t, uint64_t drain_ns);
 
-/* --- tarnd_identity.c ------------------------------------------------------------------ */
+/* --- tarnd_identity.c ---------------------------------------------------- */
 
 /* Fill t->owner; creates the lock directory. -errno, reported. */
 int tarnd_identity(struct tarnd *t);
 
-/* --- jobs --------------------------------------------------------------------------------- */
+/* --- jobs ---------------------------------------------------------------- */
 
 void jobs_init(struct tarnd *t);
 /* NULL: too many, or no memory (then call, if any, was answered). */
@@ -274,7 +274,7 @@ void hosted_end_step(struct tarnd *t);
 /* {"name", "uuid"} of the open pool. */
 json_t *hosted_brief(const struct tarnd *t, bool already);
 
-/* --- control methods ------------------------------------------------------------------------ */
+/* --- control methods ----------------------------------------------------- */
 
 extern const struct ctl_method tarnd_methods[];
 extern const unsigned tarnd_nmethods;

@@ -53,7 +53,7 @@ void hosted_end(struct job *job, uint64_t drain_ns,
 	hosted_end_step(t);
 }
 
-/* --- export ----------------------------------------------------------------------- */
+/* --- export -------------------------------------------------------------- */
 
 static void export_ended(struct job *job)
 {
@@ -108,7 +108,8 @@ static void export_closed(struct job *job)
 	io_timer_cancel(t->io, &h->retry);
 	h->wanted = false;
 	hosted_none(t);
-	job->result = json_pack("{s:o, s:b}", "name", ctl_text(name),
+	job->result = json_pack("{s:o, s:b}", "name",
+				ctl_text(name[0] != '\0' ? name : "?"),
 				"already", true);
 	job_end(job);
 }
@@ -149,7 +150,7 @@ void job_export_run(struct job *job)
 	hosted_end(job, t->cfg->drain_s * NS_PER_S, export_ended);
 }
 
-/* --- stop -------------------------------------------------------------------------- */
+/* --- stop ---------------------------------------------------------------- */
 
 static void stop_ended(struct job *job)
 {

@@ -38,7 +38,8 @@ void tarnd_close_disk(struct tarnd *t, struct disk *d)
 
 static void drop(struct connect_item *item, const char *why)
 {
-	snprintf(item->error, sizeof(item->error), "%s", why);
+	snprintf(item->error, sizeof(item->error), "%s",
+		 inventory_reason(item->place, why));
 	tarnd_close_disk(item->set->t, item->disk);
 	item->disk = NULL;
 }

@@ -53,7 +53,7 @@ static void connected(struct connect_set *set, void *arg)
 			 set->items[i].place, set->items[i].error);
 		return;
 	}
-	job->disks = calloc(set->nitems, sizeof(job->disks[0]));
+	job->disks = calloc(set->nitems + 1, sizeof(job->disks[0]));
 	if (job->disks == NULL || hosted_make(t) < 0) {
 		job_fail(job, -ENOMEM, "out of memory");
 		return;
@@ -71,7 +71,7 @@ static void connected(struct connect_set *set, void *arg)
 		    &job->op);
 }
 
-/* --- what is refused ------------------------------------------------------------- */
+/* --- what is refused ----------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static bool
 refuse(struct job *job, int err, const char *fmt, ...)
@@ -128,6 +128,11 @@ static bool twins_ok(struct job *job)
 			if (!inventory_same_disk(&inv->disks[i],
 						 &inv->disks[j]))
 				continue;
+			if (strcmp(inv->disks[i].place,
+				   inv->disks[j].place) == 0)
+				return refuse(job, -EEXIST,
+					      "disk %s is named twice: name "
+					      "it once", inv->disks[i].place);
 			return refuse(job, -EEXIST,
 				      "%s and %s are the same disk: name it "
 				      "once", inv->disks[j].place,
@@ -182,7 +187,7 @@ static bool domains_ok(struct job *job)
 		      domains, need - domains, need - domains == 1 ? "" : "s");
 }
 
-/* --- uneven disks ------------------------------------------------------------------ */
+/* --- uneven disks -------------------------------------------------------- */
 
 /* Sizes of the domains, in MiB; returns how many. */
 static unsigned domain_sizes(const struct job *job, uint64_t *ret_mib)
@@ -250,7 +255,7 @@ static void warn_uneven(struct job *job)
 		 size_text(all << 20, text2), job->k, job->m);
 }
 
-/* --- start --------------------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------- */
 
 static bool all_ok(struct job *job)
 {

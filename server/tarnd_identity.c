@@ -75,7 +75,7 @@ static int read_line(const char *path, char *ret_text, size_t text_bytes)
 
 static void read_machine(struct tarnd *t, struct uuid *ret)
 {
-	char text[256];
+	char text[256] = "";
 
 	if (read_line("/etc/machine-id", text, sizeof(text)) < 0) {
 		memset(text, 0, sizeof(text));
@@ -87,7 +87,7 @@ static void read_machine(struct tarnd *t, struct uuid *ret)
 	mix(ret, text, strlen(text));
 }
 
-/* --- the lock ------------------------------------------------------------------ */
+/* --- the lock ------------------------------------------------------------ */
 
 static int make_dir(const struct tarnd *t, const char *path)
 {
@@ -135,7 +135,7 @@ int tarnd_identity(struct tarnd *t)
 {
 	struct pool_owner_params *o = &t->owner;
 	struct stat st;
-	char path[4096 + 8], text[256];
+	char path[4096 + 8], text[256] = "";
 	int  r;
 
 	t->lock_fd = -1;

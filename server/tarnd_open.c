@@ -13,7 +13,7 @@
 
 #include "server/tarnd.h"
 
-/* --- outcome -------------------------------------------------------------------- */
+/* --- outcome ------------------------------------------------------------- */
 
 /* The job has failed, with res and error. */
 static void open_failed(struct job *job)
@@ -25,9 +25,7 @@ static void open_failed(struct job *job)
 	hosted_none(t);
 	if (job->call == NULL && h->wanted) {
 		if (strcmp(h->why, job->error) != 0)
-			tarnd_log(t, "pool '%s' is not open yet: %s",
-				  h->name[0] != '\0' ? h->name : "?",
-				  job->error);
+			tarnd_log(t, "not open yet: %s", job->error);
 		snprintf(h->why, sizeof(h->why), "%s", job->error);
 	}
 	if (h->wanted)
@@ -65,7 +63,7 @@ static void pool_opened(struct pool_op *op)
 	job_end(job);
 }
 
-/* --- disks ------------------------------------------------------------------------ */
+/* --- disks --------------------------------------------------------------- */
 
 static void connected(struct connect_set *set, void *arg)
 {
@@ -82,7 +80,7 @@ static void connected(struct connect_set *set, void *arg)
 		tarnd_log(t, "disk %s could not be connected: %s", item->place,
 			  item->error);
 	}
-	job->disks = calloc(set->nitems, sizeof(job->disks[0]));
+	job->disks = calloc(set->nitems + 1, sizeof(job->disks[0]));
 	if (job->disks == NULL || hosted_make(t) < 0) {
 		fail(job, -ENOMEM, "out of memory");
 		return;
@@ -100,7 +98,7 @@ static void connected(struct connect_set *set, void *arg)
 		  &job->op);
 }
 
-/* --- which pool --------------------------------------------------------------------- */
+/* --- which pool ---------------------------------------------------------- */
 
 static bool wanted_here(const struct job *job, const struct found_disk *d)
 {
@@ -286,7 +284,7 @@ static void scanned(struct inventory *inv, void *arg)
 	connect_start(&job->set, t, connected, job);
 }
 
-/* --- start ---------------------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------- */
 
 /* A pool is open already: is it the one that is meant? */
 static void already_open(struct job *job)

@@ -41,7 +41,8 @@ static bool is_news(const struct pool *pool, const struct pool_info *info,
 	struct member_info m;
 	bool away = false;
 
-	if (d->state != FOUND_MEMBER || !uuid_equal(&d->label.pool, &info->uuid))
+	if (d->state != FOUND_MEMBER ||
+	    !uuid_equal(&d->label.pool, &info->uuid))
 		return false;
 	for (uint32_t i = 0; i < info->nmembers; i++) {
 		pool_get_member(pool, i, &m);
@@ -53,18 +54,25 @@ static bool is_news(const struct pool *pool, const struct pool_info *info,
 	return away;
 }
 
+static void offer(struct job *job, struct connect_set *set)
+{
+	struct tarnd *t = job->t;
+
+	job->ndisks = connect_hand_over(set, job->disks);
+	for (unsigned i = 0; i < job->ndisks; i++) {
+		tarnd_log(t, "disk %s turned up", job->disks[i].disk->place);
+		pool_offer_disk(t->hosted.pool, &job->disks[i]);
+	}
+}
+
 static void connected(struct connect_set *set, void *arg)
 {
 	struct job   *job = arg;
 	struct tarnd *t = job->t;
 
-	job->disks = calloc(set->nitems, sizeof(job->disks[0]));
+	job->disks = calloc(set->nitems + 1, sizeof(job->disks[0]));
 	if (job->disks != NULL && t->hosted.state == HOSTED_OPEN)
-		job->ndisks = connect_hand_over(set, job->disks);
-	for (unsigned i = 0; i < job->ndisks; i++) {
-		tarnd_log(t, "disk %s turned up", job->disks[i].disk->place);
-		pool_offer_disk(t->hosted.pool, &job->disks[i]);
-	}
+		offer(job, set);
 	look_again(t);
 	job_end(job);
 }
@@ -99,7 +107,8 @@ static void scanned(struct inventory *inv, void *arg)
 	job_end(job);
 }
 
-/* Is `place` one at which a member is online?  Then there is no need to look. */
+/* Is `place` one at which a member is online?  Then it need not be looked at.
+ */
 static bool is_online(const struct pool *pool, uint32_t nmembers,
 		      const char *place)
 {

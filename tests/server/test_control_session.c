@@ -173,6 +173,7 @@ static void wants_result(struct world *w, const char *line)
 }
 
 #define ECHO "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"test.echo\"}"
+#define BATCH "[" ECHO "]"
 #define WITH(params)                                                  \
 	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"test.echo\",\"params\":" \
 	params "}"
@@ -239,7 +240,7 @@ static void test_no_request(void **state)
 {
 	struct world *w = *state;
 	static const char *const bad[] = {
-		"1", "\"x\"", "null", "true", "{}", "[]", "[" ECHO "]",
+		"1", "\"x\"", "null", "true", "{}", "[]",
 		"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"test.echo\"}",
 		"{\"jsonrpc\":2.0,\"id\":1,\"method\":\"test.echo\"}",
 		"{\"id\":1,\"method\":\"test.echo\"}",
@@ -251,6 +252,7 @@ static void test_no_request(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		wants_error(w, bad[i], CTL_INVALID_REQUEST);
+	wants_error(w, BATCH, CTL_INVALID_REQUEST);
 	wants_error(w, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"no\"}",
 		    CTL_NO_METHOD);
 }
@@ -283,23 +285,25 @@ static void test_params(void **state)
 static void test_large_params(void **state)
 {
 	struct world *w = *state;
+	char          text[CTL_STRING_MAX + 2], list[4 * CTL_ARRAY_MAX + 8];
 	char         *line = malloc(CTL_LINE_MAX);
-	int           n;
+	size_t        n = 0;
 
-	n = sprintf(line, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
-			  "\"test.echo\",\"params\":{\"text\":\"");
-	memset(line + n, 'a', CTL_STRING_MAX);
-	strcpy(line + n + CTL_STRING_MAX, "\"}}");
+	memset(text, 'a', sizeof(text));
+	text[CTL_STRING_MAX] = '\0';
+	snprintf(line, CTL_LINE_MAX, WITH("{\"text\":\"%s\"}"), text);
 	wants_result(w, line);
-	memset(line + n, 'a', CTL_STRING_MAX + 1);
-	strcpy(line + n + CTL_STRING_MAX + 1, "\"}}");
+	text[CTL_STRING_MAX] = 'a';
+	text[CTL_STRING_MAX + 1] = '\0';
+	snprintf(line, CTL_LINE_MAX, WITH("{\"text\":\"%s\"}"), text);
 	wants_error(w, line, CTL_INVALID_PARAMS);
 
-	n = sprintf(line, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
-			  "\"test.echo\",\"params\":{\"list\":[\"a\"");
 	for (unsigned i = 0; i < CTL_ARRAY_MAX; i++)
-		n += sprintf(line + n, ",\"a\"");
-	strcpy(line + n, "]}}");
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"a\"",
+				      i > 0 ? "," : "");
+	snprintf(line, CTL_LINE_MAX, WITH("{\"list\":[%s]}"), list);
+	wants_result(w, line);
+	snprintf(line, CTL_LINE_MAX, WITH("{\"list\":[%s,\"a\"]}"), list);
 	wants_error(w, line, CTL_INVALID_PARAMS);
 	free(line);
 }
@@ -401,8 +405,8 @@ static void test_pipelining(void **state)
 	const size_t  total = 10000;
 	char         *all = malloc(one * total), *out;
 
-	for (size_t i = 0; i < total; i++)
-		memcpy(all + i * one, line, one);
+	for (size_t i = 0; i < total * one; i++)
+		all[i] = line[i % one];
 	/* Nobody reads replies: input stops being wanted, output stays
 	 * bounded. */
 	while (got < total && rounds++ < 1000) {
@@ -455,16 +459,13 @@ static void test_big_replies(void **state)
 	struct world *w = *state;
 	const char   *line = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
 			     "\"test.big\"}\n";
-	char         *all = malloc(strlen(line) * 100 + 1), *out;
+	char         *out;
 
-	all[0] = '\0';
 	for (int i = 0; i < 100; i++)
-		strcat(all, line);
-	feed(w, all, strlen(all));
+		feed(w, line, strlen(line));
 	assert_true(w->s.out_len >= CTL_OUT_HIGH);
 	assert_true(w->s.out_len < CTL_OUT_HIGH + 210000);
 	assert_int_equal(ctl_session_space(&w->s, &out), 0);
-	free(all);
 }
 
 static void test_text(void **state)

@@ -106,7 +106,7 @@ static void test_wrong(void **state)
 		{ "status --force", "'status' takes no option --force" },
 		{ "volume create v 1 --force", "takes no option --force" },
 		{ "volume delete v --force=1", "--force takes no value" },
-		{ "pool create p a --redundancy", "--redundancy needs a value" },
+		{ "pool create p a --redundancy", "needs a value" },
 		{ "status --control", "--control needs a value" },
 		{ "status --timeout x", "not a number" },
 		{ "status --timeout 0", "not a number" },

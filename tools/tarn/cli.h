@@ -64,13 +64,13 @@ struct cli {
 	unsigned    ndisks;
 };
 
-/* --- args.c --------------------------------------------------------------------- */
+/* --- args.c -------------------------------------------------------------- */
 
 /* NULL, or what is wrong (a sentence in ret_err, 512 bytes). */
 const char *cli_parse(struct cli *cli, const struct cli_command *commands,
 		      unsigned ncommands, int argc, char **argv, char *ret_err);
 
-/* --- place.c -------------------------------------------------------------------- */
+/* --- place.c ------------------------------------------------------------- */
 
 /* What the server should be told for a place as typed: paths become absolute,
  * since the server has another working directory.  exists: a file of that
@@ -78,14 +78,14 @@ const char *cli_parse(struct cli *cli, const struct cli_command *commands,
 const char *place_absolute(const char *place, const char *cwd, bool exists,
 			   char *ret_place);
 
-/* --- rpc.c ---------------------------------------------------------------------- */
+/* --- rpc.c --------------------------------------------------------------- */
 
 /* Call a method; takes params (may be NULL).  The result, or NULL after having
  * reported the error; then *ret_exit says how to exit. */
 json_t *rpc_call(const struct cli *cli, const char *method, json_t *params,
 		 enum cli_exit *ret_exit);
 
-/* --- output.c -------------------------------------------------------------------- */
+/* --- output.c ------------------------------------------------------------ */
 
 /* Report a failure of our own. */
 void out_error(const struct cli *cli, const char *err, const char *fmt, ...)
@@ -107,7 +107,7 @@ bool js_bool(json_t *object, const char *key);
 /* Write text with what is not printable escaped as \xNN. */
 void text_escape(const char *text, char *ret, size_t ret_bytes);
 
-/* --- table.c --------------------------------------------------------------------- */
+/* --- table.c ------------------------------------------------------------- */
 
 #define TABLE_COLUMNS_MAX 12
 
@@ -128,7 +128,7 @@ void table_fini(struct table *t);
 /* Columns that text takes on a terminal: its characters. */
 size_t text_width(const char *text);
 
-/* --- commands --------------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------ */
 
 enum cli_exit cmd_disk_discover(struct cli *cli);
 enum cli_exit cmd_disk_list(struct cli *cli);

@@ -76,7 +76,8 @@ static void print_found(const struct cli *cli, json_t *disks)
 	for (size_t i = 0; i < json_array_size(disks); i++) {
 		json_t *d = json_array_get(disks, i);
 		char    size[SIZE_TEXT_BYTES], state[512], usable[512];
-		bool    away = strcmp(js_string(d, "state"), "unreachable") == 0;
+		bool    away = json_is_false(json_object_get(d, "usable")) &&
+			    js_int(d, "size_bytes") == 0;
 		const char *row[] = {
 			js_string(d, "place"),
 			js_string(d, "host"),

@@ -33,7 +33,7 @@ const char *cmd_count(json_t *object, const char *key, char *ret)
 	return ret;
 }
 
-/* --- status ------------------------------------------------------------------------ */
+/* --- status -------------------------------------------------------------- */
 
 /* "status: text", broken at blanks. */
 static void print_wrapped(const char *label, const char *text)
@@ -174,7 +174,7 @@ enum cli_exit cmd_status(struct cli *cli)
 	return CLI_OK;
 }
 
-/* --- df ------------------------------------------------------------------------------- */
+/* --- df ------------------------------------------------------------------ */
 
 enum cli_exit cmd_df(struct cli *cli)
 {
@@ -211,7 +211,7 @@ enum cli_exit cmd_df(struct cli *cli)
 	return CLI_OK;
 }
 
-/* --- stats ------------------------------------------------------------------------------ */
+/* --- stats --------------------------------------------------------------- */
 
 /* Numbers of nested objects as lines "nbd.requests  17". */
 static void flatten(struct table *t, const char *prefix, json_t *o)

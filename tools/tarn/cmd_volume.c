@@ -107,7 +107,7 @@ enum cli_exit cmd_volume_delete(struct cli *cli)
 	return result == NULL ? r : report(cli, result, "deleted", "was gone");
 }
 
-/* --- list and show ---------------------------------------------------------------- */
+/* --- list and show ------------------------------------------------------- */
 
 static const char *date(json_t *object, const char *key, char *ret)
 {

@@ -5,7 +5,7 @@
 
 #include "tools/tarn/cli.h"
 
-/* --- JSON objects ------------------------------------------------------------- */
+/* --- JSON objects -------------------------------------------------------- */
 
 const char *js_string(json_t *object, const char *key)
 {
@@ -24,7 +24,7 @@ bool js_bool(json_t *object, const char *key)
 	return json_is_true(json_object_get(object, key));
 }
 
-/* --- text ----------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------- */
 
 /* Bytes of the printable character at p, 0 if it is none: control characters
  * (C1 ones too) and bytes that are no UTF-8. */
@@ -74,7 +74,7 @@ const char *out_size(const struct cli *cli, json_t *object, const char *key,
 	return ret_text;
 }
 
-/* --- errors ------------------------------------------------------------------------ */
+/* --- errors -------------------------------------------------------------- */
 
 static void report_error(const struct cli *cli, json_t *error)
 {

@@ -61,8 +61,13 @@ static void pad(size_t n)
 static void print_line(const struct table *t, const char *const *cells,
 		       const size_t *widths, const char *indent)
 {
+	unsigned last = t->ncolumns - 1;
+
+	/* No blanks at the end of a line. */
+	while (last > 0 && cells[last][0] == '\0')
+		last--;
 	fputs(indent, stdout);
-	for (unsigned c = 0; c < t->ncolumns; c++) {
+	for (unsigned c = 0; c <= last; c++) {
 		size_t space = widths[c] - text_width(cells[c]);
 		bool   right = t->heads[c][0] == '-';
 
@@ -71,7 +76,7 @@ static void print_line(const struct table *t, const char *const *cells,
 		if (right)
 			pad(space);
 		fputs(cells[c], stdout);
-		if (!right && c + 1 < t->ncolumns)
+		if (!right && c < last)
 			pad(space);
 	}
 	putchar('\n');

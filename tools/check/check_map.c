@@ -131,6 +131,7 @@ struct walk {
 	uint64_t          nblocks; /* of the volume's size */
 	uint8_t          *bufs;    /* a block for each level */
 	uint64_t          mapped;
+	bool              lost;    /* a node of the tree is */
 };
 
 static void leaf_walk(struct walk *w, uint32_t id, uint64_t index,
@@ -188,6 +189,7 @@ static bool node_enter(struct walk *w, uint32_t id, unsigned level,
 		ck_lost(ck, "volume %" PRIu32 ": node %" PRIu32 " (level %u, "
 			"index %" PRIu64 ") is lost with its page of the node "
 			"table", w->vol->id, id, level, index);
+		w->lost = true;
 		return false;
 	}
 	n->seen++;
@@ -221,6 +223,7 @@ static void node_walk(struct walk *w, uint32_t id, unsigned level,
 	if (!node_enter(w, id, level, index))
 		return;
 	if (ck_node_read(ck, id, buf) < 0) {
+		w->lost = true;
 		ck_lost(ck, "volume %" PRIu32 ": node %" PRIu32 " (%s) cannot "
 			"be had: blocks %" PRIu64 " to %" PRIu64 " are lost",
 			w->vol->id, id,
@@ -249,7 +252,7 @@ static void volume_walk(struct ck *ck, struct ck_volume *v, uint8_t *bufs)
 	if (root != 0)
 		node_walk(&w, root, v->slot.levels, 0);
 	v->mapped = w.mapped;
-	if (w.mapped != le64_get(v->slot.mapped))
+	if (!w.lost && w.mapped != le64_get(v->slot.mapped))
 		ck_error(ck, "volume %" PRIu32 ": the catalog counts %" PRIu64
 			 " mapped blocks, its tree has %" PRIu64, v->id,
 			 le64_get(v->slot.mapped), w.mapped);

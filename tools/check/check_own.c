@@ -137,6 +137,12 @@ bool ck_own(struct ck *ck, uint64_t place, const struct ck_owner *o)
 	struct ck_row *row;
 	uint32_t i;
 
+	if (seg == NULL && ck_seg_unknown(ck, ck_place_seg(ck, place))) {
+		ck_lost(ck, "%s (%s) is lost with its segment's page of the "
+			"segment table", ck_owner_text(o).s,
+			ck_place_text(ck, place).s);
+		return false;
+	}
 	if (seg == NULL || place >> PLACE_BITS != 0) {
 		ck_error(ck, "%s is at %s, but that segment is free or does "
 			 "not exist", ck_owner_text(o).s,
@@ -208,7 +214,7 @@ void ck_own_tables(struct ck *ck)
 		if (ck_own(ck, ck_row_place(ck, seg, row, i), &o))
 			ck->rep->table_blocks++;
 	}
-	if (seg == NULL || row == NULL)
+	if ((seg == NULL || row == NULL) && ck->rep->nlost == 0)
 		ck_error(ck, "the root at %s is in a segment that the commit "
 			 "does not use", ck_place_text(ck,
 					ck->label->root_place).s);
@@ -221,7 +227,8 @@ void ck_live_compare(struct ck *ck)
 	for (uint32_t i = 0; i < ck->nsegs; i++) {
 		const struct ck_segment *s = &ck->segs[i];
 
-		if (s->state != SEG_DISK_FREE && s->counted != s->live)
+		if (s->state != SEG_DISK_FREE && s->counted != s->live &&
+		    ck->rep->nlost == 0)
 			ck_error(ck, "segment %" PRIu32 ": the table counts "
 				 "%" PRIu32 " live blocks in it, the map has "
 				 "%" PRIu64, s->no, s->live, s->counted);

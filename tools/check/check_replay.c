@@ -388,6 +388,16 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 	}
 }
 
+/* With a page of it gone, volumes that are not found may have been there. */
+static bool catalog_lost(const struct ck *ck)
+{
+	for (uint32_t p = 0; p < ck->tables[TABLE_CATALOG].npages; p++) {
+		if (ck_table_lost(ck, TABLE_CATALOG, p))
+			return true;
+	}
+	return false;
+}
+
 static int replay_catalog(struct ck *ck, const struct ck_row *row,
 			  const struct ck_rec *r)
 {
@@ -402,9 +412,10 @@ static int replay_catalog(struct ck *ck, const struct ck_row *row,
 	}
 	why = catalog_change(ck, r);
 	if (why != NULL)
-		ck_error(ck, "row %" PRIu64 ": the catalog record of kind "
-			 "%" PRIu32 " for volume %" PRIu64 " %s", row->row,
-			 r->rec.id, r->rec.block, why);
+		ck_say(ck, catalog_lost(ck) ? CHECK_LOST : CHECK_ERROR,
+		       "row %" PRIu64 ": the catalog record of kind %" PRIu32
+		       " for volume %" PRIu64 " %s", row->row, r->rec.id,
+		       r->rec.block, why);
 	return ck->res;
 }
 

@@ -111,7 +111,7 @@ static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
 {
 	struct ck_geometry g = geometry(ck);
 	struct window w = { .buf = ck->io_buf };
-	uint32_t off = 0, newer = 0;
+	uint32_t off = 0, newer = 0, older = 0, found = 0;
 
 	while (off < ck->zone_blocks) {
 		const uint8_t *p;
@@ -137,12 +137,14 @@ static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
 		if (segment != seg->no || generation != seg->generation ||
 		    row->off != off - 1 ||
 		    ck_row_unit_field(p) != ck_unit_field(ck, unit)) {
-			if (segment == seg->no && row->off == off - 1 &&
-			    generation > seg->generation)
-				newer++;
+			if (segment == seg->no && row->off == off - 1) {
+				newer += generation > seg->generation;
+				older += generation < seg->generation;
+			}
 			ck_row_free(row);
 			continue;
 		}
+		found++;
 		off += row->unit_blocks - 1;
 		w.gap = 0;
 		if (row_add(ck, seg, unit, row) < 0)
@@ -154,6 +156,12 @@ static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
 			 "reused while it held live blocks", seg->no,
 			 seg->generation, ck_unit_text(ck, seg, unit).s,
 			 newer);
+	if (found == 0 && older > 0 && seg->live > 0)
+		ck_error(ck, "segment %" PRIu32 " generation %" PRIu32 ", %s: "
+			 "%" PRIu32 " rows of an older generation and none of "
+			 "this one, though it holds live blocks", seg->no,
+			 seg->generation, ck_unit_text(ck, seg, unit).s,
+			 older);
 	return 0;
 }
 

@@ -14,10 +14,17 @@ struct ck_segment *ck_seg(struct ck *ck, uint32_t no)
 		return &ck->segs[no - 1];
 	for (uint32_t i = 0; i < ck->nboot; i++) {
 		if (ck->boot[i].no == no &&
-		    (ck->segs == NULL || ck->boot[i].extra))
+		    (ck->segs == NULL || ck->boot[i].extra ||
+		     ck_seg_unknown(ck, no)))
 			return &ck->boot[i];
 	}
 	return NULL;
+}
+
+bool ck_seg_unknown(const struct ck *ck, uint32_t no)
+{
+	return ck->segs != NULL && no >= 1 && no <= ck->nsegs &&
+	       ck->segs[no - 1].unknown;
 }
 
 static void entry_decode(const struct ck *ck, const uint8_t *p,
@@ -166,6 +173,7 @@ static int table_decode(struct ck *ck, uint32_t **owner)
 
 		s->no = i + 1;
 		if (p == NULL) {
+			s->unknown = true;
 			if (i % per == 0 &&
 			    !ck_table_lost(ck, TABLE_SEGMENTS, i / per))
 				ck_error(ck, "page %" PRIu32 " of the segment "
@@ -200,6 +208,8 @@ static void boot_compare(struct ck *ck, uint32_t **owner)
 					       &ck->segs[b->no - 1] :
 					       NULL;
 
+		if (s != NULL && s->unknown)
+			continue;
 		if (s != NULL && s->state != SEG_DISK_FREE &&
 		    s->generation == b->generation &&
 		    memcmp(s->zones, b->zones,

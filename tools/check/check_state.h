@@ -124,6 +124,7 @@ struct ck_segment {
 	uint32_t    generation;
 	uint8_t     state;          /* enum seg_disk_state */
 	bool        extra;          /* only in the label's list */
+	bool        unknown;        /* its page of the table is lost */
 	uint32_t    live;           /* as the table says */
 	uint32_t    scan_from, missing, index_off;
 	uint64_t    claim;
@@ -288,6 +289,8 @@ static inline uint32_t ck_unit_field(const struct ck *ck, uint32_t unit)
 
 /* The segment, by the table, or before that is known by the boot list. */
 struct ck_segment *ck_seg(struct ck *ck, uint32_t no);
+/* Is what the table says of it lost? */
+bool ck_seg_unknown(const struct ck *ck, uint32_t no);
 
 /* n blocks of a disk: 0, -EIO. */
 int ck_read_disk(struct ck *ck, uint32_t disk, uint64_t block, void *buf,

@@ -201,6 +201,11 @@ static bool seg_compose(struct pool *p, enum seg_state state)
 	s->frozen_index_off = 0;
 	s->live_frozen = 0;
 	s->missing = 0;
+	/* A segment that was free when the pool was opened still has those of
+	 * its entry in the table. */
+	s->write_off = 0;
+	s->scan_from = 0;
+	s->index_off = 0;
 	for (uint32_t i = 0; i < p->units; i++) {
 		/* Rotate, so that parity moves over the disks. */
 		uint32_t       u = (i + s->no) % p->units;
@@ -262,8 +267,10 @@ static uint32_t capacity_of(const struct pool *p, bool only_free)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		zones[m->domain] += only_free ? member_free_zones(m)
-					      : m->zones;
+		if (only_free)
+			zones[m->domain] += member_free_zones(m);
+		else if (m->in)
+			zones[m->domain] += m->zones;
 	}
 	return capacity(p, zones, p->ndomains);
 }
@@ -306,18 +313,20 @@ uint32_t segs_free_possible(const struct pool *p)
 	return degraded;
 }
 
-/* Segments kept for the cleaner and for commits. */
+/* Segments that one commit may need.  That many zones are never listed as
+ * openable: a recovery that cannot trust the last owner uses none that it
+ * could open.  And as many openable ones are kept for the next commit. */
 uint32_t segs_reserve(const struct pool *p)
 {
 	uint64_t commit = p->client->commit_blocks(p->client_arg) +
 			  p->tables_total + seg_pages(p) + 16;
 
-	return 2 + (uint32_t)div_up(2 * commit, p->seg_data_blocks);
+	return 1 + (uint32_t)div_up(commit, p->seg_data_blocks);
 }
 
 static uint64_t usable_blocks(const struct pool *p)
 {
-	uint32_t reserve = max_u32(4, p->segs_possible / 32 + 2);
+	uint32_t reserve = max_u32(6, p->segs_possible / 32 + 4);
 
 	if (p->segs_possible <= reserve)
 		return 0;
@@ -388,10 +397,10 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	uint32_t        keep = 0;
 
 	if (class == LOG_CLIENT)
-		keep = segs_reserve(p);
+		keep = segs_reserve(p) + 1;
 	else if (class == LOG_CLEANER)
-		keep = segs_reserve(p) / 2;
-	if (p->openable + segs_free_possible(p) <= keep || p->openable == 0)
+		keep = segs_reserve(p);
+	if (p->openable <= keep)
 		return NULL;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];

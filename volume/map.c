@@ -165,6 +165,9 @@ static void make_real(struct mnode *n)
 	n->crc = 0;
 	n->refs = 1;
 	n->birth = n->vol->birth;
+	n->reserved = vols->node_credit > 0;
+	if (n->reserved)
+		vols->node_credit--;
 	vols->cache.nodes_mem++;
 	e = node_entry_of(n);
 	table_set(vols, n->id, &e);
@@ -207,6 +210,9 @@ static void free_node(struct mnode *n)
 		pool_place_unref(vols->pool, n->place, 1);
 	node_split_frozen(n);
 	node_untouch(n);
+	if (n->reserved)
+		pool_space_unreserve(vols->pool, 1);
+	n->reserved = false;
 	table_set(vols, n->id, &none);
 	id_free(&vols->ids, n->id);
 	vols->cache.nodes_mem--;

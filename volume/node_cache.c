@@ -291,6 +291,8 @@ void node_split_frozen(struct mnode *n)
 	z->place = n->place;
 	z->commit = n->commit;
 	z->put = n->put;
+	z->reserved = n->reserved;
+	n->reserved = false;
 	if (n->frozen_data != NULL) {
 		z->data = n->frozen_data;
 		n->frozen_data = NULL;

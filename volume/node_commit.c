@@ -207,6 +207,9 @@ static void node_placed(struct commit_put *cp, place_t place, uint32_t crc)
 		pool_commit_unref_node(vols->pool, n->place);
 	n->place = place;
 	n->crc = crc;
+	if (n->reserved)
+		pool_space_unreserve(vols->pool, 1);
+	n->reserved = false;
 	table_placed(vols, n->id, place, crc, !n->zombie);
 	if (n->zombie)
 		pool_place_unref(vols->pool, place, 1);

@@ -128,6 +128,7 @@ struct vol_part *part_get(struct vol_req *req)
 	p->pending = 0;
 	p->res = 0;
 	p->reserved = 0;
+	p->reserved_nodes = 0;
 	p->bounce[0] = NULL;
 	p->bounce[1] = NULL;
 	p->reads_busy = 0;

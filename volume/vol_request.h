@@ -44,6 +44,7 @@ struct vol_part {
 	uint32_t          pending;  /* reads in flight */
 	int               res;
 	uint64_t          reserved; /* blocks of space */
+	uint64_t          reserved_nodes; /* of these, for new nodes */
 	struct map_load   load;
 	struct node_waiter slots[PART_LEAVES];
 	struct log_append append;

@@ -40,6 +40,8 @@ static void write_apply(struct log_append *a)
 		p->places[i] = log_append_place(a, i);
 		p->crcs[i] = log_append_crc(a, i);
 	}
+	/* New nodes take over what was reserved for them. */
+	v->vols->node_credit = p->reserved_nodes;
 	for (unsigned i = 0; i < p->load.n; i++) {
 		struct mnode *leaf = p->load.slots[i].node;
 		unsigned slot = slot_of_block(p->block + at);
@@ -49,6 +51,8 @@ static void write_apply(struct log_append *a)
 		at += n;
 	}
 	assert(at == p->n);
+	p->reserved -= p->reserved_nodes - v->vols->node_credit;
+	v->vols->node_credit = 0;
 }
 
 static void write_done(struct log_append *a)
@@ -97,8 +101,18 @@ static unsigned iov_build(struct vol_part *p)
 	return i;
 }
 
-/* Blocks that this part will newly map, and a few for nodes. */
-static uint64_t space_needed(const struct vol_part *p)
+/* Nodes that have to be made for a leaf to be there. */
+static uint64_t nodes_needed(const struct mnode *n)
+{
+	uint64_t need = 0;
+
+	for (; n != NULL && n->state == MNODE_HOLE; n = n->parent)
+		need++;
+	return need;
+}
+
+/* Blocks that this part will newly map, with nodes for them. */
+static uint64_t space_needed(struct vol_part *p)
 {
 	uint64_t need = 0;
 	uint32_t at = 0;
@@ -109,11 +123,10 @@ static uint64_t space_needed(const struct vol_part *p)
 		uint32_t n = min_u32(LEAF_ENTRIES - slot, p->n - at);
 
 		need += map_count_unmapped(leaf, slot, n);
-		if (leaf->state == MNODE_HOLE)
-			need++;
+		p->reserved_nodes += nodes_needed(leaf);
 		at += n;
 	}
-	return need;
+	return need + p->reserved_nodes;
 }
 
 static void write_append(struct vol_part *p)

@@ -84,6 +84,8 @@ struct volumes {
 				      * evicted */
 	bool         failed;         /* a commit failed: the pool is ending */
 	bool         committed;      /* a commit was done since opening */
+	uint64_t     node_credit;    /* reserved blocks that new nodes may take
+				      * over, while a write is applied */
 	uint64_t     dirty_max;      /* a commit is wanted from here on */
 	bool         commit_wanted;  /* since the last freeze */
 	struct slab  slab;

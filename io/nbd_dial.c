@@ -243,7 +243,8 @@ int nbd_dial_facts(const struct nbd_dial *d, struct nbd_handle *h,
 
 	if (size < 0)
 		return fail(ret_err, -EINVAL,
-			    "%.80s: the server says a size beyond 2^63 bytes",
+			    "%.80s: the server says no size, or one beyond "
+			    "2^63 bytes",
 			    d->place);
 	if (size < (int64_t)TARN_BLOCK || (uint64_t)size > DISK_BYTES_MAX)
 		return fail(ret_err, -EINVAL,

@@ -1,6 +1,7 @@
 /* tests/server/disk_kit.c - see disk_kit.h. */
 #include <errno.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,6 @@ static void on_event(struct disk *d, enum disk_event ev, void *arg)
 	r->downs++;
 	assert_false(d->up);
 	assert_true(d->error < 0);
-	print_message("%s\n", d->error_text);
 	assert_true(strlen(d->error_text) > 10);
 	if (r->close_at_down) {
 		struct disk *disk = r->disk;
@@ -272,20 +272,56 @@ bool kit_alive(pid_t pid)
 	return info.si_pid == 0;
 }
 
-void kit_wait_socket(const char *path)
+/* Try to connect until it works. */
+static void wait_connect(const struct sockaddr *addr, socklen_t len)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	for (int i = 0; i < 3000; i++) {
 		struct timespec ts = { 0, 10 * 1000 * 1000 };
-		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-		int r = connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+		int fd = socket(addr->sa_family, SOCK_STREAM, 0);
+		int r = connect(fd, addr, len);
 
 		close(fd);
 		if (r == 0)
 			return;
 		nanosleep(&ts, NULL);
 	}
-	fail_msg("nobody listens on %s", path);
+	fail_msg("the server does not listen");
+}
+
+void kit_wait_socket(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	wait_connect((struct sockaddr *)&addr, sizeof(addr));
+}
+
+static struct sockaddr_in loopback(unsigned port)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	return addr;
+}
+
+unsigned kit_free_port(void)
+{
+	struct sockaddr_in addr = loopback(0);
+	socklen_t	   len = sizeof(addr);
+	int		   fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	close(fd);
+	return ntohs(addr.sin_port);
+}
+
+void kit_wait_port(unsigned port)
+{
+	struct sockaddr_in addr = loopback(port);
+
+	wait_connect((struct sockaddr *)&addr, sizeof(addr));
 }

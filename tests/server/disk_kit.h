@@ -68,5 +68,8 @@ void kit_kill(pid_t pid);
 bool kit_alive(pid_t pid);
 /* Wait until something listens on this unix socket. */
 void kit_wait_socket(const char *path);
+/* A TCP port of 127.0.0.1 that nobody uses; wait until somebody does. */
+unsigned kit_free_port(void);
+void	 kit_wait_port(unsigned port);
 
 #endif

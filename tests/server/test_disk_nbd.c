@@ -248,6 +248,7 @@ static void test_nbd_server(void **state)
 	char	    pid_file[160];
 	struct rig  r;
 	int	    pid = 0;
+	unsigned    port = kit_free_port();
 	FILE	   *f;
 
 	(void)state;
@@ -257,24 +258,24 @@ static void test_nbd_server(void **state)
 	f = fopen(file, "w");
 	assert_int_equal(ftruncate(fileno(f), SIZE), 0);
 	fclose(f);
-	unlink(sock);
 	f = fopen(config, "w");
 	fprintf(f,
-		"[generic]\n unixsock = %s\n port = 0\n allowlist = true\n"
+		"[generic]\n listenaddr = 127.0.0.1\n port = %u\n"
+		" allowlist = true\n"
 		"[disk]\n exportname = %s\n flush = true\n trim = true\n",
-		sock, file);
+		port, file);
 	fclose(f);
 	snprintf(pid_file, sizeof(pid_file), "%s/nbd.pid", kit_dir());
 	argv[2] = config;
 	argv[4] = pid_file;
 	kit_spawn(argv); /* it goes into the background */
-	kit_wait_socket(sock);
+	kit_wait_port(port);
 	f = fopen(pid_file, "r");
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%d", &pid), 1);
 	fclose(f);
 	kit_adopt(pid);
-	snprintf(place, sizeof(place), "nbd+unix:///disk?socket=%s", sock);
+	snprintf(place, sizeof(place), "nbd://127.0.0.1:%u/disk", port);
 	rig_open(&r, place, NULL);
 	rig_wait_ups(&r, 1);
 	exercise(&r);

@@ -67,7 +67,7 @@ static uint32_t segs_at_hand(const struct pool *p)
 static bool space_is_low(const struct pool *p)
 {
 	return segs_at_hand(p) <=
-	       segs_reserve(p) + max_u32(3, p->segs_possible / 16);
+	       2 * segs_reserve(p) + max_u32(3, p->segs_possible / 16);
 }
 
 static struct segment *choose(struct pool *p)

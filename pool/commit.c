@@ -44,7 +44,7 @@ static uint32_t openable_target(const struct pool *p)
 	uint64_t log = p->params.commit_log_bytes / TARN_BLOCK;
 	uint64_t data = (uint64_t)p->zone_blocks * p->k;
 
-	return (uint32_t)div_up(2 * log, data) + 8 + segs_reserve(p);
+	return (uint32_t)div_up(2 * log, data) + 8 + 2 * segs_reserve(p);
 }
 
 static bool commit_due(struct pool *p)
@@ -57,14 +57,11 @@ static bool commit_due(struct pool *p)
 	if (2 * p->client->commit_blocks(p->client_arg) >=
 		    p->params.rows_memory_bytes / TARN_BLOCK * 8)
 		return true;
-	gain = p->sealed_dead > 0 || segs_free_possible(p) > 0;
+	gain = p->sealed_dead > 0 ||
+	       segs_free_possible(p) > segs_reserve(p);
 	if (!gain)
 		return false;
-	if (p->starved[LOG_CLIENT] || p->starved[LOG_CLEANER] ||
-	    p->starved[LOG_COMMIT])
-		return p->sealed_dead > 0 || p->openable == 0;
-	return p->openable <= segs_reserve(p) + 1 &&
-	       (p->sealed_dead > 0 || p->openable < 2);
+	return p->openable <= segs_reserve(p) + 2;
 }
 
 bool commit_pending(struct pool *p)
@@ -403,10 +400,13 @@ static void segs_start(struct pool *p)
 	struct commit *c = &p->commit;
 	uint32_t       have = p->openable;
 	uint32_t       target = openable_target(p);
+	uint32_t       spare;
 
 	free_dead_segments(p);
+	spare = segs_free_possible(p);
+	spare = spare > segs_reserve(p) ? spare - segs_reserve(p) : 0;
 	if (have < target)
-		segs_compose(p, target - have, SEG_NEXT);
+		segs_compose(p, min_u32(target - have, spare), SEG_NEXT);
 	c->nsegments = p->nsegs;
 	c->next = 0;
 	if (table_grow(p, TABLE_SEGMENTS, seg_pages(p)) < 0)

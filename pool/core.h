@@ -319,6 +319,7 @@ struct pool {
 	struct segment    *open[LOG_CLASSES][OPEN_SEGS_MAX];
 	uint32_t           open_next[LOG_CLASSES];
 	uint32_t           segs_possible; /* by the capacity formula */
+	uint32_t           segs_now;      /* … on the disks that are in */
 	uint32_t           seg_data_blocks; /* payload of a well-filled one */
 	uint64_t           reserved;     /* pool_space_reserve() */
 	uint64_t           live_total, tables_total;

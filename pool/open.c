@@ -109,10 +109,9 @@ static void close_disks(struct opener *o)
 
 	for (uint32_t i = 0; i < p->nmembers; i++)
 		p->members[i]->disk = NULL;
-	if (p->locked) {
+	if (p->locked && p->params.owner.lock != NULL)
 		p->params.owner.lock(p->params.owner.lock_arg, NULL);
-		p->locked = false;
-	}
+	p->locked = false;
 	o->closing = 1;
 	for (unsigned i = 0; i < o->ndisks; i++) {
 		struct disk *d = o->disks[i].disk;

@@ -948,7 +948,7 @@ static void settle_segments(struct recover *r)
 {
 	struct pool *p = r->pool;
 	uint32_t     spared = 0, spare_max;
-	bool         doubt = owner_is_doubtful(p, p->last_claim);
+	bool         doubt = owner_is_doubtful(p, p->last_claim) && !r->force;
 
 	for (uint32_t i = 0; i < r->nrows; i++)
 		r->rows[i]->seg->rows_seen = true;
@@ -977,6 +977,11 @@ static void settle_segments(struct recover *r)
 		} else {
 			seg_free_zones(p, s);
 		}
+	}
+	/* By --force the operator says that no other server is left. */
+	for (uint32_t i = 1; r->force && i <= p->nsegs; i++) {
+		if (p->segs[i]->state == SEG_QUARANTINED)
+			p->segs[i]->claim |= CLAIM_DEAD;
 	}
 	p->openable = 0;
 }
@@ -1181,6 +1186,19 @@ static void extra_labelled(struct label_waiter *w)
 	commit_start(p);
 }
 
+/* Better to reuse the zones of an owner that is dead a little early than not
+ * to open at all. */
+static void release_quarantine(struct pool *p)
+{
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		struct segment *s = p->segs[i];
+
+		if (s->state == SEG_QUARANTINED && (s->claim & CLAIM_DEAD) &&
+		    s->live == 0 && s->tables == 0)
+			seg_free_zones(p, s);
+	}
+}
+
 static void label_and_commit(struct recover *r)
 {
 	struct pool *p = r->pool;
@@ -1189,12 +1207,21 @@ static void label_and_commit(struct recover *r)
 	uint32_t     want = 2 + (uint32_t)div_up(2 * blocks,
 						 p->seg_data_blocks);
 
+
 	for (uint32_t i = 0; i < p->nmembers; i++)
 		p->members[i]->dirty = true;
-	segs_compose(p, min_u32(want, LABEL_EXTRA_MAX), SEG_OPENABLE);
+	if (segs_compose(p, min_u32(want, LABEL_EXTRA_MAX), SEG_OPENABLE) <
+	    1 + want / 2) {
+		release_quarantine(p);
+		segs_compose(p, min_u32(want - p->openable,
+					LABEL_EXTRA_MAX - p->openable),
+			     SEG_OPENABLE);
+	}
 	if (p->openable == 0) {
 		recover_fail(r, -ENOSPC,
-			     "no free zones are left to open it with");
+			     "no free zones are left to open it with; if its "
+			     "last server is off for good, import it with "
+			     "--force");
 		return;
 	}
 	p->nextra = 0;

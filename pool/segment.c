@@ -18,6 +18,9 @@
 
 #include "pool/core.h"
 
+/* Blocks that tables may grow by before the next write is refused. */
+#define TABLES_MARGIN 16u
+
 /* --- slots ---------------------------------------------------------------------- */
 
 int segs_init(struct pool *p)
@@ -242,7 +245,7 @@ uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state)
 /* design, section 5, Capacity: the largest r with
  * sum over domains of min(z_i, r) >= (k+m) * r. */
 static uint32_t capacity(const struct pool *p, const uint32_t *zones,
-			 uint32_t ndomains)
+			 uint32_t units)
 {
 	uint32_t lo = 0, hi = UINT32_MAX / 2;
 
@@ -250,9 +253,9 @@ static uint32_t capacity(const struct pool *p, const uint32_t *zones,
 		uint32_t mid = lo + (hi - lo + 1) / 2;
 		uint64_t sum = 0;
 
-		for (uint32_t d = 0; d < ndomains; d++)
+		for (uint32_t d = 0; d < p->ndomains; d++)
 			sum += min_u32(zones[d], mid);
-		if (sum >= (uint64_t)p->units * mid)
+		if (sum >= (uint64_t)units * mid)
 			lo = mid;
 		else
 			hi = mid - 1;
@@ -260,19 +263,38 @@ static uint32_t capacity(const struct pool *p, const uint32_t *zones,
 	return lo;
 }
 
-static uint32_t capacity_of(const struct pool *p, bool only_free)
+/* Segments that the disks that are in can hold, or their free zones.  With
+ * fewer domains than units, segments have as many units as there are domains
+ * (too few domains: design, section 5). */
+static uint32_t capacity_now(const struct pool *p, bool only_free)
 {
 	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+	bool     there[POOL_MEMBERS_MAX] = {false};
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (only_free)
-			zones[m->domain] += member_free_zones(m);
-		else if (m->in)
-			zones[m->domain] += m->zones;
+		if (!m->in)
+			continue;
+		n += !there[m->domain];
+		there[m->domain] = true;
+		zones[m->domain] += only_free ? member_free_zones(m)
+					      : m->zones;
 	}
-	return capacity(p, zones, p->ndomains);
+	if (n < p->k + p->min_parity)
+		return 0;
+	return capacity(p, zones, min_u32(n, p->units));
+}
+
+/* With every disk that the pool has. */
+static uint32_t capacity_whole(const struct pool *p)
+{
+	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		zones[p->members[i]->domain] += p->members[i]->zones;
+	return capacity(p, zones, p->units);
 }
 
 void segs_capacity(struct pool *p)
@@ -288,29 +310,14 @@ void segs_capacity(struct pool *p)
 	rows = p->zone_blocks > index + unit_max
 		       ? (p->zone_blocks - index - unit_max) / row
 		       : 1;
-	p->segs_possible = capacity_of(p, false);
+	p->segs_possible = capacity_whole(p);
+	p->segs_now = capacity_now(p, false);
 	p->seg_data_blocks = max_u32(rows * p->row_blocks_max, 1);
 }
 
 uint32_t segs_free_possible(const struct pool *p)
 {
-	uint32_t r = capacity_of(p, true);
-	uint32_t degraded = 0;
-
-	if (r > 0 || pool_domains_lost(p) == 0)
-		return r;
-	/* Degraded: limited by the k + min_parity best domains. */
-	for (uint32_t d = 0, n = 0; d < p->ndomains; d++) {
-		uint32_t f = domain_free(p, d);
-
-		if (f == 0)
-			continue;
-		degraded = n == 0 ? f : min_u32(degraded, f);
-		n++;
-		if (d + 1 == p->ndomains && n < p->k + p->min_parity)
-			degraded = 0;
-	}
-	return degraded;
+	return capacity_now(p, true);
 }
 
 /* Segments that one commit may need.  That many zones are never listed as
@@ -324,27 +331,35 @@ uint32_t segs_reserve(const struct pool *p)
 	return 1 + (uint32_t)div_up(commit, p->seg_data_blocks);
 }
 
-static uint64_t usable_blocks(const struct pool *p)
+static uint64_t usable_of(const struct pool *p, uint32_t segs)
 {
 	uint32_t reserve = max_u32(6, p->segs_possible / 32 + 4);
 
-	if (p->segs_possible <= reserve)
-		return 0;
-	return (uint64_t)(p->segs_possible - reserve) * p->seg_data_blocks;
+	return segs <= reserve ? 0
+			       : (uint64_t)(segs - reserve) *
+					 p->seg_data_blocks;
+}
+
+/* Blocks of tables that a commit has superseded are not counted twice. */
+static uint64_t used_blocks(const struct pool *p)
+{
+	return p->live_total + p->tables_total -
+	       min_u64(p->tables_total, p->commit.nold);
 }
 
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used)
 {
-	*ret_usable = usable_blocks(p);
-	*ret_used = p->live_total + p->tables_total;
+	*ret_usable = usable_of(p, p->segs_possible);
+	*ret_used = used_blocks(p);
 }
 
 int pool_space_reserve(struct pool *p, uint64_t blocks)
 {
-	uint64_t used = p->live_total + p->tables_total + p->reserved;
+	/* While disks are out, no more than fits without them. */
+	uint64_t usable = usable_of(p, min_u32(p->segs_possible, p->segs_now));
 
-	if (used + blocks > usable_blocks(p))
+	if (used_blocks(p) + p->reserved + blocks + TABLES_MARGIN > usable)
 		return -ENOSPC;
 	p->reserved += blocks;
 	return 0;

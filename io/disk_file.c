@@ -77,7 +77,7 @@ fail(struct file_disk *f, int error, const char *fmt, ...)
 	return error;
 }
 
-/* --- going down and closing ------------------------------------------------ */
+/* --- going down and closing ---------------------------------------------- */
 
 static void report(struct file_disk *f, enum disk_event ev)
 {
@@ -167,7 +167,7 @@ static void file_close(struct disk *d, void (*closed)(void *arg), void *arg)
 		io_defer(d->io, &f->finish);
 }
 
-/* --- requests --------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------ */
 
 static void file_io_done(struct io_req *io_req);
 
@@ -280,7 +280,7 @@ static void file_submit(struct disk *d, struct disk_req *req)
 	start_io(f, req);
 }
 
-/* --- opening ----------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------- */
 
 static int check_kind(struct file_disk *f, struct stat *st)
 {
@@ -428,7 +428,7 @@ int disk_file_open(struct io *io, const struct place_addr *addr,
 		return -ENOMEM;
 	f->disk.ops = &file_ops;
 	f->disk.io = io;
-	strcpy(f->disk.place, addr->path);
+	snprintf(f->disk.place, sizeof(f->disk.place), "%s", addr->path);
 	place_host(addr, f->disk.host, sizeof(f->disk.host));
 	f->disk.read_only = params->read_only;
 	f->disk.lanes = 1;

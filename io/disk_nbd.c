@@ -21,7 +21,7 @@
  * leaves the second one waiting. */
 #define EXTRA_LANE_NS NS_PER_S
 
-/* --- in the helper thread ------------------------------------------------- */
+/* --- in the helper thread ------------------------------------------------ */
 
 static bool same_facts(const struct nbd_facts *a, const struct nbd_facts *b)
 {
@@ -83,7 +83,7 @@ static void attempt_release(struct offload *job)
 	free(a);
 }
 
-/* --- connecting ----------------------------------------------------------- */
+/* --- connecting ---------------------------------------------------------- */
 
 static void report(struct nbd_disk *nd, enum disk_event ev)
 {
@@ -206,7 +206,7 @@ static void pause_over(struct io_timer *t)
 		     io_now_ns(io) + nd->connect_timeout_ns + DIAL_GRACE_NS);
 }
 
-/* --- going down and closing ------------------------------------------------- */
+/* --- going down and closing ---------------------------------------------- */
 
 /* Close the lanes; everything that was in flight ends with res, except what
  * has had its answer already. */

@@ -28,7 +28,7 @@
 /* A simple reply, without data. */
 #define REPLY_HEADER_BYTES 16u
 
-/* --- from the caller ------------------------------------------------------ */
+/* --- from the caller ----------------------------------------------------- */
 
 static struct nbd_lane *least_loaded(struct nbd_disk *nd)
 {
@@ -75,7 +75,7 @@ void nbd_disk_submit(struct disk *d, struct disk_req *req)
 	enqueue(nd, lane, req);
 }
 
-/* --- to libnbd ------------------------------------------------------------ */
+/* --- to libnbd ----------------------------------------------------------- */
 
 /* Bytes of the piece of req that is (to be) sent now. */
 static uint32_t piece_bytes(const struct nbd_disk *nd,
@@ -197,7 +197,7 @@ void nbd_disk_issue(struct io_work *w)
 	}
 }
 
-/* --- from libnbd ---------------------------------------------------------- */
+/* --- from libnbd --------------------------------------------------------- */
 
 bool nbd_disk_req_has_more(const struct nbd_disk *nd,
 			   const struct disk_req *req)
@@ -323,7 +323,7 @@ static void out_done(struct io_req *req)
 	end_requests(nd);
 }
 
-/* --- a lane's life ---------------------------------------------------------- */
+/* --- a lane's life ------------------------------------------------------- */
 
 static void prepare_poll(struct io_req *req, int fd, unsigned events,
 			 io_done_fn done)

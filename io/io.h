@@ -26,7 +26,7 @@
 
 struct io;
 
-/* --- time and deferred work ------------------------------------------- */
+/* --- time and deferred work ---------------------------------------------- */
 
 struct io_timer {
 	uint64_t deadline_ns; /* on the engine's clock */
@@ -73,7 +73,7 @@ static inline void io_undefer(struct io_work *w)
 	list_remove(&w->link);
 }
 
-/* --- sockets and files (io_uring engine only) -------------------------- */
+/* --- sockets and files (io_uring engine only) ---------------------------- */
 
 enum io_op {
 	IO_ACCEPT,  /* fd: listening socket; res: new descriptor */
@@ -128,7 +128,7 @@ struct io {
 	struct prng          prng;     /* identities, back-off jitter */
 };
 
-/* The engine's clock as of this turn: nanoseconds, monotonic, counts suspend. */
+/* The engine's clock as of this turn: monotonic nanoseconds, counts suspend. */
 static inline uint64_t io_now_ns(const struct io *io)
 {
 	return io->now_ns;

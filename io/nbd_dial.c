@@ -70,7 +70,7 @@ static int fail_nbd(const struct nbd_dial *d, char *ret_err)
 		    d->place, nbd_dial_error());
 }
 
-/* --- waiting ---------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------- */
 
 int nbd_dial_wait(const struct nbd_dial *d, struct nbd_handle *h,
 		  bool (*pred)(struct nbd_handle *h, void *arg), void *arg,
@@ -98,7 +98,7 @@ static bool is_connected(struct nbd_handle *h, void *arg)
 	return nbd_aio_is_ready(h) > 0 || nbd_aio_is_negotiating(h) > 0;
 }
 
-/* --- setting up ------------------------------------------------------------- */
+/* --- setting up ---------------------------------------------------------- */
 
 static int set_tls(const struct nbd_dial *d, struct nbd_handle *h,
 		   char *ret_err)
@@ -208,7 +208,7 @@ err_handle:
 	return r;
 }
 
-/* --- what is there ---------------------------------------------------------- */
+/* --- what is there ------------------------------------------------------- */
 
 static int check_block_sizes(const struct nbd_dial *d, struct nbd_handle *h,
 			     struct nbd_facts *ret, char *ret_err)

@@ -19,7 +19,7 @@ int place_resolve(const char *place, struct place_addr *ret, char *ret_err)
 	    (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
 		memset(ret, 0, sizeof(*ret));
 		ret->kind = PLACE_PATH;
-		strcpy(ret->path, place);
+		snprintf(ret->path, sizeof(ret->path), "%s", place);
 	}
 	return r;
 }
@@ -54,6 +54,7 @@ static struct disk_params complete(const struct disk_params *params)
 	return p;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): 7 parameters */
 int disk_open(struct io *io, const char *place,
 	      const struct disk_params *params,
 	      void (*event)(struct disk *d, enum disk_event ev, void *arg),

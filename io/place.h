@@ -6,7 +6,7 @@
 
 struct disk_params {
 	uint64_t timeout_ns;        /* a request's limit; 0: the default, 4 s */
-	uint64_t connect_timeout_ns; /* one connection attempt; 0: 3 s */
+	uint64_t connect_timeout_ns; /* a connection attempt; 0: 3 s */
 	unsigned lanes;             /* connections wanted; 0: the default */
 	bool     read_only;         /* never write, open O_RDONLY */
 	const char *tls_ca_dir;     /* nbds: directory with ca-cert.pem …;
@@ -21,7 +21,8 @@ struct disk_params {
  * params may be NULL.  The disk belongs to the caller until disk_close().
  * -EINVAL: not a place that we open (other URI schemes never reach libnbd);
  * ret_err (200 bytes) then says why. */
-int disk_open(struct io *io, const char *place, const struct disk_params *params,
+int disk_open(struct io *io, const char *place,
+	      const struct disk_params *params,
 	      void (*event)(struct disk *d, enum disk_event ev, void *arg),
 	      void *event_arg, struct disk **ret_disk, char *ret_err);
 
@@ -30,7 +31,7 @@ int disk_open(struct io *io, const char *place, const struct disk_params *params
 struct place_export {
 	char     place[512];  /* what to give to disk_open() */
 	char     host[64];
-	char     export[256]; /* export name, "" for the default one or a path */
+	char     export[256]; /* its name, "" for the default one or a path */
 	uint64_t size_bytes;  /* 0 when unreachable */
 	bool     read_only;
 	bool     can_flush;
@@ -39,7 +40,8 @@ struct place_export {
 	char     content[64]; /* libblkid's word for a foreign content: "ext4",
 			       * "gpt", "LVM2_member"…; "" if none was found */
 	uint8_t *head;        /* first head_bytes bytes of the disk */
-	uint8_t *tail;        /* last ones; NULL if the disk is smaller */
+	uint8_t *tail;        /* last ones, of whole blocks of 4096; NULL if
+			       * the disk is smaller */
 	uint32_t head_bytes;
 };
 

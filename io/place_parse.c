@@ -288,7 +288,7 @@ int place_parse(const char *place, struct place_addr *ret, char *ret_err)
 			      place);
 	if (place[0] == '.' || strchr(place, '/') != NULL) {
 		ret->kind = PLACE_PATH;
-		strcpy(ret->path, place);
+		snprintf(ret->path, sizeof(ret->path), "%s", place);
 		return 0;
 	}
 	ret->kind = PLACE_SERVER;

@@ -102,7 +102,7 @@ static void probe_put(struct probe *p)
 		probe_free(p);
 }
 
-/* --- tasks (lock held) ------------------------------------------------------ */
+/* --- tasks (lock held) --------------------------------------------------- */
 
 /* For people: names may be any bytes. */
 static void copy_clean(char *out, size_t out_bytes, const char *text)
@@ -213,7 +213,7 @@ static void add_export(struct probe *p, const struct task *server,
 	finish_task(p, t);
 }
 
-/* --- workers ---------------------------------------------------------------- */
+/* --- workers ------------------------------------------------------------- */
 
 static uint64_t attempt_deadline(const struct probe *p)
 {
@@ -295,7 +295,7 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-/* --- the master ------------------------------------------------------------- */
+/* --- the master ---------------------------------------------------------- */
 
 static void wait_for_tasks(struct probe *p)
 {
@@ -384,7 +384,7 @@ static void probe_release(struct offload *job)
 	probe_put(p);
 }
 
-/* --- starting --------------------------------------------------------------- */
+/* --- starting ------------------------------------------------------------ */
 
 static struct probe *probe_alloc(void)
 {
@@ -414,6 +414,7 @@ static struct probe *probe_alloc(void)
 	return p;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): 7 parameters */
 int places_probe(struct io *io, const char *const *places, unsigned nplaces,
 		 uint32_t want_bytes, uint64_t deadline_ns,
 		 void (*done)(struct place_list *list, void *arg), void *arg)

@@ -30,11 +30,7 @@ void probe_names_free(struct probe_names *n);
 void probe_export(const struct nbd_dial *d, uint32_t want_bytes,
 		  uint64_t deadline_ns, struct place_export *e);
 
-/* libblkid's word for what is on a disk of size_bytes that has `head` at its
- * start and `tail` at tail_off_bytes, len_bytes each (tail may be NULL). */
-void probe_content(uint64_t size_bytes, const uint8_t *head,
-		   const uint8_t *tail, uint64_t tail_off_bytes,
-		   uint32_t len_bytes, char *ret_content,
-		   size_t content_bytes);
+/* Fill in e->content from e->size_bytes, head and tail. */
+void probe_content(struct place_export *e);
 
 #endif

@@ -56,19 +56,18 @@ static void ask_blkid(int fd, char *ret_content, size_t content_bytes)
 	blkid_free_probe(pr);
 }
 
-void probe_content(uint64_t size_bytes, const uint8_t *head,
-		   const uint8_t *tail, uint64_t tail_off_bytes,
-		   uint32_t len_bytes, char *ret_content,
-		   size_t content_bytes)
+void probe_content(struct place_export *e)
 {
-	int fd = memfd_create("probe", MFD_CLOEXEC);
+	uint64_t end = e->size_bytes & ~(uint64_t)(TARN_BLOCK - 1);
+	int	 fd = memfd_create("probe", MFD_CLOEXEC);
 
-	ret_content[0] = '\0';
+	e->content[0] = '\0';
 	if (fd < 0)
 		return;
-	if (ftruncate(fd, (off_t)size_bytes) == 0 &&
-	    put_pages(fd, head, len_bytes, 0) &&
-	    (tail == NULL || put_pages(fd, tail, len_bytes, tail_off_bytes)))
-		ask_blkid(fd, ret_content, content_bytes);
+	if (ftruncate(fd, (off_t)e->size_bytes) == 0 &&
+	    put_pages(fd, e->head, e->head_bytes, 0) &&
+	    (e->tail == NULL ||
+	     put_pages(fd, e->tail, e->head_bytes, end - e->head_bytes)))
+		ask_blkid(fd, e->content, sizeof(e->content));
 	close(fd);
 }

@@ -18,7 +18,7 @@
 /* Longest export name that is taken, as place_export.export has room. */
 #define EXPORT_NAME_MAX 255u
 
-/* --- listing -------------------------------------------------------------- */
+/* --- listing ------------------------------------------------------------- */
 
 static void add_name(struct probe_names *n, const char *name)
 {
@@ -107,7 +107,7 @@ void probe_names_free(struct probe_names *n)
 	memset(n, 0, sizeof(*n));
 }
 
-/* --- reading -------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------- */
 
 struct source {
 	const struct nbd_dial *dial;
@@ -202,8 +202,10 @@ static int read_range(const struct source *s, uint8_t *buf, uint32_t len,
 static uint8_t *keep(const uint8_t *buf, uint32_t len)
 {
 	static const uint8_t zeros[TARN_BLOCK];
-	uint8_t		    *copy = calloc(1, len);
+	uint8_t		    *copy;
 
+	assert(len > 0);
+	copy = calloc(1, len);
 	for (uint32_t i = 0; copy != NULL && i < len; i += TARN_BLOCK) {
 		size_t n = min_u32(TARN_BLOCK, len - i);
 
@@ -235,8 +237,7 @@ static int read_ends(const struct source *s, uint32_t want_bytes,
 		if (e->tail == NULL)
 			return -ENOMEM;
 	}
-	probe_content(e->size_bytes, e->head, e->tail, end - len, len,
-		      e->content, sizeof(e->content));
+	probe_content(e);
 	return 0;
 }
 
@@ -260,7 +261,7 @@ static int look(const struct source *s, uint32_t want_bytes,
 	return r;
 }
 
-/* --- the two kinds ---------------------------------------------------------- */
+/* --- the two kinds ------------------------------------------------------- */
 
 static int file_fail(const struct nbd_dial *d, struct place_export *e, int r,
 		     const char *why)

@@ -69,7 +69,7 @@ static void read_clock(struct uring *u)
 	u->io.now_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* --- submission --------------------------------------------------------- */
+/* --- submission ---------------------------------------------------------- */
 
 static unsigned transfer_len(uint64_t len)
 {

@@ -19,7 +19,7 @@
 #define TURN_NS	     (50 * NS_PER_MS)
 #define CHILDREN_MAX 64u
 
-/* --- the rig -------------------------------------------------------------- */
+/* --- the rig ------------------------------------------------------------- */
 
 static void on_closed(void *arg)
 {
@@ -166,7 +166,7 @@ void *rig_buf(uint32_t len)
 	return buf;
 }
 
-/* --- files and programs ------------------------------------------------------ */
+/* --- files and programs -------------------------------------------------- */
 
 static char  work_dir[64];
 static pid_t children[CHILDREN_MAX];
@@ -202,7 +202,8 @@ const char *kit_dir(void)
 
 void kit_need(const char *program)
 {
-	char	   *path = strdup(getenv("PATH") ? getenv("PATH") : "");
+	const char *env = getenv("PATH");
+	char	   *path = strdup(env != NULL ? env : "");
 	char	   *save = NULL;
 	char	    file[512];
 	struct stat st;

@@ -73,7 +73,7 @@ struct request {
 	be32 len;
 };
 
-/* --- bytes ------------------------------------------------------------------ */
+/* --- bytes --------------------------------------------------------------- */
 
 static bool get(struct conn *c, void *buf, size_t len)
 {
@@ -116,7 +116,7 @@ static bool hang(struct conn *c)
 	return false;
 }
 
-/* --- options ---------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------- */
 
 static bool reply(struct conn *c, uint32_t option, uint32_t type,
 		  const void *data, uint32_t len)
@@ -285,7 +285,7 @@ static bool negotiate(struct conn *c)
 	return go;
 }
 
-/* --- requests --------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------ */
 
 static bool send_reply(struct conn *c, be64 cookie, uint32_t error,
 		       uint32_t data_len)
@@ -363,7 +363,7 @@ static void *conn_main(void *arg)
 	return NULL;
 }
 
-/* --- the listener ------------------------------------------------------------ */
+/* --- the listener -------------------------------------------------------- */
 
 /* A slot whose thread has ended. */
 static struct conn *free_conn(struct fake_nbd *f)

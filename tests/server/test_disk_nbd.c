@@ -74,7 +74,7 @@ static void exercise(struct rig *r)
 	free(in);
 }
 
-/* --- servers -------------------------------------------------------------- */
+/* --- servers ------------------------------------------------------------- */
 
 static void test_nbdkit(void **state)
 {
@@ -283,7 +283,7 @@ static void test_nbd_server(void **state)
 	kit_kill(pid);
 }
 
-/* --- trouble ---------------------------------------------------------------- */
+/* --- trouble ------------------------------------------------------------- */
 
 static void test_errors(void **state)
 {

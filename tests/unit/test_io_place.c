@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
@@ -63,7 +64,8 @@ static const char *const bads[] = {
 	"nbd://h:1x/", "nbd://h:999999999999/", "nbd://u@h/", "nbds://@h/",
 	"nbds://u@/", "nbds://%@h/", "nbd://[::1/", "nbd://[]/",
 	"nbd://[::1]x/", "nbd://[::1]:/", "nbd://h h/", "nbd://h/%",
-	"nbd://h/%0", "nbd://h:010809/", "nbd://h/%0g", "nbd://h/%00", "nbd://h/x?socket=/y",
+	"nbd://h/%0", "nbd://h:010809/", "nbd://h/%0g", "nbd://h/%00",
+	"nbd://h/x?socket=/y",
 	"nbd://h/x?y", "nbd://h/x#y", "nbd+unix:///", "nbd+unix:///x",
 	"nbd+unix:///?socket=", "nbd+unix:///?socket=/a&b=c",
 	"nbd+unix:///?b=c&socket=/a", "nbd+unix://h/?socket=/a",
@@ -180,7 +182,8 @@ static void test_random(void **state)
 						      "nbd+unix:///" };
 		size_t len = prng_below(&prng, 24);
 
-		strcpy(text, starts[prng_below(&prng, ARRAY_LEN(starts))]);
+		snprintf(text, sizeof(text), "%s",
+			 starts[prng_below(&prng, ARRAY_LEN(starts))]);
 		for (size_t j = 0; j < len; j++) {
 			size_t at = strlen(text);
 

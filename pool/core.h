@@ -120,7 +120,7 @@ struct segment {
 	uint32_t index_off;   /* SEALED: 0 or where the index is */
 	uint64_t cleaned_at;  /* commit number when the cleaner last tried */
 	uint32_t pins;        /* reads in flight */
-	uint32_t rows;        /* rows not yet stored */
+	uint32_t rows;        /* rows not yet applied */
 	uint64_t claim;       /* owner that opened it */
 	struct seg_index idx; /* while open */
 	uint32_t seal_pending; /* index writes in flight, plus one */
@@ -328,7 +328,7 @@ struct pool {
 	struct list        gather[LOG_CLASSES];
 	uint64_t           gather_blocks[LOG_CLASSES];
 	uint32_t           gather_count[LOG_CLASSES];
-	uint32_t           inflight[LOG_CLASSES]; /* rows not yet stored */
+	uint32_t           inflight[LOG_CLASSES]; /* rows not yet applied */
 	bool               starved[LOG_CLASSES];  /* no segment to place in */
 	struct list        rows;         /* not yet flushed, by number */
 	struct list        rows_free;
@@ -521,7 +521,7 @@ void seg_free_zones(struct pool *p, struct segment *s);
  * may be opened now. */
 struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
-void seg_row_stored(struct pool *p, struct segment *s);
+void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
 void seg_seal_open(struct pool *p); /* all open ones */
 int  seg_index_add(struct segment *s, const struct row *row,

@@ -510,7 +510,6 @@ static void row_stored(struct row *row)
 	row->state = ROW_STORED;
 	assert(p->inflight[row->class] > 0);
 	p->inflight[row->class]--;
-	seg_row_stored(p, row->seg);
 	io_defer(p->io, &p->advance);
 	if (p->gather_count[row->class] > 0)
 		log_kick(p);
@@ -545,6 +544,8 @@ static void row_apply(struct pool *p, struct row *row)
 		if (a->apply != NULL)
 			a->apply(a);
 	}
+	/* Only now does its segment know all that lives in it. */
+	seg_row_applied(p, row->seg);
 }
 
 static void row_acknowledge(struct pool *p, struct row *row)

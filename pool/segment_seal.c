@@ -186,7 +186,7 @@ void seg_seal(struct pool *p, struct segment *s)
 		seal_write(p, s);
 }
 
-void seg_row_stored(struct pool *p, struct segment *s)
+void seg_row_applied(struct pool *p, struct segment *s)
 {
 	assert(s->rows > 0);
 	s->rows--;

@@ -97,22 +97,22 @@ static void check_one(uint32_t k, uint32_t m, bool quick, uint32_t without)
 	image_free(im);
 }
 
-static const struct { uint32_t k, m; } shapes[] = {
-	{ 1, 0 }, { 1, 1 }, { 1, 2 }, { 2, 1 }, { 3, 0 },
-	{ 4, 2 }, { 2, 2 }, { 8, 3 }, { 16, 4 },
-};
+static const struct {
+	uint32_t k, m;
+} shapes[] = { { 1, 0 }, { 1, 1 }, { 1, 2 }, { 2, 1 }, { 3, 0 },
+	       { 4, 2 }, { 2, 2 }, { 8, 3 }, { 16, 4 } };
 
 static void test_clean(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 9; i++)
+	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		check_one(shapes[i].k, shapes[i].m, false, 0);
 }
 
 static void test_quick(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 9; i++)
+	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		check_one(shapes[i].k, shapes[i].m, true, 0);
 }
 
@@ -120,7 +120,7 @@ static void test_quick(void **state)
 static void test_missing(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 9; i++) {
+	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		uint32_t k = shapes[i].k, m = shapes[i].m;
 
 		if (k + m > 11 || m == 0)

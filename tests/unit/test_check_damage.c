@@ -23,7 +23,7 @@ struct damage {
 	uint32_t    k, m;
 	/* With a hook: which structure, which one, where, what. */
 	enum img_what what;
-	uint64_t    id;
+	uint32_t    id;
 	uint32_t    off, size;
 	uint64_t    value;
 	/* After building, instead. */
@@ -31,10 +31,9 @@ struct damage {
 	/* Wanted. */
 	enum check_severity severity;
 	const char *text;
-	bool        quick;
 };
 
-#define ROW_ID(row, unit) ((uint64_t)(row) << 8 | (unit))
+#define ROW_ID(row, unit) ((row) << 8 | (unit))
 
 static void damage_hook(struct image *im, enum img_what what, uint64_t id,
 			void *buf)
@@ -329,7 +328,8 @@ static void member_out_lies(struct image *im)
 
 static const struct damage damages[] = {
 	/* Labels. */
-	{ "label bit", 1, 1, .fn = label_bit, DMG, "label slot 2 of its last" },
+	{ "label bit", 1, 1, .fn = label_bit, DMG,
+	  "label slot 2 of its last" },
 	{ "label bit, crashed", 1, 1, .fn = label_bit_crashed, INFO,
 	  "label slot 2 of its last" },
 	{ "label gone", 1, 1, .fn = label_both_ends, ERR,
@@ -347,7 +347,8 @@ static const struct damage damages[] = {
 	  .text = "same claim and number" },
 	{ "label member", 1, 1, IMG_LABEL, 1, 1152, 4, 9, ERR,
 	  .text = "another disk as member 0" },
-	{ "pools", 1, 1, IMG_LABEL, 1, 48, 4, 9, ERR, .text = "belongs to pool" },
+	{ "pools", 1, 1, IMG_LABEL, 1, 48, 4, 9, ERR,
+	  .text = "belongs to pool" },
 	{ "diverged", 1, 1, .fn = label_diverged, ERR, "it has diverged" },
 	{ "twin", 1, 1, .fn = twin, ERR, "has the same identity" },
 	{ "shrunk", 1, 1, .fn = shrunk, ERR, "is smaller" },
@@ -379,7 +380,8 @@ static const struct damage damages[] = {
 	{ "root boot", 1, 1, IMG_ROOT, 0, 200 + 64 + 4, 4, 77, ERR,
 	  .text = "different zones or gen" },
 	/* Tables. */
-	{ "page gone", 1, 1, .fn = page_gone, LOST, "page 0 of the node table" },
+	{ "page gone", 1, 1, .fn = page_gone, LOST,
+	  "page 0 of the node table" },
 	{ "index gone", 1, 1, .fn = index_page_gone, LOST,
 	  "index page 0 of the catalog" },
 	{ "segments gone", 1, 1, .fn = seg_page_gone, LOST,
@@ -536,7 +538,8 @@ static const struct damage damages[] = {
 	  .text = "does not know" },
 	{ "log nobody", 1, 1, IMG_ROW, ROW_ID(26, 0xff), 168, 4, 99, ERR,
 	  .text = "does not exist" },
-	{ "log name", 1, 1, IMG_ROW, ROW_ID(26, 0xff), 176, 7, 0x006168706c610005, ERR,
+	{ "log name", 1, 1, IMG_ROW, ROW_ID(26, 0xff), 176, 7,
+	  0x006168706c610005, ERR,
 	  .text = "same name" },
 	/* Members. */
 	{ "out lies", 1, 1, .fn = member_out_lies, DMG, "header is not there" },

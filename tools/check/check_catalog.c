@@ -140,7 +140,8 @@ void ck_names_check(struct ck *ck)
 	} checks[] = { { order_id, "id" },
 		       { order_uuid, "identity" },
 		       { order_name, "name" } };
-	struct ck_volume **v = ck_alloc(ck, ck->nvols, sizeof(struct ck_volume *));
+	struct ck_volume **v = ck_alloc(ck, ck->nvols,
+					sizeof(struct ck_volume *));
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; v != NULL && i < ck->nvols; i++) {

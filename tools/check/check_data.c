@@ -273,9 +273,10 @@ static void parity_check(struct check_row *c)
 		if (crc32c(0, c->spare, len) != row->parity_crc[p] &&
 		    !row->from_index)
 			ck_error(ck, "segment %" PRIu32 ", row %" PRIu64
-				 " at block %" PRIu32 ": its header has another "
-				 "checksum for parity %" PRIu32 " than its data "
-				 "gives", c->seg->no, row->row, row->off, p);
+				 " at block %" PRIu32 ": its header has "
+				 "another checksum for parity %" PRIu32
+				 " than its data gives", c->seg->no, row->row,
+				 row->off, p);
 		else if (have != NULL &&
 			 crc32c(0, have, len) == row->parity_crc[p] &&
 			 memcmp(have, c->spare, len) != 0)

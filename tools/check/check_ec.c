@@ -85,10 +85,10 @@ static bool solve(uint32_t k, uint8_t a[POOL_K_MAX][POOL_K_MAX],
 	return true;
 }
 
-bool ck_ec_rebuild(uint32_t k, uint32_t m, uint8_t *const *units,
-		   uint32_t have, uint32_t want, uint32_t len_bytes,
-		   uint8_t *out)
+bool ck_ec_rebuild(const struct ck *ck, uint8_t *const *units, uint32_t have,
+		   uint32_t want, uint8_t *out)
 {
+	uint32_t k = ck->k, m = ck->m;
 	uint8_t  a[POOL_K_MAX][POOL_K_MAX] = { { 0 } };
 	uint8_t  x[POOL_K_MAX];
 	uint8_t *in[POOL_K_MAX];
@@ -104,6 +104,6 @@ bool ck_ec_rebuild(uint32_t k, uint32_t m, uint8_t *const *units,
 	}
 	if (n < k || !solve(k, a, want, x))
 		return false;
-	combine(k, x, in, len_bytes, out);
+	combine(k, x, in, TARN_BLOCK, out);
 	return true;
 }

@@ -109,8 +109,7 @@ int ck_rebuild_block(struct ck *ck, const struct ck_row *row, uint32_t i,
 		if ((pick & ~parity) != 0 ||
 		    (uint32_t)__builtin_popcount(pick) != need)
 			continue;
-		if (ck_ec_rebuild(ck->k, ck->m, use, data | pick << ck->k, d,
-				  TARN_BLOCK, out) &&
+		if (ck_ec_rebuild(ck, use, data | pick << ck->k, d, out) &&
 		    crc32c(0, out, TARN_BLOCK) == row->crcs[i])
 			return 0;
 	}

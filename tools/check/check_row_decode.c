@@ -195,6 +195,8 @@ static void header_fill(const struct row_header *h, const uint8_t *buf,
 	row->commit = le64_get(h->commit);
 	row->claim.no = le64_get(h->claim);
 	row->claim.id = h->claim_id;
+	row->segment = le32_get(h->segment);
+	row->generation = le32_get(h->generation);
 	row->off = le32_get(h->off);
 	row->unit_blocks = le32_get(h->unit_blocks);
 	row->header_blocks = h->header_blocks;
@@ -212,7 +214,6 @@ static void header_fill(const struct row_header *h, const uint8_t *buf,
 
 int ck_row_decode(const struct ck_geometry *g, const uint8_t *buf,
 		  uint32_t len_bytes, struct ck_row **ret_row,
-		  uint32_t *ret_segment, uint32_t *ret_generation,
 		  const char **why)
 {
 	const struct row_header *h = (const struct row_header *)buf;
@@ -248,8 +249,6 @@ int ck_row_decode(const struct ck_geometry *g, const uint8_t *buf,
 		ck_row_free(row);
 		return -EBADMSG;
 	}
-	*ret_segment = le32_get(h->segment);
-	*ret_generation = le32_get(h->generation);
 	*ret_row = row;
 	return 0;
 }

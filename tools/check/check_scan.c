@@ -116,7 +116,6 @@ static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
 	while (off < ck->zone_blocks) {
 		const uint8_t *p;
 		struct ck_row *row;
-		uint32_t segment, generation;
 		const char *why;
 		int r;
 
@@ -127,19 +126,20 @@ static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
 		p = w.buf + (size_t)(off - w.first) * TARN_BLOCK;
 		r = ck_row_decode(&g, p,
 				  (w.first + w.n - off) * TARN_BLOCK, &row,
-				  &segment, &generation, &why);
+				  &why);
 		if (r == -ENOMEM)
 			return ck->res = r;
 		off++;
 		w.gap++;
 		if (r < 0)
 			continue;
-		if (segment != seg->no || generation != seg->generation ||
+		if (row->segment != seg->no ||
+		    row->generation != seg->generation ||
 		    row->off != off - 1 ||
 		    ck_row_unit_field(p) != ck_unit_field(ck, unit)) {
-			if (segment == seg->no && row->off == off - 1) {
-				newer += generation > seg->generation;
-				older += generation < seg->generation;
+			if (row->segment == seg->no && row->off == off - 1) {
+				newer += row->generation > seg->generation;
+				older += row->generation < seg->generation;
 			}
 			ck_row_free(row);
 			continue;

@@ -105,8 +105,8 @@ static void zones_check(struct ck *ck, struct ck_segment *s, uint32_t **owner)
 			continue;
 		}
 		if (owner[z->member][z->zone] != 0)
-			ck_error(ck, "%s, zone %" PRIu32 " is owned by segments "
-				 "%" PRIu32 " and %" PRIu32,
+			ck_error(ck, "%s, zone %" PRIu32 " is owned by "
+				 "segments %" PRIu32 " and %" PRIu32,
 				 ck_member_text(ck, z->member).s, z->zone,
 				 owner[z->member][z->zone], s->no);
 		else

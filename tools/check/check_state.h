@@ -103,6 +103,8 @@ struct ck_rec {
 struct ck_row {
 	uint64_t    row, flushed, commit;
 	struct ck_claim claim;
+	uint32_t    segment, generation; /* as the header says; not of an
+				     * index */
 	uint32_t    off;            /* in the zones, blocks */
 	uint32_t    unit_blocks, header_blocks, payload_blocks, slice;
 	uint32_t    nrecs;
@@ -151,10 +153,15 @@ struct ck_volume {
 	struct uuid uuid;
 };
 
+struct ck_ref {
+	uint64_t place;
+	uint32_t crc;
+};
+
 /* A table: where its pages are, and the pages. */
 struct ck_table {
 	uint32_t    npages, nindex;
-	struct { uint64_t place; uint32_t crc; } *index, *refs;
+	struct ck_ref *index, *refs; /* nindex, npages */
 	uint8_t   **pages;          /* npages; NULL: never written, or lost */
 	uint8_t    *lost;           /* npages: 1 where it could not be read */
 };
@@ -319,11 +326,11 @@ uint8_t ck_ec_coef(uint32_t k, uint32_t m, uint32_t p, uint32_t d);
 /* out = parity p of the k data slices. */
 void ck_ec_parity(uint32_t k, uint32_t m, uint32_t p, uint8_t *const *data,
 		  uint32_t len_bytes, uint8_t *out);
-/* Rebuild data unit `want` from exactly k units named by the mask `have`.
- * false: the units do not determine it. */
-bool ck_ec_rebuild(uint32_t k, uint32_t m, uint8_t *const *units,
-		   uint32_t have, uint32_t want, uint32_t len_bytes,
-		   uint8_t *out);
+/* Rebuild one block of data unit `want` from exactly k units, named by the
+ * mask `have`, whose blocks are in units[].  false: they do not determine
+ * it. */
+bool ck_ec_rebuild(const struct ck *ck, uint8_t *const *units, uint32_t have,
+		   uint32_t want, uint8_t *out);
 
 /* --- decoding (check_decode.c): pure -------------------------------------- */
 
@@ -339,12 +346,11 @@ int  ck_label_decode(const uint8_t *buf, uint32_t slot,
 		     struct ck_label **ret_label, const char **why);
 void ck_label_free(struct ck_label *l);
 
-/* A row header at buf, of which len_bytes are there.  expect: unit field that
- * it must have, segment, generation and offset are checked by the caller.
+/* A row header at buf, of which len_bytes are there.  Its segment, generation,
+ * offset and unit are for the caller to compare with where it was found.
  * -ENODATA: no magic; -EBADMSG and *why; -ENOTSUP; -ENOMEM. */
 int  ck_row_decode(const struct ck_geometry *g, const uint8_t *buf,
 		   uint32_t len_bytes, struct ck_row **ret_row,
-		   uint32_t *ret_segment, uint32_t *ret_generation,
 		   const char **why);
 /* Fields of the header that the caller of ck_row_decode() compares. */
 uint32_t ck_row_unit_field(const uint8_t *buf);
@@ -395,7 +401,7 @@ bool ck_seg_bits(struct ck *ck, uint64_t **bits);
  * older than the list of ancestors reaches. */
 int  ck_claim_known(const struct ck *ck, const struct ck_claim *c);
 
-/* --- owning (check_own.c) -------------------------------------------------- */
+/* --- owning (check_own.c) ------------------------------------------------- */
 
 /* What a commit points to. */
 struct ck_owner {
@@ -416,7 +422,7 @@ void ck_own_tables(struct ck *ck);
 /* Live counts of the table against what was owned. */
 void ck_live_compare(struct ck *ck);
 
-/* --- volumes (check_catalog.c, check_map.c) -------------------------------- */
+/* --- volumes (check_catalog.c, check_map.c) ------------------------------- */
 
 int ck_catalog(struct ck *ck, const struct vols_root *root);
 void ck_names_check(struct ck *ck);

@@ -67,7 +67,7 @@ static uint32_t segs_at_hand(const struct pool *p)
 static bool space_is_low(const struct pool *p)
 {
 	return segs_at_hand(p) <=
-	       2 * segs_reserve(p) + max_u32(3, p->segs_possible / 16);
+	       2 * segs_reserve(p) + max_u32(4, p->segs_possible / 16);
 }
 
 static struct segment *choose(struct pool *p)
@@ -100,6 +100,11 @@ bool cleaner_can_help(const struct pool *p)
 	return p->cleaner->victim != NULL ||
 	       (p->state == POOL_ST_ACTIVE &&
 		choose((struct pool *)(uintptr_t)p) != NULL);
+}
+
+unsigned cleaner_pending(const struct pool *p)
+{
+	return p->cleaner->pending;
 }
 
 bool cleaner_idle(const struct pool *p)

@@ -61,7 +61,7 @@ static bool commit_due(struct pool *p)
 	       segs_free_possible(p) > segs_reserve(p);
 	if (!gain)
 		return false;
-	return p->openable <= segs_reserve(p) + 2;
+	return p->openable <= segs_reserve(p) + 3;
 }
 
 bool commit_pending(struct pool *p)
@@ -403,6 +403,7 @@ static void segs_start(struct pool *p)
 	uint32_t       spare;
 
 	free_dead_segments(p);
+	segs_capacity(p);
 	spare = segs_free_possible(p);
 	spare = spare > segs_reserve(p) ? spare - segs_reserve(p) : 0;
 	if (have < target)

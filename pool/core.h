@@ -321,6 +321,7 @@ struct pool {
 	uint32_t           segs_possible; /* by the capacity formula */
 	uint32_t           segs_now;      /* … on the disks that are in */
 	uint32_t           seg_data_blocks; /* payload of a well-filled one */
+	uint32_t           quarantined;  /* segments */
 	uint64_t           reserved;     /* pool_space_reserve() */
 	uint64_t           live_total, tables_total;
 
@@ -523,7 +524,9 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
 void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
-void seg_seal_open(struct pool *p); /* all open ones */
+void seg_seal_open(struct pool *p);
+/* The open segments that lack units. */
+void seg_seal_degraded(struct pool *p); /* all open ones */
 int  seg_index_add(struct segment *s, const struct row *row,
 		   const uint8_t *crcs, const uint8_t *recs);
 uint32_t seg_index_entry_bytes(uint32_t payload_blocks, uint32_t recs_bytes);
@@ -570,6 +573,7 @@ void cleaner_fini(struct pool *p);
 void cleaner_kick(struct pool *p);
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
+unsigned cleaner_pending(const struct pool *p); /* runs being moved */
 
 /* --- owner.c ------------------------------------------------------------------ */
 int  owner_init(struct pool *p);

@@ -401,6 +401,11 @@ static bool may_send(const struct pool *p, unsigned class)
 {
 	if (p->gather_count[class] == 0)
 		return false;
+	/* The cleaner is in no hurry: full rows, unless no more will come. */
+	if (class == LOG_CLEANER &&
+	    p->gather_count[class] < cleaner_pending(p) &&
+	    p->gather_blocks[class] < p->row_blocks_max)
+		return false;
 	if (p->inflight[class] == 0)
 		return true;
 	if (p->inflight[class] >= ROWS_INFLIGHT_MAX)
@@ -483,21 +488,19 @@ static void unit_done(struct disk_req *req)
 	struct member   *m = p->members[u->member];
 
 	assert(u->state == UNIT_INFLIGHT);
-	if (req->res == 0) {
+	if (req->res == -ETIMEDOUT)
+		row->seg->unanswered = true;
+	if (!m->in) {
+		/* Nobody will flush it any more. */
+		u->state = UNIT_MISSING;
+		row->seg->missing |= 1u << (uint32_t)(u - row->units);
+	} else if (req->res == 0) {
 		u->state = UNIT_WRITTEN;
 		u->cover = m->flush_seq + 1;
 		m->dirty = true;
 	} else {
 		u->state = UNIT_IDLE;
-		if (req->res == -ETIMEDOUT)
-			row->seg->unanswered = true;
-		if (!m->in) {
-			u->state = UNIT_MISSING;
-			row->seg->missing |=
-				1u << (uint32_t)(u - row->units);
-		} else {
-			member_error(m, req->res);
-		}
+		member_error(m, req->res);
 	}
 	log_row_check_stored(row);
 	flush_advance(p);

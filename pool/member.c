@@ -280,6 +280,7 @@ static void member_in_done(struct label_waiter *w)
 	pool_log(m->pool, "disk %s is back", m->disk->place);
 	member_online(m);
 	segs_capacity(m->pool);
+	seg_seal_degraded(m->pool);
 	cleaner_kick(m->pool);
 }
 

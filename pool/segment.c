@@ -300,19 +300,16 @@ static uint32_t capacity_whole(const struct pool *p)
 void segs_capacity(struct pool *p)
 {
 	uint32_t row = 1 + (uint32_t)div_up(p->row_blocks_max, p->k);
-	uint32_t unit_max = ROW_HEADER_MAX +
-			    (uint32_t)div_up(ROW_PAYLOAD_MAX, p->k);
 	uint32_t index = 2 + p->zone_blocks / 128;
-	uint32_t rows;
 
-	/* Full rows in a zone, less its index and the end that the largest
-	 * row may leave unused. */
-	rows = p->zone_blocks > index + unit_max
-		       ? (p->zone_blocks - index - unit_max) / row
-		       : 1;
+	/* Full rows, as the cleaner writes them, less the index. */
+	p->seg_data_blocks = max_u32((p->zone_blocks - index) / row, 1) *
+			     p->row_blocks_max;
 	p->segs_possible = capacity_whole(p);
 	p->segs_now = capacity_now(p, false);
-	p->seg_data_blocks = max_u32(rows * p->row_blocks_max, 1);
+	p->quarantined = 0;
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		p->quarantined += p->segs[i]->state == SEG_QUARANTINED;
 }
 
 uint32_t segs_free_possible(const struct pool *p)
@@ -333,7 +330,8 @@ uint32_t segs_reserve(const struct pool *p)
 
 static uint64_t usable_of(const struct pool *p, uint32_t segs)
 {
-	uint32_t reserve = max_u32(6, p->segs_possible / 32 + 4);
+	/* For a commit, a recovery, the cleaner, and what is open. */
+	uint32_t reserve = 8 + p->segs_possible / 32;
 
 	return segs <= reserve ? 0
 			       : (uint64_t)(segs - reserve) *
@@ -356,8 +354,10 @@ void pool_space(const struct pool *p, uint64_t *ret_usable,
 
 int pool_space_reserve(struct pool *p, uint64_t blocks)
 {
-	/* While disks are out, no more than fits without them. */
-	uint64_t usable = usable_of(p, min_u32(p->segs_possible, p->segs_now));
+	/* While disks are out or zones in quarantine, no more than fits
+	 * without them. */
+	uint32_t segs = min_u32(p->segs_possible, p->segs_now);
+	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
 
 	if (used_blocks(p) + p->reserved + blocks + TABLES_MARGIN > usable)
 		return -ENOSPC;
@@ -412,7 +412,7 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	uint32_t        keep = 0;
 
 	if (class == LOG_CLIENT)
-		keep = segs_reserve(p) + 1;
+		keep = segs_reserve(p) + 2; /* two are the cleaner's */
 	else if (class == LOG_CLEANER)
 		keep = segs_reserve(p);
 	if (p->openable <= keep)

@@ -206,3 +206,19 @@ void seg_seal_open(struct pool *p)
 		}
 	}
 }
+
+/* A segment that lacks units is written no further once they could be had: it
+ * is healed (emptied) like any other, and only sealed ones are. */
+void seg_seal_degraded(struct pool *p)
+{
+	for (unsigned c = 0; c < LOG_CLASSES; c++) {
+		for (unsigned i = 0; i < OPEN_SEGS_MAX; i++) {
+			struct segment *s = p->open[c][i];
+
+			if (s == NULL || s->missing == 0)
+				continue;
+			p->open[c][i] = NULL;
+			seg_seal(p, s);
+		}
+	}
+}

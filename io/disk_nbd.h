@@ -26,8 +26,8 @@ struct nbd_lane {
 	int		   fd;       /* libnbd's */
 	bool		   tls;      /* what the socket has says little */
 	bool		   corks;    /* TCP: small sends can be gathered */
-	unsigned	   load;     /* requests queued or in libnbd */
-	unsigned	   commands; /* of these, in libnbd */
+	uint64_t	   load_bytes; /* of requests queued or in libnbd */
+	unsigned	   commands; /* requests in libnbd */
 	uint64_t	   taken_bytes; /* of whole replies, so far */
 	struct list	   queued;   /* disk_req.io.link: to be issued */
 	struct io_req	   in;       /* POLLIN, always armed while up */

@@ -1,7 +1,7 @@
 /* io/disk_nbd_lane.c - the data path of an NBD disk: requests to libnbd and
  * back.
  *
- * Submit queues a request in the least loaded lane.  Once a turn, everything
+ * Submit queues a request in a lane.  Once a turn, everything
  * queued is handed to libnbd, which sends it; on TCP a batch is corked, so
  * that it leaves in as few packets, and wakes the server as seldom, as can be.
  * A poll for input is always armed, one per lane.  When it fires, replies are
@@ -28,14 +28,30 @@
 /* A simple reply, without data. */
 #define REPLY_HEADER_BYTES 16u
 
+/* A lane with this much to do is busy: 64 requests of 4 KiB. */
+#define LANE_BUSY_BYTES (512u << 10)
+
 /* --- from the caller ----------------------------------------------------- */
 
-static struct nbd_lane *least_loaded(struct nbd_disk *nd)
+/* How much of a lane a request takes. */
+static uint64_t load_bytes(const struct disk_req *req)
+{
+	if (req->op == DISK_READ || req->op == DISK_WRITE)
+		return TARN_BLOCK + (uint64_t)req->len_bytes;
+	return TARN_BLOCK;
+}
+
+/* The first lane that is not busy: few lanes in use make large batches, which
+ * cost less.  When all are, the least busy, so that small requests do not
+ * queue behind large ones. */
+static struct nbd_lane *choose_lane(struct nbd_disk *nd)
 {
 	struct nbd_lane *best = &nd->lanes[0];
 
-	for (unsigned i = 1; i < nd->disk.lanes; i++) {
-		if (nd->lanes[i].load < best->load)
+	for (unsigned i = 0; i < nd->disk.lanes; i++) {
+		if (nd->lanes[i].load_bytes < LANE_BUSY_BYTES)
+			return &nd->lanes[i];
+		if (nd->lanes[i].load_bytes < best->load_bytes)
 			best = &nd->lanes[i];
 	}
 	return best;
@@ -67,8 +83,8 @@ void nbd_disk_submit(struct disk *d, struct disk_req *req)
 		disk_ender_add(&nd->ender, req, r);
 		return;
 	}
-	lane = least_loaded(nd);
-	lane->load++;
+	lane = choose_lane(nd);
+	lane->load_bytes += load_bytes(req);
 	req->lane = (uint32_t)(lane - nd->lanes);
 	req->progress_bytes = 0;
 	disk_watch_add(&nd->watch, req);
@@ -237,7 +253,7 @@ static void end_requests(struct nbd_disk *nd)
 			nd->disk.can_trim = false;
 			req->res = 0;
 		}
-		nd->lanes[req->lane].load--;
+		nd->lanes[req->lane].load_bytes -= load_bytes(req);
 		disk_watch_remove(&nd->watch, req);
 		disk_req_end(req, req->res);
 	}
@@ -348,7 +364,7 @@ void nbd_lane_start(struct nbd_lane *lane, struct nbd_disk *nd,
 	lane->taken_bytes = 0;
 	lane->corks = getsockopt(lane->fd, IPPROTO_TCP, TCP_CORK, &on,
 				 &len) == 0;
-	lane->load = 0;
+	lane->load_bytes = 0;
 	lane->commands = 0;
 	list_init(&lane->queued);
 	prepare_poll(&lane->in, lane->fd, POLLIN, in_done);

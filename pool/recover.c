@@ -1124,6 +1124,10 @@ static void repair_step(struct recover *r)
 	struct pool *p = r->pool;
 	uint32_t     all = (uint32_t)((1ull << p->units) - 1);
 
+	/* The work item may still be queued from the redo: what was asked of
+	 * the disks comes first. */
+	if (r->pending > 0)
+		return;
 	for (; r->repairing < r->naccepted; r->repairing++) {
 		struct scan_row *row = accepted_row(r, r->repairing);
 

@@ -47,12 +47,13 @@ unsigned fault_kinds(void)
 static void choose_weak(struct sim *sim)
 {
 	struct fault *f = sim->fault;
-	unsigned      n = (unsigned)between(&sim->fault_rng, 1, sim->cfg.m);
+	unsigned      n;
 
 	for (unsigned d = 0; d < f->ndomains; d++)
 		f->weak[d] = false;
 	if (sim->cfg.m == 0)
 		return;
+	n = (unsigned)between(&sim->fault_rng, 1, sim->cfg.m);
 	if (chance(&sim->fault_rng, 1, 2))
 		n = sim->cfg.m;
 	for (unsigned i = 0; i < n; i++)

@@ -102,11 +102,6 @@ bool cleaner_can_help(const struct pool *p)
 		choose((struct pool *)(uintptr_t)p) != NULL);
 }
 
-unsigned cleaner_pending(const struct pool *p)
-{
-	return p->cleaner->pending;
-}
-
 bool cleaner_idle(const struct pool *p)
 {
 	return p->cleaner == NULL || p->cleaner->victim == NULL;

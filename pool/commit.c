@@ -215,6 +215,7 @@ static void put_apply(struct log_append *a)
 		put_apply_table(p, put, place, crc);
 		return;
 	}
+	assert(!s->dead);
 	s->live++;
 	s->live_frozen++;
 	p->live_total++;

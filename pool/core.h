@@ -346,7 +346,8 @@ struct pool {
 	struct io_work     kick;         /* form rows */
 	struct io_work     advance;      /* apply what is stored */
 	struct io_timer    mark_timer;
-	bool               advancing;
+	struct io_timer    cleaner_timer; /* its rows wait for more a while */
+	bool               cleaner_due;   /* … and have waited */
 
 	/* Flush. */
 	struct list        syncs;        /* struct log_sync, by row */
@@ -524,9 +525,9 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
 void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
-void seg_seal_open(struct pool *p);
-/* The open segments that lack units. */
-void seg_seal_degraded(struct pool *p); /* all open ones */
+void seg_seal_open(struct pool *p); /* all open ones */
+/* The open ones that lack units. */
+void seg_seal_degraded(struct pool *p);
 int  seg_index_add(struct segment *s, const struct row *row,
 		   const uint8_t *crcs, const uint8_t *recs);
 uint32_t seg_index_entry_bytes(uint32_t payload_blocks, uint32_t recs_bytes);
@@ -573,7 +574,6 @@ void cleaner_fini(struct pool *p);
 void cleaner_kick(struct pool *p);
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
-unsigned cleaner_pending(const struct pool *p); /* runs being moved */
 
 /* --- owner.c ------------------------------------------------------------------ */
 int  owner_init(struct pool *p);

@@ -24,6 +24,7 @@
 #include "pool/core.h"
 
 #define ROWS_INFLIGHT_MAX 16u
+#define CLEANER_WAIT_NS   (1 * NS_PER_MS)
 
 static void unit_done(struct disk_req *req);
 
@@ -389,6 +390,8 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 		return false;
 	}
 	p->starved[class] = false;
+	if (class == LOG_CLEANER)
+		p->cleaner_due = false;
 	row_init(p, row, class, &plan, seg);
 	row_fill(p, row);
 	row_send(p, row);
@@ -397,15 +400,19 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 	return true;
 }
 
-static bool may_send(const struct pool *p, unsigned class)
+static bool may_send(struct pool *p, unsigned class)
 {
 	if (p->gather_count[class] == 0)
 		return false;
-	/* The cleaner is in no hurry: full rows, unless no more will come. */
-	if (class == LOG_CLEANER &&
-	    p->gather_count[class] < cleaner_pending(p) &&
-	    p->gather_blocks[class] < p->row_blocks_max)
+	/* The cleaner is in no hurry: full rows, or what has come in a
+	 * while. */
+	if (class == LOG_CLEANER && !p->cleaner_due &&
+	    p->gather_blocks[class] < p->row_blocks_max) {
+		if (!io_timer_armed(&p->cleaner_timer))
+			io_timer_arm(p->io, &p->cleaner_timer,
+				     io_now_ns(p->io) + CLEANER_WAIT_NS);
 		return false;
+	}
 	if (p->inflight[class] == 0)
 		return true;
 	if (p->inflight[class] >= ROWS_INFLIGHT_MAX)
@@ -447,6 +454,14 @@ static void kick_fn(struct io_work *w)
 		if (p->starved[i] && p->gather_count[i] > 0)
 			starved_resolve(p, i);
 	}
+}
+
+static void cleaner_timer_fn(struct io_timer *t)
+{
+	struct pool *p = container_of(t, struct pool, cleaner_timer);
+
+	p->cleaner_due = true;
+	log_kick(p);
 }
 
 void log_kick(struct pool *p)
@@ -672,6 +687,7 @@ int log_init(struct pool *p)
 	io_work_init(&p->kick, kick_fn);
 	io_work_init(&p->advance, advance_fn);
 	io_timer_init(&p->mark_timer, mark_fn);
+	io_timer_init(&p->cleaner_timer, cleaner_timer_fn);
 	p->rows_mem = calloc(ROWS_MAX, sizeof(*p->rows_mem));
 	p->units_mem = calloc((size_t)ROWS_MAX * p->units,
 			      sizeof(*p->units_mem));
@@ -703,6 +719,7 @@ void log_fini(struct pool *p)
 	io_undefer(&p->kick);
 	io_undefer(&p->advance);
 	io_timer_cancel(p->io, &p->mark_timer);
+	io_timer_cancel(p->io, &p->cleaner_timer);
 	free(p->rows_mem);
 	free(p->units_mem);
 	p->rows_mem = NULL;

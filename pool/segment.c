@@ -491,7 +491,8 @@ void pool_place_ref(struct pool *p, place_t place, uint32_t n)
 {
 	struct segment *s = pool_seg(p, place_seg(p, place));
 
-	assert(s != NULL);
+	/* Nothing new is placed in a segment that was found dead. */
+	assert(s != NULL && !s->dead);
 	s->live += n;
 	p->live_total += n;
 }

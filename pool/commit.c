@@ -44,7 +44,8 @@ static uint32_t openable_target(const struct pool *p)
 	uint64_t log = p->params.commit_log_bytes / TARN_BLOCK;
 	uint64_t data = (uint64_t)p->zone_blocks * p->k;
 
-	return (uint32_t)div_up(2 * log, data) + 8 + 2 * segs_reserve(p);
+	return (uint32_t)div_up(2 * log, data) +
+	       min_u32(8, p->segs_possible / 8) + 2 * segs_reserve(p) + 3;
 }
 
 static bool commit_due(struct pool *p)

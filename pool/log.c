@@ -426,7 +426,8 @@ static void starved_resolve(struct pool *p, unsigned class)
 {
 	commit_consider(p);
 	cleaner_kick(p);
-	if (commit_pending(p) || cleaner_can_help(p))
+	if (commit_pending(p) ||
+	    (class == LOG_CLIENT && cleaner_can_help(p)))
 		return;
 	if (class == LOG_COMMIT) {
 		pool_fail(p, -ENOSPC,

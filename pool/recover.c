@@ -538,6 +538,10 @@ static void segs_loaded(struct recover *r)
 	const char   *why = "";
 
 	p->openable = 0;
+	/* Reading them had them look dead: nothing was counted yet. */
+	p->sealed_dead = 0;
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		p->segs[i]->dead = false;
 	for (uint32_t i = 0; i < t->npages; i++) {
 		const uint8_t *buf = r->load_bufs +
 				     (size_t)(READS_AT_ONCE + i) * TARN_BLOCK;

@@ -15,7 +15,7 @@ static bool pool_is_degraded(struct sim *sim)
 	struct pool_info info;
 
 	pool_get_info(sim->life->pool, &info);
-	return info.health != POOL_ONLINE;
+	return info.health != POOL_ONLINE || info.segments_quarantined > 0;
 }
 
 static uint64_t inflight_blocks(const struct sim *sim)
@@ -44,7 +44,7 @@ void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
 	TRACE(sim, 40, now, usable, "ENOSPC: %llu of %llu blocks used, %llu "
 	      "wanted", (unsigned long long)now, (unsigned long long)usable,
 	      (unsigned long long)blocks);
-	/* While disks are out, less fits than with all of them. */
+	/* While disks are out or zones in quarantine, less fits. */
 	if (need < usable && !pool_is_degraded(sim))
 		sim_fail(sim, "P12: ENOSPC for %llu blocks while %llu of %llu "
 			 "usable blocks are used (%llu when it was submitted)",

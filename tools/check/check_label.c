@@ -389,6 +389,23 @@ static void members_report(struct ck *ck)
 	}
 }
 
+/* A disk without a label is none of ours; or it is the one that is missing. */
+static void unlabelled_report(struct ck *ck)
+{
+	bool missing = ck->rep->members_missing > 0;
+
+	for (uint32_t i = 0; i < ck->ndisks; i++) {
+		if (ck->disks[i].label != NULL)
+			continue;
+		ck_say(ck, missing ? CHECK_DAMAGE : CHECK_INFO,
+		       "disk %s: has no valid label; not used%s",
+		       ck->disks[i].src->name,
+		       missing ? ", though it may be the member that is "
+				 "missing" :
+				 "");
+	}
+}
+
 static void pool_take(struct ck *ck)
 {
 	struct check_report *rep = ck->rep;
@@ -423,11 +440,8 @@ static int same_pool(struct ck *ck)
 	for (uint32_t i = 0; i < ck->ndisks; i++) {
 		const struct ck_disk *d = &ck->disks[i];
 
-		if (d->label == NULL) {
-			ck_error(ck, "disk %s: has no valid label; not used",
-				 d->src->name);
+		if (d->label == NULL)
 			continue;
-		}
 		if (first == NULL)
 			first = d;
 		if (uuid_equal(&first->label->pool, &d->label->pool))
@@ -468,5 +482,6 @@ int ck_labels(struct ck *ck)
 			labels_compare(ck, i);
 	}
 	members_report(ck);
+	unlabelled_report(ck);
 	return 0;
 }

@@ -191,6 +191,30 @@ static void add_info(json_t *o, const struct pool_info *info)
 				    info->lost_blocks)));
 }
 
+/* What to do about a pool that is not open yet. */
+static const char *search_action(const struct hosted *h)
+{
+	switch (h->search_res) {
+	case -EBUSY:
+		return "stop the other server, or leave it the pool; opening "
+		       "is tried again by itself";
+	case 0:
+	case -EINPROGRESS:
+		return "wait a moment";
+	case -ENOENT:
+		if (h->name[0] == '\0')
+			return "bring the disks back; opening is tried again "
+			       "by itself; or make a pool with 'tarn pool "
+			       "create'";
+		return "bring its disks back; opening is tried again by "
+		       "itself";
+	default:
+		return "bring its disks back; opening is tried again by "
+		       "itself; 'tarn pool import' has --read-only and "
+		       "--force for what cannot be brought back";
+	}
+}
+
 static json_t *status_json(const struct tarnd *t)
 {
 	const struct hosted *h = &t->hosted;
@@ -208,12 +232,7 @@ static json_t *status_json(const struct tarnd *t)
 	} else if (h->state == HOSTED_FAILED) {
 		info = h->last;
 	} else if (h->state == HOSTED_SEARCHING) {
-		action = h->name[0] != '\0'
-				 ? "bring its disks back; it is tried again "
-				   "by itself"
-				 : "bring its disks back (it is tried again "
-				   "by itself), or make a pool with 'tarn "
-				   "pool create'";
+		action = search_action(h);
 	}
 	o = json_pack("{s:s, s:o, s:o, s:o}", "state", state, "name",
 		      h->name[0] != '\0' ? ctl_text(h->name) : json_null(),

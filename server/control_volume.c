@@ -25,13 +25,14 @@ static json_t *volume_json(const struct volume *v)
 void ctl_volume_list(struct ctl_call *call)
 {
 	struct hosted *h = ctl_need_pool(call);
-	const char    *after = ctl_string(call, "after");
+	const char    *after;
 	struct volume *v;
 	json_t        *a;
 	bool           more = false;
 
 	if (h == NULL)
 		return;
+	after = ctl_string(call, "after");
 	a = json_array();
 	for (v = vols_next(h->vols, NULL); v != NULL;
 	     v = vols_next(h->vols, v)) {
@@ -64,11 +65,12 @@ static void no_volume(struct ctl_call *call, const char *name)
 void ctl_volume_show(struct ctl_call *call)
 {
 	struct hosted *h = ctl_need_pool(call);
-	const char    *name = ctl_string(call, "name");
+	const char    *name;
 	struct volume *v;
 
 	if (h == NULL)
 		return;
+	name = ctl_string(call, "name");
 	v = vols_find(h->vols, name);
 	if (v == NULL)
 		no_volume(call, name);

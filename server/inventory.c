@@ -115,6 +115,7 @@ void inventory_judge(const struct place_export *e, struct found_disk *ret)
 	ret->can_flush = e->can_flush;
 	if (e->error != 0) {
 		ret->state = FOUND_UNREACHABLE;
+		ret->error = e->error;
 		snprintf(ret->why, sizeof(ret->why), "%s",
 			 e->error_text[0] != '\0'
 				 ? inventory_reason(e->place, e->error_text)

@@ -35,6 +35,7 @@ struct found_disk {
 	bool     read_only;
 	bool     can_flush;
 	uint8_t  state;       /* enum found_state */
+	int      error;       /* UNREACHABLE: -EINVAL if it is no place */
 	char     content[64]; /* FOREIGN: libblkid's word, or "unknown data" */
 	bool     usable;      /* may become a member without force */
 	char     why[256];    /* when not usable: a sentence */

@@ -104,6 +104,7 @@ struct hosted {
 						       * "": any */
 	char                 why[TARND_ERROR_BYTES];  /* SEARCHING, FAILED */
 	char                 action[256];
+	int                  search_res; /* SEARCHING: why not, -errno */
 	uint64_t             search_ns; /* when searching began */
 	struct io_timer      retry;     /* SEARCHING: the next attempt; OPEN:
 					 * the next look for missing disks */

@@ -97,6 +97,9 @@ static bool disk_ok(struct job *job, const struct found_disk *d)
 {
 	if (d->usable)
 		return true;
+	if (d->state == FOUND_UNREACHABLE && d->error == -EINVAL)
+		return refuse(job, -EINVAL, "%s is no place of a disk: %s",
+			      d->place, d->why);
 	if (d->state == FOUND_UNREACHABLE)
 		return refuse(job, -ENOTCONN,
 			      "disk %s cannot be reached: %s: see to it that "

@@ -27,6 +27,7 @@ static void open_failed(struct job *job)
 		if (strcmp(h->why, job->error) != 0)
 			tarnd_log(t, "not open yet: %s", job->error);
 		snprintf(h->why, sizeof(h->why), "%s", job->error);
+		h->search_res = job->res;
 	}
 	if (h->wanted)
 		hosted_search(t, false);
@@ -232,7 +233,8 @@ static unsigned collect(struct job *job)
 			newest = d->label.claim;
 			members = d->label.nmembers;
 		}
-		disks[set->nitems++] = d;
+		disks[set->nitems] = d;
+		set->nitems++;
 		snprintf(item->place, sizeof(item->place), "%s", d->place);
 		snprintf(item->domain, sizeof(item->domain), "%s", d->host);
 	}
@@ -277,8 +279,9 @@ static void scanned(struct inventory *inv, void *arg)
 	}
 	if (job->call == NULL && missing > 0 &&
 	    waited_ns < t->cfg->open_wait_s * NS_PER_S) {
-		fail(job, -EAGAIN, "%u of its disks are missing; they are "
-				   "waited for", missing);
+		fail(job, -EINPROGRESS, "%u of its disks %s missing and "
+					"waited for", missing,
+		     missing == 1 ? "is" : "are");
 		return;
 	}
 	connect_start(&job->set, t, connected, job);

@@ -46,7 +46,7 @@ static void test_print(void **state)
 	capture(&t, false, ">", text, sizeof(text));
 	assert_string_equal(text, ">NAME       SIZE  STATE\n"
 				  ">a             1  ok\n"
-				  ">h\xc3\xa9llo  12345678  \n");
+				  ">h\xc3\xa9llo  12345678\n");
 	capture(&t, true, ">", text, sizeof(text));
 	assert_string_equal(text, "a\t1\tok\nh\xc3\xa9llo\t12345678\t\n");
 	table_fini(&t);

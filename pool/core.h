@@ -331,6 +331,8 @@ struct pool {
 	uint32_t           gather_count[LOG_CLASSES];
 	uint32_t           inflight[LOG_CLASSES]; /* rows not yet applied */
 	bool               starved[LOG_CLASSES];  /* no segment to place in */
+	uint64_t           starved_ns[LOG_CLASSES]; /* since when */
+	struct io_timer    starved_timer;
 	struct list        rows;         /* not yet flushed, by number */
 	struct list        rows_free;
 	struct row        *rows_mem;

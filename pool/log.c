@@ -25,6 +25,7 @@
 
 #define ROWS_INFLIGHT_MAX 16u
 #define CLEANER_WAIT_NS   (1 * NS_PER_MS)
+#define STARVED_PATIENCE_NS (1 * NS_PER_S)
 
 static void unit_done(struct disk_req *req);
 
@@ -386,6 +387,8 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 						plan.recs_bytes));
 	if (seg == NULL) {
 		log_release_row(row);
+		if (!p->starved[class])
+			p->starved_ns[class] = io_now_ns(p->io);
 		p->starved[class] = !mark;
 		return false;
 	}
@@ -424,11 +427,23 @@ static bool may_send(struct pool *p, unsigned class)
 /* Nobody can make room: what waits for it fails. */
 static void starved_resolve(struct pool *p, unsigned class)
 {
+	uint64_t now = io_now_ns(p->io);
+
 	commit_consider(p);
 	cleaner_kick(p);
 	if (commit_pending(p) ||
-	    (class == LOG_CLIENT && cleaner_can_help(p)))
+	    (class == LOG_CLIENT && cleaner_can_help(p))) {
+		p->starved_ns[class] = now;
 		return;
+	}
+	/* What is being moved or written at this moment may still free some:
+	 * no for good only when that has been so for a while. */
+	if (class != LOG_COMMIT &&
+	    now - p->starved_ns[class] < STARVED_PATIENCE_NS) {
+		io_timer_arm(p->io, &p->starved_timer,
+			     p->starved_ns[class] + STARVED_PATIENCE_NS);
+		return;
+	}
 	if (class == LOG_COMMIT) {
 		pool_fail(p, -ENOSPC,
 			  "no space is left for the pool's own records");
@@ -463,6 +478,11 @@ static void cleaner_timer_fn(struct io_timer *t)
 
 	p->cleaner_due = true;
 	log_kick(p);
+}
+
+static void starved_timer_fn(struct io_timer *t)
+{
+	log_kick(container_of(t, struct pool, starved_timer));
 }
 
 void log_kick(struct pool *p)
@@ -689,6 +709,7 @@ int log_init(struct pool *p)
 	io_work_init(&p->advance, advance_fn);
 	io_timer_init(&p->mark_timer, mark_fn);
 	io_timer_init(&p->cleaner_timer, cleaner_timer_fn);
+	io_timer_init(&p->starved_timer, starved_timer_fn);
 	p->rows_mem = calloc(ROWS_MAX, sizeof(*p->rows_mem));
 	p->units_mem = calloc((size_t)ROWS_MAX * p->units,
 			      sizeof(*p->units_mem));
@@ -721,6 +742,7 @@ void log_fini(struct pool *p)
 	io_undefer(&p->advance);
 	io_timer_cancel(p->io, &p->mark_timer);
 	io_timer_cancel(p->io, &p->cleaner_timer);
+	io_timer_cancel(p->io, &p->starved_timer);
 	free(p->rows_mem);
 	free(p->units_mem);
 	p->rows_mem = NULL;

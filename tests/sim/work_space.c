@@ -37,8 +37,7 @@ void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
 	uint64_t now = space_used(sim, &usable);
 	/* Leaves and inner nodes that the new blocks may need. */
 	uint64_t nodes = blocks / 32 + 8;
-	uint64_t need = max_u64(now, used) + blocks + nodes +
-			inflight_blocks(sim);
+	uint64_t need = max_u64(now, used) + blocks + nodes + usable / 32;
 
 	STAT(sim, enospc_checks);
 	TRACE(sim, 40, now, usable, "ENOSPC: %llu of %llu blocks used, %llu "
@@ -62,7 +61,8 @@ void space_look(struct sim *sim)
 	if (used > usable + usable / 32 + 64)
 		sim_fail(sim, "P12: %llu blocks used of %llu usable ones",
 			 (unsigned long long)used, (unsigned long long)usable);
-	sim->model->full = used + inflight_blocks(sim) > usable / 8 * 7;
+	sim->model->full = used + inflight_blocks(sim) > usable / 8 * 7 ||
+			   pool_is_degraded(sim);
 }
 
 void space_check_mapped(struct sim *sim)

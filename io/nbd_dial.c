@@ -100,26 +100,51 @@ static bool is_connected(struct nbd_handle *h, void *arg)
 
 /* --- setting up ---------------------------------------------------------- */
 
-static int set_tls(const struct nbd_dial *d, struct nbd_handle *h,
-		   char *ret_err)
+static bool is_unix(const struct nbd_dial *d)
 {
-	char keys[PLACE_TEXT_BYTES + 16];
-	bool is_unix = d->addr.path[0] != '\0';
-	int  r;
+	return d->addr.path[0] != '\0';
+}
+
+/* Without an authority's certificate libnbd verifies nothing at all, instead
+ * of failing.  So this is looked at before and after the handshake. */
+static int check_tls_files(const struct nbd_dial *d, char *ret_err)
+{
+	char file[PLACE_TEXT_BYTES + 16];
 
 	if (!d->addr.tls)
-		return nbd_set_tls(h, LIBNBD_TLS_DISABLE);
-	snprintf(keys, sizeof(keys), "%s/keys.psk", d->tls_ca_dir);
-	if (is_unix && access(keys, R_OK) != 0)
+		return 0;
+	snprintf(file, sizeof(file), "%s/%s", d->tls_ca_dir,
+		 is_unix(d) ? "keys.psk" : "ca-cert.pem");
+	if (access(file, R_OK) == 0)
+		return 0;
+	if (is_unix(d))
 		return fail(ret_err, -EINVAL,
 			    "%.60s: behind a unix socket no certificate can "
 			    "be verified: put a keys.psk into %.40s, or use "
 			    "nbd+unix",
 			    d->place, d->tls_ca_dir);
+	return fail(ret_err, -EINVAL,
+		    "%.60s: nothing to verify the server with: put a "
+		    "ca-cert.pem into %.60s",
+		    d->place, d->tls_ca_dir);
+}
+
+static int set_tls(const struct nbd_dial *d, struct nbd_handle *h,
+		   char *ret_err)
+{
+	char keys[PLACE_TEXT_BYTES + 16];
+	int  r;
+
+	if (!d->addr.tls)
+		return nbd_set_tls(h, LIBNBD_TLS_DISABLE);
+	r = check_tls_files(d, ret_err);
+	if (r < 0)
+		return r;
+	snprintf(keys, sizeof(keys), "%s/keys.psk", d->tls_ca_dir);
 	r = nbd_set_tls(h, LIBNBD_TLS_REQUIRE);
 	if (r == 0)
-		r = is_unix ? nbd_set_tls_psk_file(h, keys)
-			    : nbd_set_tls_certificates(h, d->tls_ca_dir);
+		r = is_unix(d) ? nbd_set_tls_psk_file(h, keys)
+			       : nbd_set_tls_certificates(h, d->tls_ca_dir);
 	if (r == 0)
 		r = nbd_set_tls_verify_peer(h, true);
 	if (r == 0 && d->addr.user[0] != '\0')
@@ -188,7 +213,7 @@ int nbd_dial(const struct nbd_dial *d, uint64_t deadline_ns,
 	r = set_up(d, h, ret_err);
 	if (r < 0)
 		goto err_handle;
-	if (d->addr.path[0] != '\0')
+	if (is_unix(d))
 		r = nbd_aio_connect_unix(h, d->addr.path);
 	else
 		r = nbd_aio_connect_tcp(h, d->addr.host, d->addr.port);
@@ -197,6 +222,8 @@ int nbd_dial(const struct nbd_dial *d, uint64_t deadline_ns,
 		goto err_handle;
 	}
 	r = nbd_dial_wait(d, h, is_connected, NULL, deadline_ns, ret_err);
+	if (r == 0)
+		r = check_tls_files(d, ret_err);
 	if (r < 0)
 		goto err_handle;
 	set_keepalive(h);

@@ -9,13 +9,14 @@ struct disk_params {
 	uint64_t connect_timeout_ns; /* a connection attempt; 0: 3 s */
 	unsigned lanes;             /* connections wanted; 0: the default */
 	bool     read_only;         /* never write, open O_RDONLY */
-	const char *tls_ca_dir;     /* nbds: directory with ca-cert.pem …;
-				     * NULL: /etc/tarn/pki */
+	const char *tls_ca_dir;     /* nbds: directory with ca-cert.pem …,
+				     * nbds+unix: with keys.psk; NULL:
+				     * /etc/tarn/pki */
 };
 
 /* Start opening `place`:
  *   nbd://HOST[:PORT]/[EXPORT], nbds://…, nbd+unix:///[EXPORT]?socket=PATH,
- *   nbds+unix://…, or a path of a regular file or block device.
+ *   nbds+unix://[USER@]/…, or a path of a regular file or block device.
  * Returns at once; the event callback gets DISK_EV_UP, or DISK_EV_DOWN when
  * the first attempt fails (it goes on trying, with back-off, until closed).
  * params may be NULL.  The disk belongs to the caller until disk_close().

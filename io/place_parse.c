@@ -1,7 +1,7 @@
 /* io/place_parse.c - see place_parse.h.
  *
  *   nbd[s]://[USER@]HOST[:PORT]/[EXPORT]
- *   nbd[s]+unix:///[EXPORT]?socket=PATH
+ *   nbd[s]+unix://[USER@]/[EXPORT]?socket=PATH
  *
  * %XX is decoded in export names, users and socket paths, not in hosts.  What
  * is not understood (other parameters, fragments, %00) is refused rather than
@@ -150,6 +150,7 @@ static bool parse_hostport(const char *text, size_t len,
 	       parse_port(colon + 1, (size_t)(end - colon - 1), ret->port);
 }
 
+/* What stands before the path: [USER@]HOST[:PORT], or [USER@] for unix. */
 static int parse_authority(const char *place, const char *text, size_t len,
 			   struct place_addr *ret, char *ret_err)
 {
@@ -168,6 +169,14 @@ static int parse_authority(const char *place, const char *text, size_t len,
 				      place);
 		len -= (size_t)(at + 1 - text);
 		text = at + 1;
+	}
+	if (ret->path[0] != '\0') {
+		if (len == 0)
+			return 0;
+		return refuse(ret_err,
+			      "%.100s: a unix place has three slashes and no "
+			      "host: nbd+unix:///EXPORT?socket=PATH",
+			      place);
 	}
 	if (!parse_hostport(text, len, ret))
 		return refuse(ret_err,
@@ -242,11 +251,6 @@ static int parse_uri(const char *place, const struct scheme *s,
 	if (strchr(place, '#') != NULL)
 		return refuse(ret_err,
 			      "%.100s: write %%23 for a '#' in a place", place);
-	if (s->is_unix && authority_len > 0)
-		return refuse(ret_err,
-			      "%.100s: a unix place has three slashes and no "
-			      "host: nbd+unix:///EXPORT?socket=PATH",
-			      place);
 	if (path_len > 0) { /* the first slash is not part of the name */
 		path++;
 		path_len--;
@@ -258,7 +262,7 @@ static int parse_uri(const char *place, const struct scheme *s,
 			      place);
 	r = parse_query(place, query != NULL ? query + 1 : NULL, s->is_unix,
 			ret, ret_err);
-	if (r < 0 || s->is_unix)
+	if (r < 0)
 		return r;
 	return parse_authority(place, authority, authority_len, ret, ret_err);
 }
@@ -345,13 +349,13 @@ int place_export_uri(const struct place_addr *a, const char *export_name,
 	ret_place[0] = '\0';
 	add(&t, a->tls ? "nbds" : "nbd");
 	add(&t, is_unix ? "+unix://" : "://");
+	if (a->user[0] != '\0') {
+		add_encoded(&t, a->user);
+		add(&t, "@");
+	}
 	if (!is_unix) {
 		bool ipv6 = strchr(a->host, ':') != NULL;
 
-		if (a->user[0] != '\0') {
-			add_encoded(&t, a->user);
-			add(&t, "@");
-		}
 		add(&t, ipv6 ? "[" : "");
 		add(&t, a->host);
 		add(&t, ipv6 ? "]" : "");

@@ -44,6 +44,8 @@ static const struct good goods[] = {
 	  "", "", "nbd+unix:///?socket=/run/s" },
 	{ "nbds+unix:///e%3F?socket=/a%20b", PLACE_NBD, true, "/a b", "", "",
 	  "", "e?", "nbds+unix:///e%3F?socket=/a%20b" },
+	{ "nbds+unix://al%40ice@/?socket=/s", PLACE_NBD, true, "/s", "", "",
+	  "al@ice", "", "nbds+unix://al%40ice@/?socket=/s" },
 	{ "/dev/sdb", PLACE_PATH, false, "/dev/sdb", "", "", "", "", NULL },
 	{ "./file", PLACE_PATH, false, "./file", "", "", "", "", NULL },
 	{ "a/b", PLACE_PATH, false, "a/b", "", "", "", "", NULL },
@@ -69,6 +71,7 @@ static const char *const bads[] = {
 	"nbd://h/x?y", "nbd://h/x#y", "nbd+unix:///", "nbd+unix:///x",
 	"nbd+unix:///?socket=", "nbd+unix:///?socket=/a&b=c",
 	"nbd+unix:///?b=c&socket=/a", "nbd+unix://h/?socket=/a",
+	"nbd+unix://u@/?socket=/a", "nbds+unix://u@h/?socket=/a",
 	"nbd+unix:///?socket=%00", "nbd://h/\n", "a\tb", "host:", ":7",
 	"host:70000", "nbd://h$(x)/", "-x",
 };

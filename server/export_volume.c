@@ -19,6 +19,7 @@ struct volume_source {
 struct volume_export {
 	struct export   exp;
 	struct volume  *vol;
+	uint64_t        size_bytes; /* that the client knows of */
 	struct vol_user user;
 };
 
@@ -100,6 +101,16 @@ static void volume_gone(struct vol_user *u)
 		x->exp.gone(&x->exp, x->exp.gone_arg);
 }
 
+/* The client cannot be told: a larger volume is seen when it comes anew, with a
+ * smaller one it cannot go on. */
+static void volume_resized(struct vol_user *u)
+{
+	struct volume_export *x = container_of(u, struct volume_export, user);
+
+	if (vol_size_bytes(x->vol) < x->size_bytes)
+		volume_gone(u);
+}
+
 /* --- the source ------------------------------------------------------------- */
 
 static struct volumes *vols_of(struct export_source *src)
@@ -156,6 +167,8 @@ static int source_open(struct export_source *src, const char *name,
 		return -ENOMEM;
 	x->exp.ops = &volume_export_ops;
 	x->vol = v;
+	x->size_bytes = vol_size_bytes(v);
+	x->user.resized = volume_resized;
 	x->user.gone = volume_gone;
 	vol_get(v, &x->user);
 	*ret_exp = &x->exp;

@@ -53,8 +53,11 @@ static int node_verdict(struct mnode *n, unsigned level, unsigned flags,
 		return POS_LOADING;
 	case MNODE_FAILED:
 		pos->error = n->error;
-		node_settle(n);
-		pos->node = NULL;
+		/* While the log is redone it stays in the tree. */
+		if (!n->vol->vols->redoing) {
+			pos->node = NULL;
+			node_settle(n);
+		}
 		return POS_FAILED;
 	case MNODE_HOLE:
 		if (!(flags & FIND_CREATE))
@@ -404,9 +407,11 @@ void map_unmap_range(struct volume *v, uint64_t block, uint64_t n)
 				  (unsigned)(next - block));
 			node_unpin(pos.node);
 			break;
+		case POS_FAILED:
+			map_poison(&pos);
+			__attribute__((fallthrough));
 		case POS_ABSENT:
 		case POS_LOADING:
-		case POS_FAILED:
 		case POS_UNKNOWN:
 			/* Nothing is mapped there, or it cannot be read: what
 			 * was needed has been loaded before. */
@@ -435,6 +440,49 @@ bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 	return true;
 }
 
+void map_poison(const struct map_pos *pos)
+{
+	static const struct node_entry none;
+	struct mnode *n = pos->node;
+
+	if (n == NULL || n->poisoned)
+		return;
+	n->poisoned = true;
+	if (n->place != PLACE_NONE)
+		pool_place_unref(n->vol->vols->pool, n->place, 1);
+	n->place = PLACE_NONE;
+	table_set(n->vol->vols, n->id, &none);
+}
+
+/* Children on disk that could not be read: their ids are free again.  The
+ * blocks that they pointed to stay counted. */
+static void drop_unreadable(struct mnode *n)
+{
+	static const struct node_entry none;
+	struct volumes *vols = n->vol->vols;
+
+	for (unsigned i = 0; i < INNER_CHILDREN; i++) {
+		uint32_t id = le32_get(inner_children(n)[i].node);
+		struct tpage *tp;
+		struct node_info info;
+		const char *why;
+
+		if (id == 0 || (n->kids[i] != NULL &&
+				n->kids[i]->state != MNODE_FAILED))
+			continue;
+		if (!id_used(&vols->ids, id))
+			continue;
+		tp = table_page(vols, id / NODES_A_PAGE);
+		if (tp == NULL || !table_entry_known(tp, id) ||
+		    node_entry_validate(table_entry(tp, id), &info, &why) < 0)
+			continue;
+		if (info.refs != 0 && info.place != PLACE_NONE)
+			pool_place_unref(vols->pool, info.place, 1);
+		table_set(vols, id, &none);
+		id_free(&vols->ids, id);
+	}
+}
+
 static void drop_subtree(struct mnode *n)
 {
 	n->pins++;
@@ -446,6 +494,7 @@ static void drop_subtree(struct mnode *n)
 			map_unmap(n, 0, LEAF_ENTRIES);
 		} else {
 			/* What is left on disk below it cannot be read. */
+			drop_unreadable(n);
 			n->used = 0;
 			free_node(n);
 		}

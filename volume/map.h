@@ -51,6 +51,10 @@ void map_unmap_range(struct volume *v, uint64_t block, uint64_t n);
 /* Block moved: if the entry still says `from`, it says `to` now.  True if so. */
 bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 	      uint32_t crc);
+/* While the log is redone, a change for a node that cannot be read (POS_FAILED)
+ * is lost.  So that what the node said before never comes back, it is
+ * unreadable for good from now on. */
+void map_poison(const struct map_pos *pos);
 /* One more level on top. */
 void map_raise_root(struct volume *v);
 /* Whatever is left of a deleted volume's map in memory goes. */

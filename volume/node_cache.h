@@ -89,6 +89,7 @@ struct mnode {
 	bool           reserved;    /* a block of space is reserved for it, until
 				     * a commit gives it a place */
 	bool           zombie;      /* frozen content of a node freed since */
+	bool           poisoned;    /* FAILED: a change to it was lost */
 	int            error;       /* FAILED: why */
 	uint8_t       *frozen_data; /* frozen content, if `data` has moved on */
 	struct node_put *put;       /* commit PUT, PLACED */

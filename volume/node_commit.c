@@ -34,11 +34,17 @@ struct node_put {
 	struct list       link; /* in node_commit.copies */
 };
 
+/* A page that cannot be read is tried this often, once a second, while the
+ * pool has enough disks for it to be readable. */
+#define PAGE_TRIES 5u
+
 /* Waiting for a table page to be read. */
 struct page_wait {
 	struct node_waiter w;
+	struct io_timer    retry;
 	struct volumes    *vols;
 	struct tpage      *page;
+	unsigned           tries;
 };
 
 static void commit_step(struct volumes *vols);
@@ -72,7 +78,11 @@ int node_commit_init(struct volumes *vols)
 
 void node_commit_fini(struct volumes *vols)
 {
-	io_undefer(&vols->commit.work);
+	for (unsigned i = 0; vols->commit.waits_mem != NULL &&
+			     i < PAGE_WAITS_MAX; i++)
+		io_timer_cancel(vols->io, &vols->commit.waits_mem[i].retry);
+	if (vols->commit.work.fn != NULL)
+		io_undefer(&vols->commit.work);
 	objpool_fini(&vols->commit.puts);
 	free(vols->commit.waits_mem);
 }
@@ -293,14 +303,44 @@ static bool put_next_copy(struct volumes *vols)
 	return true;
 }
 
+/* Could a page that is not lost be read now? */
+static bool pool_reads_all(const struct volumes *vols)
+{
+	struct pool_info info;
+
+	pool_get_info(vols->pool, &info);
+	return info.health == POOL_ONLINE || info.health == POOL_DEGRADED;
+}
+
+static void page_retry(struct io_timer *t)
+{
+	struct page_wait *pw = container_of(t, struct page_wait, retry);
+
+	if (pw->page->complete)
+		pw->w.fn(&pw->w, 0);
+	else
+		table_wait(pw->page, &pw->w);
+}
+
 static void page_read_done(struct node_waiter *w, int res)
 {
 	struct page_wait *pw = container_of(w, struct page_wait, w);
 	struct volumes   *vols = pw->vols;
 
-	/* Lost: what is not known of it is lost with it. */
-	if (res < 0 && !pw->page->complete)
+	if (vols->commit.state == COMMIT_FAILED)
+		return;
+	if (res < 0 && !pw->page->complete) {
+		/* Disks that are away come back; damage does not heal. */
+		if (pool_reads_all(vols))
+			pw->tries++;
+		if (pw->tries < PAGE_TRIES) {
+			io_timer_arm(vols->io, &pw->retry,
+				     io_now_ns(vols->io) + NS_PER_S);
+			return;
+		}
+		/* What is not known of it is lost with it. */
 		table_give_up(pw->page);
+	}
 	list_push(&vols->commit.pages, &pw->page->commit_link);
 	list_push(&vols->commit.waits, &pw->w.link);
 	vols->commit.loading--;
@@ -330,6 +370,8 @@ static bool pages_complete(struct volumes *vols)
 		pw->vols = vols;
 		pw->page = tp;
 		pw->w.fn = page_read_done;
+		pw->tries = 0;
+		io_timer_init(&pw->retry, page_retry);
 		c->loading++;
 		table_wait(tp, &pw->w);
 	}

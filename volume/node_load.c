@@ -45,6 +45,8 @@ int node_loader_init(struct volumes *vols)
 			return -ENOMEM;
 		list_push(&l->free, &x->link);
 	}
+	/* These are always in use, whatever the budget. */
+	vols->cache.budget_slabs += NODE_IOS_MAX;
 	return 0;
 }
 

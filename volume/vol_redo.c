@@ -6,8 +6,9 @@
  * those change is in memory anyway, and while the log is redone nothing is
  * evicted.  A volume that is not there yet has nothing on disk.
  *
- * A leaf that cannot be read stops the redoing with its error: leaving its
- * records out would bring back old data as soon as it can be read again.
+ * A leaf that cannot be read is told to the pool.  If that goes on, the leaf's
+ * range is lost for good: leaving the records out and no more would bring back
+ * old data as soon as the leaf can be read again.
  */
 #include <assert.h>
 #include <errno.h>
@@ -170,8 +171,13 @@ static void apply_leaf(struct volume *v, const struct redo *r, uint32_t at,
 	unsigned slot = slot_of_block(block);
 	struct map_pos pos;
 
-	if (map_find(v, 0, leaf_of_block(block), FIND_CREATE | FIND_NOLOAD,
-		     &pos) != POS_NODE)
+	enum map_pos_kind kind;
+
+	kind = map_find(v, 0, leaf_of_block(block), FIND_CREATE | FIND_NOLOAD,
+			&pos);
+	if (kind == POS_FAILED)
+		map_poison(&pos);
+	if (kind != POS_NODE)
 		return;
 	node_pin(pos.node);
 	if (r->rec.type == REC_WRITE)

@@ -157,7 +157,7 @@ END
 
 # Until Ctrl-C, or until tarnd ends by itself.
 while kill -0 "${pids[3]}" 2> /dev/null; do
-	sleep 1 &
+	sleep 1 9>&- &
 	wait $!
 done
 echo "run: tarnd has ended; its last words:" >&2

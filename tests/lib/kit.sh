@@ -61,7 +61,9 @@ cleanup() {
 		esac
 	done
 	for n in "${!PID[@]}"; do
-		kill -KILL "${PID[$n]}" 2> /dev/null
+		for p in $(pgrep -P "${PID[$n]}") ${PID[$n]}; do
+			kill -KILL "$p" 2> /dev/null
+		done
 	done
 	wait 2> /dev/null
 	if [ $r != 0 ] && [ $r != 77 ]; then
@@ -114,6 +116,7 @@ start() {
 
 	"$@" >> "$W/$name.log" 2>&1 < /dev/null &
 	PID[$name]=$!
+	disown $! # no word about it when it is killed
 }
 
 # stop NAME [SIGNAL]: send it and wait until it is gone.
@@ -185,7 +188,12 @@ disk_nbd_server() {
 	fua = true
 	trim = true
 	END
-	start "$name" nbd-server -d -C "$W/$name.conf"
+	# With -d it would serve one client only; without, it goes into the
+	# background and serves each client in a process of its own.
+	rm -f "$W/$name.pid"
+	must nbd-server -C "$W/$name.conf" -p "$W/$name.pid"
+	wait_for 5 test -s "$W/$name.pid"
+	PID[$name]=$(cat "$W/$name.pid")
 	URI[$name]="nbd+unix:///disk?socket=$W/$name.sock"
 	wait_for 10 answers "${URI[$name]}"
 }

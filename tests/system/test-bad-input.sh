@@ -24,8 +24,11 @@ refuse 'domain' t pool create p --redundancy 2+1 "${URI[a]}" "${URI[b]}" \
 	"${URI[c]}"
 refuse 'same|twice|already' t pool create p --redundancy 1+1 --domain disk \
 	"${URI[a]}" "${URI[a]}"
-# The same disk under another spelling.
+# The same disk under another name: nothing is on it yet that tells.
+ln -s a.sock "$W/alias.sock"
 refuse 'same|twice|already' t pool create p --redundancy 1+1 --domain disk \
+	"${URI[a]}" "nbd+unix:///?socket=$W/alias.sock"
+refuse 'three slashes' t pool create p --redundancy 1+1 --domain disk \
 	"${URI[a]}" "nbd+unix://localhost/?socket=$W/a.sock"
 refuse 'small' t pool create p --redundancy 1+1 --domain disk "${URI[a]}" \
 	"${URI[small]}"
@@ -61,11 +64,11 @@ refuse 'name' t volume create "$(printf 'a\001b')" 1G
 refuse 'name' t volume create '..' 1G
 refuse 'name' t volume create ' lead' 1G
 refuse 'name' t volume create 'a@b' 1G
-refuse 'size' t volume create v 0
-refuse 'size' t volume create v 9223372036854775808
-refuse 'size' t volume create v 1000T
-refuse 'size' t volume create v banana
-refuse 'size' t volume create v -5
+refuse 'size|bytes' t volume create v 0
+refuse 'size|bytes' t volume create v 9223372036854775808
+refuse 'size|bytes' t volume create v 1000T
+refuse 'size|bytes' t volume create v banana
+refuse 'size|bytes' t volume create v -5
 refuse 'size|usage' t volume create v
 must t volume create 'ü name' 1M
 must t volume create v 64M
@@ -74,7 +77,7 @@ refuse '64|size|exists' t volume create v 65M
 refuse 'nothere' t volume show nothere
 refuse 'nothere' t volume delete nothere
 refuse 'nothere' t volume resize nothere 1G
-refuse 'exist' t volume rename v 'ü name'
+refuse 'exist|already' t volume rename v 'ü name'
 must t volume rename 'ü name' w
 
 say "a shrink below what is written, a delete while in use"

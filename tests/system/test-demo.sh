@@ -11,7 +11,8 @@ TARN_CONTROL=$STATE/control.sock
 up() { grep -q 'Ctrl-C ends' "$W/demo.log"; }
 demo() {
 	rm -f "$W/demo.log"
-	start demo tools/run-demo.sh "$BUILD"
+	# What is in the background of a script ignores SIGINT.
+	start demo env --default-signal=INT tools/run-demo.sh "$BUILD"
 	wait_for 60 up
 }
 demo

@@ -14,6 +14,7 @@ if [ -x "$BUILD/tarn-diskd" ]; then
 fi
 pool_create 2+1
 must t volume create v 512M
+must t volume create w 64M
 served v
 
 say "write with checksums"
@@ -25,9 +26,9 @@ t disk list
 	die "not all disks are ONLINE"
 
 say "the same after a restart"
-must "$STAMP" write "$(vol v)" "$W/j" --ops 3000 --qd 16
+must "$STAMP" write "$(vol w)" "$W/j" --ops 3000 --qd 16
 stop tarnd
 tarnd_start
-served v
-must "$STAMP" verify "$(vol v)" "$W/j"
+served w
+must "$STAMP" verify "$(vol w)" "$W/j"
 has 'state: *ONLINE' t status

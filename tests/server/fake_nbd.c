@@ -44,6 +44,7 @@ struct fake_nbd {
 	pthread_mutex_t	   lock;   /* of config, conns[].fd, sent_bytes */
 	struct fake_config config;
 	size_t		   sent_bytes;
+	pthread_cond_t	   ended;  /* a connection has */
 	int		   listener;
 	bool		   stop;
 	pthread_t	   thread;
@@ -73,7 +74,7 @@ struct request {
 	be32 len;
 };
 
-/* --- bytes --------------------------------------------------------------- */
+/* --- bytes -------------------------------------------------------------- */
 
 static bool get(struct conn *c, void *buf, size_t len)
 {
@@ -116,7 +117,7 @@ static bool hang(struct conn *c)
 	return false;
 }
 
-/* --- options ------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------ */
 
 static bool reply(struct conn *c, uint32_t option, uint32_t type,
 		  const void *data, uint32_t len)
@@ -285,7 +286,7 @@ static bool negotiate(struct conn *c)
 	return go;
 }
 
-/* --- requests ------------------------------------------------------------ */
+/* --- requests ----------------------------------------------------------- */
 
 static bool send_reply(struct conn *c, be64 cookie, uint32_t error,
 		       uint32_t data_len)
@@ -359,11 +360,12 @@ static void *conn_main(void *arg)
 	f->sent_bytes = c->sent_bytes;
 	close(c->fd);
 	c->fd = -1;
+	pthread_cond_signal(&f->ended);
 	pthread_mutex_unlock(&f->lock);
 	return NULL;
 }
 
-/* --- the listener -------------------------------------------------------- */
+/* --- the listener ------------------------------------------------------- */
 
 /* A slot whose thread has ended. */
 static struct conn *free_conn(struct fake_nbd *f)
@@ -427,6 +429,7 @@ struct fake_nbd *fake_start(const char *path)
 	if (f == NULL)
 		abort();
 	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->ended, NULL);
 	f->config = fake_default(FAKE_GOOD);
 	memset(f->data, 0xfa, sizeof(f->data));
 	for (unsigned i = 0; i < CONNS_MAX; i++)
@@ -453,6 +456,8 @@ size_t fake_sent_bytes(struct fake_nbd *f)
 	size_t n;
 
 	pthread_mutex_lock(&f->lock);
+	while (f->sent_bytes == 0)
+		pthread_cond_wait(&f->ended, &f->lock);
 	n = f->sent_bytes;
 	pthread_mutex_unlock(&f->lock);
 	return n;
@@ -474,6 +479,7 @@ void fake_stop(struct fake_nbd *f)
 		if (f->conns[i].started)
 			pthread_join(f->conns[i].thread, NULL);
 	}
+	pthread_cond_destroy(&f->ended);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }

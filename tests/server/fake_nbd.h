@@ -57,7 +57,7 @@ struct fake_nbd *fake_start(const char *path);
 /* For connections made from now on. */
 void fake_set(struct fake_nbd *f, const struct fake_config *config);
 struct fake_config fake_default(enum fake_fault fault);
-/* Bytes sent to the last connection. */
+/* Bytes sent to the last connection, which is about to end. */
 size_t fake_sent_bytes(struct fake_nbd *f);
 void   fake_stop(struct fake_nbd *f);
 

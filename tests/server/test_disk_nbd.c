@@ -74,7 +74,7 @@ static void exercise(struct rig *r)
 	free(in);
 }
 
-/* --- servers ------------------------------------------------------------- */
+/* --- servers ------------------------------------------------------------ */
 
 static void test_nbdkit(void **state)
 {
@@ -283,7 +283,7 @@ static void test_nbd_server(void **state)
 	kit_kill(pid);
 }
 
-/* --- trouble ------------------------------------------------------------- */
+/* --- trouble ------------------------------------------------------------ */
 
 static void test_errors(void **state)
 {
@@ -384,8 +384,8 @@ static void test_kill_and_restart(void **state)
 static void test_hang(void **state)
 {
 	struct disk_params params = {
-		.timeout_ns = 200 * NS_PER_MS,
-		.connect_timeout_ns = 200 * NS_PER_MS,
+		.timeout_ns = NS_PER_S,
+		.connect_timeout_ns = NS_PER_S,
 	};
 	struct rig   r;
 	struct crowd c;

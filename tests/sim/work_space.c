@@ -58,7 +58,7 @@ void space_look(struct sim *sim)
 	uint64_t used = space_used(sim, &usable);
 
 	/* Nodes and tables come on top of what was let in. */
-	if (used > usable + usable / 32 + 64)
+	if (used > usable + usable / 32 + 64 && !pool_is_degraded(sim))
 		sim_fail(sim, "P12: %llu blocks used of %llu usable ones",
 			 (unsigned long long)used, (unsigned long long)usable);
 	sim->model->full = used + inflight_blocks(sim) > usable / 8 * 7 ||

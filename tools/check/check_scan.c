@@ -107,11 +107,13 @@ static bool window_move(struct ck *ck, const struct ck_segment *seg,
 	return false;
 }
 
-static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
+/* *older counts rows of earlier generations. */
+static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit,
+		     uint32_t *older)
 {
 	struct ck_geometry g = geometry(ck);
 	struct window w = { .buf = ck->io_buf };
-	uint32_t off = 0, newer = 0, older = 0, found = 0;
+	uint32_t off = 0, newer = 0;
 
 	while (off < ck->zone_blocks) {
 		const uint8_t *p;
@@ -139,12 +141,11 @@ static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
 		    ck_row_unit_field(p) != ck_unit_field(ck, unit)) {
 			if (row->segment == seg->no && row->off == off - 1) {
 				newer += row->generation > seg->generation;
-				older += row->generation < seg->generation;
+				*older += row->generation < seg->generation;
 			}
 			ck_row_free(row);
 			continue;
 		}
-		found++;
 		off += row->unit_blocks - 1;
 		w.gap = 0;
 		if (row_add(ck, seg, unit, row) < 0)
@@ -156,12 +157,6 @@ static int unit_scan(struct ck *ck, struct ck_segment *seg, uint32_t unit)
 			 "reused while it held live blocks", seg->no,
 			 seg->generation, ck_unit_text(ck, seg, unit).s,
 			 newer);
-	if (found == 0 && older > 0 && seg->live > 0)
-		ck_error(ck, "segment %" PRIu32 " generation %" PRIu32 ", %s: "
-			 "%" PRIu32 " rows of an older generation and none of "
-			 "this one, though it holds live blocks", seg->no,
-			 seg->generation, ck_unit_text(ck, seg, unit).s,
-			 older);
 	return 0;
 }
 
@@ -402,6 +397,7 @@ static void index_compare(struct ck *ck, const struct ck_segment *seg)
 
 int ck_rows_load(struct ck *ck, struct ck_segment *seg)
 {
+	uint32_t older = 0;
 	bool index = seg->index_off != 0 &&
 		     (seg->state == SEG_DISK_SEALED ||
 		      seg->state == SEG_DISK_QUARANTINED);
@@ -422,10 +418,15 @@ int ck_rows_load(struct ck *ck, struct ck_segment *seg)
 		if (z->member >= ck->nmembers ||
 		    ck->members[z->member].disk == CK_NO_DISK)
 			continue;
-		r = unit_scan(ck, seg, u);
+		r = unit_scan(ck, seg, u, &older);
 		if (r < 0)
 			return r;
 	}
+	if (seg->nrows == 0 && older > 0 && seg->live > 0)
+		ck_error(ck, "segment %" PRIu32 " generation %" PRIu32
+			 ": %" PRIu32 " rows of an older generation and none "
+			 "of this one, though it holds live blocks", seg->no,
+			 seg->generation, older);
 	overlaps_drop(ck, seg);
 	if (!index)
 		return 0;

@@ -288,6 +288,24 @@ static void wait_state(const struct world *w, const char *state)
 	fail_msg("the pool never became %s", state);
 }
 
+/* Wait until so many disks are online. */
+static void wait_disks(const struct world *w, unsigned want)
+{
+	for (int i = 0; i < PATIENCE_S * 20; i++) {
+		json_t  *r = must(w, "disk.list", "{}"), *d;
+		unsigned n = 0;
+		size_t   j;
+
+		json_array_foreach(json_object_get(r, "disks"), j, d)
+			n += strcmp(str(d, "state"), "online") == 0;
+		json_decref(r);
+		if (n == want)
+			return;
+		pause_ms(50);
+	}
+	fail_msg("there were never %u disks online", want);
+}
+
 /* --- set-up -------------------------------------------------------------------- */
 
 static int setup(void **state)
@@ -501,7 +519,7 @@ static void test_missing_disk(void **state)
 	must_do(w, "volume.create", "{\"name\":\"u\",\"size\":1048576}");
 	/* It turns up again, and is taken back without being asked for. */
 	assert_int_equal(rename(hidden, w->disk[1]), 0);
-	wait_state(w, "online");
+	wait_disks(w, 3);
 	assert_int_equal(stop(w, SIGTERM), 0);
 	/* With too few, it says so, and opens when they are back. */
 	assert_int_equal(rename(w->disk[1], hidden), 0);
@@ -510,7 +528,8 @@ static void test_missing_disk(void **state)
 	start(w);
 	wait_state(w, "waiting");
 	refused(w, "volume.list", "{}", "ENODEV", "not open yet");
-	refused(w, "pool.import", "{\"name\":\"tank\"}", "ENODEV", "");
+	refused(w, "pool.import", "{\"name\":\"tank\"}", "EAGAIN",
+		"bring them back");
 	assert_int_equal(rename(hidden, w->disk[2]), 0);
 	wait_state(w, "degraded");
 }
@@ -676,6 +695,48 @@ static void test_half_close(void **state)
 	close(fd);
 }
 
+/* The document describes every method and every parameter. */
+static void test_documented(void **state)
+{
+	struct world *w = *state;
+	FILE         *f = fopen("docs/control-api.md", "r");
+	char         *doc = calloc(1, 1 << 17);
+	json_t       *r, *m, *p;
+	size_t        i, j;
+
+	if (f == NULL)
+		skip();
+	assert_true(fread(doc, 1, (1 << 17) - 1, f) > 1000);
+	fclose(f);
+	start(w);
+	r = must(w, "server.methods", "{}");
+	json_array_foreach(json_object_get(r, "methods"), i, m) {
+		char  head[100], *section, *end;
+
+		text(head, sizeof(head), "\n## %s\n", str(m, "name"));
+		section = strstr(doc, head);
+		if (section == NULL)
+			fail_msg("no section '%s'", str(m, "name"));
+		end = strstr(section + 4, "\n## ");
+		if (end != NULL)
+			*end = '\0';
+		json_array_foreach(json_object_get(m, "params"), j, p) {
+			text(head, sizeof(head), "| `%s` |", str(p, "name"));
+			if (strstr(section, head) == NULL)
+				fail_msg("%s: no parameter %s",
+					 str(m, "name"), str(p, "name"));
+		}
+		text(head, sizeof(head), "\"method\":\"%s\"",
+		     str(m, "name"));
+		if (strstr(section, head) == NULL)
+			fail_msg("%s: no example", str(m, "name"));
+		if (end != NULL)
+			*end = '\n';
+	}
+	json_decref(r);
+	free(doc);
+}
+
 /* Every method that there is takes nonsense without harm. */
 static void test_every_method(void **state)
 {
@@ -715,7 +776,7 @@ int main(void)
 		T(test_missing_disk), T(test_sockets),
 		T(test_signals),      T(test_many_clients),
 		T(test_hostile),      T(test_half_close),
-		T(test_every_method),
+		T(test_every_method), T(test_documented),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -43,6 +43,8 @@ struct cleaner {
 	uint64_t         free;      /* mask of relocs */
 	unsigned         pending;
 	bool             failed;    /* some run could not be moved */
+	bool             no_space;  /* … for lack of space */
+	bool             stuck;     /* no use to try before there is more */
 	bool             need_commit;
 	struct io_work   work;
 };
@@ -77,6 +79,8 @@ static struct segment *choose(struct pool *p)
 	bool            heal = all_online(p) && !low;
 	uint32_t        best_live = UINT32_MAX;
 
+	if (p->cleaner->stuck)
+		return NULL;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 		uint32_t        live = s->live + s->tables;
@@ -125,7 +129,8 @@ static void victim_end(struct cleaner *c)
 	s->victim = false;
 	/* Not again before a commit has written what was made dirty; after a
 	 * failure, a good while later. */
-	s->cleaned_at = p->last.commit + (c->failed ? 16 : 1);
+	s->cleaned_at = p->last.commit +
+			(c->failed && !c->no_space ? 16 : 1);
 	p->counters.cleaned_segments++;
 	seg_unpin(p, s);
 	if (p->state != POOL_ST_ACTIVE)
@@ -144,6 +149,10 @@ static void reloc_done(struct reloc *r)
 	c->pending--;
 	if (r->res < 0)
 		c->failed = true;
+	if (r->res == -ENOSPC) {
+		c->no_space = true;
+		c->stuck = true;
+	}
 	c->pool->counters.moved_blocks += r->moved;
 	cleaner_step(c);
 }
@@ -348,6 +357,7 @@ static void victim_start(struct cleaner *c, struct segment *s)
 
 	c->victim = s;
 	c->failed = false;
+	c->no_space = false;
 	c->need_commit = false;
 	c->rows = NULL;
 	c->unit = 0;
@@ -375,6 +385,12 @@ static void cleaner_fn(struct io_work *w)
 	s = choose(c->pool);
 	if (s != NULL)
 		victim_start(c, s);
+}
+
+void cleaner_unstick(struct pool *p)
+{
+	if (p->cleaner != NULL)
+		p->cleaner->stuck = false;
 }
 
 void cleaner_kick(struct pool *p)

@@ -13,7 +13,7 @@
 #include "pool/core.h"
 
 #define POLL_NS        (2 * NS_PER_MS)
-#define QUARANTINE_NS  (60 * NS_PER_S)
+#define QUARANTINE_NS  (30 * NS_PER_S)
 
 static void disk_closed(void *arg)
 {
@@ -135,14 +135,17 @@ static void quarantine_fn(struct io_timer *t)
 
 		if (s->state != SEG_QUARANTINED)
 			continue;
-		if ((s->claim & CLAIM_DEAD) == 0 || s->pins > 0 ||
-		    s->live > 0 || s->tables > 0) {
+		if ((s->claim & CLAIM_DEAD) == 0)
+			continue;
+		if (s->pins > 0 || s->live > 0 || s->tables > 0 ||
+		    io_now_ns(p->io) < s->since_ns + QUARANTINE_NS) {
 			more = true;
 			continue;
 		}
 		seg_free_zones(p, s);
 	}
 	segs_capacity(p);
+	cleaner_unstick(p);
 	commit_consider(p);
 	if (more)
 		io_timer_arm(p->io, t, io_now_ns(p->io) + QUARANTINE_NS);

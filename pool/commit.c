@@ -366,10 +366,9 @@ static bool send_index_pages(struct pool *p)
 /* --- segments: free the dead, compose new ones ------------------------------------------ */
 
 /* May late writes of somebody still land in its zones? */
-static bool must_quarantine(const struct pool *p, const struct segment *s)
+static bool must_quarantine(const struct segment *s)
 {
-	return s->unanswered ||
-	       (s->claim != p->claim && owner_is_doubtful(p, s->claim));
+	return s->unanswered || (s->claim & CLAIM_DOUBT);
 }
 
 static void free_dead_segments(struct pool *p)
@@ -382,7 +381,13 @@ static void free_dead_segments(struct pool *p)
 		    s->live_frozen != 0 || s->tables != 0 || s->pins != 0 ||
 		    s->victim)
 			continue;
-		if (must_quarantine(p, s)) {
+		if (must_quarantine(s)) {
+			/* Our own connection is closed; what was in it has
+			 * arrived after a while. */
+			if ((s->claim & CLAIM_DOUBT) == 0)
+				s->claim |= CLAIM_DEAD;
+			s->since_ns = io_now_ns(p->io);
+			quarantine_start(p);
 			if (s->dead)
 				p->sealed_dead--;
 			s->dead = false;
@@ -628,6 +633,7 @@ static void commit_finish(struct pool *p)
 	p->client->commit_done(p->client_arg, 0);
 	for (unsigned i = 0; i < LOG_CLASSES; i++)
 		p->starved[i] = false;
+	cleaner_unstick(p);
 	log_kick(p);
 	cleaner_kick(p);
 	if (c->finished != NULL)

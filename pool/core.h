@@ -121,7 +121,8 @@ struct segment {
 	uint64_t cleaned_at;  /* commit number when the cleaner last tried */
 	uint32_t pins;        /* reads in flight */
 	uint32_t rows;        /* rows not yet applied */
-	uint64_t claim;       /* owner that opened it */
+	uint64_t claim;       /* owner that opened it, and CLAIM_… */
+	uint64_t since_ns;    /* quarantined, in this life */
 	struct seg_index idx; /* while open */
 	uint32_t seal_pending; /* index writes in flight, plus one */
 	int      seal_res;    /* first error of them */
@@ -129,8 +130,13 @@ struct segment {
 	struct zone_ref zones[POOL_UNITS_MAX]; /* member ZONE_NONE: absent */
 };
 
-/* In seg_entry.claim of a quarantined segment: that owner is proven dead. */
-#define CLAIM_DEAD (1ull << 63)
+/* In seg_entry.claim.  DEAD, of a quarantined segment: who might write to it
+ * is proven gone, its zones are released after a while.  DOUBT: the owner of
+ * that claim may still write to the segment; it goes to quarantine when
+ * nothing lives in it, and stays there until an operator says (--force) that
+ * no other server is left. */
+#define CLAIM_DEAD  (1ull << 63)
+#define CLAIM_DOUBT (1ull << 62)
 
 /* --- rows ------------------------------------------------------------------ */
 
@@ -370,7 +376,6 @@ struct pool {
 	bool               next_valid;   /* labels carry `next` */
 	uint64_t           log_blocks;   /* row blocks since the last freeze */
 	struct io_timer    commit_timer; /* idle commit */
-	uint64_t           old_claim_segs; /* quarantined, of a dead owner */
 	struct io_timer    quarantine_timer;
 
 	struct label_writer labels;
@@ -574,6 +579,7 @@ void reads_unpark(struct pool *p);
 int  cleaner_init(struct pool *p);
 void cleaner_fini(struct pool *p);
 void cleaner_kick(struct pool *p);
+void cleaner_unstick(struct pool *p);  /* there may be more space now */
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
 

@@ -534,6 +534,10 @@ static void unit_done(struct disk_req *req)
 		u->state = UNIT_WRITTEN;
 		u->cover = m->flush_seq + 1;
 		m->dirty = true;
+		/* Written again after its disk came back: somebody may have
+		 * waited for it to be flushed all the time. */
+		if (row->state == ROW_STABLE)
+			flush_want(p);
 	} else {
 		u->state = UNIT_IDLE;
 		member_error(m, req->res);

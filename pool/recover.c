@@ -971,21 +971,27 @@ static void settle_segments(struct recover *r)
 			s->state = SEG_SEALED;
 			s->index_off = 0;
 			s->rows_seen = false;
+			if (doubt)
+				s->claim |= CLAIM_DOUBT;
 			seg_check_dead(p, s);
 		} else if (doubt || spared < spare_max) {
 			/* A dead owner opens segments in this order, and had
 			 * few writes in flight. */
 			spared++;
 			s->state = SEG_QUARANTINED;
-			s->claim = p->last_claim | (doubt ? 0 : CLAIM_DEAD);
+			s->claim = p->last_claim |
+				   (doubt ? CLAIM_DOUBT : CLAIM_DEAD);
 		} else {
 			seg_free_zones(p, s);
 		}
 	}
 	/* By --force the operator says that no other server is left. */
 	for (uint32_t i = 1; r->force && i <= p->nsegs; i++) {
-		if (p->segs[i]->state == SEG_QUARANTINED)
-			p->segs[i]->claim |= CLAIM_DEAD;
+		struct segment *s = p->segs[i];
+
+		s->claim &= ~CLAIM_DOUBT;
+		if (s->state == SEG_QUARANTINED)
+			s->claim |= CLAIM_DEAD;
 	}
 	p->openable = 0;
 }

@@ -414,7 +414,7 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	if (class == LOG_CLIENT)
 		keep = segs_reserve(p) + 2; /* two are the cleaner's */
 	else if (class == LOG_CLEANER)
-		keep = segs_reserve(p);
+		keep = segs_reserve(p) - 1;
 	if (p->openable <= keep)
 		return NULL;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
@@ -483,6 +483,7 @@ void seg_check_dead(struct pool *p, struct segment *s)
 	if (!s->dead) {
 		s->dead = true;
 		p->sealed_dead++;
+		cleaner_unstick(p);
 	}
 	commit_consider(p);
 }

@@ -24,8 +24,9 @@
  *       16    4 missing      bit u: unit u is not whole (its disk was out)
  *       20    4 index_off    SEALED: block of the zones where the index
  *                            starts; 0: none
- *       24    8 claim        QUARANTINED: the claim that may still write to
- *                            it; otherwise of the owner that opened it
+ *       24    8 claim        of the owner that opened it (QUARANTINED: that
+ *                            may still write to it); bit 63: it is gone, bit
+ *                            62: it may still be there
  *       32      zones        k+m of { le32 member, le32 zone }; member
  *                            0xffffffff: there was no disk for this unit
  *

@@ -19,7 +19,7 @@
 
 #define CRASHES_MIN 3u
 /* The pool takes no disk that has fewer. */
-#define ZONES_MIN   16u
+#define ZONES_MIN   24u
 
 static const struct {
 	uint8_t k, m, weight;
@@ -63,7 +63,7 @@ static void choose(struct sim *sim, const struct seed_options *opt)
 	if ((c->k == 1 && (c->row_blocks_max == 0 || c->row_blocks_max > 64)) ||
 	    chance(rng, 1, 4))
 		c->zone_shift++;
-	segments = (uint32_t)between(rng, 16, c->k > 4 ? 20 : 40);
+	segments = (uint32_t)between(rng, 28, c->k > 4 ? 36 : 56);
 	zones = max_u32((uint32_t)div_up((uint64_t)segments * units,
 					 c->ndisks),
 			ZONES_MIN);

@@ -69,7 +69,8 @@ static uint32_t segs_at_hand(const struct pool *p)
 static bool space_is_low(const struct pool *p)
 {
 	return segs_at_hand(p) <=
-	       2 * segs_reserve(p) + max_u32(4, p->segs_possible / 16);
+	       segs_reserve(p) + segs_unlisted(p) +
+		       max_u32(4, p->segs_possible / 16);
 }
 
 static struct segment *choose(struct pool *p)

@@ -59,7 +59,7 @@ static bool commit_due(struct pool *p)
 		    p->params.rows_memory_bytes / TARN_BLOCK * 8)
 		return true;
 	gain = p->sealed_dead > 0 ||
-	       segs_free_possible(p) > segs_reserve(p);
+	       segs_free_possible(p) > segs_unlisted(p);
 	if (!gain)
 		return false;
 	return p->openable <= segs_reserve(p) + 3;
@@ -412,7 +412,7 @@ static void segs_start(struct pool *p)
 	free_dead_segments(p);
 	segs_capacity(p);
 	spare = segs_free_possible(p);
-	spare = spare > segs_reserve(p) ? spare - segs_reserve(p) : 0;
+	spare -= min_u32(spare, segs_unlisted(p));
 	if (have < target)
 		segs_compose(p, min_u32(target - have, spare), SEG_NEXT);
 	c->nsegments = p->nsegs;

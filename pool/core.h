@@ -542,6 +542,7 @@ void seg_unpin(struct pool *p, struct segment *s);
 void seg_check_dead(struct pool *p, struct segment *s);
 uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
 uint32_t segs_reserve(const struct pool *p);
+uint32_t segs_unlisted(const struct pool *p); /* never made openable */
 void segs_capacity(struct pool *p); /* recompute segs_possible */
 bool seg_writable(const struct pool *p, const struct segment *s);
 /* Table pages. */

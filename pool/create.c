@@ -184,6 +184,22 @@ static void check_domains(struct creator *c)
 			    : " on other hosts, use --domain disk");
 }
 
+static void check_capacity(struct creator *c)
+{
+	struct pool *p = c->pool;
+	uint64_t     usable, used;
+
+	if (c->res < 0)
+		return;
+	segs_capacity(p);
+	pool_space(p, &usable, &used);
+	if (usable == 0)
+		refuse(c, -ENOSPC,
+		       "pool %s would have no usable space: its disks are too "
+		       "small or too unequal; use larger ones",
+		       p->name);
+}
+
 /* --- steps --------------------------------------------------------------------------------- */
 
 static void create_committed(struct pool *p)
@@ -405,6 +421,7 @@ static void prepare(struct creator *c)
 	}
 	memset(c->zeros, 0, AREA_BYTES);
 	check_domains(c);
+	check_capacity(c);
 }
 
 void pool_create(struct pool *p, const struct pool_create_params *params,

@@ -328,10 +328,17 @@ uint32_t segs_reserve(const struct pool *p)
 	return 1 + (uint32_t)div_up(commit, p->seg_data_blocks);
 }
 
+/* With those a recovery commits and its cleaner begins. */
+uint32_t segs_unlisted(const struct pool *p)
+{
+	return segs_reserve(p) + 2;
+}
+
 static uint64_t usable_of(const struct pool *p, uint32_t segs)
 {
-	/* For a commit, a recovery, the cleaner, and what is open. */
-	uint32_t reserve = 8 + p->segs_possible / 32;
+	/* Never listed: for a recovery and its first cleaning.  Listed: for a
+	 * commit and the cleaner.  And what is open, partly filled. */
+	uint32_t reserve = 11 + p->segs_possible / 32;
 
 	return segs <= reserve ? 0
 			       : (uint64_t)(segs - reserve) *
@@ -441,6 +448,27 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	return best;
 }
 
+/* When nothing may be opened for it, the cleaner may share the segment that
+ * commits write to, as long as a commit fits behind it: it is about to free
+ * more than it takes. */
+static struct segment *seg_share(struct pool *p, uint32_t unit_blocks,
+				 uint32_t index_bytes)
+{
+	struct segment *s = p->open[LOG_COMMIT][0];
+	uint64_t commit = p->client->commit_blocks(p->client_arg) +
+			  p->tables_total + seg_pages(p) + 16;
+
+	/* A commit's rows have one block of header for each 16 at worst. */
+	if (s == NULL || p->openable == 0 ||
+	    !seg_has_room(p, s,
+			  unit_blocks +
+				  (uint32_t)min_u64(2 * commit / p->k,
+						    p->zone_blocks),
+			  index_bytes))
+		return NULL;
+	return s;
+}
+
 struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes)
 {
@@ -471,7 +499,8 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 		if (s != NULL)
 			return s;
 	}
-	return NULL;
+	return class == LOG_CLEANER ? seg_share(p, unit_blocks, index_bytes)
+				    : NULL;
 }
 
 /* --- live blocks ------------------------------------------------------------------------ */

@@ -50,16 +50,16 @@ static const char usage_text[] =
 	"Usage: tarn-diskd FILE... --listen WHERE [--listen WHERE]...\n"
 	"Export files and block devices of this machine over NBD.\n"
 	"\n"
-	"  FILE              a file or block device; the last part of its path\n"
-	"                    is the export's name, the first is also the\n"
-	"                    default export\n"
-	"  --listen WHERE    ADDR:PORT, [ADDR6]:PORT or unix:PATH\n"
-	"  --name NAME       of the first FILE's export; again for the next one\n"
-	"  --read-only       refuse to write\n"
-	"  --insecure        allow an ADDR that other machines can reach: there\n"
-	"                    is no encryption and nobody is asked for a password\n"
-	"  --help            show this and exit\n"
-	"  --version         show the version and exit\n";
+	"  FILE            a file or block device; the last part of its\n"
+	"                  path is the export's name, the first is also\n"
+	"                  the default export\n"
+	"  --listen WHERE  ADDR:PORT, [ADDR6]:PORT or unix:PATH\n"
+	"  --name NAME     of the first FILE's export; again for the next\n"
+	"  --read-only     refuse to write\n"
+	"  --insecure      allow an ADDR that other machines can reach:\n"
+	"                  nothing is encrypted, nobody has to log in\n"
+	"  --help          show this and exit\n"
+	"  --version       show the version and exit\n";
 
 __attribute__((format(printf, 1, 2))) static void complain(const char *fmt, ...)
 {
@@ -80,8 +80,14 @@ static void log_line(void *arg, const char *line)
 
 /* --- command line -------------------------------------------------------- */
 
-enum { OPT_LISTEN = 256, OPT_NAME, OPT_READ_ONLY, OPT_INSECURE, OPT_HELP,
-       OPT_VERSION };
+enum {
+	OPT_LISTEN = 256,
+	OPT_NAME,
+	OPT_READ_ONLY,
+	OPT_INSECURE,
+	OPT_HELP,
+	OPT_VERSION,
+};
 
 static const struct option long_options[] = {
 	{ "listen", required_argument, NULL, OPT_LISTEN },

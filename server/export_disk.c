@@ -138,6 +138,7 @@ static bool unsupported(int res)
 static void advance(struct export_req *req, int res)
 {
 	struct io_req *io = &req->priv.raw.io;
+	uint64_t       end = req->off_bytes + req->len_bytes;
 
 	switch ((enum raw_step)req->priv.raw.step) {
 	case RAW_TRANSFER:
@@ -147,8 +148,7 @@ static void advance(struct export_req *req, int res)
 			wind_up(req);
 		break;
 	case RAW_ZEROS:
-		if (!moved(req, res) &&
-		    (req->res < 0 || io->off == req->off_bytes + req->len_bytes))
+		if (!moved(req, res) && (req->res < 0 || io->off == end))
 			wind_up(req);
 		break;
 	case RAW_TRIM:
@@ -183,7 +183,8 @@ static void advance(struct export_req *req, int res)
 
 static void raw_io_done(struct io_req *io)
 {
-	struct export_req *req = container_of(io, struct export_req, priv.raw.io);
+	struct export_req *req =
+		container_of(io, struct export_req, priv.raw.io);
 
 	advance(req, io->res);
 	if (req->priv.raw.step == RAW_DONE)

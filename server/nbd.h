@@ -14,7 +14,7 @@ struct nbd_server;
 
 struct nbd_server_params {
 	unsigned connections_max;         /* 0: 256 */
-	unsigned handshakes_max;          /* not yet negotiated, in all; 0: 64 */
+	unsigned handshakes_max;          /* not yet negotiated; 0: 64 */
 	uint64_t handshake_timeout_ns;    /* 0: 10 s */
 	uint64_t send_stall_timeout_ns;   /* client reads no replies; 0: 30 s */
 	unsigned inflight_max;            /* requests per connection; 0: 128 */

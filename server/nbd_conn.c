@@ -212,7 +212,7 @@ static void set_tcp_options(int fd)
 
 static void identify(struct nbd_conn *c)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t               len = sizeof(ss);
 
 	snprintf(c->peer, sizeof(c->peer), "(unknown)");

@@ -330,14 +330,14 @@ static size_t put_chunk(const struct nbd_session *s, const struct nbd_cmd *cmd,
 size_t nbd_put_end(const struct nbd_session *s, const struct nbd_cmd *cmd,
 		   uint32_t error, const char *why, uint8_t *out)
 {
-	size_t                 text_len = why != NULL ? strlen(why) : 0;
+	size_t                 text_len;
 	struct nbd_chunk_error e;
 	size_t                 n;
 
 	static_assert(sizeof(struct nbd_chunk_ext) + sizeof(e) + NBD_TEXT_MAX <=
 			      NBD_HEAD_MAX,
 		      "an error chunk fits");
-	assert(text_len <= NBD_TEXT_MAX);
+	text_len = why != NULL ? strnlen(why, NBD_TEXT_MAX) : 0;
 	if (s->mode == NBD_MODE_SIMPLE)
 		return put_simple(cmd, error, out);
 	if (error == 0) {

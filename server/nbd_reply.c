@@ -131,15 +131,14 @@ static void reply_read(struct nbd_task *t)
 	struct nbd_session *s = &t->conn->sess;
 	struct nbd_cmd     *cmd = &t->cmd;
 	uint64_t            skew = cmd->off_bytes % TARN_BLOCK;
-	struct runs         r = {
-			.holes = t->req.holes,
-			.nbits = bytes_to_blocks_up(skew + cmd->len_bytes),
-			.first_bytes = cmd->off_bytes - skew,
-			.pos_bytes = cmd->off_bytes,
-			.end_bytes = cmd->off_bytes + cmd->len_bytes,
-	};
+	struct runs         r = { .holes = t->req.holes };
 
-	if (r.holes == NULL || bitmap_next_set(r.holes, 0, r.nbits) == r.nbits) {
+	r.nbits = bytes_to_blocks_up(skew + cmd->len_bytes);
+	r.first_bytes = cmd->off_bytes - skew;
+	r.pos_bytes = cmd->off_bytes;
+	r.end_bytes = cmd->off_bytes + cmd->len_bytes;
+	if (r.holes == NULL ||
+	    bitmap_next_set(r.holes, 0, r.nbits) == r.nbits) {
 		reply_data(t);
 		return;
 	}

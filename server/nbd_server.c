@@ -205,6 +205,7 @@ static void drain_fn(struct io_timer *t)
 			      "the server is closing");
 }
 
+/* NOLINTNEXTLINE(readability-function-size): once, at start */
 int nbd_server_open(struct io *io, struct bufpool *bufs,
 		    struct export_source *src,
 		    const struct nbd_server_params *params,

@@ -32,7 +32,8 @@ static int parse_unix(const char *path, struct sockaddr_place *place,
 	}
 	un->sun_family = AF_UNIX;
 	memcpy(un->sun_path, path, n + 1);
-	place->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
+	place->len =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
 	return 0;
 }
 
@@ -51,7 +52,7 @@ static bool split(const char *where, char *ret_host, const char **ret_port)
 	} else {
 		colon = strrchr(where, ':');
 		end = colon;
-		if (colon == NULL || memchr(where, ':', (size_t)(colon - where)))
+		if (colon == NULL || strchr(where, ':') != colon)
 			return false;
 	}
 	if (end == start || end - start > HOST_MAX)

@@ -93,7 +93,7 @@ static unsigned put_request(struct raw *out, struct rd *in, int mode)
 	if (mode == 2 && type == 1 && !(t & 0x40))
 		flags |= 32;
 	payload = mode == 2 ? flags & 32 : type == 1;
-	raw_req(out, mode, type, flags, t, off, len);
+	raw_req(out, type, flags, t, off, len);
 	if (payload && type == 7 && mode == 2) {
 		raw_u64(out, pick_len(in));
 		for (uint64_t i = 8; i + 4 <= len && i < 64; i += 4)

@@ -18,7 +18,7 @@
 #define BUFS_BYTES (256u << 20)
 #define PATIENCE_S 20
 
-/* --- the child --------------------------------------------------------------- */
+/* --- the child ---------------------------------------------------------- */
 
 struct serving {
 	struct io          *io;
@@ -91,7 +91,7 @@ static void serve(const struct child *c, int life, int report)
 	exit(0);
 }
 
-/* --- its parent --------------------------------------------------------------- */
+/* --- its parent --------------------------------------------------------- */
 
 void child_start(struct child *c)
 {
@@ -246,7 +246,7 @@ bool alive(int fd)
 	bool       ok;
 
 	/* Of a place that is a hole in every test. */
-	raw_req(&in, 1, 0, 0, 0x616c697665, MEM_BYTES - 4096, 4096);
+	raw_req(&in, 0, 0, 0x616c697665, MEM_BYTES - 4096, 4096);
 	ok = put_all(fd, in.p, in.len) && get_all(fd, reply, sizeof(reply));
 	raw_free(&in);
 	return ok && memcmp(reply, "\x66\x8e\x33\xef\0\1\0\2\0\0\0alive", 16) ==

@@ -30,7 +30,7 @@ struct mem_source {
 	struct mem_export   *users[USERS_MAX];
 };
 
-/* --- what the requests do ------------------------------------------------- */
+/* --- what the requests do ----------------------------------------------- */
 
 static struct mem_export *of_req(struct export_req *req)
 {
@@ -152,7 +152,7 @@ static int carry_out(struct mem_ctl *ctl, struct export_req *req)
 	abort();
 }
 
-/* --- queue ------------------------------------------------------------------ */
+/* --- queue -------------------------------------------------------------- */
 
 static void finish_all(struct mem_source *m)
 {
@@ -261,7 +261,7 @@ static void mem_submit(struct export_req *req)
 	io_defer(m->io, &m->work);
 }
 
-/* --- exports ---------------------------------------------------------------- */
+/* --- exports ------------------------------------------------------------ */
 
 static void fill_info(int which, struct export_info *info)
 {

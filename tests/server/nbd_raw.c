@@ -107,6 +107,7 @@ void raw_meta(struct raw *r, uint32_t opt, const char *name,
 
 void raw_connect(struct raw *r, int mode, const char *name)
 {
+	r->mode = mode;
 	raw_hello(r, 3);
 	if (mode > 0) {
 		raw_opt(r, mode == 2 ? 11 : 8, 0);
@@ -115,21 +116,21 @@ void raw_connect(struct raw *r, int mode, const char *name)
 	raw_go(r, 7, name);
 }
 
-void raw_req(struct raw *r, int mode, uint16_t type, uint16_t flags,
-	     uint64_t cookie, uint64_t off, uint64_t len)
+void raw_req(struct raw *r, uint16_t type, uint16_t flags, uint64_t cookie,
+	     uint64_t off, uint64_t len)
 {
-	raw_u32(r, mode == 2 ? 0x21e41c71 : 0x25609513);
+	raw_u32(r, r->mode == 2 ? 0x21e41c71 : 0x25609513);
 	raw_u16(r, flags);
 	raw_u16(r, type);
 	raw_u64(r, cookie);
 	raw_u64(r, off);
-	if (mode == 2)
+	if (r->mode == 2)
 		raw_u64(r, len);
 	else
 		raw_u32(r, (uint32_t)len);
 }
 
-/* --- reading ---------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------ */
 
 const uint8_t *rd_bytes(struct rd *r, size_t n)
 {

@@ -8,12 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* --- what a client sends: a growing array of bytes ------------------------ */
+/* --- what a client sends: a growing array of bytes ---------------------- */
 
 struct raw {
 	uint8_t *p;
 	size_t   len;
 	size_t   cap;
+	int      mode; /* of requests; set by raw_connect() */
 };
 
 void raw_free(struct raw *r);
@@ -36,11 +37,11 @@ void raw_meta(struct raw *r, uint32_t opt, const char *name,
 /* Hello, then what leads to mode 0 simple, 1 structured, 2 extended, with
  * base:allocation where possible, then GO. */
 void raw_connect(struct raw *r, int mode, const char *name);
-/* A request header; mode 2 uses the extended form. */
-void raw_req(struct raw *r, int mode, uint16_t type, uint16_t flags,
-	     uint64_t cookie, uint64_t off, uint64_t len);
+/* A request header; r->mode 2 uses the extended form. */
+void raw_req(struct raw *r, uint16_t type, uint16_t flags, uint64_t cookie,
+	     uint64_t off, uint64_t len);
 
-/* --- what a server sends ---------------------------------------------------- */
+/* --- what a server sends ------------------------------------------------ */
 
 /* A cursor over bytes; reading beyond the end sets bad. */
 struct rd {

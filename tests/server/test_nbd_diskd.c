@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <libgen.h>
 #include <libnbd.h>
 #include <signal.h>
@@ -30,7 +31,7 @@
 static char program[600];
 static char dir[200];
 
-/* --- running it ----------------------------------------------------------------- */
+/* --- running it --------------------------------------------------------- */
 
 struct diskd {
 	pid_t pid;
@@ -171,7 +172,7 @@ static int open_file(const char *name)
 	return fd;
 }
 
-/* --- command line --------------------------------------------------------------- */
+/* --- command line ------------------------------------------------------- */
 
 static void test_usage(void **state)
 {
@@ -194,11 +195,12 @@ static void test_usage(void **state)
 
 static void test_bad_files(void **state)
 {
-	char longer[300] = "";
+	char longer[300];
 
 	(void)state;
 	make_file("b1", MB);
-	assert_int_equal(mkdir(strcat(strcat(longer, dir), "/sub"), 0700), 0);
+	snprintf(longer, sizeof(longer), "%s/sub", dir);
+	assert_int_equal(mkdir(longer, 0700), 0);
 	EXPECT(1, "No such file", "@none", "--listen", "unix:@sock");
 	EXPECT(1, "Is a directory", "@sub", "--listen", "unix:@sock");
 	EXPECT(1, "neither a file nor", "/dev/null", "--listen", "unix:@sock");
@@ -240,7 +242,7 @@ static void test_lock(void **state)
 	assert_int_equal(access(d.sock, F_OK), -1);
 }
 
-/* --- what it serves ----------------------------------------------------------------- */
+/* --- what it serves ----------------------------------------------------- */
 
 static void test_names(void **state)
 {
@@ -424,7 +426,16 @@ static void test_stop_busy(void **state)
 	}
 }
 
-/* --- ------------------------------------------------------------------------------- */
+/* --- running the tests -------------------------------------------------- */
+
+static int remove_fn(const char *path, const struct stat *st, int type,
+		     struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
 
 static void find_program(char *self)
 {
@@ -450,7 +461,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_stop_busy),
 	};
 	const char *tmp = getenv("TMPDIR");
-	char        cmd[300];
 	int         r;
 
 	(void)argc;
@@ -465,8 +475,6 @@ int main(int argc, char **argv)
 	if (mkdtemp(dir) == NULL)
 		return 1;
 	r = cmocka_run_group_tests(tests, NULL, NULL);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
-	if (system(cmd) != 0)
-		return 1;
+	(void)nftw(dir, remove_fn, 10, FTW_DEPTH | FTW_PHYS);
 	return r;
 }

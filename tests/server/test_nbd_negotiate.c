@@ -78,7 +78,7 @@ static void talk_close(struct talk *t)
 	free(t);
 }
 
-/* --- sound clients ----------------------------------------------------------- */
+/* --- sound clients ------------------------------------------------------ */
 
 static void test_go(void **state)
 {
@@ -225,7 +225,7 @@ static void test_list(void **state)
 	talk_close(t);
 }
 
-/* --- state across options ----------------------------------------------------- */
+/* --- state across options ----------------------------------------------- */
 
 /* One final reply after another. */
 static void expect(struct talk *t, uint32_t opt, uint32_t type)
@@ -417,7 +417,7 @@ static void test_info_then_go(void **state)
 	talk_close(t);
 }
 
-/* --- hostile clients ------------------------------------------------------------ */
+/* --- hostile clients ---------------------------------------------------- */
 
 static const uint32_t lengths[] = { 0, 1, 3, 4, 5, 6, 8, 255, 4096, 4097, 8191,
 				    8192, 8193, 65536, 0x80000000u, 0xfffffffeu,
@@ -466,10 +466,11 @@ static void test_hostile_lengths(void **state)
 /* Names whose length is a lie, in all options that have one. */
 static void test_hostile_names(void **state)
 {
-	static const uint32_t name_lens[] = { 0, 1, 254, 255, 256, 257, 4095,
-					      4096, 4097, 0x7fffffff,
-					      0x80000000, 0xfffffffa,
-					      0xfffffffe, 0xffffffff };
+	static const uint32_t name_lens[] = {
+		0, 1, 254, 255, 256, 257, 4095,
+		4096, 4097, 0x7fffffff, 0x80000000, 0xfffffffa, 0xfffffffe,
+		0xffffffff,
+	};
 	static const uint32_t opts[] = { 6, 7, 9, 10 };
 
 	(void)state;
@@ -478,10 +479,10 @@ static void test_hostile_names(void **state)
 			for (int real = 0; real < 3; real++) {
 				struct talk *t = talk_open();
 				uint32_t     n = name_lens[i];
-				uint32_t     have = real == 0 ? 0 :
-						    real == 1 ? min_u32(n, 8000) :
-								10;
+				uint32_t     have = real == 0 ? 0 : 10;
 
+				if (real == 1)
+					have = min_u32(n, 8000);
 				raw_hello(&t->in, 3);
 				raw_opt(&t->in, 8, 0);
 				raw_opt(&t->in, opts[o], 4 + have + 2);

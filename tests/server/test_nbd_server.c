@@ -43,7 +43,7 @@ static void ok(int r)
 		fail_msg("%s", nbd_get_error());
 }
 
-/* --- libnbd ------------------------------------------------------------------- */
+/* --- libnbd ------------------------------------------------------------- */
 
 struct seen {
 	unsigned n;
@@ -134,8 +134,7 @@ static void test_libnbd_deep(void **state)
 			for (unsigned i = 0; i < DEPTH; i++) {
 				uint64_t off = (l * DEPTH + i) * 8192ul + l;
 
-				memset(bufs[l][i],
-				       read ? 0xaa : (int)(l + i + round), 8192);
+				memset(bufs[l][i], (int)(l + i + round), 8192);
 				if (read)
 					ok((int)nbd_aio_pread(
 						h[l], bufs[l][i], 8192, off,
@@ -214,7 +213,7 @@ static void test_libnbd_list(void **state)
 	child_stop(&c, NULL);
 }
 
-/* --- bad clients ---------------------------------------------------------------- */
+/* --- bad clients -------------------------------------------------------- */
 
 static void test_garbage(void **state)
 {
@@ -245,18 +244,17 @@ static void test_garbage(void **state)
  * answers; and with a reset. */
 static void test_close_anywhere(void **state)
 {
-	struct child        c = { 0 };
-	struct child_report rep;
-	struct raw          in = { 0 };
-	int                 good;
+	struct child c = { 0 };
+	struct raw   in = { 0 };
+	int          good;
 
 	(void)state;
 	child_start(&c);
 	good = dial_to(&c, 1, "mem");
 	raw_connect(&in, 2, "mem");
-	raw_req(&in, 2, 1, 32, 1, 0, 64);
+	raw_req(&in, 1, 32, 1, 0, 64);
 	raw_fill(&in, 1, 64);
-	raw_req(&in, 2, 0, 0, 1, 0, 65536);
+	raw_req(&in, 0, 0, 1, 0, 65536);
 	for (size_t n = 0; n <= in.len; n++) {
 		struct linger lg = { .l_onoff = 1 };
 		int           fd = dial(&c);
@@ -271,8 +269,7 @@ static void test_close_anywhere(void **state)
 	assert_true(alive(good));
 	close(good);
 	raw_free(&in);
-	child_stop(&c, &rep);
-	assert_true(rep.stats.connections_ever > 200);
+	child_stop(&c, NULL);
 }
 
 /* Those who ask and do not listen are cut off; the others do not notice. */
@@ -286,7 +283,7 @@ static void test_never_reads(void **state)
 	child_start(&c);
 	memset(c.ctl->mapped, 1, MEM_BLOCKS / 2);
 	for (unsigned i = 0; i < 1000; i++)
-		raw_req(&in, 1, 0, 0, i, 0, 8 * MB);
+		raw_req(&in, 0, 0, i, 0, 8 * MB);
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		bad[i] = dial_to(&c, 1, "mem");
 		put_all(bad[i], in.p, in.len);
@@ -402,12 +399,12 @@ static void test_stop_in_every_state(void **state)
 	child_start(&c);
 	memset(c.ctl->mapped, 1, MEM_BLOCKS / 2);
 	raw_connect(&in, 1, "mem");
-	raw_req(&in, 1, 1, 0, 1, 0, 100000);
+	raw_req(&in, 1, 0, 1, 0, 100000);
 	raw_fill(&in, 1, 100000);
-	raw_req(&in, 1, 1, 0, 1, 0, 1000);
+	raw_req(&in, 1, 0, 1, 0, 1000);
 	raw_fill(&in, 1, 1000);
 	for (unsigned i = 0; i < 50; i++)
-		raw_req(&in, 1, 0, 0, 1, 0, 2 * MB); /* not read */
+		raw_req(&in, 0, 0, 1, 0, 2 * MB); /* not read */
 	for (unsigned i = 0; i < ARRAY_LEN(fd); i++) {
 		size_t n = i < 40 ? in.len * i / 4000 : in.len * i / 63;
 
@@ -438,7 +435,7 @@ static void test_half_close(void **state)
 	memset(c.ctl->mapped, 1, 100);
 	fd = dial_to(&c, 1, "mem");
 	for (unsigned i = 0; i < 50; i++)
-		raw_req(&in, 1, 0, 0, i, 0, 65536);
+		raw_req(&in, 0, 0, i, 0, 65536);
 	assert_true(put_all(fd, in.p, in.len));
 	shutdown(fd, SHUT_WR);
 	assert_true(get_all(fd, buf, sizeof(buf)));
@@ -493,7 +490,7 @@ static void test_fair(void **state)
 	busy = dial_to(&c, 1, "mem");
 	good = dial_to(&c, 1, "mem");
 	for (unsigned i = 0; i < 2000; i++)
-		raw_req(&in, 1, 3, 0, i, 0, 0); /* flushes */
+		raw_req(&in, 3, 0, i, 0, 0); /* flushes */
 	for (unsigned i = 0; i < 20; i++) {
 		static uint8_t sink[2000 * 16];
 
@@ -507,7 +504,7 @@ static void test_fair(void **state)
 	child_stop(&c, NULL);
 }
 
-/* --- listening ------------------------------------------------------------------- */
+/* --- listening ---------------------------------------------------------- */
 
 static void test_stale_socket(void **state)
 {
@@ -606,14 +603,19 @@ static void test_addresses(void **state)
 		{ "[::1]:65535", 0, true },      { "unix:/a/b", 0, true },
 		{ "[::ffff:127.0.0.1]:1", 0, true },
 		{ "0.0.0.0:10809", 0, false },   { "[::]:10809", 0, false },
-		{ "192.0.2.1:1", 0, false },     { "[2001:db8::1]:1", 0, false },
-		{ "", -EINVAL, false },          { "127.0.0.1", -EINVAL, false },
-		{ "127.0.0.1:", -EINVAL, false }, { ":1", -EINVAL, false },
+		{ "192.0.2.1:1", 0, false },
+		{ "[2001:db8::1]:1", 0, false },
+		{ "", -EINVAL, false },
+		{ "127.0.0.1", -EINVAL, false },
+		{ "127.0.0.1:", -EINVAL, false },
+		{ ":1", -EINVAL, false },
 		{ "127.0.0.1:0", -EINVAL, false },
 		{ "127.0.0.1:65536", -EINVAL, false },
 		{ "127.0.0.1:1x", -EINVAL, false },
-		{ "127.0.0.1:-1", -EINVAL, false }, { "::1:5", -EINVAL, false },
-		{ "[::1]", -EINVAL, false },     { "[::1]5", -EINVAL, false },
+		{ "127.0.0.1:-1", -EINVAL, false },
+		{ "::1:5", -EINVAL, false },
+		{ "[::1]", -EINVAL, false },
+		{ "[::1]5", -EINVAL, false },
 		{ "unix:", -EINVAL, false },
 	};
 	struct sockaddr_place p;

@@ -21,7 +21,7 @@
 #include "volume/volumes.h"
 
 #define MOVE_BLOCKS 64u
-#define MOVES_MAX   8u
+#define MOVES_MAX   32u
 
 struct reloc_op {
 	struct list        link;   /* free */

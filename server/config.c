@@ -248,6 +248,11 @@ static int file_entry(void *arg, const char *section, const char *name,
 	const char *problem;
 	char        err[512];
 
+	if (section[0] == '\0') {
+		snprintf(f->err, sizeof(f->err),
+			 "this stands in no section: begin with [tarnd]");
+		return 0;
+	}
 	if (strcmp(section, "tarnd") != 0) {
 		snprintf(f->err, sizeof(f->err),
 			 "[%.64s]: there is no such section, only [tarnd]",

@@ -210,15 +210,16 @@ static int choose(struct job *job, struct uuid *ret)
 static unsigned collect(struct job *job)
 {
 	struct connect_set *set = &job->set;
-	const struct found_disk **disks;
+	unsigned *which; /* in the inventory, of each item */
 	unsigned members = 0, different = 0;
 	uint64_t newest = 0;
 
 	set->items = calloc(job->inv->ndisks, sizeof(set->items[0]));
-	disks = calloc(job->inv->ndisks, sizeof(disks[0]));
-	for (unsigned i = 0; set->items != NULL && disks != NULL &&
+	which = calloc(job->inv->ndisks, sizeof(which[0]));
+	for (unsigned i = 0; set->items != NULL && which != NULL &&
 			     i < job->inv->ndisks; i++) {
-		const struct found_disk *d = &job->inv->disks[i];
+		const struct found_disk *found = job->inv->disks;
+		const struct found_disk *d = &found[i];
 		struct connect_item     *item = &set->items[set->nitems];
 		bool twin = false;
 
@@ -226,19 +227,19 @@ static unsigned collect(struct job *job)
 		    !uuid_equal(&d->label.pool, &job->open.uuid))
 			continue;
 		for (unsigned j = 0; j < set->nitems && !twin; j++)
-			twin = uuid_equal(&disks[j]->label.disk,
+			twin = uuid_equal(&found[which[j]].label.disk,
 					  &d->label.disk);
 		different += !twin;
 		if (d->label.claim >= newest) {
 			newest = d->label.claim;
 			members = d->label.nmembers;
 		}
-		disks[set->nitems] = d;
+		which[set->nitems] = i;
 		set->nitems++;
 		snprintf(item->place, sizeof(item->place), "%s", d->place);
 		snprintf(item->domain, sizeof(item->domain), "%s", d->host);
 	}
-	free(disks);
+	free(which);
 	return members > different ? members - different : 0;
 }
 

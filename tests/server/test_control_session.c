@@ -246,12 +246,12 @@ static void test_no_request(void **state)
 		"{\"id\":1,\"method\":\"test.echo\"}",
 		"{\"jsonrpc\":\"2.0\",\"id\":1}",
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}",
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"test.echo\","
-		"\"extra\":1}",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		wants_error(w, bad[i], CTL_INVALID_REQUEST);
+	wants_error(w, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
+		       "\"test.echo\",\"extra\":1}", CTL_INVALID_REQUEST);
 	wants_error(w, BATCH, CTL_INVALID_REQUEST);
 	wants_error(w, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"no\"}",
 		    CTL_NO_METHOD);

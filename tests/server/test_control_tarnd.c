@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -49,7 +50,7 @@ static void text(char *ret, size_t bytes, const char *fmt, ...)
 	assert_true(n >= 0 && (size_t)n < bytes);
 }
 
-/* --- the server ----------------------------------------------------------- */
+/* --- the server ---------------------------------------------------------- */
 
 /* tarnd beside the folder of this program: BUILD/tests/server/x. */
 static void tarnd_path(char *ret, size_t bytes)
@@ -158,7 +159,7 @@ static int stop(struct world *w, int sig)
 	return wait_exit(pid);
 }
 
-/* --- talking ---------------------------------------------------------------- */
+/* --- talking ------------------------------------------------------------- */
 
 static int client(const struct world *w)
 {
@@ -306,7 +307,7 @@ static void wait_disks(const struct world *w, unsigned want)
 	fail_msg("there were never %u disks online", want);
 }
 
-/* --- set-up -------------------------------------------------------------------- */
+/* --- set-up -------------------------------------------------------------- */
 
 static int setup(void **state)
 {
@@ -329,15 +330,22 @@ static int setup(void **state)
 	return 0;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
 static int teardown(void **state)
 {
 	struct world *w = *state;
-	char          command[200];
 
 	if (w->pid != 0)
 		stop(w, SIGKILL);
-	text(command, sizeof(command), "rm -rf %s", w->dir);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 	free(w);
 	return 0;
 }
@@ -354,7 +362,7 @@ static void create(const struct world *w, const char *redundancy, int ndisks)
 	must_do(w, "pool.create", params);
 }
 
-/* --- tests ------------------------------------------------------------------------ */
+/* --- tests --------------------------------------------------------------- */
 
 static void test_life(void **state)
 {

@@ -1,4 +1,5 @@
 /* tools/tarn/table.c - columns, as wide as what is in them. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,9 +64,11 @@ static void print_line(const struct table *t, const char *const *cells,
 {
 	unsigned last = t->ncolumns - 1;
 
+	assert(t->ncolumns > 0 && t->ncolumns <= TABLE_COLUMNS_MAX);
 	/* No blanks at the end of a line. */
-	while (last > 0 && cells[last][0] == '\0')
-		last--;
+	for (; last > 0; last--)
+		if (strlen(cells[last]) > 0)
+			break;
 	fputs(indent, stdout);
 	for (unsigned c = 0; c <= last; c++) {
 		size_t space = widths[c] - text_width(cells[c]);

@@ -127,7 +127,7 @@ void ctl_pool_import(struct ctl_call *call)
 	if (job == NULL)
 		return;
 	snprintf(job->name, sizeof(job->name), "%s", name);
-	if (name[0] == '\0' && t->hosted.wanted)
+	if (name[0] == '\0' && (t->hosted.wanted || t->hosted.failed))
 		snprintf(job->name, sizeof(job->name), "%s", t->hosted.name);
 	job->read_only = ctl_bool(call, "read_only");
 	job->force = ctl_bool(call, "force");

@@ -110,6 +110,8 @@ struct hosted {
 					 * the next look for missing disks */
 	uint64_t             backoff_ns;
 	struct pool_info     last;      /* FAILED: as it was */
+	bool                 failed;    /* FAILED until opened or exported,
+					 * whatever is tried meanwhile */
 	bool                 read_only;
 	unsigned             vol_calls; /* control calls inside vols */
 	int                  fail_res;  /* of pool_params.failed() */

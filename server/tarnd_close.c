@@ -107,6 +107,7 @@ static void export_closed(struct job *job)
 	snprintf(name, sizeof(name), "%s", h->name);
 	io_timer_cancel(t->io, &h->retry);
 	h->wanted = false;
+	h->failed = false;
 	hosted_none(t);
 	job->result = json_pack("{s:o, s:b}", "name",
 				ctl_text(name[0] != '\0' ? name : "?"),

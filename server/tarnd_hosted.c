@@ -50,6 +50,7 @@ static void failed_later(struct io_work *w)
 		return;
 	pool_get_info(h->pool, &h->last);
 	h->state = HOSTED_FAILED;
+	h->failed = true;
 	io_timer_cancel(t->io, &h->retry);
 	snprintf(h->action, sizeof(h->action),
 		 "find out what happened, then run 'tarn pool import %s'; "
@@ -157,6 +158,7 @@ int hosted_serve(struct tarnd *t, bool read_only)
 	h->action[0] = '\0';
 	h->backoff_ns = 0;
 	h->wanted = false;
+	h->failed = false;
 	tarnd_log(t, "pool '%s' is open%s", h->name,
 		  read_only ? ", read-only" : "");
 	hosted_watch(t, true);
@@ -169,8 +171,11 @@ void hosted_none(struct tarnd *t)
 {
 	struct hosted *h = &t->hosted;
 
-	h->state = h->wanted ? HOSTED_SEARCHING : HOSTED_NONE;
-	if (!h->wanted) {
+	if (h->wanted)
+		h->state = HOSTED_SEARCHING;
+	else
+		h->state = h->failed ? HOSTED_FAILED : HOSTED_NONE;
+	if (h->state == HOSTED_NONE) {
 		h->name[0] = '\0';
 		h->why[0] = '\0';
 		h->action[0] = '\0';

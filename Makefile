@@ -148,7 +148,7 @@ $(BUILD)/tarn: $(call obj,$(TARN_SRC)) $(call lib,base)
 # main() is in the archive; it is found there like anything else.
 $(BUILD)/tarn-check: $(call lib,check) $(CORE)
 	$(link)
-$(BUILD)/tarn-dump: $(call obj,$(DUMP_SRC)) $(CORE)
+$(BUILD)/tarn-dump: $(call obj,$(DUMP_SRC)) $(call lib,check) $(CORE)
 	$(link)
 $(BUILD)/tarn-sim: $(call lib,sim) $(call lib,check) $(CORE)
 	$(link)
@@ -164,7 +164,7 @@ $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(call lib,kit) \
 		$(call lib,server) $(CORE)
 	$(link)
 $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(call lib,kit) \
-		$(call lib,sim) $(call lib,server) $(CORE)
+		$(call lib,sim) $(call lib,check) $(call lib,server) $(CORE)
 	$(link) -fsanitize=fuzzer
 
 .SECONDARY:

@@ -403,7 +403,7 @@ static const struct damage damages[] = {
 	  4, 1, ERR, .text = "owned by segments" },
 	{ "seg domain", 1, 1, IMG_PAGE, TABLE_SEGMENTS, SEG_ENTRY(5) + 32, 4,
 	  0, ERR, .text = "in the same domain" },
-	{ "seg no zone", 1, 1, IMG_PAGE, TABLE_SEGMENTS, SEG_ENTRY(5) + 32, 4,
+	{ "seg no zone", 1, 1, IMG_PAGE, TABLE_SEGMENTS, SEG_ENTRY(6) + 32, 4,
 	  0xffffffff, ERR, .text = "not marked missing" },
 	{ "seg missing", 1, 1, IMG_PAGE, TABLE_SEGMENTS, SEG_ENTRY(5) + 16, 4,
 	  8, ERR, .text = "units beyond k+m" },

@@ -89,7 +89,8 @@ static void zones_check(struct ck *ck, struct ck_segment *s, uint32_t **owner)
 		struct ck_zone *z = &s->zones[u];
 
 		if (z->member == CK_NO_MEMBER) {
-			if ((s->missing >> u & 1) == 0)
+			if ((s->missing >> u & 1) == 0 &&
+			    s->state != SEG_DISK_QUARANTINED)
 				ck_error(ck, "segment %" PRIu32 ": unit "
 					 "%" PRIu32 " has no zone and is not "
 					 "marked missing", s->no, u);

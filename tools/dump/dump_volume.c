@@ -1,0 +1,102 @@
+/* tools/dump/dump_volume.c - volumes and nodes of the commit. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/dump/dump.h"
+
+int dump_volumes(struct ck *ck)
+{
+	char uuid[UUID_TEXT_BYTES];
+
+	for (uint32_t p = 0; p < ck->tables[TABLE_CATALOG].npages; p++) {
+		const struct catalog_slot *s = (const struct catalog_slot *)
+			ck_table_page(ck, TABLE_CATALOG, p);
+
+		for (uint32_t i = 0; s != NULL && i < SLOTS_A_PAGE; i++) {
+			if (le32_get(s[i].id) == 0)
+				continue;
+			printf("slot %" PRIu32 ": volume %" PRIu32 " \"%.*s\" "
+			       "%s, %s, %" PRIu64 " bytes, root node %" PRIu32
+			       " level %u, birth %" PRIu32 ", mapped %" PRIu64
+			       "%s%s", p * SLOTS_A_PAGE + i, le32_get(s[i].id),
+			       (int)sizeof(s[i].name), s[i].name,
+			       uuid_text(&s[i].uuid, uuid),
+			       s[i].state == CATALOG_READY ? "ready" :
+							     "deleting",
+			       le64_get(s[i].size_bytes), le32_get(s[i].root),
+			       s[i].levels, le32_get(s[i].birth),
+			       le64_get(s[i].mapped),
+			       (s[i].flags & CATALOG_READ_ONLY) != 0 ?
+				       ", read-only" :
+				       "",
+			       (s[i].flags & CATALOG_SHRUNK) != 0 ? ", shrunk" :
+								    "");
+			if (s[i].state == CATALOG_DELETING)
+				printf(", cursor %" PRIu64,
+				       le64_get(s[i].cursor));
+			printf("\n");
+		}
+	}
+	return 0;
+}
+
+static void leaf_print(const struct ck *ck, const uint8_t *buf, uint64_t index)
+{
+	const struct leaf_entry *e = (const struct leaf_entry *)buf;
+
+	for (uint32_t i = 0; i < LEAF_ENTRIES; i++) {
+		uint64_t place = ck_leaf_place(&e[i]);
+
+		if (place == PLACE_NONE && le32_get(e[i].birth) == 0)
+			continue;
+		printf("  block %" PRIu64 ": %s, birth %" PRIu32
+		       ", crc32c %08" PRIx32 "\n", index * LEAF_ENTRIES + i,
+		       dump_place_text(ck, place).s, le32_get(e[i].birth),
+		       le32_get(e[i].crc32c));
+	}
+}
+
+int dump_node(struct ck *ck, uint32_t id)
+{
+	const struct node_entry *e = (const struct node_entry *)
+		ck_table_page(ck, TABLE_NODES, id / NODES_A_PAGE);
+	const uint64_t index_mask = (1ull << 56) - 1;
+	uint64_t where, place;
+	uint8_t *buf;
+
+	if (e == NULL || le32_get(e[id % NODES_A_PAGE].refs) == 0) {
+		fprintf(stderr, "tarn-dump: node %" PRIu32 " is free or "
+			"beyond the node table\n", id);
+		return 1;
+	}
+	e += id % NODES_A_PAGE;
+	where = le64_get(e->where);
+	place = le64_get(e->place);
+	printf("node %" PRIu32 ": level %u index %" PRIu64 ", at %s, crc32c "
+	       "%08" PRIx32 ", refs %" PRIu32 ", family %" PRIu32
+	       ", birth %" PRIu32 "\n", id, (unsigned)(where >> 56),
+	       where & index_mask, dump_place_text(ck, place).s,
+	       le32_get(e->crc32c), le32_get(e->refs), le32_get(e->family),
+	       le32_get(e->birth));
+	buf = malloc(TARN_BLOCK);
+	if (buf == NULL)
+		return 1;
+	if (ck_read_place(ck, place, le32_get(e->crc32c), buf) < 0) {
+		printf("  its block cannot be had\n");
+	} else if (where >> 56 == 0) {
+		leaf_print(ck, buf, where);
+	} else {
+		const struct inner_child *c = (const struct inner_child *)buf;
+
+		for (uint32_t i = 0; i < INNER_CHILDREN; i++) {
+			if (le32_get(c[i].node) != 0)
+				printf("  child %" PRIu32 ": node %" PRIu32
+				       ", birth %" PRIu32 "\n", i,
+				       le32_get(c[i].node),
+				       le32_get(c[i].birth));
+		}
+	}
+	free(buf);
+	return 0;
+}

@@ -140,12 +140,13 @@ static void fill_end(struct nbd_conn *c)
 	task_run(t);
 }
 
-/* No memory for this request now. */
+/* No memory for this request now.  Giving up is for when others hold it: what
+ * the connection's own requests hold comes back as fast as the client reads. */
 static bool starve(struct nbd_conn *c, struct nbd_task *t, uint32_t head_bytes)
 {
 	uint64_t now = io_now_ns(c->srv->io);
 
-	if (c->wait_ns == 0)
+	if (c->wait_ns == 0 || c->inflight > 1)
 		c->wait_ns = now;
 	if (now - c->wait_ns < NBD_MEMORY_WAIT_NS) {
 		nbd_task_free(t);

@@ -338,6 +338,34 @@ static void test_memory(void **state)
 	}
 }
 
+/* A client that reads slowly waits for itself: that is no lack of memory. */
+static void test_slow_reader(void **state)
+{
+	struct talk *t = talk_new(1, "mem");
+
+	(void)state;
+	t->w.hang = true;
+	t->w.send_max = 65536;
+	for (unsigned i = 0; i < 30; i++)
+		req(t, 0, F_DF, i, 0, 8 * MB);
+	talk_run(t);
+	t->w.stuck = true;
+	for (unsigned i = 30; i < 60; i++)
+		req(t, 0, F_DF, i, 0, 8 * MB);
+	talk_run(t);
+	for (unsigned i = 0; i < 5; i++) {
+		wire_sleep(&t->w, 25 * NS_PER_S);
+		t->w.stuck = false;
+		io_run(&t->w.io, 0);
+		t->w.stuck = true;
+	}
+	t->w.stuck = false;
+	talk_run(t);
+	for (unsigned i = 0; i < 60; i++)
+		expect_read(t, i, 0, 8 * MB);
+	talk_end(t);
+}
+
 /* Memory that somebody else holds: wait; if it does not come, say so. */
 static void test_no_memory(void **state)
 {
@@ -482,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_inflight),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_time_limits),
 		cmocka_unit_test(test_close),

@@ -15,14 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/tarnd.h"
 
 #define RING_ENTRIES 1024u
-#define STOP_NS      (30 * NS_PER_S)
 #define CTL_DRAIN_NS NS_PER_S
+/* How long stopping may take, beyond --drain; while a pool is being opened. */
+#define STOP_NS         (30 * NS_PER_S)
+#define STOP_OPENING_NS (3 * NS_PER_S)
 
 /* --- log ----------------------------------------------------------------- */
 
@@ -96,6 +97,10 @@ static void stop_late(struct io_timer *timer)
 {
 	struct tarnd *t = container_of(timer, struct tarnd, stop_timer);
 
+	if (t->hosted.state == HOSTED_OPENING && !t->creating) {
+		tarnd_log(t, "the pool was still being opened: ending");
+		_exit(0);
+	}
 	tarnd_log(t, "stopping takes too long: ending without closing the "
 		     "pool; nothing that was acknowledged is lost");
 	_exit(1);
@@ -103,13 +108,17 @@ static void stop_late(struct io_timer *timer)
 
 static void stop(struct tarnd *t)
 {
+	uint64_t    wait_ns = STOP_NS + t->cfg->drain_s * NS_PER_S;
 	struct job *job;
 
 	t->stopping = true;
 	io_timer_cancel(t->io, &t->hosted.retry);
 	io_timer_cancel(t->io, &t->nbd_retry);
-	io_timer_arm(t->io, &t->stop_timer,
-		     io_now_ns(t->io) + STOP_NS + t->cfg->drain_s * NS_PER_S);
+	/* Opening may wait long for another server's heartbeats, and there is
+	 * nothing to close yet. */
+	if (t->hosted.state == HOSTED_OPENING && !t->creating)
+		wait_ns = STOP_OPENING_NS;
+	io_timer_arm(t->io, &t->stop_timer, io_now_ns(t->io) + wait_ns);
 	control_unpark(t);
 	job = job_new(t, JOB_STOP, NULL);
 	if (job == NULL)
@@ -192,9 +201,6 @@ static int start_control(struct tarnd *t)
 	t->core.nmethods = tarnd_nmethods;
 	t->core.arg = t;
 	t->core.log = core_log;
-	if (strcmp(t->cfg->control, CONFIG_CONTROL_DFLT) == 0 &&
-	    mkdir("/run/tarn", 0755) < 0 && errno != EEXIST)
-		tarnd_log(t, "cannot create /run/tarn: %s", strerror(errno));
 	r = ctl_server_open(t->io, &t->core, t->cfg->control, &t->ctl, err);
 	if (r < 0)
 		tarnd_log(t, "%s", err);

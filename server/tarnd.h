@@ -174,6 +174,7 @@ struct tarnd {
 	struct io_work    job_work;   /* starts the first one */
 	bool              job_running;
 	struct job       *ending;     /* waits in hosted_end() */
+	bool              creating;   /* pool_create() is under way */
 	struct list       parked;     /* ctl_call.parked: run again when no
 				       * job runs */
 	struct io_work    park_work;

@@ -20,6 +20,7 @@ static void pool_created(struct pool_op *op)
 	struct job    *job = container_of(op, struct job, op);
 	struct tarnd  *t = job->t;
 
+	t->creating = false;
 	if (op->res < 0) {
 		for (unsigned i = 0; i < job->ndisks; i++)
 			tarnd_close_disk(t, job->disks[i].disk);
@@ -67,6 +68,7 @@ static void connected(struct connect_set *set, void *arg)
 	job->create.now_s = tarnd_now_s();
 	tarnd_uuid(&job->create.uuid);
 	job->op.done = pool_created;
+	t->creating = true;
 	pool_create(t->hosted.pool, &job->create, job->disks, job->ndisks,
 		    &job->op);
 }

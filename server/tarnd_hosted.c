@@ -15,7 +15,7 @@
 #include "server/tarnd.h"
 
 #define BACKOFF_FIRST_NS (250 * NS_PER_MS)
-#define BACKOFF_MAX_NS   (30 * NS_PER_S)
+#define BACKOFF_MAX_NS   (10 * NS_PER_S)
 
 static void pool_log(void *arg, const char *line)
 {
@@ -254,6 +254,9 @@ static void retry_due(struct io_timer *timer)
 static void arm_retry(struct tarnd *t, bool soon)
 {
 	struct hosted *h = &t->hosted;
+	uint64_t now_ns = io_now_ns(t->io), when_ns;
+	/* From then on missing disks are no longer waited for. */
+	uint64_t waited_ns = h->search_ns + t->cfg->open_wait_s * NS_PER_S;
 
 	if (t->stopping)
 		return;
@@ -261,7 +264,10 @@ static void arm_retry(struct tarnd *t, bool soon)
 		h->backoff_ns = BACKOFF_FIRST_NS;
 	else
 		h->backoff_ns = min_u64(2 * h->backoff_ns, BACKOFF_MAX_NS);
-	io_timer_arm(t->io, &h->retry, io_now_ns(t->io) + h->backoff_ns);
+	when_ns = now_ns + h->backoff_ns;
+	if (h->state == HOSTED_SEARCHING && now_ns < waited_ns)
+		when_ns = min_u64(when_ns, waited_ns);
+	io_timer_arm(t->io, &h->retry, when_ns);
 }
 
 void hosted_search(struct tarnd *t, bool soon)

@@ -402,15 +402,37 @@ static void free_dead_segments(struct pool *p)
 	}
 }
 
+/* Segments that were composed while a domain was away, and into which nothing
+ * was written, give way to whole ones when it is back, or what is written from
+ * then on would lack redundancy.  Enough of them stay for this commit. */
+static void free_partial_segments(struct pool *p)
+{
+	if (pool_domains_lost(p) > 0)
+		return;
+	for (uint32_t i = 1;
+	     i <= p->nsegs && p->openable > segs_reserve(p) + 3; i++) {
+		struct segment *s = p->segs[i];
+
+		if (s->state != SEG_OPENABLE || s->missing == 0 ||
+		    s->rows != 0 || s->pins != 0)
+			continue;
+		seg_free_zones(p, s);
+		s->frozen_state = SEG_DISK_FREE;
+		s->frozen_index_off = 0;
+		p->openable--;
+	}
+}
+
 static void segs_start(struct pool *p)
 {
 	struct commit *c = &p->commit;
-	uint32_t       have = p->openable;
 	uint32_t       target = openable_target(p);
-	uint32_t       spare;
+	uint32_t       have, spare;
 
 	free_dead_segments(p);
+	free_partial_segments(p);
 	segs_capacity(p);
+	have = p->openable;
 	spare = segs_free_possible(p);
 	spare -= min_u32(spare, segs_unlisted(p));
 	if (have < target)

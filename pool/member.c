@@ -281,6 +281,7 @@ static void member_in_done(struct label_waiter *w)
 	member_online(m);
 	segs_capacity(m->pool);
 	seg_seal_degraded(m->pool);
+	pool_commit_want(m->pool);
 	cleaner_kick(m->pool);
 }
 

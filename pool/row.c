@@ -280,6 +280,12 @@ int row_header_validate(const struct row_geometry *g, const uint8_t *buf,
 	return 0;
 }
 
+static bool is_zero(const uint8_t *buf, uint32_t len)
+{
+	return len == 0 ||
+	       (buf[0] == 0 && memcmp(buf, buf + 1, len - 1) == 0);
+}
+
 bool row_slice_valid(const struct row_geometry *g, const struct row_info *i,
 		     uint32_t unit, const uint8_t *slice)
 {
@@ -289,9 +295,13 @@ bool row_slice_valid(const struct row_geometry *g, const struct row_info *i,
 		return crc32c(0, slice, i->slice_blocks * TARN_BLOCK) ==
 		       i->parity_crc[unit - g->k];
 	first = g->k == 1 ? 0 : unit * i->slice_blocks;
-	if (first >= i->payload_blocks)
-		return true; /* padding only */
-	n = min_u32(i->slice_blocks, i->payload_blocks - first);
+	n = first < i->payload_blocks
+		    ? min_u32(i->slice_blocks, i->payload_blocks - first)
+		    : 0;
+	/* Padding takes part in the parity: it must be there as well. */
+	if (!is_zero(slice + n * TARN_BLOCK,
+		     (i->slice_blocks - n) * TARN_BLOCK))
+		return false;
 	for (uint32_t b = 0; b < n; b++) {
 		if (crc32c(0, slice + b * TARN_BLOCK, TARN_BLOCK) !=
 		    le32_get(i->crcs[first + b]))

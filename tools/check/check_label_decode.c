@@ -10,6 +10,9 @@
 #include "base/crc32c.h"
 #include "tools/check/check_state.h"
 
+/* Entries of the extra list, at most. */
+#define EXTRA_MAX 64u
+
 static struct ck_zone zone_get(const le32 *member, const le32 *zone)
 {
 	return (struct ck_zone){ .member = le32_get(*member),
@@ -43,17 +46,21 @@ static const char *header_problem(const struct label_header *h, uint32_t slot)
 		return "this disk is not in the member table";
 	if (le32_get(h->nancestors) > LABEL_ANCESTORS)
 		return "too many ancestors";
-	if (le32_get(h->nextra) > LABEL_SLOT_BYTES / 16)
+	if (le32_get(h->nextra) > EXTRA_MAX)
 		return "too many extra segments";
 	if (LABEL_MEMBERS_OFF +
 		    le32_get(h->nmembers) * sizeof(struct label_member) +
-		    le32_get(h->nextra) * 8ull * (1 + k + m) >
+		    le32_get(h->nextra) * 8ull * (1 + k + m) !=
 	    bytes)
-		return "it is shorter than its tables";
+		return "its length is not that of its tables";
 	if (h->name[sizeof(h->name) - 1] != '\0')
 		return "the pool's name does not end";
-	if (le32_get(h->root_blocks) > ROW_PAYLOAD_MAX)
-		return "the root is too large";
+	if (le32_get(h->root_blocks) > ROW_PAYLOAD_MAX ||
+	    le64_get(h->root_place) >> PLACE_BITS != 0)
+		return "the root is out of range";
+	if (le32_get(h->root_blocks) > 0 &&
+	    le32_get(h->root_slice) != div_up(le32_get(h->root_blocks), k))
+		return "the root's slice does not fit its blocks";
 	if (le64_get(h->size_blocks) > DISK_BYTES_MAX / TARN_BLOCK ||
 	    le64_get(h->size_blocks) < 2 * LABEL_AREA_BLOCKS)
 		return "the size of the disk is out of range";
@@ -125,6 +132,17 @@ static void header_decode(const struct label_header *h, struct ck_label *l)
 					    &h->root_zones[i].zone);
 }
 
+static bool zones_ok(const struct ck_label *l, const struct ck_zone *z)
+{
+	for (uint32_t u = 0; u < l->k + l->m; u++) {
+		if (z[u].member != CK_NO_MEMBER &&
+		    (z[u].member >= l->nmembers ||
+		     z[u].zone >= l->members[z[u].member].zones))
+			return false;
+	}
+	return true;
+}
+
 static const char *tables_decode(const uint8_t *buf, struct ck_label *l)
 {
 	const uint8_t *p = buf + LABEL_MEMBERS_OFF;
@@ -146,8 +164,12 @@ static const char *tables_decode(const uint8_t *buf, struct ck_label *l)
 		x->generation = le32_get(v[1]);
 		for (uint32_t u = 0; u < l->k + l->m; u++)
 			x->zones[u] = zone_get(&v[2 + 2 * u], &v[3 + 2 * u]);
+		if (x->segment == 0 || !zones_ok(l, x->zones))
+			return "an extra segment is in no zones that exist";
 		p += 8ull * (1 + l->k + l->m);
 	}
+	if (l->root_blocks > 0 && !zones_ok(l, l->root_zones))
+		return "the root is in no zones that exist";
 	if (!uuid_equal(&l->members[l->self].uuid, &l->disk))
 		return "the member table has another disk in its place";
 	if (l->members[l->self].size_blocks != l->size_blocks)

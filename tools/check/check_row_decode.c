@@ -59,7 +59,7 @@ static const char *rec_problem(const struct rec *r)
 	case REC_TABLE:
 		return r->n != 1 ? "a node or page is not one block" : NULL;
 	case REC_UNMAP:
-		return r->n != 0 || r->ext == 0 ? "an unmap of nothing" : NULL;
+		return r->n != 0 ? "an unmap has payload" : NULL;
 	case REC_CATALOG:
 		return r->n > CATALOG_BODY_MAX ? "a body is too long" : NULL;
 	default:
@@ -169,14 +169,22 @@ static const char *fields_problem(const struct ck_geometry *g,
 		return "the records do not start behind the checksums";
 	if (off > room || bytes > room - off)
 		return "the records go beyond the header";
-	if (h->header_blocks == 2 && off + bytes <= TARN_BLOCK)
-		return "two header blocks where one is enough";
 	if (le64_get(h->flushed) >= le64_get(h->row))
 		return "it says of itself that it is flushed";
-	if (le64_get(h->commit) >= le64_get(h->row))
-		return "it names a commit younger than itself";
 	if (le32_get(h->segment) == 0)
 		return "segment number 0";
+	return NULL;
+}
+
+/* What no writer writes, though a reader can do with it. */
+static const char *fields_odd(const struct ck_geometry *g,
+			      const struct row_header *h)
+{
+	if (h->header_blocks == 2 &&
+	    le32_get(h->recs_off) + le32_get(h->recs_bytes) <= TARN_BLOCK)
+		return "two header blocks where one is enough";
+	if (le64_get(h->commit) >= le64_get(h->row))
+		return "it names a commit younger than itself";
 	if (g->k == 1 && !all_zero(&h->parity_crc[0].b[0],
 				   sizeof(h->parity_crc)))
 		return "a parity checksum without parity";
@@ -185,7 +193,8 @@ static const char *fields_problem(const struct ck_geometry *g,
 	return NULL;
 }
 
-static void header_fill(const struct row_header *h, const uint8_t *buf,
+static void header_fill(const struct ck_geometry *g,
+			const struct row_header *h, const uint8_t *buf,
 			struct ck_row *row)
 {
 	const le32 *crcs = (const le32 *)(buf + ROW_FIXED);
@@ -201,6 +210,7 @@ static void header_fill(const struct row_header *h, const uint8_t *buf,
 	row->unit_blocks = le32_get(h->unit_blocks);
 	row->header_blocks = h->header_blocks;
 	row->slice = le16_get(h->slice);
+	row->odd = fields_odd(g, h);
 	for (unsigned p = 0; p < POOL_M_MAX; p++)
 		row->parity_crc[p] = le32_get(h->parity_crc[p]);
 	for (uint32_t i = 0; i < row->payload_blocks; i++)
@@ -241,7 +251,7 @@ int ck_row_decode(const struct ck_geometry *g, const uint8_t *buf,
 			le32_get(h->recs_bytes));
 	if (row == NULL)
 		return -ENOMEM;
-	header_fill(h, buf, row);
+	header_fill(g, h, buf, row);
 	*why = shape_problem(g, row);
 	if (*why == NULL)
 		*why = recs_decode(row);

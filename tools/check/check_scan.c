@@ -62,6 +62,10 @@ static int row_add(struct ck *ck, struct ck_segment *seg, uint32_t unit,
 	uint32_t at = row_slot(seg, row->off);
 
 	row->units = 1u << unit;
+	if (row->odd != NULL)
+		ck_error(ck, "segment %" PRIu32 ", row %" PRIu64 " at block "
+			 "%" PRIu32 ", %s: %s", seg->no, row->row, row->off,
+			 ck_unit_text(ck, seg, unit).s, row->odd);
 	for (; at < seg->nrows && seg->rows[at]->off == row->off; at++) {
 		if (seg->rows[at]->hash == row->hash) {
 			seg->rows[at]->units |= 1u << unit;

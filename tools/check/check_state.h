@@ -116,6 +116,7 @@ struct ck_row {
 				     * flushed and parity_crc are not known */
 	bool        accepted;       /* replayed, or of the commit */
 	uint32_t    hash;           /* of what all units have in common */
+	const char *odd;            /* what no writer should have written */
 	uint32_t   *crcs;           /* payload_blocks */
 	struct ck_rec *recs;        /* nrecs */
 	uint8_t    *raw;            /* recs_bytes, as on disk */

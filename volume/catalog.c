@@ -268,6 +268,10 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 		return -EBADMSG;
 	if (id == 0)
 		return 0;
+	if (le32_get(s->family) != id) {
+		*ret_why = "catalog: a clone, which this version cannot serve";
+		return -EBADMSG;
+	}
 	memcpy(name, s->name, le16_get(s->name_len));
 	if (id >= c->next_volume || catalog_find_id(c, id) != NULL) {
 		*ret_why = "catalog: volume id twice, or from the future";

@@ -444,14 +444,49 @@ void map_poison(const struct map_pos *pos)
 {
 	static const struct node_entry none;
 	struct mnode *n = pos->node;
+	struct tpage *tp;
+	struct node_info info;
+	const char *why;
 
 	if (n == NULL || n->poisoned)
+		return;
+	tp = table_page(n->vol->vols, n->id / NODES_A_PAGE);
+	if (tp == NULL || !id_used(&n->vol->vols->ids, n->id))
+		return;
+	/* An entry that is of another node (damage) stays so. */
+	if (table_entry_known(tp, n->id) &&
+	    (node_entry_validate(table_entry(tp, n->id), &info, &why) < 0 ||
+	     info.family != n->vol->family || info.level != n->level ||
+	     info.index != n->index))
 		return;
 	n->poisoned = true;
 	if (n->place != PLACE_NONE)
 		pool_place_unref(n->vol->vols->pool, n->place, 1);
 	n->place = PLACE_NONE;
 	table_set(n->vol->vols, n->id, &none);
+}
+
+/* Is `id` really the i-th child of n, though it cannot be read? */
+static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
+			  struct node_info *ret_info)
+{
+	struct volumes     *vols = n->vol->vols;
+	const struct mnode *kid = n->kids[i];
+	struct tpage       *tp;
+	const char         *why;
+
+	if (id == 0 || !id_used(&vols->ids, id) ||
+	    (kid != NULL && kid->state != MNODE_FAILED))
+		return false;
+	tp = table_page(vols, id / NODES_A_PAGE);
+	if (tp == NULL || !table_entry_known(tp, id) ||
+	    node_entry_validate(table_entry(tp, id), ret_info, &why) < 0)
+		return false;
+	if (kid != NULL && kid->poisoned)
+		return true;
+	return ret_info->refs == 1 && ret_info->family == n->vol->family &&
+	       ret_info->level + 1 == n->level &&
+	       ret_info->index == n->index * INNER_CHILDREN + i;
 }
 
 /* Children on disk that could not be read: their ids are free again.  The
@@ -463,18 +498,9 @@ static void drop_unreadable(struct mnode *n)
 
 	for (unsigned i = 0; i < INNER_CHILDREN; i++) {
 		uint32_t id = le32_get(inner_children(n)[i].node);
-		struct tpage *tp;
 		struct node_info info;
-		const char *why;
 
-		if (id == 0 || (n->kids[i] != NULL &&
-				n->kids[i]->state != MNODE_FAILED))
-			continue;
-		if (!id_used(&vols->ids, id))
-			continue;
-		tp = table_page(vols, id / NODES_A_PAGE);
-		if (tp == NULL || !table_entry_known(tp, id) ||
-		    node_entry_validate(table_entry(tp, id), &info, &why) < 0)
+		if (!is_lost_child(n, i, id, &info))
 			continue;
 		if (info.refs != 0 && info.place != PLACE_NONE)
 			pool_place_unref(vols->pool, info.place, 1);
@@ -490,14 +516,14 @@ static void drop_subtree(struct mnode *n)
 		if (n->kids[i] != NULL)
 			drop_subtree(n->kids[i]);
 	if (n->state == MNODE_READY) {
-		if (n->level == 0) {
+		if (n->level == 0)
 			map_unmap(n, 0, LEAF_ENTRIES);
-		} else {
-			/* What is left on disk below it cannot be read. */
+		else /* what is left on disk below it cannot be read */
 			drop_unreadable(n);
-			n->used = 0;
-			free_node(n);
-		}
+	}
+	if (n->state == MNODE_READY) {
+		n->used = 0;
+		free_node(n);
 	}
 	node_unpin(n);
 }

@@ -89,8 +89,11 @@ static const char *entry_problem(const struct mnode *n,
 
 	if (node_entry_validate(e, ret_info, &why) < 0)
 		return why;
-	if (ret_info->refs == 0 || ret_info->place == PLACE_NONE)
+	if (ret_info->refs == 0 || ret_info->place == PLACE_NONE ||
+	    !id_used(&n->vol->vols->ids, n->id))
 		return "the node is free";
+	if (ret_info->refs != 1)
+		return "the node is shared";
 	if (ret_info->family != n->vol->family ||
 	    ret_info->level != n->level || ret_info->index != n->index)
 		return "the node is another one";

@@ -97,8 +97,12 @@ void pool_place_ref(struct pool *p, place_t place, uint32_t n)
 void pool_place_unref(struct pool *p, place_t place, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct fake_block *b = block_at(p, place + i);
+		struct fake_block *b;
 
+		if (p->hostile && (place + i >= FAKE_PLACES ||
+				   !p->blocks[place + i].live))
+			continue;
+		b = block_at(p, place + i);
 		assert(b->live);
 		b->live = false;
 		p->live_total--;
@@ -298,6 +302,15 @@ static void flush_all(struct pool *p)
 void pool_read_submit(struct pool *p, struct pool_read *r)
 {
 	r->res = 0;
+	if (p->hostile && (r->place + r->n > FAKE_PLACES ||
+			   r->place <= 1u << FAKE_ZONE_SHIFT ||
+			   r->place % (1u << FAKE_ZONE_SHIFT) == 0)) {
+		r->res = -EBADMSG;
+		if (r->bad != NULL)
+			memset(r->bad, 1, r->n);
+		list_push(&p->reads, &r->link);
+		return;
+	}
 	assert((uintptr_t)r->buf % TARN_BLOCK == 0);
 	assert(r->place % (1u << FAKE_ZONE_SHIFT) + r->n <=
 	       1u << FAKE_ZONE_SHIFT);
@@ -414,8 +427,13 @@ void pool_commit_put(struct pool *p, struct commit_put *put)
 
 void pool_commit_unref_node(struct pool *p, place_t place)
 {
-	struct fake_block *b = block_at(p, place);
+	struct fake_block *b;
 
+	if (p->hostile && (place >= FAKE_PLACES ||
+			   !p->blocks[place].live ||
+			   !p->blocks[place].frozen))
+		return;
+	b = block_at(p, place);
 	assert(p->committing && b->frozen);
 	b->frozen = false;
 	pool_place_unref(p, place, 1);

@@ -16,8 +16,13 @@
 #include "volume/volume.h"
 
 #define FAKE_ZONE_SHIFT 9u
-#define FAKE_PLACES     (1u << 17)
-#define FAKE_PAGES_MAX  4096u
+/* A program may want less. */
+#ifndef FAKE_PLACES
+#define FAKE_PLACES    (1u << 17)
+#endif
+#ifndef FAKE_PAGES_MAX
+#define FAKE_PAGES_MAX 4096u
+#endif
 
 struct fake_block {
 	uint8_t *data;      /* 4096 bytes, NULL: none, or used for other things */
@@ -64,6 +69,8 @@ struct pool {
 	int         append_error; /* what the next appends fail with */
 	int         append_error_class; /* … of this class and below */
 	bool        ours;
+	bool        hostile;      /* the map says what it likes: counts are
+				   * not checked */
 	/* Commits. */
 	struct fake_table tables[TABLE_KINDS];
 	struct fake_table committed_tables[TABLE_KINDS];

@@ -1,0 +1,148 @@
+/* What a commit wrote for the volumes, as hostile disks would have it: the
+ * CRCs are right and the content is anything.
+ *
+ * The input patches a small good image (root, node map, catalog, node table,
+ * an inner node and two leaves): records of 4 bytes { what, offset, value }.
+ * Then the volumes are opened, read, written, trimmed, resized, deleted and
+ * committed.  All of it may fail; none of it may crash or hang.
+ */
+#define FAKE_PLACES    8192u
+#define FAKE_PAGES_MAX 512u
+#include "tests/lib/fake/vol_kit.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MIB (1ull << 20)
+
+static struct volumes *image(struct pool *p)
+{
+	struct volumes *vols = fake_format(p, NULL);
+	uint8_t *buf = calloc(1, 8192);
+
+	kit_create(p, vols, "v", 4 * MIB);
+	kit_create(p, vols, "w", 600 * MIB);
+	memset(buf, 1, 8192);
+	kit_req(p, vols_find(vols, "v"), VOL_WRITE, MIB - 4096, 8192, buf, 0);
+	kit_req(p, vols_find(vols, "w"), VOL_WRITE, 599 * MIB, 4096, buf, 0);
+	free(buf);
+	fake_commit(p);
+	/* What is redone over it. */
+	kit_delete(p, vols, "w", false);
+	fake_settle(p);
+	return vols;
+}
+
+/* The n-th block that may be patched. */
+static struct fake_block *target(struct pool *p, unsigned n)
+{
+	static const enum table_kind kinds[] = { TABLE_NODES, TABLE_NODE_MAP,
+						 TABLE_CATALOG };
+	const struct node_entry *e;
+
+	if (n < 3)
+		return &p->blocks[p->committed_tables[kinds[n]].place[0]];
+	e = (const void *)p->blocks[p->committed_tables[TABLE_NODES].place[0]]
+		    .data;
+	for (unsigned i = 0, k = 3; i < NODES_A_PAGE; i++) {
+		uint64_t place = le64_get(e[i].place);
+
+		if (place != 0 && place < FAKE_PLACES &&
+		    p->blocks[place].data != NULL && k++ == n)
+			return &p->blocks[place];
+	}
+	return NULL;
+}
+
+static void block_seal(struct pool *p, struct fake_block *b)
+{
+	uint32_t old = b->crc;
+
+	b->crc = crc32c(0, b->data, TARN_BLOCK);
+	for (unsigned k = 0; k < TABLE_KINDS; k++)
+		for (uint32_t i = 0; i < p->committed_tables[k].npages; i++)
+			if (p->committed_tables[k].crc[i] == old)
+				p->committed_tables[k].crc[i] = b->crc;
+}
+
+static void patch(struct pool *p, const uint8_t *data, size_t size)
+{
+	for (; size >= 4; data += 4, size -= 4) {
+		unsigned what = data[0] % 16;
+		unsigned off = (data[1] | (unsigned)data[2] << 8) % TARN_BLOCK;
+		struct fake_block *b;
+
+		if (what == 15) {
+			p->root[off % 64] = data[3];
+			continue;
+		}
+		/* Nodes first: their CRC is in the table page. */
+		b = target(p, what);
+		if (b == NULL)
+			continue;
+		b->data[off] = data[3];
+		if (what >= 3) {
+			struct fake_block *t = target(p, 0);
+			struct node_entry *e = (void *)t->data;
+			uint32_t crc = crc32c(0, b->data, TARN_BLOCK);
+
+			for (unsigned i = 0; i < NODES_A_PAGE; i++)
+				if (le32_get(e[i].crc32c) == b->crc)
+					e[i].crc32c = le32_of(crc);
+			block_seal(p, t);
+		}
+		block_seal(p, b);
+	}
+}
+
+static void use(struct pool *p, struct volumes *vols)
+{
+	uint8_t *buf = aligned_alloc(4096, 2 * MIB);
+	unsigned n = 0;
+	struct volume *v = vols_next(vols, NULL);
+
+	memset(buf, 0, 2 * MIB);
+	for (; v != NULL && n < 4; v = vols_next(vols, v), n++) {
+		uint64_t len = min_u64(v->size_bytes, MIB);
+		struct vol_extent x[4];
+		struct vol_req st = { .vol = v, .op = VOL_STATUS,
+				      .len_bytes = v->size_bytes,
+				      .flags = VOL_ONE,
+				      .extents = x, .extents_max = 4 };
+
+		kit_req(p, v, VOL_READ, 0, len, buf, 0);
+		kit_req(p, v, VOL_WRITE, 0, len, buf, 0);
+		kit_req(p, v, VOL_READ, v->size_bytes - len, len, buf, 0);
+		kit_submit(p, &st);
+		kit_req(p, v, VOL_TRIM, len / 2, len / 2, NULL, 0);
+		kit_req(p, v, VOL_ZERO, 100, len - 100, NULL, 0);
+		kit_resize(p, vols, v->name, v->size_bytes + MIB, false);
+		if (n == 1)
+			kit_delete(p, vols, v->name, true);
+		if (v->gone || v->state != CATALOG_READY)
+			break;
+	}
+	for (uint64_t i = 0; i < 3000 && !list_empty(&p->io.deferred); i++)
+		fake_turn(p);
+	fake_commit(p);
+	free(buf);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pool *p;
+	struct volumes *vols;
+
+	if (size > 400)
+		return 0;
+	p = fake_pool_new(1);
+	vols = image(p);
+	p->hostile = true;
+	patch(p, data, size);
+	fake_crash(p, vols, p->nrows);
+	if (fake_open(p, NULL, &vols) == 0) {
+		use(p, vols);
+		fake_crash(p, vols, p->nrows);
+	}
+	fake_pool_free(p);
+	return 0;
+}

@@ -272,6 +272,7 @@ static void push_version(struct model *m, unsigned vol, uint64_t block,
 	ver->op = op;
 	ver->prev = b->top;
 	ver->n = b->top != 0 ? m->vers[b->top].n + 1 : b->base + 1;
+	b->unsure = false;
 	b->top = m->nvers++;
 }
 

@@ -71,6 +71,7 @@ struct mblock {
 	uint32_t lo;      /* n of the oldest one that a read may return */
 	uint32_t base;    /* n of the one that survived the last crash */
 	uint32_t readers; /* reads in flight */
+	bool     unsure;  /* `top` is one of several that look alike */
 };
 
 struct volume;

@@ -73,6 +73,7 @@ void model_verify(struct model *m, unsigned vol, uint64_t block,
 		b->base = m->vers[f.newest != 0 ? f.newest : b->top].n;
 	b->top = f.newest;
 	b->lo = b->base;
+	b->unsure = f.newest != f.oldest;
 }
 
 void model_verify_order(struct model *m)
@@ -205,9 +206,10 @@ void model_mapped(struct model *m, unsigned vol, uint64_t *ret_min,
 		const struct mop *o = &m->ops[m->vers[t].op];
 		bool              sure;
 
-		if (t == 0)
+		if (t == 0 && !v->blocks[i].unsure)
 			continue;
-		sure = o->state == MOP_DONE && !o->maybe;
+		sure = t != 0 && o->state == MOP_DONE && !o->maybe &&
+		       !v->blocks[i].unsure;
 		if (sure && o->kind == MOP_WRITE) {
 			lo++;
 			hi++;

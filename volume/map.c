@@ -442,8 +442,8 @@ bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 
 void map_poison(const struct map_pos *pos)
 {
-	static const struct node_entry none;
 	struct mnode *n = pos->node;
+	struct node_entry e;
 	struct tpage *tp;
 	struct node_info info;
 	const char *why;
@@ -462,8 +462,12 @@ void map_poison(const struct map_pos *pos)
 	n->poisoned = true;
 	if (n->place != PLACE_NONE)
 		pool_place_unref(n->vol->vols->pool, n->place, 1);
+	/* What it was is kept, so that its id can be freed with its parent. */
 	n->place = PLACE_NONE;
-	table_set(n->vol->vols, n->id, &none);
+	n->crc = 0;
+	n->refs = 0;
+	e = node_entry_of(n);
+	table_set(n->vol->vols, n->id, &e);
 }
 
 /* Is `id` really the i-th child of n, though it cannot be read? */
@@ -482,9 +486,7 @@ static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
 	if (tp == NULL || !table_entry_known(tp, id) ||
 	    node_entry_validate(table_entry(tp, id), ret_info, &why) < 0)
 		return false;
-	if (kid != NULL && kid->poisoned)
-		return true;
-	return ret_info->refs == 1 && ret_info->family == n->vol->family &&
+	return ret_info->refs <= 1 && ret_info->family == n->vol->family &&
 	       ret_info->level + 1 == n->level &&
 	       ret_info->index == n->index * INNER_CHILDREN + i;
 }

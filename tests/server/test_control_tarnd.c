@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <jansson.h>
+#include <libnbd.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -703,6 +704,61 @@ static void test_half_close(void **state)
 	close(fd);
 }
 
+/* Attach to volume v. */
+static struct nbd_handle *attach(const struct world *w)
+{
+	struct nbd_handle *nbd = nbd_create();
+	char path[100];
+
+	assert_non_null(nbd);
+	text(path, sizeof(path), "%s/nbd", w->dir);
+	nbd_set_export_name(nbd, "v");
+	if (nbd_connect_unix(nbd, path) == 0)
+		return nbd;
+	nbd_close(nbd);
+	return NULL;
+}
+
+static void test_in_use(void **state)
+{
+	struct world      *w = *state;
+	struct nbd_handle *nbd;
+	char               buf[4096];
+	json_t            *r;
+
+	start(w);
+	create(w, "1+1", 2);
+	must_do(w, "volume.create", "{\"name\":\"v\",\"size\":1048576}");
+	nbd = attach(w);
+	assert_non_null(nbd);
+	memset(buf, 'x', sizeof(buf));
+	assert_int_equal(nbd_pwrite(nbd, buf, sizeof(buf), 0, 0), 0);
+	r = must(w, "volume.show", "{\"name\":\"v\"}");
+	assert_int_equal(json_integer_value(json_object_get(r, "clients")), 1);
+	json_decref(r);
+	refused(w, "volume.delete", "{\"name\":\"v\"}", "EBUSY", "use");
+	refused(w, "pool.export", "{}", "EBUSY", "--force");
+	/* Cut off by force; the pool is closed and can be opened again. */
+	must_do(w, "pool.export", "{\"force\":true}");
+	assert_int_equal(nbd_pread(nbd, buf, sizeof(buf), 0, 0), -1);
+	nbd_close(nbd);
+	assert_null(attach(w));
+	must_do(w, "pool.import", "{}");
+	nbd = attach(w);
+	assert_non_null(nbd);
+	assert_int_equal(nbd_pread(nbd, buf, sizeof(buf), 0, 0), 0);
+	assert_int_equal(buf[4095], 'x');
+	must_do(w, "volume.delete", "{\"name\":\"v\",\"force\":true}");
+	assert_int_equal(nbd_pread(nbd, buf, sizeof(buf), 0, 0), -1);
+	nbd_close(nbd);
+	/* A client that is attached does not hold up the end. */
+	must_do(w, "volume.create", "{\"name\":\"v\",\"size\":1048576}");
+	nbd = attach(w);
+	assert_non_null(nbd);
+	assert_int_equal(stop(w, SIGTERM), 0);
+	nbd_close(nbd);
+}
+
 /* The document describes every method and every parameter. */
 static void test_documented(void **state)
 {
@@ -785,6 +841,7 @@ int main(void)
 		T(test_signals),      T(test_many_clients),
 		T(test_hostile),      T(test_half_close),
 		T(test_every_method), T(test_documented),
+		T(test_in_use),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -117,5 +117,5 @@ int main(int argc, char **argv)
 	/* A full disk under the output is a failure too. */
 	if (fflush(stdout) != 0 && r == CLI_OK)
 		r = CLI_FAILED;
-	return r;
+	return (int)r;
 }

@@ -50,9 +50,11 @@ static bool slice_valid(struct log *log, const struct cand *c, uint32_t u)
 		return crc32c(0, log->buf, row->slice * TARN_BLOCK) ==
 		       row->parity_crc[u - ck->k];
 	for (uint32_t i = 0; i < row->slice; i++) {
-		if (first + i < row->payload_blocks &&
-		    crc32c(0, log->buf + (size_t)i * TARN_BLOCK,
-			   TARN_BLOCK) != row->crcs[first + i])
+		const uint8_t *p = log->buf + (size_t)i * TARN_BLOCK;
+
+		if (first + i < row->payload_blocks ?
+			    crc32c(0, p, TARN_BLOCK) != row->crcs[first + i] :
+			    (p[0] != 0 || memcmp(p, p + 1, TARN_BLOCK - 1)))
 			return false;
 	}
 	return true;

@@ -192,17 +192,28 @@ static void read_finish(struct vol_part *p)
 	read_load(p);
 }
 
+static struct block_cache *cache_of(const struct vol_part *p)
+{
+	struct block_cache *c = &p->req->vol->vols->blocks;
+
+	return c->nslots > 0 && p->n <= CACHED_READ_BLOCKS_MAX ? c : NULL;
+}
+
 static void read_done(struct pool_read *r)
 {
 	struct part_read *pr = container_of(r, struct part_read, rd);
 	struct vol_part  *p = pr->part;
 	struct volumes   *vols = p->req->vol->vols;
+	struct block_cache *c = cache_of(p);
 
 	if (r->res < 0) {
 		p->again = true;
 		if (p->res == 0)
 			p->res = r->res;
 	}
+	for (uint32_t i = 0; c != NULL && r->res == 0 && i < r->n; i++)
+		block_cache_put(c, r->place + i, r->crcs[i],
+				(const uint8_t *)r->buf + blocks_to_bytes(i));
 	part_read_put(pr);
 	p->pending--;
 	if (p->pending == 0 && p->issued == p->n)
@@ -237,6 +248,8 @@ static void read_issue(struct vol_part *p)
 	struct vol_req *req = p->req;
 	uint64_t base = p->block - (req->off_bytes >> TARN_BLOCK_SHIFT);
 	uint8_t *buf = (uint8_t *)req->buf + blocks_to_bytes(base);
+	struct block_cache *c = cache_of(p);
+	const void *cached;
 
 	while (p->issued < p->n) {
 		uint32_t i = p->issued, n;
@@ -245,6 +258,13 @@ static void read_issue(struct vol_part *p)
 		hole_mark(req, base + i, p->places[i] == PLACE_NONE);
 		if (p->places[i] == PLACE_NONE) {
 			memset(buf + blocks_to_bytes(i), 0, TARN_BLOCK);
+			p->issued++;
+			continue;
+		}
+		cached = c == NULL ? NULL :
+			 block_cache_get(c, p->places[i], p->crcs[i]);
+		if (cached != NULL) {
+			memcpy(buf + blocks_to_bytes(i), cached, TARN_BLOCK);
 			p->issued++;
 			continue;
 		}

@@ -40,6 +40,13 @@ static void write_apply(struct log_append *a)
 		p->places[i] = log_append_place(a, i);
 		p->crcs[i] = log_append_crc(a, i);
 	}
+	/* The rest of a partial block is likely to be written next. */
+	if (p->bounce[0] != NULL)
+		block_cache_put(&v->vols->blocks, p->places[0], p->crcs[0],
+				p->bounce[0]);
+	if (p->bounce[1] != NULL)
+		block_cache_put(&v->vols->blocks, p->places[p->n - 1],
+				p->crcs[p->n - 1], p->bounce[1]);
 	/* New nodes take over what was reserved for them. */
 	v->vols->node_credit = p->reserved_nodes;
 	for (unsigned i = 0; i < p->load.n; i++) {
@@ -209,10 +216,17 @@ static void merge_read(struct vol_part *p, unsigned k)
 {
 	uint32_t i = k == 0 ? 0 : p->n - 1;
 	struct part_read *pr = &p->reads[k];
+	const void *cached;
 
 	p->places[k] = entry_at(p, i, &p->crcs[k]);
 	if (p->places[k] == PLACE_NONE) {
 		memset(p->bounce[k], 0, TARN_BLOCK);
+		return;
+	}
+	cached = block_cache_get(&p->req->vol->vols->blocks, p->places[k],
+				 p->crcs[k]);
+	if (cached != NULL) {
+		memcpy(p->bounce[k], cached, TARN_BLOCK);
 		return;
 	}
 	pr->part = p;

@@ -209,6 +209,7 @@ struct volumes_space {
 	uint64_t node_blocks;       /* blocks of map nodes */
 	uint64_t nodes_cached;      /* nodes in memory now */
 	uint64_t cache_hits, cache_misses; /* of map nodes, since opening */
+	uint64_t block_hits, block_misses; /* of data blocks, since opening */
 	uint64_t deleting;          /* volumes being deleted */
 };
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space);

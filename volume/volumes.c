@@ -47,7 +47,9 @@ int vols_open(struct io *io, const struct volumes_params *params,
 	slab_init(&vols->slab);
 	id_map_init(&vols->ids, &vols->slab);
 	vol_reaper_init(vols);
-	r = node_cache_init(vols, budget);
+	r = block_cache_init(&vols->blocks, vols->params.cache_bytes);
+	if (r == 0)
+		r = node_cache_init(vols, budget);
 	if (r == 0)
 		r = node_table_init(vols);
 	if (r == 0)
@@ -97,6 +99,7 @@ void vols_close(struct volumes *vols)
 	node_table_fini(vols);
 	node_cache_fini(vols);
 	id_map_fini(&vols->ids);
+	block_cache_fini(&vols->blocks);
 	free(vols->opening);
 	slab_fini(&vols->slab);
 	free(vols);
@@ -178,5 +181,7 @@ void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
 	ret_space->nodes_cached = vols->cache.nodes_mem;
 	ret_space->cache_hits = vols->cache.hits;
 	ret_space->cache_misses = vols->cache.misses;
+	ret_space->block_hits = vols->blocks.hits;
+	ret_space->block_misses = vols->blocks.misses;
 	ret_space->deleting = c->ndeleting;
 }

@@ -4,6 +4,7 @@
 #ifndef TARN_VOLUME_VOLUMES_H
 #define TARN_VOLUME_VOLUMES_H
 
+#include "volume/block_cache.h"
 #include "volume/id_map.h"
 #include "volume/node_cache.h"
 #include "volume/node_commit.h"
@@ -89,6 +90,7 @@ struct volumes {
 	uint64_t     dirty_max;      /* a commit is wanted from here on */
 	bool         commit_wanted;  /* since the last freeze */
 	struct slab  slab;
+	struct block_cache blocks;
 	struct id_map ids;
 	struct node_cache cache;
 	struct node_table table;

@@ -390,7 +390,8 @@ static unsigned seeds(void)
 
 static void test_roomy(void **state)
 {
-	struct volumes_params params = { .node_budget_bytes = 16 << 20 };
+	struct volumes_params params = { .node_budget_bytes = 16 << 20,
+					 .cache_bytes = 300 << 10 };
 
 	(void)state;
 	for (unsigned i = 0; i < seeds(); i++)

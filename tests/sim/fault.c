@@ -7,6 +7,7 @@
 #include "tests/sim/life.h"
 
 #define DOMAINS_MAX SIM_DISKS_MAX
+#define OFFER_NS    (500 * NS_PER_MS)
 
 enum fault_kind {
 	FAULT_ROT,
@@ -37,6 +38,7 @@ struct fault {
 	uint64_t gone_until_ns[SIM_DISKS_MAX]; /* 0: not gone */
 	uint64_t hung_until_ns[SIM_DISKS_MAX];
 	uint64_t slow_until_ns[SIM_DISKS_MAX];
+	uint64_t offer_ns;   /* not before: whoever looks around has a pause */
 };
 
 unsigned fault_kinds(void)
@@ -129,8 +131,11 @@ void fault_tick(struct sim *sim)
 		if (m->handle == NULL && !m->gone && !m->hung)
 			offer = true;
 	}
-	if (offer && sim->life != NULL && sim->life->open)
+	if (offer && sim->life != NULL && sim->life->open &&
+	    f->offer_ns <= now_ns) {
+		f->offer_ns = now_ns + OFFER_NS;
 		life_offer(sim);
+	}
 }
 
 bool fault_return_all(struct sim *sim)

@@ -80,7 +80,7 @@ static void conn_free(struct nbd_conn *c)
 	list_splice(&c->ready, &c->sending);
 	while ((l = c->ready.next) != &c->ready)
 		nbd_task_free(list_entry(l, struct nbd_task, link));
-	nbd_intake_free(c);
+	nbd_receive_free(c);
 	assert(c->inflight == 0 && c->pool_bytes == 0);
 	if (c->sess.exp != NULL)
 		c->sess.exp->ops->put(c->sess.exp);
@@ -156,9 +156,11 @@ static bool conn_idle(const struct nbd_conn *c)
 
 static void conn_check(struct nbd_conn *c)
 {
-	unsigned open = c->inflight - (c->filling != NULL ? 1 : 0);
+	unsigned arriving = (c->filling != NULL ? 1u : 0u) +
+			    (c->split != NULL ? 1u : 0u);
 
-	if (c->state == NBD_CONN_DRAIN && open == 0 && !c->send.inflight)
+	if (c->state == NBD_CONN_DRAIN && c->inflight == arriving &&
+	    !c->send.inflight)
 		nbd_conn_kill(c, NULL);
 	if (c->state == NBD_CONN_DEAD) {
 		if (!c->recv.inflight && !c->send.inflight && c->running == 0)
@@ -183,7 +185,7 @@ static void conn_turn(struct io_work *w)
 		    c->inflight < c->srv->params.inflight_max)
 			nbd_conn_wake(c); /* that made tasks free */
 	}
-	nbd_intake_recv(c);
+	nbd_receive(c);
 	conn_check(c);
 }
 
@@ -271,7 +273,7 @@ static void conn_init(struct nbd_conn *c, struct nbd_server *srv, int fd)
 	list_init(&c->sending);
 	io_work_init(&c->turn, conn_turn);
 	c->recv.op = IO_RECV;
-	c->recv.done = nbd_intake_done;
+	c->recv.done = nbd_receive_done;
 	list_init(&c->recv.link);
 	c->send.op = IO_SEND;
 	c->send.done = nbd_reply_sent;

@@ -14,6 +14,7 @@
  *   nbd_server.c  open, close, limits in time, who waits for memory
  *   nbd_listen.c  sockets to listen on, accepting
  *   nbd_conn.c    life and death of a connection, negotiation
+ *   nbd_receive.c receive buffers
  *   nbd_intake.c  bytes received -> requests -> the export
  *   nbd_reply.c   requests done -> replies -> bytes sent
  *
@@ -54,13 +55,16 @@
 /* Extents of one STATUS: what fits into 64 KiB. */
 #define NBD_EXTENTS_MAX 4096u
 
-/* A read's reply has at most so many pieces. */
+/* Reads and writes that need more memory than this in one piece are cut in
+ * parts where the export's offset is a multiple of it; and how many parts
+ * there can be. */
+#define NBD_PART_MAX  (1u << 20)
+#define NBD_PARTS_MAX (REQUEST_DATA_MAX / NBD_PART_MAX + 1)
+
+/* The reply to a read, or to one part of it, has at most so many pieces. */
 #define NBD_PIECES_MAX 32u
-/* Blocks of a read buffer that the inline hole bitmap covers: 1 MiB and one
- * for misalignment. */
-#define NBD_HOLES_INLINE 257u
-/* Blocks of the largest read buffer. */
-#define NBD_HOLES_MAX (REQUEST_DATA_MAX / TARN_BLOCK + 1)
+/* Blocks of a read buffer. */
+#define NBD_HOLES_MAX (NBD_PART_MAX / TARN_BLOCK)
 /* Head of a data or hole chunk. */
 #define NBD_PIECE_HEAD_MAX \
 	(sizeof(struct nbd_chunk_ext) + sizeof(struct nbd_chunk_hole))
@@ -89,24 +93,30 @@ struct nbd_piece {
 	uint32_t       data_len; /* bytes */
 };
 
-/* What a request needs only when its read is long or has holes; from the
- * pool. */
+/* What a request needs only when its read has data and holes; from the pool. */
 struct nbd_aux {
-	uint64_t         holes[BITMAP_WORDS(NBD_HOLES_MAX)];
 	struct nbd_piece pieces[NBD_PIECES_MAX];
 	uint8_t          heads[NBD_PIECES_MAX][NBD_PIECE_HEAD_MAX];
 };
 static_assert(sizeof(struct nbd_aux) <= TARN_BLOCK, "one block");
 
-/* A request in flight, from its header to the end of its reply. */
+/* A request in flight, from its header to the end of its reply; or a part of
+ * a large one, whose parent then gives nothing to the export itself. */
 struct nbd_task {
-	struct export_req req;
+	struct export_req req;        /* of this part */
 	struct nbd_conn  *conn;
-	struct nbd_cmd    cmd;
-	struct list       link;       /* conn's free, ready or sending */
+	struct nbd_cmd    cmd;        /* of the whole */
+	struct list       link;       /* conn's free, ready or sending;
+				       * parent's parts */
+	struct nbd_task  *parent;     /* of a part, else NULL */
+	struct list       parts;      /* of a parent, in order */
+	unsigned          left;       /* of a parent: parts not yet done, and
+				       * one while it gets more */
+	int               res;        /* of a parent: first error */
 	void             *buf;        /* from the pool, or NULL */
 	uint32_t          buf_bytes;  /* its size */
-	uint32_t          got_bytes;  /* data of a large write so far */
+	uint32_t          got_bytes;  /* data of a large write so far; of a
+				       * parent: given to parts */
 	struct nbd_rx    *rx;         /* where the data of a small write is */
 	struct nbd_aux   *aux;        /* from the pool, or NULL */
 	struct nbd_piece *pieces;     /* the reply: &one or aux->pieces */
@@ -114,7 +124,7 @@ struct nbd_task {
 	uint32_t          next_piece; /* first one not yet in a send */
 	struct nbd_piece  one;
 	struct vol_extent extent;     /* STATUS with REQ_ONE */
-	uint64_t          holes[BITMAP_WORDS(NBD_HOLES_INLINE)];
+	uint64_t          holes[BITMAP_WORDS(NBD_HOLES_MAX)];
 	uint8_t           head[NBD_HEAD_MAX];
 };
 
@@ -153,8 +163,11 @@ struct nbd_conn {
 	bool               rx_large;  /* the last request was a large write */
 	bool               rx_shrink; /* recv is cancelled to go to rxs[0] */
 	bool               blocked;   /* at a limit: nothing is received */
+	bool               alone;     /* what takes memory now is for the only
+				       * request in flight */
 	uint32_t           skip_bytes; /* of a refused payload, to come */
 	struct nbd_task   *filling;   /* large write, its data arriving */
+	struct nbd_task   *split;     /* parent that is to get more parts */
 	uint64_t           rx_ns;     /* last time that bytes came in */
 	uint64_t           wait_ns;   /* waits for memory since; 0: does not */
 
@@ -251,18 +264,32 @@ void nbd_conn_kill(struct nbd_conn *c, const char *why);
 /* nbd_intake.c */
 /* Act on what has been received. */
 void nbd_intake(struct nbd_conn *c);
+
+/* nbd_receive.c */
+/* Bytes received and not consumed. */
+static inline uint32_t nbd_rx_avail(const struct nbd_conn *c)
+{
+	return c->rx_end - c->rx_pos;
+}
+/* Data that a large write, or this part of it, still lacks. */
+static inline uint32_t nbd_fill_left(const struct nbd_task *t)
+{
+	return (uint32_t)t->req.len_bytes - t->got_bytes;
+}
 /* Receive more, unless there is a reason not to. */
-void nbd_intake_recv(struct nbd_conn *c);
+void nbd_receive(struct nbd_conn *c);
 /* done() of c->recv. */
-void nbd_intake_done(struct io_req *req);
+void nbd_receive_done(struct io_req *req);
 /* Give the large receive buffer back if the connection is idle. */
-void nbd_intake_shrink(struct nbd_conn *c);
+void nbd_receive_shrink(struct nbd_conn *c);
 /* Give everything back, at the end. */
-void nbd_intake_free(struct nbd_conn *c);
+void nbd_receive_free(struct nbd_conn *c);
 
 /* nbd_reply.c */
 /* Queue the reply to a task that was not given to the export. */
 void nbd_reply_end(struct nbd_task *t, uint32_t error, const char *why);
+/* A part of t is done, or it gets no more: reply if that was the last. */
+void nbd_reply_part(struct nbd_task *t, int res);
 /* done() of the export's request. */
 void nbd_reply_done(struct export_req *req);
 /* Send what is ready, unless a send is in flight. */

@@ -14,11 +14,6 @@
 
 #include "server/nbd_conn.h"
 
-static uint32_t rx_avail(const struct nbd_conn *c)
-{
-	return c->rx_end - c->rx_pos;
-}
-
 /* --- starting requests --------------------------------------------------- */
 
 static struct nbd_task *task_get(struct nbd_conn *c, const struct nbd_cmd *cmd)
@@ -31,7 +26,9 @@ static struct nbd_task *task_get(struct nbd_conn *c, const struct nbd_cmd *cmd)
 	} else if (c->tasks_used < c->srv->params.inflight_max) {
 		t = &c->tasks[c->tasks_used++];
 		list_init(&t->link);
+		list_init(&t->parts);
 		t->conn = c;
+		t->parent = NULL;
 		t->buf = NULL;
 		t->rx = NULL;
 		t->aux = NULL;
@@ -65,31 +62,87 @@ static bool task_buf(struct nbd_task *t, size_t len_bytes)
 static void task_run(struct nbd_task *t)
 {
 	t->conn->running++;
-	t->conn->srv->stats.requests++;
 	t->req.exp->ops->submit(&t->req);
 }
 
 /* Memory for a read, and where its holes are noted. */
 static bool prepare_read(struct nbd_task *t)
 {
-	struct nbd_cmd *cmd = &t->cmd;
-	uint64_t        bytes =
-		vol_read_buf_bytes(cmd->off_bytes, cmd->len_bytes);
+	uint64_t bytes =
+		vol_read_buf_bytes(t->req.off_bytes, t->req.len_bytes);
 
+	assert(bytes <= NBD_PART_MAX);
 	if (!task_buf(t, bytes))
 		return false;
 	t->req.buf = t->buf;
-	if (t->conn->sess.mode == NBD_MODE_SIMPLE || cmd->flags & NBD_CMD_DF)
-		return true;
-	if (bytes <= blocks_to_bytes(NBD_HOLES_INLINE)) {
+	if (t->conn->sess.mode != NBD_MODE_SIMPLE &&
+	    !(t->cmd.flags & NBD_CMD_DF))
 		t->req.holes = t->holes;
-		return true;
-	}
-	/* Without this memory holes are sent as zeros. */
-	t->aux = nbd_pool_get(t->conn, sizeof(*t->aux));
-	if (t->aux != NULL)
-		t->req.holes = t->aux->holes;
 	return true;
+}
+
+/* Make t the parent of parts. */
+static void make_parent(struct nbd_task *t)
+{
+	t->left = 1;
+	t->res = 0;
+	t->got_bytes = 0;
+}
+
+/* The next part of parent, from where the last one ended; NULL: no task. */
+static struct nbd_task *next_part(struct nbd_task *parent)
+{
+	const struct nbd_cmd *cmd = &parent->cmd;
+	struct nbd_task      *t = task_get(parent->conn, cmd);
+	uint64_t              off = cmd->off_bytes + parent->got_bytes;
+
+	if (t == NULL)
+		return NULL;
+	t->parent = parent;
+	t->req.off_bytes = off;
+	t->req.len_bytes = min_u64(cmd->len_bytes - parent->got_bytes,
+				   NBD_PART_MAX - off % NBD_PART_MAX);
+	return t;
+}
+
+/* All parts of a read at once, or none: two connections that each hold half
+ * of what they need would wait for ever. */
+static bool prepare_parts(struct nbd_task *parent)
+{
+	make_parent(parent);
+	while (parent->got_bytes < parent->cmd.len_bytes) {
+		struct nbd_task *t = next_part(parent);
+
+		if (t != NULL && prepare_read(t)) {
+			parent->got_bytes += (uint32_t)t->req.len_bytes;
+			list_push(&parent->parts, &t->link);
+			continue;
+		}
+		if (t != NULL)
+			nbd_task_free(t);
+		while (!list_empty(&parent->parts))
+			nbd_task_free(list_first(&parent->parts,
+						 struct nbd_task, link));
+		return false;
+	}
+	return true;
+}
+
+static void run_parts(struct nbd_task *parent)
+{
+	list_for_each(l, &parent->parts) {
+		parent->left++;
+		task_run(list_entry(l, struct nbd_task, link));
+	}
+	nbd_reply_part(parent, 0);
+}
+
+static bool is_split(const struct nbd_cmd *cmd)
+{
+	if (cmd->op == VOL_READ)
+		return vol_read_buf_bytes(cmd->off_bytes, cmd->len_bytes) >
+		       NBD_PART_MAX;
+	return cmd->op == VOL_WRITE && cmd->len_bytes > NBD_PART_MAX;
 }
 
 static bool prepare_status(struct nbd_task *t)
@@ -109,10 +162,11 @@ static bool prepare_status(struct nbd_task *t)
 static bool prepare(struct nbd_task *t)
 {
 	if (t->cmd.op == VOL_READ)
-		return prepare_read(t);
+		return is_split(&t->cmd) ? prepare_parts(t) : prepare_read(t);
 	if (t->cmd.op == VOL_STATUS)
 		return prepare_status(t);
-	if (t->cmd.op == VOL_WRITE && t->cmd.payload_bytes > NBD_INPLACE_MAX)
+	if (t->cmd.op == VOL_WRITE && !is_split(&t->cmd) &&
+	    t->cmd.payload_bytes > NBD_INPLACE_MAX)
 		return task_buf(t, t->cmd.payload_bytes);
 	return true;
 }
@@ -123,12 +177,18 @@ static bool prepare(struct nbd_task *t)
 static void fill(struct nbd_conn *c)
 {
 	struct nbd_task *t = c->filling;
-	uint32_t         n = min_u32(t->cmd.payload_bytes - t->got_bytes,
-				     rx_avail(c));
+	uint32_t         n = min_u32(nbd_fill_left(t), nbd_rx_avail(c));
 
 	memcpy((uint8_t *)t->buf + t->got_bytes, c->rx->buf + c->rx_pos, n);
 	c->rx_pos += n;
 	t->got_bytes += n;
+}
+
+static void fill_start(struct nbd_conn *c, struct nbd_task *t)
+{
+	t->req.buf = t->buf;
+	t->got_bytes = 0;
+	c->filling = t;
 }
 
 static void fill_end(struct nbd_conn *c)
@@ -137,28 +197,97 @@ static void fill_end(struct nbd_conn *c)
 
 	c->filling = NULL;
 	c->rx_large = true;
+	if (t->parent != NULL)
+		t->parent->left++;
 	task_run(t);
 }
 
-/* No memory for this request now.  Giving up is for when others hold it: what
- * the connection's own requests hold comes back as fast as the client reads. */
-static bool starve(struct nbd_conn *c, struct nbd_task *t, uint32_t head_bytes)
+/* There is no memory: wait, true when that took too long.  That is for when
+ * others hold it: what the connection's own requests hold comes back as fast
+ * as the client reads.  mine: tasks of the request that waits. */
+static bool starved(struct nbd_conn *c, unsigned mine)
 {
 	uint64_t now = io_now_ns(c->srv->io);
 
-	if (c->wait_ns == 0 || c->inflight > 1)
+	if (c->wait_ns == 0 || c->inflight > mine)
 		c->wait_ns = now;
-	if (now - c->wait_ns < NBD_MEMORY_WAIT_NS) {
+	if (now - c->wait_ns >= NBD_MEMORY_WAIT_NS) {
+		c->wait_ns = 0;
+		return true;
+	}
+	c->blocked = true;
+	nbd_pool_wait(c);
+	return false;
+}
+
+/* No memory for this request now. */
+static bool starve(struct nbd_conn *c, struct nbd_task *t, uint32_t head_bytes)
+{
+	if (!starved(c, 1)) {
 		nbd_task_free(t);
-		c->blocked = true;
-		nbd_pool_wait(c);
 		return false;
 	}
-	c->wait_ns = 0;
 	c->rx_pos += head_bytes;
 	c->skip_bytes = t->cmd.payload_bytes;
 	nbd_reply_end(t, NBD_ENOMEM, "no memory for so large a request");
 	return true;
+}
+
+/* Give the write c->split its next part.  False: not now. */
+static bool split_step(struct nbd_conn *c)
+{
+	struct nbd_task *parent = c->split;
+	uint32_t         left = parent->cmd.payload_bytes - parent->got_bytes;
+	struct nbd_task *t;
+
+	if (left == 0) {
+		c->split = NULL;
+		nbd_reply_part(parent, 0);
+		return true;
+	}
+	c->alone = c->inflight == 1;
+	t = next_part(parent);
+	if (t == NULL) {
+		c->blocked = true;
+		return false;
+	}
+	if (task_buf(t, t->req.len_bytes)) {
+		c->wait_ns = 0;
+		parent->got_bytes += (uint32_t)t->req.len_bytes;
+		fill_start(c, t);
+		return true;
+	}
+	nbd_task_free(t);
+	if (!starved(c, 1))
+		return false;
+	c->split = NULL;
+	c->skip_bytes = left;
+	nbd_reply_part(parent, -ENOMEM);
+	return true;
+}
+
+/* Everything that t needs is there, and its header (and data, if it is small)
+ * is consumed: let it run. */
+static void start(struct nbd_conn *c, struct nbd_task *t, uint8_t *payload)
+{
+	c->srv->stats.requests++;
+	c->wait_ns = 0;
+	if (t->cmd.op == VOL_READ && is_split(&t->cmd)) {
+		run_parts(t);
+	} else if (t->cmd.op != VOL_WRITE) {
+		task_run(t);
+	} else if (is_split(&t->cmd)) {
+		make_parent(t);
+		c->split = t;
+	} else if (t->buf != NULL) {
+		fill_start(c, t);
+	} else {
+		c->rx_large = false;
+		c->rx->refs++;
+		t->rx = c->rx;
+		t->req.buf = payload;
+		task_run(t);
+	}
 }
 
 /* A sound request whose header is at rx_pos: start it.  False: not now. */
@@ -170,12 +299,13 @@ static bool take_request(struct nbd_conn *c, struct nbd_cmd *cmd,
 	uint8_t *payload = c->rx->buf + c->rx_pos + head_bytes;
 	struct nbd_task *t;
 
-	if (rx_avail(c) < need) {
+	if (nbd_rx_avail(c) < need) {
 		c->rx_want = need;
 		return false;
 	}
 	if (cmd->op == VOL_STATUS && cmd->payload_bytes > 0)
 		nbd_cmd_status_payload(&c->sess, cmd, payload);
+	c->alone = c->inflight == 0;
 	t = task_get(c, cmd);
 	if (t == NULL) {
 		c->blocked = true;
@@ -188,23 +318,8 @@ static bool take_request(struct nbd_conn *c, struct nbd_cmd *cmd,
 	}
 	if (!prepare(t))
 		return starve(c, t, head_bytes);
-	c->wait_ns = 0;
 	c->rx_pos += need;
-	if (cmd->op != VOL_WRITE) {
-		task_run(t);
-		return true;
-	}
-	if (large) {
-		t->req.buf = t->buf;
-		t->got_bytes = 0;
-		c->filling = t;
-		return true;
-	}
-	c->rx_large = false;
-	c->rx->refs++;
-	t->rx = c->rx;
-	t->req.buf = payload;
-	task_run(t);
+	start(c, t, payload);
 	return true;
 }
 
@@ -232,12 +347,14 @@ static bool take(struct nbd_conn *c)
 
 	if (c->filling != NULL) {
 		fill(c);
-		if (c->filling->got_bytes < c->filling->cmd.payload_bytes)
+		if (nbd_fill_left(c->filling) > 0)
 			return false;
 		fill_end(c);
 	}
+	if (c->split != NULL)
+		return split_step(c);
 	if (c->skip_bytes > 0) {
-		uint32_t n = min_u32(c->skip_bytes, rx_avail(c));
+		uint32_t n = min_u32(c->skip_bytes, nbd_rx_avail(c));
 
 		c->rx_pos += n;
 		c->skip_bytes -= n;
@@ -245,7 +362,7 @@ static bool take(struct nbd_conn *c)
 			return false;
 	}
 	c->rx_want = head_bytes;
-	if (rx_avail(c) < head_bytes)
+	if (nbd_rx_avail(c) < head_bytes)
 		return false;
 	nbd_cmd_parse(&c->sess, c->rx->buf + c->rx_pos, &cmd);
 	switch ((enum nbd_verdict)cmd.verdict) {
@@ -269,178 +386,9 @@ void nbd_intake(struct nbd_conn *c)
 	if (c->rx_direct && c->recv.inflight)
 		return;
 	c->blocked = false;
-	/* Bounded: each round consumes bytes of the buffer. */
+	/* Bounded: each round consumes bytes of the buffer, or gives a part to
+	 * a write. */
 	while (c->state == NBD_CONN_OPEN && take(c))
 		;
-}
-
-/* --- receiving ----------------------------------------------------------- */
-
-static void rx_put(struct nbd_conn *c, struct nbd_rx *rx)
-{
-	if (rx == &c->rxs[0] || rx->buf == NULL || rx->refs > 0)
-		return;
-	nbd_pool_put(c, rx->buf, rx->cap);
-	rx->buf = NULL;
-}
-
-/* Go on in another buffer; what is not consumed moves there. */
-static void rx_switch(struct nbd_conn *c, struct nbd_rx *rx)
-{
-	uint32_t       n = rx_avail(c);
-	struct nbd_rx *old = c->rx;
-
-	assert(rx->refs == 0 && n <= rx->cap);
-	memcpy(rx->buf, old->buf + c->rx_pos, n);
-	c->rx = rx;
-	c->rx_pos = 0;
-	c->rx_end = n;
-	rx_put(c, old);
-}
-
-/* A large buffer that nobody uses, or NULL. */
-static struct nbd_rx *rx_get(struct nbd_conn *c)
-{
-	struct nbd_rx *empty = NULL;
-
-	if (c->state != NBD_CONN_OPEN)
-		return NULL;
-	for (unsigned i = 1; i < NBD_RX_MAX; i++) {
-		struct nbd_rx *rx = &c->rxs[i];
-
-		if (rx == c->rx)
-			continue;
-		rx_put(c, rx);
-		if (rx->buf == NULL)
-			empty = rx;
-	}
-	if (empty == NULL)
-		return NULL;
-	empty->buf = nbd_pool_get(c, NBD_RX_LARGE);
-	empty->cap = NBD_RX_LARGE;
-	empty->refs = 0;
-	return empty->buf != NULL ? empty : NULL;
-}
-
-/* Make room for the next receive; false: there is none now. */
-static bool rx_room(struct nbd_conn *c)
-{
-	uint32_t want = max_u32(c->rx_want, 1);
-	uint32_t room;
-	bool     tight;
-
-	if (c->rx->refs == 0 && c->rx_pos > 0) {
-		/* At most one incomplete message is left: short. */
-		memmove(c->rx->buf, c->rx->buf + c->rx_pos, rx_avail(c));
-		c->rx_end -= c->rx_pos;
-		c->rx_pos = 0;
-	}
-	room = c->rx->cap - c->rx_end;
-	/* What fits as it is, and leaves a receive worth its while. */
-	tight = c->rx_pos + want > c->rx->cap || room < c->rx->cap / 8 ||
-		(c->rx == &c->rxs[0] && c->rx_full);
-	if (tight) {
-		struct nbd_rx *rx = rx_get(c);
-
-		if (rx != NULL)
-			rx_switch(c, rx);
-		else if (c->rxs[0].refs == 0 && c->rx != &c->rxs[0] &&
-			 max_u32(want, rx_avail(c) + 1) <= NBD_RX_SMALL)
-			rx_switch(c, &c->rxs[0]);
-	}
-	return c->rx_pos + want <= c->rx->cap && c->rx_end < c->rx->cap;
-}
-
-void nbd_intake_recv(struct nbd_conn *c)
-{
-	struct nbd_task *t = c->filling;
-
-	if (c->recv.inflight || c->blocked || c->state > NBD_CONN_OPEN)
-		return;
-	if (t != NULL) {
-		assert(rx_avail(c) == 0);
-		c->rx_direct = true;
-		c->recv.buf = (uint8_t *)t->buf + t->got_bytes;
-		c->recv.len = t->cmd.payload_bytes - t->got_bytes;
-	} else {
-		c->rx_direct = false;
-		if (!rx_room(c)) {
-			/* HANDSHAKE: answers have to be sent first.  OPEN: a
-			 * write in flight ends, or memory comes free. */
-			if (c->state == NBD_CONN_OPEN) {
-				c->blocked = true;
-				nbd_pool_wait(c);
-			}
-			return;
-		}
-		c->recv.buf = c->rx->buf + c->rx_end;
-		c->recv.len = c->rx->cap - c->rx_end;
-		/* After a large write expect another: only its header, so
-		 * that its data need not be copied. */
-		if (c->rx_large && rx_avail(c) == 0)
-			c->recv.len = nbd_request_bytes(&c->sess);
-	}
-	c->recv.fd = c->fd;
-	c->srv->stats.recv_calls++;
-	io_submit(c->srv->io, &c->recv);
-}
-
-void nbd_intake_done(struct io_req *req)
-{
-	struct nbd_conn *c = container_of(req, struct nbd_conn, recv);
-	bool             shrink = c->rx_shrink;
-
-	c->rx_shrink = false;
-	if (c->state > NBD_CONN_OPEN) {
-		nbd_conn_wake(c);
-		return;
-	}
-	if (req->res == -ECANCELED && shrink) {
-		if (rx_avail(c) == 0 && c->rxs[0].refs == 0)
-			rx_switch(c, &c->rxs[0]);
-		nbd_intake_recv(c);
-		return;
-	}
-	if (req->res < 0) {
-		nbd_conn_kill(c, NULL);
-		return;
-	}
-	if (req->res == 0) {
-		nbd_conn_drain(c);
-		return;
-	}
-	c->rx_ns = io_now_ns(c->srv->io);
-	if (c->rx_direct) {
-		c->filling->got_bytes += (uint32_t)req->res;
-		assert(c->filling->got_bytes <= c->filling->cmd.payload_bytes);
-		c->rx_direct = false;
-	} else {
-		c->rx_end += (uint32_t)req->res;
-		c->rx_full = (uint64_t)req->res == req->len &&
-			     c->rx_end == c->rx->cap;
-	}
-	nbd_conn_wake(c);
-}
-
-void nbd_intake_shrink(struct nbd_conn *c)
-{
-	if (c->state != NBD_CONN_OPEN || c->rx == &c->rxs[0] ||
-	    c->inflight > 0 || rx_avail(c) > 0 || !c->recv.inflight ||
-	    c->rx_direct || c->rx_shrink)
-		return;
-	c->rx_shrink = true;
-	io_cancel(c->srv->io, &c->recv);
-}
-
-void nbd_intake_free(struct nbd_conn *c)
-{
-	assert(!c->recv.inflight && c->running == 0);
-	if (c->filling != NULL)
-		nbd_task_free(c->filling);
-	c->filling = NULL;
-	c->rx = &c->rxs[0];
-	for (unsigned i = 0; i < NBD_RX_MAX; i++) {
-		assert(c->rxs[i].refs == 0);
-		rx_put(c, &c->rxs[i]);
-	}
+	c->alone = false;
 }

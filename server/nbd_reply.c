@@ -38,21 +38,24 @@ void nbd_reply_end(struct nbd_task *t, uint32_t error, const char *why)
 	task_ready(t);
 }
 
-/* Everything read, as one piece of data. */
-static void reply_data(struct nbd_task *t)
+/* Everything that t has read, as one piece of data behind head_len bytes of
+ * head. */
+static void reply_data(struct nbd_task *t, size_t head_len)
 {
-	struct nbd_cmd *cmd = &t->cmd;
-	uint32_t        len = (uint32_t)cmd->len_bytes;
-
 	t->one.head = t->head;
-	t->one.head_len =
-		(uint32_t)nbd_put_data(&t->conn->sess, cmd, cmd->off_bytes, len,
-				       true, t->head);
-	t->one.data = (uint8_t *)t->buf + cmd->off_bytes % TARN_BLOCK;
-	t->one.data_len = len;
+	t->one.head_len = (uint32_t)head_len;
+	t->one.data = (uint8_t *)t->buf + t->req.off_bytes % TARN_BLOCK;
+	t->one.data_len = (uint32_t)t->req.len_bytes;
 	t->pieces = &t->one;
 	t->npieces = 1;
 	task_ready(t);
+}
+
+/* The same, in a chunk of its own. */
+static void reply_data_chunk(struct nbd_task *t, bool last)
+{
+	reply_data(t, nbd_put_data(&t->conn->sess, &t->cmd, t->req.off_bytes,
+				   (uint32_t)t->req.len_bytes, last, t->head));
 }
 
 /* A walk over the data and holes of a read. */
@@ -93,7 +96,7 @@ static void fill_holes(struct nbd_task *t, struct runs r)
 }
 
 /* Cut into at most NBD_PIECES_MAX pieces; the last takes what is left. */
-static void reply_pieces(struct nbd_task *t, struct runs r)
+static void reply_pieces(struct nbd_task *t, struct runs r, bool last_part)
 {
 	struct nbd_session *s = &t->conn->sess;
 
@@ -113,7 +116,7 @@ static void reply_pieces(struct nbd_task *t, struct runs r)
 			r.pos_bytes = r.end_bytes;
 			hole = false;
 		}
-		last = r.pos_bytes == r.end_bytes;
+		last = last_part && r.pos_bytes == r.end_bytes;
 		p->head = head;
 		p->head_len = (uint32_t)(
 			hole ? nbd_put_hole(s, &t->cmd, pos, len, last, head) :
@@ -126,42 +129,131 @@ static void reply_pieces(struct nbd_task *t, struct runs r)
 	task_ready(t);
 }
 
-static void reply_read(struct nbd_task *t)
+/* len_bytes from off_bytes are a hole; t has room for the chunk. */
+static void reply_hole(struct nbd_task *t, uint64_t off_bytes,
+		       uint64_t len_bytes, bool last)
 {
-	struct nbd_session *s = &t->conn->sess;
-	struct nbd_cmd     *cmd = &t->cmd;
-	uint64_t            skew = cmd->off_bytes % TARN_BLOCK;
-	struct runs         r = { .holes = t->req.holes };
+	t->one.head = t->head;
+	t->one.head_len = (uint32_t)nbd_put_hole(&t->conn->sess, &t->cmd,
+						 off_bytes, (uint32_t)len_bytes,
+						 last, t->head);
+	t->one.data = NULL;
+	t->one.data_len = 0;
+	t->pieces = &t->one;
+	t->npieces = 1;
+	task_ready(t);
+}
 
-	r.nbits = bytes_to_blocks_up(skew + cmd->len_bytes);
-	r.first_bytes = cmd->off_bytes - skew;
-	r.pos_bytes = cmd->off_bytes;
-	r.end_bytes = cmd->off_bytes + cmd->len_bytes;
-	if (r.holes == NULL ||
-	    bitmap_next_set(r.holes, 0, r.nbits) == r.nbits) {
-		reply_data(t);
+static struct runs runs_of(const struct nbd_task *t)
+{
+	const struct export_req *req = &t->req;
+	uint64_t                 skew = req->off_bytes % TARN_BLOCK;
+	struct runs              r = { .holes = req->holes };
+
+	r.nbits = bytes_to_blocks_up(skew + req->len_bytes);
+	r.first_bytes = req->off_bytes - skew;
+	r.pos_bytes = req->off_bytes;
+	r.end_bytes = req->off_bytes + req->len_bytes;
+	return r;
+}
+
+static bool all_data(const struct nbd_task *t)
+{
+	struct runs r = runs_of(t);
+
+	return r.holes == NULL ||
+	       bitmap_next_set(r.holes, 0, r.nbits) == r.nbits;
+}
+
+static bool all_hole(const struct nbd_task *t)
+{
+	struct runs r = runs_of(t);
+
+	return r.holes != NULL &&
+	       bitmap_next_clear(r.holes, 0, r.nbits) == r.nbits;
+}
+
+/* What t, a read or a part of one, has read.  last: nothing follows. */
+static void reply_read(struct nbd_task *t, bool last)
+{
+	struct runs r = runs_of(t);
+
+	if (all_data(t)) {
+		reply_data_chunk(t, last);
 		return;
 	}
-	if (bitmap_next_clear(r.holes, 0, r.nbits) == r.nbits) {
-		t->one.head = t->head;
-		t->one.head_len = (uint32_t)nbd_put_hole(
-			s, cmd, cmd->off_bytes, (uint32_t)cmd->len_bytes, true,
-			t->head);
-		t->one.data = NULL;
-		t->one.data_len = 0;
-		t->pieces = &t->one;
-		t->npieces = 1;
-		task_ready(t);
+	if (all_hole(t)) {
+		reply_hole(t, t->req.off_bytes, t->req.len_bytes, last);
 		return;
 	}
-	if (t->aux == NULL)
-		t->aux = nbd_pool_get(t->conn, sizeof(*t->aux));
+	t->aux = nbd_pool_get(t->conn, sizeof(*t->aux));
 	if (t->aux == NULL) {
 		fill_holes(t, r);
-		reply_data(t);
+		reply_data_chunk(t, last);
 		return;
 	}
-	reply_pieces(t, r);
+	reply_pieces(t, r, last);
+}
+
+/* All parts of a read are there: their replies, one behind the other. */
+static void reply_parts(struct nbd_task *parent)
+{
+	struct nbd_session *s = &parent->conn->sess;
+	struct nbd_cmd     *cmd = &parent->cmd;
+	bool                data = true, hole = true, first = true;
+	struct list        *l;
+
+	list_for_each(i, &parent->parts) {
+		data = data && all_data(list_entry(i, struct nbd_task, link));
+		hole = hole && all_hole(list_entry(i, struct nbd_task, link));
+	}
+	while ((l = list_pop(&parent->parts)) != NULL) {
+		struct nbd_task *t = list_entry(l, struct nbd_task, link);
+		size_t           n = 0;
+
+		t->parent = NULL;
+		if (hole) {
+			nbd_task_free(t);
+			continue;
+		}
+		if (!data) {
+			reply_read(t, list_empty(&parent->parts));
+			continue;
+		}
+		/* One chunk: the first part has its head. */
+		if (first)
+			n = nbd_put_data(s, cmd, cmd->off_bytes,
+					 (uint32_t)cmd->len_bytes, true,
+					 t->head);
+		reply_data(t, n);
+		first = false;
+	}
+	if (hole)
+		reply_hole(parent, cmd->off_bytes, cmd->len_bytes, true);
+	else
+		nbd_task_free(parent);
+}
+
+void nbd_reply_part(struct nbd_task *t, int res)
+{
+	struct list *l;
+
+	assert(t->left > 0);
+	if (res < 0 && t->res == 0)
+		t->res = res;
+	if (--t->left > 0)
+		return;
+	if (t->res == 0 && t->cmd.op == VOL_READ &&
+	    t->conn->state != NBD_CONN_DEAD) {
+		reply_parts(t);
+		return;
+	}
+	while ((l = list_pop(&t->parts)) != NULL)
+		nbd_task_free(list_entry(l, struct nbd_task, link));
+	if (t->conn->state == NBD_CONN_DEAD)
+		nbd_task_free(t);
+	else
+		nbd_reply_end(t, nbd_error_of(t->res), NULL);
 }
 
 static void reply_status(struct nbd_task *t)
@@ -186,6 +278,18 @@ static void reply_status(struct nbd_task *t)
 	task_ready(t);
 }
 
+/* Parts of a read stay with their data until all are there, those of a write
+ * go. */
+static void part_done(struct nbd_task *t)
+{
+	struct nbd_task *parent = t->parent;
+	int              res = t->req.res;
+
+	if (t->req.op == VOL_WRITE)
+		nbd_task_free(t);
+	nbd_reply_part(parent, res);
+}
+
 void nbd_reply_done(struct export_req *req)
 {
 	struct nbd_task         *t = container_of(req, struct nbd_task, req);
@@ -194,29 +298,32 @@ void nbd_reply_done(struct export_req *req)
 
 	assert(c->running > 0);
 	c->running--;
+	nbd_conn_wake(c);
 	if (t->rx != NULL) {
 		assert(t->rx->refs > 0);
 		t->rx->refs--;
 		t->rx = NULL;
 	}
-	if (c->state == NBD_CONN_DEAD) {
-		nbd_task_free(t);
-		nbd_conn_wake(c);
-	} else if (req->res < 0) {
-		nbd_reply_end(t, nbd_error_of(req->res), NULL);
-	} else if (req->op == VOL_READ) {
-		st->bytes_read += t->cmd.len_bytes;
-		reply_read(t);
-	} else if (req->op == VOL_STATUS) {
-		reply_status(t);
-	} else {
-		if (req->op == VOL_WRITE)
-			st->bytes_written += t->cmd.len_bytes;
-		if (t->buf != NULL)
-			nbd_pool_put(c, t->buf, t->buf_bytes);
+	if (req->res == 0 && req->op == VOL_READ)
+		st->bytes_read += req->len_bytes;
+	if (req->res == 0 && req->op == VOL_WRITE)
+		st->bytes_written += req->len_bytes;
+	if (req->op == VOL_WRITE && t->buf != NULL) {
+		nbd_pool_put(c, t->buf, t->buf_bytes);
 		t->buf = NULL;
-		nbd_reply_end(t, 0, NULL);
 	}
+	if (t->parent != NULL)
+		part_done(t);
+	else if (c->state == NBD_CONN_DEAD)
+		nbd_task_free(t);
+	else if (req->res < 0)
+		nbd_reply_end(t, nbd_error_of(req->res), NULL);
+	else if (req->op == VOL_READ)
+		reply_read(t, true);
+	else if (req->op == VOL_STATUS)
+		reply_status(t);
+	else
+		nbd_reply_end(t, 0, NULL);
 }
 
 void nbd_task_free(struct nbd_task *t)
@@ -230,6 +337,7 @@ void nbd_task_free(struct nbd_task *t)
 		nbd_pool_put(c, t->aux, sizeof(*t->aux));
 	t->buf = NULL;
 	t->aux = NULL;
+	t->parent = NULL;
 	list_remove(&t->link);
 	list_push_front(&c->free, &t->link);
 	c->inflight--;
@@ -249,6 +357,8 @@ static void gather_head(struct nbd_conn *c, struct gather *g,
 	uint8_t      *to = c->tx_heads + g->heads;
 	struct iovec *v = g->count > 0 ? &c->tx_iov[g->count - 1] : NULL;
 
+	if (p->head_len == 0)
+		return;
 	memcpy(to, p->head, p->head_len);
 	g->heads += p->head_len;
 	if (v != NULL && (uint8_t *)v->iov_base + v->iov_len == to) {

@@ -55,8 +55,8 @@ void nbd_log(struct nbd_server *srv, const char *fmt, ...)
 /* --- memory -------------------------------------------------------------- */
 
 /* May c take len_bytes more?  Not more than its limit, and not more than
- * what remains for the others; but what a connection with nothing else in
- * flight needs is never too much. */
+ * what remains for the others; but what the only request of a connection
+ * needs is never too much. */
 static bool pool_may(const struct nbd_conn *c, size_t len_bytes)
 {
 	const struct nbd_server *srv = c->srv;
@@ -64,7 +64,7 @@ static bool pool_may(const struct nbd_conn *c, size_t len_bytes)
 	size_t unused = total - bufpool_used_bytes(srv->bufs);
 	size_t wanted = c->pool_bytes + len_bytes;
 
-	return c->inflight <= 1 ||
+	return c->alone ||
 	       (wanted <= srv->params.inflight_bytes_max && wanted <= unused);
 }
 
@@ -134,7 +134,7 @@ static void sweep_conn(struct nbd_conn *c, uint64_t now)
 {
 	const struct nbd_server_params *p = &c->srv->params;
 	bool partial = c->rx_pos != c->rx_end || c->filling != NULL ||
-		       c->skip_bytes > 0;
+		       c->split != NULL || c->skip_bytes > 0;
 
 	if (c->state == NBD_CONN_HANDSHAKE) {
 		if (now - c->born_ns >= p->handshake_timeout_ns)
@@ -150,7 +150,7 @@ static void sweep_conn(struct nbd_conn *c, uint64_t now)
 	if (partial && now - c->rx_ns >= p->send_stall_timeout_ns)
 		nbd_conn_offence(c, "it stopped in the middle of a request");
 	else if (now - c->rx_ns >= IDLE_NS)
-		nbd_intake_shrink(c);
+		nbd_receive_shrink(c);
 }
 
 static void sweep_fn(struct io_timer *t)
@@ -185,7 +185,8 @@ static void set_params(struct nbd_server *srv,
 	*p = *params;
 	p->connections_max = (unsigned)or_default(p->connections_max, 256);
 	p->handshakes_max = (unsigned)or_default(p->handshakes_max, 64);
-	p->inflight_max = (unsigned)or_default(p->inflight_max, 128);
+	p->inflight_max = (unsigned)max_u64(or_default(p->inflight_max, 128),
+					    2 * NBD_PARTS_MAX);
 	p->handshake_timeout_ns =
 		or_default(p->handshake_timeout_ns, 10 * NS_PER_S);
 	p->send_stall_timeout_ns =

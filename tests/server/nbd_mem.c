@@ -172,8 +172,9 @@ static void finish_all(struct mem_source *m)
 			container_of(l, struct export_req, priv.raw.io.link);
 
 		list_remove(l);
-		req->res = carry_out(m->ctl, req);
-		m->ctl->done++;
+		req->res = ++m->ctl->done == m->ctl->fail_at ?
+				   -EIO :
+				   carry_out(m->ctl, req);
 		req->done(req);
 	}
 }

@@ -19,6 +19,7 @@
 struct mem_ctl {
 	volatile uint32_t hold;      /* requests wait until it is 0 */
 	volatile int32_t  fail;      /* -errno for every request, or 0 */
+	volatile uint32_t fail_at;   /* this request (from 1) fails: -EIO */
 	volatile uint32_t newest_first; /* requests end in reverse order */
 	volatile uint32_t extents_max; /* in one STATUS; 0: no limit */
 	volatile uint32_t list_extra; /* more exports in the list */

@@ -321,7 +321,7 @@ static void test_memory(void **state)
 		}
 		req(t, 0, F_DF, 99, 0, 1);
 		talk_run(t);
-		assert_true(ctl->submitted > 1 && ctl->submitted <= 8);
+		assert_true(ctl->submitted > 8 && ctl->submitted <= 64);
 		assert_true(bufpool_used_bytes(t->w.bufs) <= 72 * MB);
 		ctl->hold = 0;
 		wire_sleep(&t->w, NS_PER_S);

@@ -366,9 +366,9 @@ static bool send_index_pages(struct pool *p)
 /* --- segments: free the dead, compose new ones ------------------------------------------ */
 
 /* May late writes of somebody still land in its zones? */
-static bool must_quarantine(const struct segment *s)
+static bool must_quarantine(const struct pool *p, const struct segment *s)
 {
-	return s->unanswered || (s->claim & CLAIM_DOUBT);
+	return s->unanswered || io_now_ns(p->io) < s->late_until_ns || (s->claim & CLAIM_DOUBT);
 }
 
 static void free_dead_segments(struct pool *p)
@@ -381,7 +381,7 @@ static void free_dead_segments(struct pool *p)
 		    s->live_frozen != 0 || s->tables != 0 || s->pins != 0 ||
 		    s->victim)
 			continue;
-		if (must_quarantine(s)) {
+		if (must_quarantine(p, s)) {
 			/* Our own connection is closed; what was in it has
 			 * arrived after a while. */
 			if ((s->claim & CLAIM_DOUBT) == 0)
@@ -649,6 +649,9 @@ static void commit_finish(struct pool *p)
 			p->openable++;
 		}
 	}
+	/* Now that there are whole ones to open. */
+	if (pool_domains_lost(p) == 0)
+		seg_seal_degraded(p);
 	for (uint32_t i = 0; i < c->nold; i++)
 		table_count(p, c->old[i].place, -1);
 	c->nold = 0;

@@ -262,6 +262,19 @@ static void log_flushed_gone(struct image *im)
 	row_gone(im, IMG_SEG_DATA, 4);
 }
 
+/* A late row was written again in another segment: both are there. */
+static void log_copy(struct image *im)
+{
+	im->row--;
+	image_write(im, IMG_SEG_OPENABLE, 0, 589, 1, 52);
+}
+
+static void log_copy_first_gone(struct image *im)
+{
+	log_copy(im);
+	row_gone(im, IMG_SEG_DATA, 9);
+}
+
 static void log_tail_torn(struct image *im)
 {
 	uint32_t off = row_off(im, IMG_SEG_DATA, 9);
@@ -549,6 +562,8 @@ static const struct damage damages[] = {
 	{ "log name", 1, 1, IMG_ROW, ROW_ID(26, 0xff), 176, 7,
 	  0x006168706c610005, ERR,
 	  .text = "same name" },
+	{ "log twice", 1, 1, IMG_ROW, ROW_ID(30, 0xff), 64, 8, 29, ERR,
+	  .text = "do not hold the same" },
 	/* Members. */
 	{ "out lies", 1, 1, .fn = member_out_lies, DMG, "header is not there" },
 };
@@ -636,6 +651,9 @@ static const struct {
 	{ "unit missing 3+0", log_unit_missing, 3, 0, 1, 1 },
 	{ "hole", log_hole, 1, 1, 2, 1 },
 	{ "hole 4+2", log_hole, 4, 2, 2, 1 },
+	{ "copy", log_copy, 1, 1, 0, 0 },
+	{ "copy 2+1", log_copy, 2, 1, 0, 0 },
+	{ "copy, one gone", log_copy_first_gone, 2, 1, 0, 0 },
 	{ "member out", member_out, 1, 1, 0, 0 },
 	{ "member out 4+2", member_out, 4, 2, 0, 0 },
 };

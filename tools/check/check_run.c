@@ -90,6 +90,8 @@ static int steps(struct ck *ck)
 	if (r < 0 || !ck->rooted)
 		return r;
 	r = ck_rows_all(ck);
+	if (r == 0)
+		r = ck_copies(ck);
 	if (r < 0)
 		return r;
 	ck_own_tables(ck);

@@ -7,6 +7,7 @@
  *	check_root.c     root, index pages, table pages   -> tables
  *	check_segment.c  segment table                    -> segs
  *	check_scan.c     headers and indexes of segments  -> rows
+ *	check_copies.c   rows that were written twice
  *	check_map.c      catalog, nodes, leaves           -> owned blocks
  *	check_log.c      rows after the commit            -> live blocks
  *	check_data.c     every unit of rows that matter
@@ -371,6 +372,7 @@ int  ck_root(struct ck *ck);
 int  ck_segments(struct ck *ck);
 int  ck_rows_load(struct ck *ck, struct ck_segment *seg);
 int  ck_rows_all(struct ck *ck);
+int  ck_copies(struct ck *ck);
 int  ck_map(struct ck *ck);
 int  ck_log(struct ck *ck);
 int  ck_data(struct ck *ck);

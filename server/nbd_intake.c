@@ -282,7 +282,6 @@ static void start(struct nbd_conn *c, struct nbd_task *t, uint8_t *payload)
 	} else if (t->buf != NULL) {
 		fill_start(c, t);
 	} else {
-		c->rx_large = false;
 		c->rx->refs++;
 		t->rx = c->rx;
 		t->req.buf = payload;
@@ -365,6 +364,7 @@ static bool take(struct nbd_conn *c)
 	if (nbd_rx_avail(c) < head_bytes)
 		return false;
 	nbd_cmd_parse(&c->sess, c->rx->buf + c->rx_pos, &cmd);
+	c->rx_large = false;
 	switch ((enum nbd_verdict)cmd.verdict) {
 	case NBD_DO_RUN:
 		return take_request(c, &cmd, head_bytes);

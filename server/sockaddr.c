@@ -137,6 +137,25 @@ bool sockaddr_is_local(const struct sockaddr_place *place)
 	       memcmp(key, &in6addr_loopback, sizeof(key)) == 0;
 }
 
+/* The path is the peer's choice: only harmless characters of it are shown. */
+static void unix_text(const struct sockaddr_un *un, socklen_t len,
+		      char *ret_text, size_t text_bytes)
+{
+	size_t path_len = len - offsetof(struct sockaddr_un, sun_path);
+
+	if (len <= offsetof(struct sockaddr_un, sun_path) ||
+	    un->sun_path[0] == 0) {
+		snprintf(ret_text, text_bytes, "unix");
+		return;
+	}
+	snprintf(ret_text, text_bytes, "unix:%.*s", (int)path_len,
+		 un->sun_path);
+	for (char *p = ret_text; *p != 0; p++) {
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	}
+}
+
 void sockaddr_text(const struct sockaddr *sa, socklen_t len, char *ret_text,
 		   size_t text_bytes)
 {
@@ -144,14 +163,7 @@ void sockaddr_text(const struct sockaddr *sa, socklen_t len, char *ret_text,
 	char                      host[64], port[16];
 
 	if (sa->sa_family == AF_UNIX) {
-		if (len > offsetof(struct sockaddr_un, sun_path) &&
-		    un->sun_path[0] != 0)
-			snprintf(ret_text, text_bytes, "unix:%.*s",
-				 (int)(len - offsetof(struct sockaddr_un,
-						      sun_path)),
-				 un->sun_path);
-		else
-			snprintf(ret_text, text_bytes, "unix");
+		unix_text(un, len, ret_text, text_bytes);
 		return;
 	}
 	if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),

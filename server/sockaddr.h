@@ -29,7 +29,8 @@ int sockaddr_parse(const char *where, struct sockaddr_place *ret_place,
 /* Only reachable from this machine: unix sockets, 127.0.0.0/8, ::1. */
 bool sockaddr_is_local(const struct sockaddr_place *place);
 
-/* "127.0.0.1:80", "[::1]:80", "unix:PATH" or "unix". */
+/* "127.0.0.1:80", "[::1]:80", "unix:PATH" or "unix"; printable ASCII, others
+ * become '?'. */
 void sockaddr_text(const struct sockaddr *sa, socklen_t len, char *ret_text,
 		   size_t text_bytes);
 

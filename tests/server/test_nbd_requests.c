@@ -133,6 +133,28 @@ static void test_large(void **state)
 	}
 }
 
+/* After a large write headers are received one by one, so that the next one's
+ * data need not be copied; but only as long as there are large writes. */
+static void test_receives(void **state)
+{
+	struct nbd_server_stats st;
+	struct talk            *t = talk_new(1, "mem");
+
+	(void)state;
+	t->w.hang = true;
+	put_write(t, 0, 1, 0, MB, 1);
+	talk_run(t);
+	nbd_server_stats(t->w.srv, &st);
+	assert_true(st.recv_calls < 10);
+	for (unsigned i = 0; i < 1000; i++)
+		req(t, 0, 0, i, 0, 4096);
+	talk_run(t);
+	nbd_server_stats(t->w.srv, &st);
+	assert_true(st.recv_calls < 25);
+	assert_int_equal(st.requests, 1001);
+	talk_end(t);
+}
+
 /* The client dies within a large write: some of its first parts are carried
  * out, it is not answered, and nothing stays behind. */
 static void test_dies_in_large(void **state)
@@ -180,9 +202,11 @@ static void test_largest(void **state)
 	for (int mode = 0; mode < 3; mode++) {
 		struct talk *t = talk_new(mode, "mem");
 
+		t->w.hang = true;
 		put_write(t, 0, 1, MB, 32 * MB, 0x44);
 		req(t, 0, 0, 2, MB, 32 * MB);
 		req(t, 0, 0, 3, MB - 1, 32 * MB);
+		talk_run(t);
 		req(t, 0, 0, 4, MB, 32 * MB + 1);
 		req(t, 0, 0, 5, 0, 0xffffffff);
 		talk_run(t);
@@ -525,6 +549,7 @@ int main(void)
 		cmocka_unit_test(test_basic),
 		cmocka_unit_test(test_dies_anywhere),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_receives),
 		cmocka_unit_test(test_dies_in_large),
 		cmocka_unit_test(test_split_fails),
 		cmocka_unit_test(test_largest),

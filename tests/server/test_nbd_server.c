@@ -636,6 +636,29 @@ static void test_addresses(void **state)
 	assert_int_equal(sockaddr_parse(longer, &p, err), 0);
 }
 
+static void test_address_text(void **state)
+{
+	struct sockaddr_place p;
+	char                  err[SOCKADDR_ERR_BYTES], text[80];
+	static const char *const cases[][2] = {
+		{ "127.0.0.1:80", "127.0.0.1:80" },
+		{ "[::1]:80", "[::1]:80" },
+		{ "unix:/a/b", "unix:/a/b" },
+		{ "unix:/a\n\033[2J\xff%s", "unix:/a??[2J?%s" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(sockaddr_parse(cases[i][0], &p, err), 0);
+		sockaddr_text((struct sockaddr *)&p.ss, p.len, text,
+			      sizeof(text));
+		assert_string_equal(text, cases[i][1]);
+	}
+	p.len = sizeof(sa_family_t); /* a client that is bound to nothing */
+	sockaddr_text((struct sockaddr *)&p.ss, p.len, text, sizeof(text));
+	assert_string_equal(text, "unix");
+}
+
 /* An IPv4 address and its IPv6-mapped form count as one, others do not. */
 static void test_address_keys(void **state)
 {
@@ -722,6 +745,7 @@ int main(void)
 		cmocka_unit_test(test_stale_socket),
 		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_address_text),
 		cmocka_unit_test(test_address_keys),
 		cmocka_unit_test(test_tcp),
 	};

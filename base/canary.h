@@ -8,8 +8,48 @@
 #ifndef TARN_BASE_CANARY_H
 #define TARN_BASE_CANARY_H
 
-#define CANARIES(X)                                                          \
-	X(none, "no bug at all")
+#define CANARIES(X) \
+	X(none, "no bug at all") \
+	X(flush_skips_disk, "a flush leaves the first disk out") \
+	X(flush_error_ignored, "a failed flush counts as done") \
+	X(sync_covers_less, "a FLUSH waits for what was flushed anyway") \
+	X(ack_before_write, "a row is stored when it is submitted") \
+	X(fua_unflushed, "FUA is acknowledged like any write") \
+	X(cover_off_by_one, "a flush under way covers what ends during it") \
+	X(parity_short, "parity leaves out the last sector") \
+	X(mark_too_high, "rows say that more is flushed than is") \
+	X(unflushed_forgotten, "what a disk had not flushed is not written again") \
+	X(out_unrecorded, "a disk goes out without a label that says so") \
+	X(no_resubmit, "rows are not written to a disk that is back") \
+	X(header_unchecked, "the checksum of a row header is not looked at") \
+	X(payload_unchecked, "recovery takes torn units for whole") \
+	X(padding_unchecked, "padding that did not arrive goes unnoticed") \
+	X(label_before_flush, "the label is written before what it points at is flushed") \
+	X(reuse_before_commit, "segments are reused before the commit that freed them is done") \
+	X(scan_from_late, "a commit forgets rows that were in flight when it froze") \
+	X(generation_kept, "a reused segment keeps its generation") \
+	X(write_off_kept, "a segment composed after a restart starts where the old one ended") \
+	X(space_unlimited, "a pool takes more than it can hold") \
+	X(space_halved, "ENOSPC at half of the usable space") \
+	X(unref_lost, "overwritten blocks stay counted as live") \
+	X(torn_row_accepted, "recovery accepts rows with too few units") \
+	X(gap_skipped, "recovery goes on behind a missing row") \
+	X(last_row_lost, "recovery leaves out the last row") \
+	X(no_repair, "recovery does not make damaged rows whole") \
+	X(claim_ignored, "rows of owners before the last one count") \
+	X(read_unchecked, "blocks are not checked against their checksum") \
+	X(rebuild_one_try, "a block is rebuilt from the first k units only") \
+	X(move_unconditional, "a MOVE overwrites what was written meanwhile") \
+	X(mapped_drifts, "a trim does not lower the count of mapped blocks") \
+	X(unmap_not_redone, "recovery forgets trims") \
+	X(redo_move_blind, "recovery redoes a MOVE like a write") \
+	X(catalog_not_redone, "recovery forgets control operations") \
+	X(unmap_short, "a trim leaves its last block") \
+	X(merge_zeros, "a partial write loses the rest of its block") \
+	X(range_unordered, "requests that overlap do not wait for each other") \
+	X(node_not_frozen, "a commit writes nodes as they are, not as they were") \
+	X(catalog_not_written, "a commit leaves the catalog out") \
+	X(node_place_lost, "a commit does not enter where it wrote a node")
 
 enum canary {
 #define X(name, what) CANARY_##name,

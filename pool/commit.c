@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "base/crc32c.h"
 #include "pool/core.h"
 
@@ -139,7 +140,7 @@ static void freeze_segments(struct pool *p)
 	list_for_each(l, &p->rows) {
 		struct row *row = list_entry(l, struct row, link);
 
-		if (row->no > p->stable_row)
+		if (row->no > p->stable_row && !CANARY(scan_from_late))
 			row->seg->scan_from =
 				min_u32(row->seg->scan_from, row->off);
 	}
@@ -436,7 +437,9 @@ static void segs_start(struct pool *p)
 	spare = segs_free_possible(p);
 	spare -= min_u32(spare, segs_unlisted(p));
 	if (have < target)
-		segs_compose(p, min_u32(target - have, spare), SEG_NEXT);
+		segs_compose(p, min_u32(target - have, spare),
+			     CANARY(reuse_before_commit) ? SEG_OPENABLE
+							 : SEG_NEXT);
 	c->nsegments = p->nsegs;
 	c->next = 0;
 	if (table_grow(p, TABLE_SEGMENTS, seg_pages(p)) < 0)
@@ -732,6 +735,11 @@ static void commit_step(struct pool *p)
 			return;
 		c->state = COMMIT_FLUSH;
 		c->sync.done = commit_flushed;
+		if (CANARY(label_before_flush)) {
+			c->sync.res = 0;
+			commit_flushed(&c->sync);
+			return;
+		}
 		log_sync_submit(p, &c->sync);
 		return;
 	case COMMIT_IDLE:

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "base/crc32c.h"
 #include "pool/core.h"
 
@@ -178,7 +179,7 @@ static void row_info_of(const struct pool *p, const struct row *row,
 	i->segment = row->seg->no;
 	i->generation = row->seg->generation;
 	i->row_no = row->no;
-	i->flushed = p->flushed_row;
+	i->flushed = CANARY(mark_too_high) ? p->stable_row : p->flushed_row;
 	i->commit = p->last.row;
 	i->off_blocks = row->off;
 	i->unit_blocks = row->unit_blocks;
@@ -201,7 +202,8 @@ static void row_encode_parity(struct pool *p, struct row *row,
 		memset(row_payload(row, j), 0, TARN_BLOCK);
 	for (uint32_t u = 0; u < p->units; u++)
 		units[u] = row_unit_buf(row, u) + header_bytes;
-	stripe_encode(&p->stripe, len, units);
+	stripe_encode(&p->stripe, CANARY(parity_short) ? len - 512 : len,
+		      units);
 	for (uint32_t i = 0; i < p->m; i++)
 		info->parity_crc[i] = crc32c(0, units[p->k + i], len);
 }
@@ -532,7 +534,7 @@ static void unit_done(struct disk_req *req)
 		row->seg->missing |= 1u << (uint32_t)(u - row->units);
 	} else if (req->res == 0) {
 		u->state = UNIT_WRITTEN;
-		u->cover = m->flush_seq + 1;
+		u->cover = m->flush_seq + (CANARY(cover_off_by_one) ? 0 : 1);
 		m->dirty = true;
 		/* Written again after its disk came back: somebody may have
 		 * waited for it to be flushed all the time. */
@@ -568,10 +570,11 @@ void log_row_check_stored(struct row *row)
 	for (uint32_t u = 0; u < p->units; u++) {
 		if (row->units[u].state == UNIT_WRITTEN)
 			written++;
-		else if (row->units[u].state != UNIT_MISSING)
+		else if (row->units[u].state != UNIT_MISSING &&
+			 !CANARY(ack_before_write))
 			return;
 	}
-	if (written >= p->k + p->min_parity)
+	if (written >= p->k + p->min_parity || CANARY(ack_before_write))
 		row_stored(row);
 }
 
@@ -604,7 +607,7 @@ static void row_acknowledge(struct pool *p, struct row *row)
 		if (l == NULL)
 			return;
 		a = list_entry(l, struct log_append, link);
-		if (a->fua) {
+		if (a->fua && !CANARY(fua_unflushed)) {
 			list_push(&p->fua, &a->link);
 			flush_want(p);
 		} else {

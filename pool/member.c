@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "pool/core.h"
 
 #define RETRY_MIN_S 5u
@@ -107,7 +108,8 @@ void member_error(struct member *m, int res)
 		snprintf(m->why, sizeof(m->why), "a write or flush failed: %s",
 			 strerror(-res));
 	pool_log(p, "disk %s is suspect: %s", m->disk->place, m->why);
-	member_forget_unflushed(m);
+	if (!CANARY(unflushed_forgotten))
+		member_forget_unflushed(m);
 	/* An answer that says no will not change by waiting. */
 	io_timer_arm(p->io, &m->grace,
 		     io_now_ns(p->io) +
@@ -219,6 +221,11 @@ static void member_go_out(struct member *m)
 	m->out_row = p->flushed_row;
 	m->out_claim = p->claim;
 	m->waiter.done = member_out_done;
+	if (CANARY(out_unrecorded)) {
+		m->waiter.res = 0;
+		member_out_done(&m->waiter);
+		return;
+	}
 	label_write(p, &m->waiter);
 	label_writer_kick(p);
 }
@@ -261,7 +268,8 @@ static void member_online(struct member *m)
 	m->grace_over = false;
 	m->why[0] = '\0';
 	io_timer_cancel(p->io, &m->grace);
-	member_resubmit(m);
+	if (!CANARY(no_resubmit))
+		member_resubmit(m);
 	m->dirty = true;
 	label_writer_kick(p);
 	member_resolve_suspects(p);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "base/crc32c.h"
 #include "pool/scan.h"
 
@@ -672,7 +673,8 @@ static int row_order(const void *a, const void *b)
 /* Only rows of the owner whose commit this is, and younger than it. */
 static bool row_relevant(const struct recover *r, const struct scan_row *row)
 {
-	return row->info.claim == le64_get(r->header.claim) &&
+	return (row->info.claim == le64_get(r->header.claim) ||
+		CANARY(claim_ignored)) &&
 	       row->info.row_no > r->pool->last.row;
 }
 
@@ -702,15 +704,22 @@ static bool choose_rows(struct recover *r)
 
 		if (row->info.row_no < next)
 			continue; /* a second copy */
+		if (row->info.row_no > next && CANARY(gap_skipped))
+			next = row->info.row_no;
 		if (row->info.row_no > next)
 			break;
 		/* Below the mark the header is enough: what is damaged there
 		 * is an error of those blocks, not the end of the log. */
-		if (valid < p->k && next > flushed)
+		if (valid < p->k && next > flushed &&
+		    !CANARY(torn_row_accepted))
 			break;
 		row->accepted = true;
 		next++;
 		kept++;
+	}
+	if (CANARY(last_row_lost) && kept > 0 && next - 1 > flushed) {
+		kept--;
+		next--;
 	}
 	r->naccepted = kept;
 	p->stable_row = next - 1;
@@ -1146,7 +1155,7 @@ static void repair_step(struct recover *r)
 			r->repair_loaded = false;
 			continue;
 		}
-		if (row->valid == all)
+		if (row->valid == all || CANARY(no_repair))
 			continue;
 		if (repair_buffers(r) < 0) {
 			recover_fail(r, -ENOMEM, "out of memory");

@@ -10,6 +10,7 @@
  * commit: its zones may go into NEXT segments of that same commit, since they
  * are opened only once it is durable.
  */
+#include "base/canary.h"
 #include "pool/segment_format.h"
 
 #include <errno.h>
@@ -197,7 +198,8 @@ static bool seg_compose(struct pool *p, enum seg_state state)
 	s = free_slot(p);
 	if (s == NULL)
 		return false;
-	s->generation++;
+	if (!CANARY(generation_kept) || s->generation == 0)
+		s->generation++;
 	s->state = (uint8_t)state;
 	s->claim = p->claim;
 	s->frozen_state = SEG_DISK_OPENABLE;
@@ -206,7 +208,8 @@ static bool seg_compose(struct pool *p, enum seg_state state)
 	s->missing = 0;
 	/* A segment that was free when the pool was opened still has those of
 	 * its entry in the table. */
-	s->write_off = 0;
+	if (!CANARY(write_off_kept))
+		s->write_off = 0;
 	s->scan_from = 0;
 	s->index_off = 0;
 	for (uint32_t i = 0; i < p->units; i++) {
@@ -366,6 +369,10 @@ int pool_space_reserve(struct pool *p, uint64_t blocks)
 	uint32_t segs = min_u32(p->segs_possible, p->segs_now);
 	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
 
+	if (CANARY(space_halved))
+		usable /= 2;
+	if (CANARY(space_unlimited))
+		usable *= 2;
 	if (used_blocks(p) + p->reserved + blocks + TABLES_MARGIN > usable)
 		return -ENOSPC;
 	p->reserved += blocks;
@@ -532,6 +539,8 @@ void pool_place_unref(struct pool *p, place_t place, uint32_t n)
 	struct segment *s = pool_seg(p, place_seg(p, place));
 
 	assert(s != NULL && s->live >= n && p->live_total >= n);
+	if (CANARY(unref_lost) && n > 1)
+		return;
 	s->live -= n;
 	p->live_total -= n;
 	seg_check_dead(p, s);

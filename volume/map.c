@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/map.h"
 #include "volume/node_validate.h"
@@ -386,7 +387,7 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 	}
 	run_flush(v->vols->pool, &unrefs, false);
 	leaf->used -= dead;
-	mapped_add(v, -(int64_t)dead);
+	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
 	if (leaf->used == 0 && v->birth == 1)
 		free_node(leaf);
 }
@@ -430,7 +431,9 @@ bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 	struct pool       *pool = leaf->vol->vols->pool;
 	struct leaf_entry *e = leaf_entries(leaf) + slot;
 
-	if (leaf->state != MNODE_READY || entry_place(e) != from)
+	if (leaf->state != MNODE_READY ||
+	    (entry_place(e) != from && !CANARY(move_unconditional)) ||
+	    entry_place(e) == PLACE_NONE)
 		return false;
 	node_touch(leaf);
 	e = leaf_entries(leaf) + slot;

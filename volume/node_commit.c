@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/volumes.h"
 
@@ -144,7 +145,8 @@ static void freeze_catalog(struct volumes *vols)
 	for (uint32_t i = 0; c->ndirty > 0 && i < npages; i++) {
 		void *copy;
 
-		if (!c->dirty[i])
+		if (!c->dirty[i] || (CANARY(catalog_not_written) &&
+				     vols->commit.root[0] != 0))
 			continue;
 		copy = slab_need(&vols->slab);
 		catalog_encode_page(c, i, copy);
@@ -220,7 +222,8 @@ static void node_placed(struct commit_put *cp, place_t place, uint32_t crc)
 	if (n->reserved)
 		pool_space_unreserve(vols->pool, 1);
 	n->reserved = false;
-	table_placed(vols, n->id, place, crc, !n->zombie);
+	if (!CANARY(node_place_lost) || n->level == 0 || n->crc == 0)
+		table_placed(vols, n->id, place, crc, !n->zombie);
 	if (n->zombie)
 		pool_place_unref(vols->pool, place, 1);
 	vols->commit.nnodes_left--;
@@ -267,7 +270,9 @@ static bool put_next_node(struct volumes *vols)
 	n->put = p;
 	p->node = n;
 	put_submit(p, REC_NODE, n->id, n->index,
-		   n->frozen_data != NULL ? n->frozen_data : n->data);
+		   n->frozen_data != NULL && !CANARY(node_not_frozen)
+			   ? n->frozen_data
+			   : n->data);
 	return true;
 }
 

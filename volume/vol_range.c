@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 
+#include "base/canary.h"
 #include "volume/volumes.h"
 
 /* Leaves of a range that is counted in buckets. */
@@ -63,6 +64,8 @@ bool range_add(struct volume *v, struct vol_range *r, uint64_t first,
 				r->waits++;
 		}
 	}
+	if (CANARY(range_unordered))
+		r->waits = 0;
 	list_push(&v->ranges, &r->link);
 	if (r->waits > 0)
 		v->nranges_wait++;

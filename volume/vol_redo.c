@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/map_load.h"
 #include "volume/node_validate.h"
@@ -180,7 +181,7 @@ static void apply_leaf(struct volume *v, const struct redo *r, uint32_t at,
 	if (kind != POS_NODE)
 		return;
 	node_pin(pos.node);
-	if (r->rec.type == REC_WRITE)
+	if (r->rec.type == REC_WRITE || CANARY(redo_move_blind))
 		map_set(pos.node, slot, n, &r->places[at], &r->crcs[at]);
 	for (uint32_t i = 0; i < n && r->rec.type == REC_MOVE; i++)
 		map_move(pos.node, slot + i, r->rec.ext + at + i,
@@ -220,14 +221,15 @@ void vols_redo_apply(void *arg, struct redo *r)
 			return; /* as live: deleted before it in the log */
 		else if (r->rec.type == REC_WRITE)
 			apply_blocks(v, r);
-		else
+		else if (!CANARY(unmap_not_redone))
 			map_unmap_range(v, r->rec.block, n);
 		return;
 	case REC_CATALOG:
 		/* Validated by prepare(); what does not fit is damage, and
 		 * changes nothing. */
-		catalog_apply(vols, r->rec.id, r->rec.block, r->body,
-			      r->rec.n);
+		if (!CANARY(catalog_not_redone))
+			catalog_apply(vols, r->rec.id, r->rec.block, r->body,
+				      r->rec.n);
 		return;
 	default:
 		return;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/volumes.h"
 
 static void slice_start(struct vol_span *s);
@@ -47,7 +48,8 @@ static void unmap_apply(struct log_append *a)
 	if (s->vol->state != CATALOG_READY)
 		return; /* deleted before it in the log */
 	map_unmap_range(s->vol, s->slice_block,
-			s->slice_end - s->slice_block);
+			s->slice_end - s->slice_block -
+				(CANARY(unmap_short) ? 1 : 0));
 }
 
 static void unmap_done(struct log_append *a)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/volumes.h"
 
 #define TRIES_MAX 4u
@@ -219,7 +220,7 @@ static void merge_read(struct vol_part *p, unsigned k)
 	const void *cached;
 
 	p->places[k] = entry_at(p, i, &p->crcs[k]);
-	if (p->places[k] == PLACE_NONE) {
+	if (p->places[k] == PLACE_NONE || CANARY(merge_zeros)) {
 		memset(p->bounce[k], 0, TARN_BLOCK);
 		return;
 	}

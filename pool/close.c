@@ -13,7 +13,6 @@
 #include "pool/core.h"
 
 #define POLL_NS        (2 * NS_PER_MS)
-#define QUARANTINE_NS  (30 * NS_PER_S)
 
 static void disk_closed(void *arg)
 {
@@ -31,6 +30,7 @@ static void close_disks(struct pool *p)
 {
 	owner_stop(p);
 	p->disks_closing = 1;
+	p->disks_closing += late_disks_close(p, disk_closed, p);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 		struct disk   *d = m->disk;

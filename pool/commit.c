@@ -650,6 +650,7 @@ static void commit_finish(struct pool *p)
 		if (p->segs[i]->state == SEG_NEXT) {
 			p->segs[i]->state = SEG_OPENABLE;
 			p->openable++;
+			cleaner_unstick(p);
 		}
 	}
 	/* Now that there are whole ones to open. */
@@ -659,9 +660,6 @@ static void commit_finish(struct pool *p)
 		table_count(p, c->old[i].place, -1);
 	c->nold = 0;
 	p->client->commit_done(p->client_arg, 0);
-	for (unsigned i = 0; i < LOG_CLASSES; i++)
-		p->starved[i] = false;
-	cleaner_unstick(p);
 	log_kick(p);
 	cleaner_kick(p);
 	if (c->finished != NULL)

@@ -105,7 +105,9 @@ struct segment {
 	uint32_t generation;
 	uint8_t  state;       /* enum seg_state */
 	bool     victim;      /* being emptied by the cleaner */
-	bool     rows_seen;   /* recovery found rows in it */
+	bool     rows_seen;   /* recovery found rows in it: */
+	uint32_t scan_end;    /* … where they end, blocks */
+	uint64_t last_row;    /* … the newest of them */
 	bool     dead;        /* counted in pool->sealed_dead */
 	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
 	uint32_t frozen_index_off;
@@ -123,6 +125,8 @@ struct segment {
 	uint32_t rows;        /* rows not yet applied */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
 	uint64_t since_ns;    /* quarantined, in this life */
+	uint64_t late_until_ns; /* a dead owner's writes may arrive till
+				 * then */
 	struct seg_index idx; /* while open */
 	uint32_t seal_pending; /* index writes in flight, plus one */
 	int      seal_res;    /* first error of them */
@@ -137,6 +141,10 @@ struct segment {
  * no other server is left. */
 #define CLAIM_DEAD  (1ull << 63)
 #define CLAIM_DOUBT (1ull << 62)
+
+/* How long a write may be on its way when its sender has died or closed the
+ * connection. */
+#define QUARANTINE_NS (30 * NS_PER_S)
 
 /* --- rows ------------------------------------------------------------------ */
 
@@ -272,6 +280,8 @@ enum pool_state {
 #define LOG_CLASSES      3u
 #define OPEN_SEGS_MAX    4u
 #define ROWS_MAX         4096u
+#define ROWS_INFLIGHT_MAX 16u /* not yet stored, of each class */
+#define LOG_INFLIGHT_MAX (LOG_CLASSES * ROWS_INFLIGHT_MAX)
 #define CLEANER_RELOCS   64u
 
 struct opener;  /* open.c: state of pool_open()/pool_create() */
@@ -392,6 +402,7 @@ struct pool {
 	struct label_waiter close_waiter;
 	struct creator    *creator;
 	unsigned           disks_closing;
+	struct list        late_disks;   /* open.c: offered, being looked at */
 
 	uint64_t           lost_blocks;
 	struct pool_info   counters;     /* activity only */
@@ -464,6 +475,9 @@ void opener_free(struct pool *p);
 void opener_abort(struct pool *p, int res, const char *why);
 void create_abort(struct pool *p, int res, const char *why);
 void disk_forgotten(void *arg);
+/* Close the disks that were offered and are still being looked at; returns
+ * how many, closed() is called for each. */
+unsigned late_disks_close(struct pool *p, void (*closed)(void *arg), void *arg);
 void close_init(struct pool *p);
 void close_fini(struct pool *p);
 void close_abort(struct pool *p);

@@ -24,9 +24,9 @@
 #include "base/crc32c.h"
 #include "pool/core.h"
 
-#define ROWS_INFLIGHT_MAX 16u
 #define CLEANER_WAIT_NS   (1 * NS_PER_MS)
 #define STARVED_PATIENCE_NS (1 * NS_PER_S)
+#define STARVED_PATIENCE_MAX_NS (6 * NS_PER_S)
 
 static void unit_done(struct disk_req *req);
 
@@ -426,32 +426,38 @@ static bool may_send(struct pool *p, unsigned class)
 	       p->gather_count[class] >= ROW_RECORDS_MAX;
 }
 
-/* Nobody can make room: what waits for it fails. */
+/* No segment may be opened for a class.  A commit or the cleaner may make
+ * room; when nothing of the class could be placed for a while, what waits
+ * fails: the sooner if neither of them can help.  What a commit writes waits
+ * until zones are released: without it nothing could go on. */
 static void starved_resolve(struct pool *p, unsigned class)
 {
 	uint64_t now = io_now_ns(p->io);
+	uint64_t patience = STARVED_PATIENCE_NS;
 
 	commit_consider(p);
 	cleaner_kick(p);
-	if (commit_pending(p) ||
-	    (class == LOG_CLIENT && cleaner_can_help(p))) {
-		p->starved_ns[class] = now;
-		return;
-	}
-	/* What is being moved or written at this moment may still free some:
-	 * no for good only when that has been so for a while. */
-	if (class != LOG_COMMIT &&
-	    now - p->starved_ns[class] < STARVED_PATIENCE_NS) {
-		io_timer_arm(p->io, &p->starved_timer,
-			     p->starved_ns[class] + STARVED_PATIENCE_NS);
-		return;
-	}
 	if (class == LOG_COMMIT) {
-		pool_fail(p, -ENOSPC,
-			  "no space is left for the pool's own records");
+		if (p->state == POOL_ST_CLOSING &&
+		    now - p->starved_ns[class] >= STARVED_PATIENCE_MAX_NS)
+			pool_fail(p, -ENOSPC,
+				  "there is no space for its last commit; its "
+				  "log is replayed when it is opened again");
+		else
+			io_timer_arm(p->io, &p->starved_timer,
+				     now + STARVED_PATIENCE_NS);
 		return;
 	}
-	gather_fail(p, class, -ENOSPC);
+	if (commit_pending(p) || (class == LOG_CLIENT && cleaner_can_help(p)))
+		patience = STARVED_PATIENCE_MAX_NS;
+	if (now - p->starved_ns[class] >= patience) {
+		p->starved[class] = false;
+		gather_fail(p, class, -ENOSPC);
+		return;
+	}
+	io_timer_arm(p->io, &p->starved_timer,
+		     min_u64(now + STARVED_PATIENCE_NS,
+			     p->starved_ns[class] + patience));
 }
 
 static void kick_fn(struct io_work *w)

@@ -669,18 +669,54 @@ void pool_open(struct pool *p, const struct pool_open_params *params,
 /* --- a disk that turned up later ------------------------------------------------------------------- */
 
 struct late_disk {
+	struct list     link;   /* pool->late_disks */
 	struct pool    *pool;
 	struct disk    *disk;
 	uint8_t        *area;
 	struct disk_req req;
+	bool            closing; /* the pool is; its closed() frees this */
+	void          (*closed)(void *arg);
+	void           *closed_arg;
 };
+
+static void late_free(struct late_disk *ld)
+{
+	list_remove(&ld->link);
+	free(ld->area);
+	free(ld);
+}
 
 static void late_end(struct late_disk *ld, bool keep)
 {
 	if (!keep)
 		disk_close(ld->disk, disk_forgotten, NULL);
-	free(ld->area);
-	free(ld);
+	late_free(ld);
+}
+
+static void late_closed(void *arg)
+{
+	struct late_disk *ld = arg;
+	void (*closed)(void *) = ld->closed;
+	void *closed_arg = ld->closed_arg;
+
+	late_free(ld);
+	closed(closed_arg);
+}
+
+unsigned late_disks_close(struct pool *p, void (*closed)(void *arg), void *arg)
+{
+	unsigned n = 0;
+
+	list_for_each_safe(l, tmp, &p->late_disks) {
+		struct late_disk *ld = list_entry(l, struct late_disk, link);
+
+		ld->closing = true;
+		ld->closed = closed;
+		ld->closed_arg = arg;
+		n++;
+		disk_close(ld->disk, late_closed, ld);
+	}
+	return n;
 }
 
 static void late_read(struct disk_req *req)
@@ -692,6 +728,8 @@ static void late_read(struct disk_req *req)
 	const char       *why;
 	bool              keep = false;
 
+	if (ld->closing)
+		return;
 	if (req->res < 0 || p->state != POOL_ST_ACTIVE ||
 	    label_newest(ld->area, NULL, &l, &damaged, &why) < 0 ||
 	    !uuid_equal(&l->pool, &p->uuid)) {
@@ -735,6 +773,7 @@ void pool_offer_disk(struct pool *p, struct pool_disk *disk)
 		free(ld);
 		return;
 	}
+	list_push(&p->late_disks, &ld->link);
 	ld->pool = p;
 	ld->disk = disk->disk;
 	ld->req.op = DISK_READ;

@@ -52,6 +52,7 @@ int pool_new(struct io *io, const struct pool_params *params,
 	io_work_init(&p->fail_work, fail_work_fn);
 	flush_init(p);
 	reads_init(p);
+	list_init(&p->late_disks);
 	close_init(p);
 	*ret_pool = p;
 	return 0;

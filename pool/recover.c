@@ -955,6 +955,15 @@ static void redo_start(struct recover *r)
 
 static void repair_step(struct recover *r);
 
+/* Could its last owner, who is dead, have had a write to it in flight?  It
+ * was still open: then it has room for rows; or a row of it was young. */
+static bool maybe_in_flight(const struct pool *p, const struct segment *s)
+{
+	return s->scan_end + ROW_HEADER_MAX + ROW_PAYLOAD_MAX <
+		       p->zone_blocks ||
+	       s->last_row + LOG_INFLIGHT_MAX > p->stable_row;
+}
+
 /* Segments with rows are sealed; the others go back, or to quarantine while
  * the old owner may still write to them. */
 static void settle_segments(struct recover *r)
@@ -963,13 +972,20 @@ static void settle_segments(struct recover *r)
 	uint32_t     spared = 0, spare_max;
 	bool         doubt = owner_is_doubtful(p, p->last_claim) && !r->force;
 
-	for (uint32_t i = 0; i < r->nrows; i++)
-		r->rows[i]->seg->rows_seen = true;
+	for (uint32_t i = 0; i < r->nrows; i++) {
+		const struct scan_row *row = r->rows[i];
+		struct segment        *s = row->seg;
+
+		s->rows_seen = true;
+		s->scan_end = max_u32(s->scan_end, row->info.off_blocks +
+						   row->info.unit_blocks);
+		s->last_row = max_u64(s->last_row, row->info.row_no);
+	}
 	spare_max = 0;
 	for (uint32_t i = 1; i <= p->nsegs; i++)
 		spare_max += p->segs[i]->state == SEG_OPENABLE &&
 			     !p->segs[i]->rows_seen;
-	spare_max = r->released ? 0 : min_u32(4, spare_max / 8);
+	spare_max = r->released ? 0 : min_u32(4, spare_max);
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 
@@ -982,6 +998,9 @@ static void settle_segments(struct recover *r)
 			s->rows_seen = false;
 			if (doubt)
 				s->claim |= CLAIM_DOUBT;
+			else if (!r->released && maybe_in_flight(p, s))
+				s->late_until_ns =
+					io_now_ns(p->io) + QUARANTINE_NS;
 			seg_check_dead(p, s);
 		} else if (doubt || spared < spare_max) {
 			/* A dead owner opens segments in this order, and had

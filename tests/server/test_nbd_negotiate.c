@@ -103,8 +103,8 @@ static void test_go(void **state)
 		struct rd r = { .p = o.data, .len = o.len };
 		uint16_t  type = rd_u16(&r);
 
-		assert_true(type < 4 && !saw[type]);
-		saw[type] = true;
+		assert_true(type < 4 && !saw[type % 4]);
+		saw[type % 4] = true;
 		if (type == 0) {
 			assert_int_equal(o.len, 12);
 			assert_true(rd_u64(&r) == MEM_BYTES);

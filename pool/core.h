@@ -544,6 +544,10 @@ void seg_free_zones(struct pool *p, struct segment *s);
  * may be opened now. */
 struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
+bool seg_has_room(const struct pool *p, const struct segment *s,
+		  uint32_t unit_blocks, uint32_t index_bytes);
+/* The open segment of a class that has only one; NULL. */
+const struct segment *seg_only_open(const struct pool *p, enum log_class class);
 void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
 void seg_seal_open(struct pool *p); /* all open ones */

@@ -267,9 +267,31 @@ struct row_plan {
 	uint32_t unit_blocks;
 };
 
+/* A row that would not fit the rest of the open segment any more is better
+ * cut, if what is in it so far does fit. */
+static bool row_fits_rest(const struct pool *p, const struct segment *open,
+			  const struct row_plan *plan, uint32_t blocks,
+			  uint32_t recs)
+{
+	uint32_t so_far = row_header_blocks(plan->payload_blocks,
+					    plan->recs_bytes) +
+			  (uint32_t)div_up(plan->payload_blocks, p->k);
+	uint32_t with = row_header_blocks(blocks, recs) +
+			(uint32_t)div_up(blocks, p->k);
+
+	if (open == NULL ||
+	    seg_has_room(p, open, with, seg_index_entry_bytes(blocks, recs)))
+		return true;
+	return !seg_has_room(p, open, so_far,
+			     seg_index_entry_bytes(plan->payload_blocks,
+						   plan->recs_bytes));
+}
+
 static void row_plan(const struct pool *p, unsigned class,
 		     struct row_plan *plan)
 {
+	const struct segment *open = seg_only_open(p, (enum log_class)class);
+
 	memset(plan, 0, sizeof(*plan));
 	list_for_each(l, &p->gather[class]) {
 		const struct log_append *a =
@@ -281,7 +303,8 @@ static void row_plan(const struct pool *p, unsigned class,
 		if (plan->napps > 0 &&
 		    (blocks > p->row_blocks_max ||
 		     plan->napps == ROW_RECORDS_MAX ||
-		     row_header_blocks(blocks, recs) == 0))
+		     row_header_blocks(blocks, recs) == 0 ||
+		     !row_fits_rest(p, open, plan, blocks, recs)))
 			break;
 		plan->payload_blocks = blocks;
 		plan->recs_bytes = recs;

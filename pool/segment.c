@@ -304,10 +304,13 @@ void segs_capacity(struct pool *p)
 {
 	uint32_t row = 1 + (uint32_t)div_up(p->row_blocks_max, p->k);
 	uint32_t index = 2 + p->zone_blocks / 128;
+	uint32_t avail;
 
-	/* Full rows, as the cleaner writes them, less the index. */
-	p->seg_data_blocks = max_u32((p->zone_blocks - index) / row, 1) *
-			     p->row_blocks_max;
+	/* Full rows, as the cleaner writes them, less the index and the end
+	 * that its longest run may leave unused. */
+	avail = p->zone_blocks - index - (uint32_t)div_up(64, p->k) - 2;
+	p->seg_data_blocks =
+		(uint32_t)((uint64_t)avail * p->row_blocks_max / row);
 	p->segs_possible = capacity_whole(p);
 	p->segs_now = capacity_now(p, false);
 	p->quarantined = 0;
@@ -410,8 +413,8 @@ static uint32_t seg_units_in(const struct pool *p, const struct segment *s)
 	return n;
 }
 
-static bool seg_has_room(const struct pool *p, const struct segment *s,
-			 uint32_t unit_blocks, uint32_t index_bytes)
+bool seg_has_room(const struct pool *p, const struct segment *s,
+		  uint32_t unit_blocks, uint32_t index_bytes)
 {
 	uint64_t index = bytes_to_blocks_up((uint64_t)s->idx.bytes +
 					    index_bytes);
@@ -476,16 +479,25 @@ static struct segment *seg_share(struct pool *p, uint32_t unit_blocks,
 	return s;
 }
 
+/* One open segment per class keeps a small pool whole; a wide pool has
+ * several, used in turn, so that all its disks work at once. */
+static uint32_t segs_open_max(const struct pool *p, enum log_class class)
+{
+	if (class != LOG_CLIENT)
+		return 1;
+	return min_u32(OPEN_SEGS_MAX, max_u32(1, p->ndomains / p->units));
+}
+
+const struct segment *seg_only_open(const struct pool *p, enum log_class class)
+{
+	return segs_open_max(p, class) == 1 ? p->open[class][0] : NULL;
+}
+
 struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes)
 {
-	/* One open segment per class keeps a small pool whole; a wide pool
-	 * has several, used in turn, so that all its disks work at once. */
-	uint32_t nopen = 1;
+	uint32_t nopen = segs_open_max(p, class);
 
-	if (class == LOG_CLIENT)
-		nopen = min_u32(OPEN_SEGS_MAX,
-				max_u32(1, p->ndomains / p->units));
 	for (uint32_t tries = 0; tries < nopen; tries++) {
 		uint32_t        i = p->open_next[class]++ % nopen;
 		struct segment *s = p->open[class][i];

@@ -17,7 +17,9 @@ struct nbd_server_params {
 	unsigned handshakes_max;          /* not yet negotiated; 0: 64 */
 	uint64_t handshake_timeout_ns;    /* 0: 10 s */
 	uint64_t send_stall_timeout_ns;   /* client reads no replies; 0: 30 s */
-	unsigned inflight_max;            /* requests per connection; 0: 128 */
+	unsigned inflight_max;            /* requests per connection, each MiB
+					   * of a large one counts; 0: 128,
+					   * not less than 66 */
 	uint64_t inflight_bytes_max;      /* per connection; 0: 64 MiB */
 	bool     extended_headers;        /* offer NBD_OPT_EXTENDED_HEADERS */
 };

@@ -209,7 +209,8 @@ static void put_root(struct image *im)
 	pos += 32;
 	put32(buf + 12, pos);
 	image_hook(im, IMG_ROOT, 0, buf);
-	memcpy(&pos, buf + 12, 4);
+	memcpy(&pos, buf + 12, 4); /* the hook may have changed it */
+	pos = pos < 12 || pos > TARN_BLOCK ? TARN_BLOCK : pos;
 	im->root_crc = crc32c(0, buf + 12, pos - 12);
 	put32(buf + 8, im->root_crc);
 	im->root_blocks = 1;

@@ -80,7 +80,8 @@ static void put_label(struct image *im, uint32_t disk)
 		image_put_zones(im, IMG_SEG_EXTRA, p + 8);
 	}
 	image_hook(im, IMG_LABEL, disk, buf);
-	memcpy(&bytes, buf + 12, 4);
+	memcpy(&bytes, buf + 12, 4); /* the hook may have changed it */
+	bytes = bytes < 12 || bytes > 65536 ? 65536 : bytes;
 	put32(buf + 8, crc32c(0, buf + 12, bytes - 12));
 	for (unsigned end = 0; end < 2; end++)
 		memcpy(im->disks[disk].mem +

@@ -63,7 +63,7 @@ static void hostile_hook(struct image *im, enum img_what what, uint64_t id,
 	/* Rows are many, the rest is few. */
 	if (prng_below(rng, what == IMG_ROW || what == IMG_UNIT ? 100 : 5) != 0)
 		return;
-	off = (uint32_t)prng_below(rng, what_bytes(what) / 4) * 4;
+	off = (uint32_t)prng_below(rng, what_bytes(what) / 4 - 1) * 4;
 	memcpy((uint8_t *)buf + off, &value,
 	       1ull << prng_below(rng, 4));
 }

@@ -222,9 +222,7 @@ fuzz: check-fuzz-build
 
 # make canaries [SEEDS=n] [CANARY=name]
 canaries:
-	$(sub) BUILD=$(BUILD)/canaries EXTRA_DEFS=-DTARN_CANARIES \
-		$(BUILD)/canaries/tarn-sim
-	@tests/run-canaries.sh $(BUILD)/canaries $(SEEDS) $(CANARY)
+	+@SEEDS=$(SEEDS) tests/sim/canaries.sh $(CANARY)
 
 bench: deps
 	$(sub) bench-programs

@@ -52,15 +52,18 @@ static uint32_t openable_target(const struct pool *p)
 static bool commit_due(struct pool *p)
 {
 	uint64_t log = p->log_blocks * TARN_BLOCK;
-	bool     gain;
+	uint32_t zones = segs_free_possible(p);
+	bool     gain = p->sealed_dead > 0 || zones > segs_unlisted(p) ||
+		    (p->openable <= 1 && zones > 0);
 
+	/* The last openable segment is for a commit that lists more. */
+	if (p->openable <= 1 && !gain)
+		return false;
 	if (p->commit.wanted || log >= p->params.commit_log_bytes)
 		return true;
 	if (2 * p->client->commit_blocks(p->client_arg) >=
 		    p->params.rows_memory_bytes / TARN_BLOCK * 8)
 		return true;
-	gain = p->sealed_dead > 0 ||
-	       segs_free_possible(p) > segs_unlisted(p);
 	if (!gain)
 		return false;
 	return p->openable <= segs_reserve(p) + 3;
@@ -435,7 +438,8 @@ static void segs_start(struct pool *p)
 	segs_capacity(p);
 	have = p->openable;
 	spare = segs_free_possible(p);
-	spare -= min_u32(spare, segs_unlisted(p));
+	if (have > 1)
+		spare -= min_u32(spare, segs_unlisted(p));
 	if (have < target)
 		segs_compose(p, min_u32(target - have, spare),
 			     CANARY(reuse_before_commit) ? SEG_OPENABLE
@@ -714,14 +718,14 @@ static void commit_step(struct pool *p)
 			return;
 		c->state = COMMIT_SEGS;
 		segs_start(p);
-		/* fall through */
+		__attribute__((fallthrough));
 	case COMMIT_SEGS:
 		if (!send_seg_pages(p) || c->puts > 0)
 			return;
 		c->state = COMMIT_INDEX;
 		c->next = 0;
 		c->next_kind = 0;
-		/* fall through */
+		__attribute__((fallthrough));
 	case COMMIT_INDEX:
 		if (!send_index_pages(p) || c->puts > 0)
 			return;

@@ -8,7 +8,7 @@
 #include "base/crc32c.h"
 #include "tests/lib/fake/fake_pool.h"
 
-/* --- engine ----------------------------------------------------------------- */
+/* --- engine -------------------------------------------------------------- */
 
 static int fake_run(struct io *io, uint64_t max_wait_ns)
 {
@@ -31,7 +31,7 @@ static const struct io_ops fake_io_ops = {
 	.run = fake_run,
 };
 
-/* --- blocks ------------------------------------------------------------------ */
+/* --- blocks -------------------------------------------------------------- */
 
 static struct fake_block *block_at(struct pool *p, place_t place)
 {
@@ -157,7 +157,7 @@ void fake_recycle(struct pool *p)
 	free(keep);
 }
 
-/* --- appends ------------------------------------------------------------------ */
+/* --- appends ------------------------------------------------------------- */
 
 static bool has_payload(const struct rec *rec)
 {
@@ -179,7 +179,7 @@ static void append_place(struct pool *p, struct log_append *a)
 	for (unsigned i = 0; i < a->niov; i++)
 		total += a->iov[i].iov_len;
 	assert(total == blocks_to_bytes(a->rec.n));
-	flat = at = malloc(total);
+	flat = at = malloc(total + 1);
 	for (unsigned i = 0; i < a->niov; i++) {
 		memcpy(at, a->iov[i].iov_base, a->iov[i].iov_len);
 		at += a->iov[i].iov_len;
@@ -230,9 +230,9 @@ static void row_log(struct pool *p, const struct log_append *a)
 	}
 	if (!has_payload(&a->rec))
 		return;
-	r->places = calloc(a->rec.n, sizeof(place_t));
-	r->crcs = calloc(a->rec.n, sizeof(uint32_t));
-	r->data = calloc(a->rec.n, sizeof(uint8_t *));
+	r->places = calloc(a->rec.n + 1u, sizeof(place_t));
+	r->crcs = calloc(a->rec.n + 1u, sizeof(uint32_t));
+	r->data = calloc(a->rec.n + 1u, sizeof(uint8_t *));
 	for (uint32_t i = 0; i < a->rec.n; i++) {
 		r->places[i] = a->first + i;
 		r->crcs[i] = block_at(p, a->first + i)->crc;
@@ -297,7 +297,7 @@ static void flush_all(struct pool *p)
 	}
 }
 
-/* --- reads ---------------------------------------------------------------------- */
+/* --- reads --------------------------------------------------------------- */
 
 void pool_read_submit(struct pool *p, struct pool_read *r)
 {
@@ -349,7 +349,7 @@ static void reads_run(struct pool *p)
 	}
 }
 
-/* --- tables and commits ----------------------------------------------------------- */
+/* --- tables and commits -------------------------------------------------- */
 
 uint32_t pool_table_pages(const struct pool *p, enum table_kind kind)
 {
@@ -480,7 +480,7 @@ static void commit_finish(struct pool *p)
 	p->client->commit_done(p->client_arg, 0);
 }
 
-/* --- the loop ----------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------ */
 
 void fake_turn(struct pool *p)
 {
@@ -540,7 +540,7 @@ void fake_commit(struct pool *p)
 	assert(p->commits > before);
 }
 
-/* --- life ---------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------- */
 
 struct pool *fake_pool_new(uint64_t seed)
 {

@@ -35,15 +35,21 @@ static int kit_submit(struct pool *p, struct vol_req *req)
 	return req->res;
 }
 
-__attribute__((unused))
-static int kit_req(struct pool *p, struct volume *v, enum vol_op op,
-		   uint64_t off, uint64_t len, void *buf, uint8_t flags)
+/* kit_req(p, v, op, off_bytes, len_bytes, buf, flags) */
+#define kit_req(p, v, ...) kit_do(p, kit_req_make(v, __VA_ARGS__))
+
+static struct vol_req kit_req_make(struct volume *v, enum vol_op op,
+				   uint64_t off, uint64_t len, void *buf,
+				   uint8_t flags)
 {
-	struct vol_req req = {
+	return (struct vol_req){
 		.vol = v, .op = op, .flags = flags,
 		.off_bytes = off, .len_bytes = len, .buf = buf,
 	};
+}
 
+static int kit_do(struct pool *p, struct vol_req req)
+{
 	return kit_submit(p, &req);
 }
 

@@ -40,12 +40,13 @@ static uint32_t what_bytes(enum img_what what)
 
 static uint64_t some_value(struct prng *rng)
 {
-	static const uint64_t values[] = {
-		0, 1, 2, 255, 256, 257, 4095, 4096, 65535, 65536,
-		0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-		0xffffffffffff, 0x1000000000000, 0x7fffffffffffffff,
-		0xffffffffffffffff
-	};
+	static const uint64_t values[] = { 0, 1, 2, 255, 256, 257, 4095, 4096,
+					   65535, 65536, 0x7fffffff,
+					   0x80000000, 0xffffffff,
+					   0x100000000, 0xffffffffffff,
+					   0x1000000000000,
+					   0x7fffffffffffffff,
+					   0xffffffffffffffff };
 	uint64_t i = prng_below(rng, 24);
 
 	return i < sizeof(values) / sizeof(values[0]) ? values[i] :

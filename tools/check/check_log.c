@@ -54,7 +54,7 @@ static bool slice_valid(struct log *log, const struct cand *c, uint32_t u)
 
 		if (first + i < row->payload_blocks ?
 			    crc32c(0, p, TARN_BLOCK) != row->crcs[first + i] :
-			    (p[0] != 0 || memcmp(p, p + 1, TARN_BLOCK - 1)))
+			    p[0] != 0 || memcmp(p, p + 1, TARN_BLOCK - 1) != 0)
 			return false;
 	}
 	return true;

@@ -46,7 +46,7 @@ static void fill_info(const struct volume *v, struct export_info *ret_info)
 	ret_info->multi_conn = true;
 }
 
-/* --- an open export --------------------------------------------------------- */
+/* --- an open export ------------------------------------------------------ */
 
 static void export_info_get(struct export *exp, struct export_info *ret_info)
 {
@@ -111,7 +111,7 @@ static void volume_resized(struct vol_user *u)
 		volume_gone(u);
 }
 
-/* --- the source ------------------------------------------------------------- */
+/* --- the source ---------------------------------------------------------- */
 
 static struct volumes *vols_of(struct export_source *src)
 {

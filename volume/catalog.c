@@ -49,10 +49,12 @@ static int grow(struct catalog *c, uint32_t want)
 	uint32_t cap = c->cap == 0 ? 64 : c->cap;
 	void *p;
 
+	assert(want <= VOLUMES_MAX);
 	while (cap < want)
 		cap *= 2;
 	if (cap == c->cap)
 		return 0;
+	assert(cap >= SLOTS_A_PAGE);
 	p = realloc(c->slots, cap * sizeof(c->slots[0]));
 	if (p == NULL)
 		return -ENOMEM;

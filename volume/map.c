@@ -131,7 +131,7 @@ enum map_pos_kind map_find(struct volume *v, unsigned level, uint64_t index,
 	}
 }
 
-/* --- nodes come and go ---------------------------------------------------- */
+/* --- nodes come and go --------------------------------------------------- */
 
 static void parent_link(struct mnode *n)
 {
@@ -478,10 +478,12 @@ static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
 			  struct node_info *ret_info)
 {
 	struct volumes     *vols = n->vol->vols;
-	const struct mnode *kid = n->kids[i];
+	const struct mnode *kid;
 	struct tpage       *tp;
 	const char         *why;
 
+	assert(n->level > 0 && n->kids != NULL);
+	kid = n->kids[i];
 	if (id == 0 || !id_used(&vols->ids, id) ||
 	    (kid != NULL && kid->state != MNODE_FAILED))
 		return false;

@@ -48,7 +48,8 @@ unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
 void map_unmap(struct mnode *leaf, unsigned slot, unsigned n);
 /* Unmap blocks, in all leaves that are in memory. */
 void map_unmap_range(struct volume *v, uint64_t block, uint64_t n);
-/* Block moved: if the entry still says `from`, it says `to` now.  True if so. */
+/* A block was moved: if the entry still says `from`, it says `to` now.  True if
+ * so. */
 bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 	      uint32_t crc);
 /* While the log is redone, a change for a node that cannot be read (POS_FAILED)

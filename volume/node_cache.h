@@ -86,8 +86,8 @@ struct mnode {
 	uint8_t        commit;      /* enum mnode_commit */
 	bool           dirty;       /* changed since the last freeze */
 	bool           attached;    /* in the tree */
-	bool           reserved;    /* a block of space is reserved for it, until
-				     * a commit gives it a place */
+	bool           reserved;    /* holds a block of reserved space, until a
+				     * commit gives it a place */
 	bool           zombie;      /* frozen content of a node freed since */
 	bool           poisoned;    /* FAILED: a change to it was lost */
 	int            error;       /* FAILED: why */

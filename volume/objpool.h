@@ -18,7 +18,7 @@ struct objpool {
 	uint32_t made;       /* objects made */
 	uint32_t used;       /* objects given out */
 	void    *free;       /* first free object; its first word is the next */
-	void    *chunks;     /* newest chunk; its first word is the one before */
+	void    *chunks;     /* newest chunk; its first word is the next */
 };
 
 /* Makes the first chunk.  -ENOMEM. */

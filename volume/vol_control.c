@@ -66,7 +66,7 @@ static struct volumes *ctl_vols(const struct vol_controls *q)
 			    struct volumes, ctl);
 }
 
-/* --- the end ---------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------- */
 
 static void ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 {
@@ -105,7 +105,7 @@ static const char *append_problem(int res)
 	}
 }
 
-/* --- the record ------------------------------------------------------------- */
+/* --- the record ---------------------------------------------------------- */
 
 static const char *const op_words[] = {
 	[CTL_CREATE] = "created", [CTL_RESIZE] = "resized",
@@ -174,7 +174,7 @@ static void ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 {
 	struct log_append *a = &ctl->append;
 	bool frees = ctl->op == CTL_DELETE || ctl->op == CTL_SETTLE ||
-		     (ctl->op == CTL_RESIZE &&
+		     (v != NULL && ctl->op == CTL_RESIZE &&
 		      ctl->size_bytes < v->size_bytes);
 
 	ctl->vol = v;
@@ -197,7 +197,7 @@ static void ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	log_append_submit(vols->pool, a);
 }
 
-/* --- create ----------------------------------------------------------------- */
+/* --- create -------------------------------------------------------------- */
 
 static bool size_is_bad(struct volumes *vols, struct vol_ctl *ctl)
 {
@@ -252,7 +252,7 @@ static void create_start(struct volumes *vols, struct vol_ctl *ctl)
 	ctl_append(vols, ctl, NULL, CATALOG_CREATE, sizeof(*rec) + len);
 }
 
-/* --- finding ---------------------------------------------------------------- */
+/* --- finding ------------------------------------------------------------- */
 
 /* NULL: refused. */
 static struct volume *ctl_find(struct volumes *vols, struct vol_ctl *ctl)
@@ -266,7 +266,7 @@ static struct volume *ctl_find(struct volumes *vols, struct vol_ctl *ctl)
 	return v;
 }
 
-/* --- resize ----------------------------------------------------------------- */
+/* --- resize -------------------------------------------------------------- */
 
 static void resize_append(struct volumes *vols, struct vol_ctl *ctl,
 			  struct volume *v)
@@ -385,7 +385,7 @@ static void resize_start(struct volumes *vols, struct vol_ctl *ctl)
 		look_start(vols, ctl, v);
 }
 
-/* --- rename, delete, settle -------------------------------------------------- */
+/* --- rename, delete, settle ---------------------------------------------- */
 
 static void rename_start(struct volumes *vols, struct vol_ctl *ctl)
 {
@@ -442,7 +442,7 @@ static void settle_start(struct volumes *vols, struct vol_ctl *ctl)
 	resize_append(vols, ctl, v);
 }
 
-/* --- queue ------------------------------------------------------------------- */
+/* --- queue --------------------------------------------------------------- */
 
 static void controls_work(struct io_work *w)
 {

@@ -80,7 +80,7 @@ static void reap_end(struct vol_reaper *rp, int res)
 		vol_reaper_kick(vols);
 }
 
-/* --- deleted volumes -------------------------------------------------------- */
+/* --- deleted volumes ----------------------------------------------------- */
 
 static void reap_apply(struct log_append *a)
 {
@@ -148,7 +148,7 @@ static void reap_slice(struct vol_reaper *rp)
 		reap_loaded(rp);
 }
 
-/* --- shrunk volumes --------------------------------------------------------- */
+/* --- shrunk volumes ------------------------------------------------------ */
 
 static void settle_done(struct vol_ctl *ctl)
 {
@@ -187,7 +187,7 @@ static void beyond_start(struct vol_reaper *rp)
 	vol_submit_internal(&rp->req);
 }
 
-/* --- which one -------------------------------------------------------------- */
+/* --- which one ----------------------------------------------------------- */
 
 static void reap_work(struct io_work *w)
 {

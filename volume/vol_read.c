@@ -20,7 +20,7 @@
 
 static void read_issue(struct vol_part *p);
 
-/* --- part_reads ----------------------------------------------------------- */
+/* --- part_reads ---------------------------------------------------------- */
 
 struct part_read *part_read_get(struct vol_part *p)
 {
@@ -61,7 +61,7 @@ void part_reads_wake(struct volumes *vols)
 		read_issue(list_entry(link, struct vol_part, link));
 }
 
-/* --- entries -------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------- */
 
 /* Blocks of the part that leaf `index` covers: first in *ret_at. */
 static uint32_t leaf_cover(const struct vol_part *p, uint64_t index,
@@ -128,7 +128,7 @@ static const struct mnode *loaded_leaf(const struct map_load *l,
 	return NULL;
 }
 
-/* --- steps ---------------------------------------------------------------- */
+/* --- steps --------------------------------------------------------------- */
 
 static void read_loaded(struct vol_part *p)
 {

@@ -79,7 +79,7 @@ void vol_relocs_fini(struct volumes *vols)
 	free(q->ops);
 }
 
-/* --- the end --------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------- */
 
 static void end_work(struct io_work *w)
 {
@@ -108,7 +108,7 @@ static void op_end(struct reloc_op *op)
 	io_defer(op->vols->io, &op->work);
 }
 
-/* --- data ------------------------------------------------------------------ */
+/* --- data ---------------------------------------------------------------- */
 
 static const struct leaf_entry *entry_of(const struct reloc_op *op,
 					 uint32_t i)
@@ -289,7 +289,7 @@ static void move_start(struct reloc_op *op)
 	move_step(op);
 }
 
-/* --- nodes ----------------------------------------------------------------- */
+/* --- nodes --------------------------------------------------------------- */
 
 static void node_step(struct reloc_op *op);
 
@@ -374,7 +374,7 @@ static void node_step(struct reloc_op *op)
 	op_end(op);
 }
 
-/* --- tables ---------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------- */
 
 static void table_step(struct reloc_op *op)
 {
@@ -404,7 +404,7 @@ static void table_step(struct reloc_op *op)
 	op_end(op);
 }
 
-/* --- start ----------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------- */
 
 static void op_start(struct reloc_op *op, struct reloc *r)
 {

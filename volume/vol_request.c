@@ -62,7 +62,7 @@ void vol_requests_fini(struct volumes *vols)
 	free(q->zeros);
 }
 
-/* --- the end of a request ------------------------------------------------- */
+/* --- the end of a request ------------------------------------------------ */
 
 static void req_done(struct vol_req *req)
 {
@@ -89,7 +89,7 @@ void req_put(struct vol_req *req, int res)
 		req_done(req);
 }
 
-/* --- parts and spans ------------------------------------------------------ */
+/* --- parts and spans ----------------------------------------------------- */
 
 static void req_wait(struct vol_req *req, struct list *queue)
 {
@@ -211,7 +211,7 @@ void vol_requests_unthrottle(struct volumes *vols)
 		part_write_start(list_entry(link, struct vol_part, link));
 }
 
-/* --- steps ---------------------------------------------------------------- */
+/* --- steps --------------------------------------------------------------- */
 
 static uint64_t req_end_bytes(const struct vol_req *req)
 {
@@ -427,7 +427,7 @@ static void run_work(struct io_work *w)
 	}
 }
 
-/* --- submitting ----------------------------------------------------------- */
+/* --- submitting ---------------------------------------------------------- */
 
 static bool changes(const struct vol_req *req)
 {

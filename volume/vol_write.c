@@ -24,7 +24,7 @@ static void write_end(struct vol_part *p, int res)
 	part_end(p, res);
 }
 
-/* --- append --------------------------------------------------------------- */
+/* --- append -------------------------------------------------------------- */
 
 /* Enter the new places: leaf by leaf. */
 static void write_apply(struct log_append *a)
@@ -170,7 +170,7 @@ static void write_append(struct vol_part *p)
 	log_append_submit(v->vols->pool, a);
 }
 
-/* --- merge ---------------------------------------------------------------- */
+/* --- merge --------------------------------------------------------------- */
 
 /* The entry of block i of the part. */
 static place_t entry_at(const struct vol_part *p, uint32_t i,
@@ -274,7 +274,7 @@ static void merge_done(struct vol_part *p)
 	write_append(p);
 }
 
-/* --- start ---------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------- */
 
 static bool all_unmapped(const struct vol_part *p)
 {

@@ -45,10 +45,13 @@ static void test_names(void **state)
 	static const char *const good[] = {
 		"a", "vm-1.root", "A b", "\xc3\xa4", "...", "x:y", "-",
 	};
+	/* Right-to-left override. */
+	static const char rtl[] = { 'a', (char)0xe2, (char)0x80, (char)0xae,
+				    0 };
 	static const char *const bad[] = {
 		"", ".", "..", "a/b", "a@b", "a#b", " a", "a ", "a\nb",
 		"a\x7f", "\xff", "\xc3", "\xc0\xaf", "\xed\xa0\x80",
-		"\xc2\x85", "a\xe2\x80\xae", "\xe2\x80\x80x",
+		"\xc2\x85", rtl, "\xe2\x80\x80x",
 		"\xf4\x90\x80\x80",
 	};
 	char err[256], longest[257];

@@ -200,7 +200,7 @@ static void test_delete_damaged(void **state)
  * are in memory and changed, and commits go on. */
 static void test_table_page(void **state)
 {
-	place_t place = P->tables[TABLE_NODES].place[0];
+	place_t place;
 
 	(void)state;
 	reopen();

@@ -84,7 +84,7 @@ static struct volume *handle(unsigned i)
 	return v;
 }
 
-/* --- the log's model ---------------------------------------------------------- */
+/* --- the log's model ----------------------------------------------------- */
 
 static void logged_put(struct mvol *v, uint64_t off, const uint8_t *data)
 {
@@ -135,7 +135,7 @@ static void logged_replay(void)
 	}
 }
 
-/* --- requests ------------------------------------------------------------------ */
+/* --- requests ------------------------------------------------------------ */
 
 static bool overlaps(const struct vol_req *a, const struct vol_req *b)
 {

@@ -174,7 +174,6 @@ static void test_zero_trim(void **state)
 	assert_int_equal(A->mapped, 62 + 513);
 	check_zero(MIB, 2 * MIB + 1);
 	/* Nothing left: no nodes either. */
-	before = P->nrows;
 	assert_int_equal(req(VOL_ZERO, 0, 2048 * MIB + 512, VOL_FUA), 0);
 	assert_int_equal(A->mapped, 0);
 	assert_int_equal(V->ids.used, 0);
@@ -227,7 +226,7 @@ static void test_enospc(void **state)
 	kit_check_counts(P, V);
 }
 
-/* --- many at once --------------------------------------------------------------- */
+/* --- many at once -------------------------------------------------------- */
 
 static unsigned pending;
 static unsigned order[4096];
@@ -275,13 +274,14 @@ static void test_flood(void **state)
 {
 	enum { N = 3000 };
 	struct one *o = calloc(N, sizeof(*o));
-	uint8_t (*mem)[512] = malloc(N * 512);
+	uint8_t *mem = malloc(512 * N);
 
 	(void)state;
 	norder = 0;
 	for (unsigned i = 0; i < N; i++) {
-		memset(mem[i], (int)(i % 251), 512);
-		one_submit(&o[i], i, VOL_WRITE, i % 8 * 512, 512, mem[i]);
+		memset(mem + i * 512, (int)(i % 251), 512);
+		one_submit(&o[i], i, VOL_WRITE, i % 8 * 512, 512,
+			   mem + i * 512);
 	}
 	wait_all();
 	for (unsigned i = 0; i < 8; i++) {
@@ -294,10 +294,11 @@ static void test_flood(void **state)
 	for (unsigned i = 0; i < N; i++)
 		assert_int_equal(order[i], i);
 	for (unsigned i = 0; i < N; i++)
-		one_submit(&o[i], i, VOL_WRITE, i * 65536ull, 512, mem[i]);
+		one_submit(&o[i], i, VOL_WRITE, i * 65536ull, 512,
+			   mem + i * 512);
 	wait_all();
 	for (unsigned i = 0; i < N; i += 97)
-		check(i * 65536ull, mem[i], 512);
+		check(i * 65536ull, mem + i * 512, 512);
 	free(mem);
 	free(o);
 	kit_check_counts(P, V);
@@ -395,7 +396,7 @@ static void test_failing(void **state)
 	kit_check_counts(P, V);
 }
 
-/* --- status --------------------------------------------------------------------- */
+/* --- status -------------------------------------------------------------- */
 
 static struct vol_req status(uint64_t off, uint64_t len, uint8_t flags,
 			     struct vol_extent *x, uint32_t max)
@@ -443,7 +444,7 @@ static void test_status(void **state)
 	assert_int_equal(r.nextents, 1);
 	assert_int_equal(x[0].len_bytes, 5);
 	assert_false(x[0].hole);
-	r = status(3 * MIB, end - 3 * MIB, VOL_ONE, x, 8);
+	status(3 * MIB, end - 3 * MIB, VOL_ONE, x, 8);
 	assert_int_equal(x[0].len_bytes, MIB + 4096);
 	r = status(0, end, 0, x, 2);
 	assert_int_equal(r.nextents, 2);

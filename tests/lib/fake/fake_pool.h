@@ -25,7 +25,7 @@
 #endif
 
 struct fake_block {
-	uint8_t *data;      /* 4096 bytes, NULL: none, or used for other things */
+	uint8_t *data;      /* 4096 bytes; NULL: the place is free */
 	uint32_t crc;
 	bool     live;      /* pointed to now */
 	bool     frozen;    /* … in the state that is being committed */

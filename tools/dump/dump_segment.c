@@ -22,9 +22,10 @@ static void segment_print(const struct ck *ck, const struct ck_segment *s)
 		printf("\n");
 		return;
 	}
-	printf(", %" PRIu32 " live, claim %" PRIu64 "%s",
-	       s->live, s->claim & (UINT64_MAX >> 1),
-	       s->claim >> 63 != 0 ? " (dead)" : "");
+	printf(", %" PRIu32 " live, claim %" PRIu64 "%s%s", s->live,
+	       s->claim & (UINT64_MAX >> 2),
+	       (s->claim >> 63 & 1) != 0 ? " (gone)" : "",
+	       (s->claim >> 62 & 1) != 0 ? " (in doubt)" : "");
 	if (s->state == SEG_DISK_OPENABLE)
 		printf(", scan from %" PRIu32, s->scan_from);
 	if (s->index_off != 0)

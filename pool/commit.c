@@ -454,7 +454,8 @@ static void segs_start(struct pool *p)
 
 static uint8_t *put_refs(uint8_t *b, const struct page_ref *refs, uint32_t n)
 {
-	memcpy(b, refs, n * sizeof(*refs));
+	if (n > 0)
+		memcpy(b, refs, n * sizeof(*refs));
 	return b + n * sizeof(*refs);
 }
 

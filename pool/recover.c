@@ -758,6 +758,9 @@ static void scans_step(struct recover *r)
 {
 	struct pool *p = r->pool;
 
+	/* After a clean close nothing but that commit's own rows follows. */
+	if (r->released)
+		r->next_seg = p->nsegs + 1;
 	while (r->res == 0 && r->scanning < SCANS_AT_ONCE &&
 	       r->next_seg <= p->nsegs) {
 		struct segment  *s = p->segs[r->next_seg++];

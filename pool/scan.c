@@ -123,8 +123,29 @@ static int row_at(struct seg_scan *s)
 	return 1;
 }
 
+/* Is there a header where the first row of a segment must be?  If not, it was
+ * never opened, or its first row is lost and the log ends before it. */
+static bool probe_found(struct seg_scan *s)
+{
+	struct row_info i;
+
+	for (uint32_t u = 0; u < s->pool->units; u++) {
+		if (header_at(s, u, 0, &i))
+			return true;
+	}
+	return false;
+}
+
 static void window_search(struct seg_scan *s)
 {
+	if (s->probe) {
+		s->probe = false;
+		if (probe_found(s))
+			window_read(s);
+		else
+			scan_end(s, 0);
+		return;
+	}
 	while (s->off < s->win_off + s->win_len) {
 		int r;
 
@@ -170,7 +191,8 @@ static void window_read(struct seg_scan *s)
 	struct pool *p = s->pool;
 
 	s->win_off = s->off;
-	s->win_len = min_u32(WINDOW_BLOCKS, p->zone_blocks - s->off);
+	s->win_len = min_u32(s->probe ? ROW_HEADER_MAX : WINDOW_BLOCKS,
+			     p->zone_blocks - s->off);
 	s->have = 0;
 	s->pending = 1;
 	for (uint32_t u = 0; u < p->units; u++) {
@@ -202,6 +224,7 @@ void seg_scan_start(struct seg_scan *s, uint32_t from_blocks)
 	s->nrows = 0;
 	s->off = from_blocks;
 	s->last_hit = from_blocks;
+	s->probe = from_blocks == 0;
 	memset(s->bufs, 0, sizeof(s->bufs));
 	for (uint32_t u = 0; u < p->units; u++) {
 		s->bufs[u] = aligned_alloc(TARN_BLOCK,

@@ -30,6 +30,7 @@ struct seg_scan {
 	void (*done)(struct seg_scan *s);
 	void            *priv;
 	/* Private to scan.c. */
+	bool             probe;     /* looking at the first block only */
 	uint32_t         win_off;   /* first block of the window */
 	uint32_t         win_len;   /* blocks */
 	uint32_t         off;       /* next block to look at */

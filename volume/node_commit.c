@@ -492,6 +492,7 @@ void vols_commit_done(void *arg, int res)
 		tpage_settle(tp);
 	}
 	vols->committed = true;
+	vols->redoing = false;
 	if (vols->cache.ndirty >= vols->dirty_max) {
 		vols->commit_wanted = true;
 		pool_commit_want(vols->pool);

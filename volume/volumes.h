@@ -81,8 +81,8 @@ struct volumes {
 	struct pool *pool;
 	struct volumes_params params;
 	uint64_t     zone_mask;      /* offset in a zone, of a place */
-	bool         redoing;        /* no request came yet: nothing is
-				      * evicted */
+	bool         redoing;        /* opening: no commit was done and no
+				      * request came yet; nothing is evicted */
 	bool         failed;         /* a commit failed: the pool is ending */
 	bool         committed;      /* a commit was done since opening */
 	uint64_t     node_credit;    /* reserved blocks that new nodes may take

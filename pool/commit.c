@@ -49,15 +49,28 @@ static uint32_t openable_target(const struct pool *p)
 	       min_u32(8, p->segs_possible / 8) + 2 * segs_reserve(p) + 3;
 }
 
+/* Would a commit free segments, or list more of them? */
+static bool commit_gains(const struct pool *p)
+{
+	uint32_t zones = segs_free_possible(p);
+
+	return p->sealed_dead > 0 || zones > segs_unlisted(p) ||
+	       (p->openable <= 1 && zones > 0);
+}
+
+/* The last openable segment is for a commit that lists more. */
+bool pool_commit_is_blocked(const struct pool *p)
+{
+	return p->state == POOL_ST_ACTIVE && !commit_running(p) &&
+	       p->openable <= 1 && !commit_gains(p);
+}
+
 static bool commit_due(struct pool *p)
 {
 	uint64_t log = p->log_blocks * TARN_BLOCK;
-	uint32_t zones = segs_free_possible(p);
-	bool     gain = p->sealed_dead > 0 || zones > segs_unlisted(p) ||
-		    (p->openable <= 1 && zones > 0);
+	bool     gain = commit_gains(p);
 
-	/* The last openable segment is for a commit that lists more. */
-	if (p->openable <= 1 && !gain)
+	if (pool_commit_is_blocked(p))
 		return false;
 	if (p->commit.wanted || log >= p->params.commit_log_bytes)
 		return true;
@@ -79,7 +92,7 @@ void commit_consider(struct pool *p)
 {
 	if (p->state != POOL_ST_ACTIVE || commit_running(p))
 		return;
-	if (commit_due(p))
+	if (commit_due(p) || p->commit.wanted)
 		io_defer(p->io, &p->commit.work);
 	else if (p->sealed_dead > 0 && !io_timer_armed(&p->commit_timer))
 		io_timer_arm(p->io, &p->commit_timer,
@@ -104,8 +117,13 @@ static void commit_work_fn(struct io_work *w)
 {
 	struct pool *p = container_of(w, struct pool, commit.work);
 
-	if (!commit_running(p) && p->state == POOL_ST_ACTIVE && commit_due(p))
+	if (commit_running(p) || p->state != POOL_ST_ACTIVE)
+		return;
+	if (commit_due(p))
 		commit_start(p);
+	else if (p->commit.wanted && pool_commit_is_blocked(p) &&
+		 p->client->commit_blocked != NULL)
+		p->client->commit_blocked(p->client_arg);
 }
 
 /* --- freeze ----------------------------------------------------------------------- */

@@ -222,6 +222,8 @@ void pool_commit_ready(struct pool *pool);
 /* Ask for a commit soon (memory pressure, too many dirty nodes). Harmless
  * when one is under way. */
 void pool_commit_want(struct pool *pool);
+/* True while no commit can run, see commit_blocked(). */
+bool pool_commit_is_blocked(const struct pool *pool);
 
 /* --- recovery and cleaning ------------------------------------------------ */
 
@@ -276,6 +278,10 @@ struct log_client_ops {
 	uint32_t (*commit_root)(void *arg, void *buf);
 	/* res 0: durable.  Otherwise the pool is failing; all stays dirty. */
 	void (*commit_done)(void *arg, int res);
+	/* A commit that was asked for cannot run until zones are released (the
+	 * pool is full of quarantined ones): hold nothing back for it.  In a
+	 * later turn; may be NULL. */
+	void (*commit_blocked)(void *arg);
 	/* Blocks that the next commit would write at most (nodes and table
 	 * pages that are dirty now).  Synchronous. */
 	uint64_t (*commit_blocks)(void *arg);

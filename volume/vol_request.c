@@ -186,6 +186,7 @@ bool vol_part_throttle(struct vol_part *p)
 	struct volumes *vols = p->req->vol->vols;
 
 	if (vols->failed || (p->req->state & REQ_INTERNAL) ||
+	    pool_commit_is_blocked(vols->pool) ||
 	    node_commit_backlog(vols) < vols->dirty_max + vols->dirty_max / 2)
 		return false;
 	if (!vols->commit_wanted) {
@@ -203,12 +204,18 @@ void vol_requests_unthrottle(struct volumes *vols)
 	struct list *link;
 
 	if (list_empty(&q->throttled) ||
-	    (!vols->failed && node_commit_backlog(vols) >= vols->dirty_max))
+	    (!vols->failed && !pool_commit_is_blocked(vols->pool) &&
+	     node_commit_backlog(vols) >= vols->dirty_max))
 		return;
 	list_init(&list);
 	list_splice(&list, &q->throttled);
 	while ((link = list_pop(&list)) != NULL)
 		part_write_start(list_entry(link, struct vol_part, link));
+}
+
+void vols_commit_blocked(void *arg)
+{
+	vol_requests_unthrottle(arg);
 }
 
 /* --- steps --------------------------------------------------------------- */

@@ -129,6 +129,8 @@ void span_put(struct vol_span *s, struct volumes *vols);
 /* True: too much is dirty, the part waits in a list. */
 bool vol_part_throttle(struct vol_part *p);
 void vol_requests_unthrottle(struct volumes *vols);
+/* log_client_ops.commit_blocked */
+void vols_commit_blocked(void *arg);
 
 /* vol_range.c: order of overlapping requests. */
 /* True: held; false: req_step() is called when it is. */

@@ -20,6 +20,7 @@ static const struct log_client_ops client_ops = {
 	.commit_write = vols_commit_write,
 	.commit_root = vols_commit_root,
 	.commit_done = vols_commit_done,
+	.commit_blocked = vols_commit_blocked,
 	.commit_blocks = vols_commit_blocks,
 	.relocate = vols_relocate,
 };

@@ -30,6 +30,9 @@ void pages_open(void)
 {
 	assert(pages_base == NULL);
 	pages_base = map((size_t)PAGES_LIMIT * TARN_BLOCK);
+	/* Only a matter of speed. */
+	(void)madvise(pages_base, (size_t)PAGES_LIMIT * TARN_BLOCK,
+		      MADV_HUGEPAGE);
 	pages_refs = map((size_t)PAGES_LIMIT * sizeof(pages_refs[0]));
 	free_stack = map((size_t)PAGES_LIMIT * sizeof(free_stack[0]));
 	pages_refs[PAGE_ZERO] = 1u << 31;

@@ -26,7 +26,7 @@
 
 #define CLEANER_WAIT_NS   (1 * NS_PER_MS)
 #define STARVED_PATIENCE_NS (1 * NS_PER_S)
-#define STARVED_PATIENCE_MAX_NS (6 * NS_PER_S)
+#define STARVED_PATIENCE_MAX_NS (3 * NS_PER_S)
 
 static void unit_done(struct disk_req *req);
 

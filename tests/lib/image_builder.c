@@ -401,7 +401,8 @@ static void log_after(struct image *im)
 	image_write(im, IMG_SEG_DATA, 0, 589, 1, 52);
 }
 
-struct image *image_build(uint32_t k, uint32_t m, img_hook fn, void *arg)
+static struct image *build(uint32_t k, uint32_t m, img_hook fn, void *arg,
+			   bool closed)
 {
 	struct image *im = image_new(k, m, fn, arg);
 
@@ -416,10 +417,24 @@ struct image *image_build(uint32_t k, uint32_t m, img_hook fn, void *arg)
 	image_write(im, IMG_SEG_DATA, 0, 540, 33, 7);
 	im->flushed = im->row;
 	image_commit(im);
-	log_after(im);
+	if (closed)
+		im->label_flags = 2;
+	else
+		log_after(im);
 	image_labels(im);
 	image_leases(im);
 	return im;
+}
+
+struct image *image_build(uint32_t k, uint32_t m, img_hook fn, void *arg)
+{
+	return build(k, m, fn, arg, false);
+}
+
+struct image *image_build_closed(uint32_t k, uint32_t m, img_hook fn,
+				 void *arg)
+{
+	return build(k, m, fn, arg, true);
 }
 
 void image_free(struct image *im)

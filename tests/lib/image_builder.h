@@ -124,6 +124,9 @@ struct img_rec {
 /* A whole pool: commit, log after it, labels.  hook may be NULL. */
 struct image *image_build(uint32_t k, uint32_t m, img_hook hook,
 			  void *hook_arg);
+/* The same, closed cleanly: no log after the commit. */
+struct image *image_build_closed(uint32_t k, uint32_t m, img_hook hook,
+				 void *hook_arg);
 void image_free(struct image *im);
 
 /* Append a row to a segment; payload of all its records together. Returns

@@ -102,6 +102,29 @@ static const struct {
 } shapes[] = { { 1, 0 }, { 1, 1 }, { 1, 2 }, { 2, 1 }, { 3, 0 },
 	       { 4, 2 }, { 2, 2 }, { 8, 3 }, { 16, 4 } };
 
+static void test_closed(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		struct image *im = image_build_closed(
+			shapes[i].k, shapes[i].m, NULL, NULL);
+		struct seen seen = { .im = im };
+		struct check_source *disks[POOL_UNITS_MAX];
+		struct check_options opt = { .report = report, .block = block,
+					     .arg = &seen };
+		struct check_report rep;
+
+		for (uint32_t d = 0; d < im->ndisks; d++)
+			disks[d] = &im->disks[d].source;
+		assert_int_equal(
+			tarn_check_run(disks, im->ndisks, &opt, &rep), 0);
+		assert_true(rep.released);
+		assert_int_equal(rep.rows_replayed, 0);
+		assert_int_equal(seen.wrong, 0);
+		image_free(im);
+	}
+}
+
 static void test_clean(void **state)
 {
 	(void)state;
@@ -136,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_quick),
 		cmocka_unit_test(test_missing),
 	};

@@ -28,6 +28,7 @@ struct damage {
 	uint64_t    value;
 	/* After building, instead. */
 	void (*fn)(struct image *im);
+	bool        closed; /* of a pool that was closed cleanly */
 	/* Wanted. */
 	enum check_severity severity;
 	const char *text;
@@ -64,10 +65,14 @@ static uint8_t *label_at(struct image *im, unsigned disk, unsigned end)
 
 static void label_bit(struct image *im)
 {
-	im->label_flags = 2; /* released */
+	label_at(im, 1, 1)[500] ^= 4;
+}
+
+static void label_released(struct image *im)
+{
+	im->label_flags = 2;
 	im->label_no += 2;
 	image_labels(im);
-	label_at(im, 1, 1)[500] ^= 4;
 }
 
 static void label_bit_crashed(struct image *im)
@@ -342,7 +347,9 @@ static void member_out_lies(struct image *im)
 static const struct damage damages[] = {
 	/* Labels. */
 	{ "label bit", 1, 1, .fn = label_bit, DMG,
-	  "label slot 2 of its last" },
+	  "label slot 2 of its last", .closed = true },
+	{ "released", 1, 1, .fn = label_released, ERR,
+	  "nobody looks for them" },
 	{ "label bit, crashed", 1, 1, .fn = label_bit_crashed, INFO,
 	  "label slot 2 of its last" },
 	{ "label gone", 1, 1, .fn = label_both_ends, DMG,
@@ -601,7 +608,9 @@ static int run(struct image *im, struct found *f, bool quick,
 
 static unsigned damage_try(const struct damage *d)
 {
-	struct image *im = image_build(d->k, d->m, damage_hook, (void *)d);
+	struct image *im =
+		(d->closed ? image_build_closed : image_build)(
+			d->k, d->m, damage_hook, (void *)d);
 	struct found *f = calloc(1, sizeof(*f));
 	struct check_report rep;
 	unsigned bad = 0;

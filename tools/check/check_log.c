@@ -250,6 +250,10 @@ int ck_log(struct ck *ck)
 	if (r == 0)
 		r = ck_replay_end(ck);
 	ck->rep->flushed_row = ck->flushed;
+	if (r == 0 && ck->rep->released && ck->rep->rows_replayed > 0)
+		ck_error(ck, "the pool was closed cleanly, but %" PRIu64
+			 " rows after its last commit change something: "
+			 "nobody looks for them", ck->rep->rows_replayed);
 	if (r == 0 && ck->rep->rows_after_end > 0)
 		ck_verbose(ck, "%" PRIu64 " rows behind the end of the log "
 			   "(row %" PRIu64 ") are dropped: they were never "

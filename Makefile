@@ -126,6 +126,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 define library
 $(call lib,$(1)): $(call obj,$(2))
+	@mkdir -p $$(@D)
 	@rm -f $$@
 	@ar rcs $$@ $$(filter %.o,$$^)
 endef

@@ -93,6 +93,7 @@ static void close_timer_fn(struct io_timer *t)
 			     io_now_ns(p->io) + POLL_NS);
 		return;
 	}
+	p->last_commit = true;
 	p->commit.finished = close_committed;
 	commit_start(p);
 }

@@ -399,6 +399,7 @@ struct pool {
 	struct pool_op    *op;           /* create, open or close under way */
 	struct log_sync    close_sync;
 	struct io_timer    close_timer;
+	bool               last_commit;  /* closing: nothing may follow it */
 	struct label_waiter close_waiter;
 	struct creator    *creator;
 	unsigned           disks_closing;

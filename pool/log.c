@@ -488,7 +488,8 @@ static void kick_fn(struct io_work *w)
 	struct pool *p = container_of(w, struct pool, kick);
 
 	for (unsigned i = LOG_CLASSES; i-- > 0;) {
-		if (!pool_running(p)) {
+		if (!pool_running(p) ||
+		    (p->last_commit && i != LOG_COMMIT)) {
 			gather_fail(p, i, p->state == POOL_ST_READ_ONLY
 						  ? -EROFS
 						  : -ESHUTDOWN);

@@ -86,6 +86,7 @@ struct recover {
 	uint32_t       pending;
 	uint8_t       *root;
 	struct root_header header;
+	uint64_t       root_row;   /* number of the row that holds the root */
 	const uint8_t *client_root;
 	/* Pages. */
 	struct page_load loads[READS_AT_ONCE];
@@ -273,6 +274,7 @@ static bool root_assemble(struct recover *r)
 	if ((uint32_t)__builtin_popcount(valid) < p->k ||
 	    info.payload_blocks != p->last.root_blocks)
 		return false;
+	r->root_row = info.row_no;
 	for (uint32_t d = 0; d < p->k; d++) {
 		uint8_t *out = r->root + (size_t)d * slice_bytes;
 
@@ -723,6 +725,9 @@ static bool choose_rows(struct recover *r)
 	}
 	r->naccepted = kept;
 	p->stable_row = next - 1;
+	/* Not scanned: its own rows count all the same, numbers only grow. */
+	if (r->released)
+		p->stable_row = max_u64(p->stable_row, r->root_row);
 	if (next - 1 >= flushed)
 		return true;
 	snprintf(r->why, sizeof(r->why),

@@ -252,6 +252,7 @@ static struct volume *volume_new(struct volumes *vols, uint32_t id,
 	list_init(&v->users);
 	list_init(&v->ranges);
 	list_init(&v->reap_link);
+	list_init(&v->wait_spans);
 	c->slots[slot] = v;
 	v->hash_next = c->hash[id % VOLUME_HASH];
 	c->hash[id % VOLUME_HASH] = v;

@@ -30,8 +30,8 @@ int vol_requests_init(struct volumes *vols)
 	struct vol_requests *q = &vols->req;
 	int r;
 
-	list_init(&q->wait_parts);
-	list_init(&q->wait_spans);
+	list_init(&q->parts.wait);
+	list_init(&q->spans.wait);
 	list_init(&q->wait_reads);
 	list_init(&q->throttled);
 	list_init(&q->runnable);
@@ -39,13 +39,13 @@ int vol_requests_init(struct volumes *vols)
 	q->zeros = calloc(1, ZERO_BYTES);
 	if (q->zeros == NULL)
 		return -ENOMEM;
-	r = objpool_init(&q->parts, sizeof(struct vol_part), PARTS_MAX,
+	r = objpool_init(&q->parts.objs, sizeof(struct vol_part), PARTS_MAX,
 			 PARTS_MAX);
 	if (r == 0)
 		r = objpool_init(&q->reads, sizeof(struct part_read),
 				 READS_MAX, READS_MAX);
 	if (r == 0)
-		r = objpool_init(&q->spans, sizeof(struct vol_span),
+		r = objpool_init(&q->spans.objs, sizeof(struct vol_span),
 				 SPANS_MAX, SPANS_MAX);
 	return r;
 }
@@ -56,9 +56,9 @@ void vol_requests_fini(struct volumes *vols)
 
 	if (q->work.fn != NULL)
 		io_undefer(&q->work);
-	objpool_fini(&q->parts);
+	objpool_fini(&q->parts.objs);
 	objpool_fini(&q->reads);
-	objpool_fini(&q->spans);
+	objpool_fini(&q->spans.objs);
 	free(q->zeros);
 }
 
@@ -99,26 +99,68 @@ static void req_wait(struct vol_req *req, struct list *queue)
 	list_push(queue, &req->link);
 }
 
-/* The first of a queue goes on in the next turn. */
-static void req_wake(struct volumes *vols, struct list *queue)
+/* What could not go on can: in the next turn. */
+static void req_runnable(struct volumes *vols, struct vol_req *req)
 {
-	struct list *link = list_pop(queue);
+	list_push(&vols->req.runnable, &req->link);
+	io_defer(vols->io, &vols->req.work);
+}
 
+/* An object for a request; NULL: it waits for one. mine: the flag that says
+ * that one is promised to it. */
+static void *vpool_get(struct vol_pool *p, struct vol_req *req, uint32_t mine)
+{
+	if (req->state & mine) {
+		req->state &= ~mine;
+		p->promised--;
+	} else if (p->objs.max - p->objs.used <= p->promised) {
+		req_wait(req, &p->wait);
+		return NULL;
+	}
+	return objpool_get(&p->objs);
+}
+
+/* One is free: it is the first one's. */
+static void vpool_wake(struct volumes *vols, struct vol_pool *p, uint32_t mine)
+{
+	struct list    *link;
+	struct vol_req *req;
+
+	if (p->objs.max - p->objs.used <= p->promised)
+		return;
+	link = list_pop(&p->wait);
 	if (link == NULL)
 		return;
-	list_push(&vols->req.runnable, link);
-	io_defer(vols->io, &vols->req.work);
+	req = list_entry(link, struct vol_req, link);
+	req->state |= mine;
+	p->promised++;
+	req_runnable(vols, req);
+}
+
+/* A request that did not want what was promised to it, having failed. */
+static void promises_return(struct volumes *vols, struct vol_req *req)
+{
+	struct vol_requests *q = &vols->req;
+
+	if (req->state & REQ_PART_MINE) {
+		req->state &= ~(uint32_t)REQ_PART_MINE;
+		q->parts.promised--;
+		vpool_wake(vols, &q->parts, REQ_PART_MINE);
+	}
+	if (req->state & REQ_SPAN_MINE) {
+		req->state &= ~(uint32_t)REQ_SPAN_MINE;
+		q->spans.promised--;
+		vpool_wake(vols, &q->spans, REQ_SPAN_MINE);
+	}
 }
 
 struct vol_part *part_get(struct vol_req *req)
 {
-	struct volumes  *vols = req->vol->vols;
-	struct vol_part *p = objpool_get(&vols->req.parts);
+	struct vol_part *p = vpool_get(&req->vol->vols->req.parts, req,
+				      REQ_PART_MINE);
 
-	if (p == NULL) {
-		req_wait(req, &vols->req.wait_parts);
+	if (p == NULL)
 		return NULL;
-	}
 	p->req = req;
 	p->src = NULL;
 	p->only_mapped = false;
@@ -151,8 +193,8 @@ void part_end(struct vol_part *p, int res)
 	slab_put(&vols->slab, p->bounce[1]);
 	if (p->reserved > 0)
 		pool_space_unreserve(vols->pool, p->reserved);
-	objpool_put(&vols->req.parts, p);
-	req_wake(vols, &vols->req.wait_parts);
+	objpool_put(&vols->req.parts.objs, p);
+	vpool_wake(vols, &vols->req.parts, REQ_PART_MINE);
 	if (res < 0 && req->res == 0)
 		req->res = res;
 	req_step(req); /* still held by the part */
@@ -161,24 +203,35 @@ void part_end(struct vol_part *p, int res)
 
 struct vol_span *span_get(struct vol_req *req)
 {
-	struct volumes  *vols = req->vol->vols;
-	struct vol_span *s = objpool_get(&vols->req.spans);
+	struct volume   *v = req->vol;
+	struct vol_span *s;
 
-	if (s == NULL) {
-		req_wait(req, &vols->req.wait_spans);
+	if (v->nspans >= SPANS_A_VOLUME) {
+		req_wait(req, &v->wait_spans);
 		return NULL;
 	}
+	s = vpool_get(&v->vols->req.spans, req, REQ_SPAN_MINE);
+	if (s == NULL)
+		return NULL;
+	v->nspans++;
 	memset(s, 0, sizeof(*s));
 	s->req = req;
-	s->vol = req->vol;
+	s->vol = v;
 	req_get(req);
 	return s;
 }
 
-void span_put(struct vol_span *s, struct volumes *vols)
+void span_put(struct vol_span *s)
 {
-	objpool_put(&vols->req.spans, s);
-	req_wake(vols, &vols->req.wait_spans);
+	struct volume  *v = s->vol;
+	struct volumes *vols = v->vols;
+	struct list    *link = list_pop(&v->wait_spans);
+
+	v->nspans--;
+	objpool_put(&vols->req.spans.objs, s);
+	vpool_wake(vols, &vols->req.spans, REQ_SPAN_MINE);
+	if (link != NULL)
+		req_runnable(vols, list_entry(link, struct vol_req, link));
 }
 
 bool vol_part_throttle(struct vol_part *p)
@@ -276,7 +329,7 @@ static void span_done(struct vol_span *s)
 	struct vol_req *req = s->req;
 	int res = s->res;
 
-	span_put(s, req->vol->vols);
+	span_put(s);
 	if (res < 0 && req->res == 0)
 		req->res = res;
 	req_step(req); /* still held by the span */
@@ -430,6 +483,7 @@ static void run_work(struct io_work *w)
 
 		req->state &= ~(uint32_t)REQ_QUEUED;
 		req_step(req);
+		promises_return(container_of(q, struct volumes, req), req);
 		req_put(req, 0);
 	}
 }

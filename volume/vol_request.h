@@ -18,6 +18,8 @@
 #define PART_BYTES      (1u << 20)
 #define PART_LEAVES     2u
 #define SPAN_LEAVES     64u
+/* Spans of one volume at a time, so that others find some. */
+#define SPANS_A_VOLUME  4u
 /* A slice of a TRIM looks at no more leaves than this: 1 GiB. */
 #define SLICE_LEAVES    1024u
 /* Pieces of a part's payload: zeros come in pieces of 64 KiB. */
@@ -72,12 +74,19 @@ struct vol_span {
 	void (*done)(struct vol_span *s);
 };
 
+/* A fixed number of objects, and who waits for one.  When one is given back
+ * it is promised to the first in the queue, which runs in the next turn:
+ * nobody who comes meanwhile takes it. */
+struct vol_pool {
+	struct objpool objs;
+	struct list    wait;     /* struct vol_req */
+	uint32_t       promised; /* requests that were woken for one */
+};
+
 struct vol_requests {
-	struct objpool parts;      /* struct vol_part, a hard limit */
+	struct vol_pool parts;     /* struct vol_part */
+	struct vol_pool spans;     /* struct vol_span */
 	struct objpool reads;      /* struct part_read, a hard limit */
-	struct objpool spans;      /* struct vol_span, a hard limit */
-	struct list    wait_parts; /* struct vol_req: need a part */
-	struct list    wait_spans; /* struct vol_req: need a span */
 	struct list    wait_reads; /* struct vol_part: need part_reads */
 	struct list    throttled;  /* struct vol_part: too much is dirty */
 	struct list    runnable;   /* struct vol_req: their range is free now,
@@ -98,6 +107,8 @@ enum req_state {
 	REQ_QUEUED     = 1 << 6, /* in a list of struct vol_requests */
 	REQ_STEPPING   = 1 << 7, /* inside of req_step() */
 	REQ_AGAIN      = 1 << 8, /* … which is to be done once more */
+	REQ_PART_MINE  = 1 << 9, /* a part is promised to it */
+	REQ_SPAN_MINE  = 1 << 10, /* a span is promised to it */
 };
 
 int  vol_requests_init(struct volumes *vols);
@@ -124,7 +135,7 @@ struct vol_part *part_get(struct vol_req *req);
 /* The end of a part. */
 void part_end(struct vol_part *p, int res);
 struct vol_span *span_get(struct vol_req *req);
-void span_put(struct vol_span *s, struct volumes *vols);
+void span_put(struct vol_span *s);
 
 /* True: too much is dirty, the part waits in a list. */
 bool vol_part_throttle(struct vol_part *p);

@@ -336,6 +336,50 @@ static void test_order(void **state)
 	kit_check_counts(P, V);
 }
 
+/* One volume's crowd does not keep another volume's request waiting until all
+ * of it is done. */
+static void test_fair(void **state)
+{
+	enum { N = 120, TRIMS = 30 };
+	struct one *o = calloc(N + 1, sizeof(*o));
+	unsigned at = N;
+
+	(void)state;
+	assert_int_equal(kit_create(P, V, "b", 64 * MIB), 0);
+	norder = 0;
+	for (unsigned i = 0; i < N; i++) {
+		one_submit(&o[i], i, VOL_ZERO, i * 10 * MIB, 10 * MIB, NULL);
+		o[i].req.flags = 0;
+	}
+	wait_all();
+	/* Parts: many large writes. */
+	P->usable = FAKE_PLACES;
+	norder = 0;
+	for (unsigned i = 0; i < N; i++)
+		one_submit(&o[i], i, VOL_WRITE, i * 10 * MIB, MIB / 2, buf);
+	A = vols_find(V, "b");
+	one_submit(&o[N], N, VOL_WRITE, 0, 4096, buf);
+	wait_all();
+	/* Spans: many trims with much to do. */
+	norder = 0;
+	A = vols_find(V, "a");
+	for (unsigned i = 0; i < TRIMS; i++)
+		one_submit(&o[i], i, VOL_TRIM, i * 40 * MIB, 40 * MIB, NULL);
+	A = vols_find(V, "b");
+	one_submit(&o[N], N, VOL_TRIM, 0, 4096, NULL);
+	wait_all();
+	for (unsigned i = 0; i <= TRIMS; i++)
+		if (order[i] == N)
+			at = i;
+	assert_true(at < TRIMS / 2);
+	assert_int_equal(V->req.spans.promised, 0);
+	assert_int_equal(V->req.parts.promised, 0);
+	assert_int_equal(V->req.parts.objs.used, 0);
+	assert_int_equal(V->req.spans.objs.used, 0);
+	free(o);
+	kit_check_counts(P, V);
+}
+
 /* Beyond the limit of dirty nodes writes wait for a commit. */
 static void test_throttle(void **state)
 {
@@ -475,7 +519,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_bounds), TEST(test_one_row), TEST(test_zero_trim),
 		TEST(test_fua_nothing), TEST(test_enospc), TEST(test_flood),
-		TEST(test_order),
+		TEST(test_order), TEST(test_fair),
 		cmocka_unit_test_setup_teardown(test_throttle, setup_tight,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_failing, setup_tight,

@@ -1,0 +1,183 @@
+/* Volumes as exports, over a pool in memory: listing, opening, requests, and
+ * exports that go away under their user. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the headers above first. */
+#include <cmocka.h>
+
+#include "server/export_volume.h"
+#include "tests/lib/fake/vol_kit.c"
+
+#define MIB (1ull << 20)
+
+static struct pool          *P;
+static struct volumes       *V;
+static struct export_source *S;
+static unsigned              gone;
+
+static int setup(void **state)
+{
+	(void)state;
+	P = fake_pool_new(21);
+	V = fake_format(P, NULL);
+	assert_int_equal(export_volumes_open(V, &S), 0);
+	gone = 0;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	export_volumes_close(S);
+	vols_close(V);
+	fake_pool_free(P);
+	return 0;
+}
+
+static void export_gone(struct export *x, void *arg)
+{
+	assert_ptr_equal(arg, &gone);
+	assert_non_null(x);
+	gone++;
+}
+
+static struct export *open_export(const char *name)
+{
+	struct export *x;
+
+	assert_int_equal(S->ops->open(S, name, &x), 0);
+	x->gone = export_gone;
+	x->gone_arg = &gone;
+	return x;
+}
+
+static void test_find(void **state)
+{
+	struct export_info info;
+	struct export *x;
+	uint64_t cursor = 0;
+
+	(void)state;
+	assert_false(S->ops->next(S, &cursor, &info));
+	assert_int_equal(S->ops->info(S, "", &info), -ENOENT);
+	kit_create(P, V, "b", 3 * MIB + 512);
+	/* The only one is the default. */
+	assert_int_equal(S->ops->info(S, "", &info), 0);
+	assert_string_equal(info.name, "b");
+	assert_int_equal(info.size_bytes, 3 * MIB + 512);
+	assert_int_equal(info.block_min, 1);
+	assert_int_equal(info.block_preferred, 4096);
+	assert_true(info.multi_conn && info.can_flush && info.can_fua);
+	kit_create(P, V, "a", MIB);
+	assert_int_equal(S->ops->info(S, "", &info), -ENOENT);
+	assert_int_equal(S->ops->open(S, "", &x), -ENOENT);
+	assert_int_equal(S->ops->open(S, "c", &x), -ENOENT);
+	assert_true(S->ops->next(S, &cursor, &info));
+	assert_string_equal(info.name, "a");
+	assert_true(S->ops->next(S, &cursor, &info));
+	assert_string_equal(info.name, "b");
+	assert_false(S->ops->next(S, &cursor, &info));
+}
+
+static bool req_ended;
+
+static void req_done(struct export_req *req)
+{
+	(void)req;
+	req_ended = true;
+}
+
+static int run(struct export_req *req)
+{
+	req_ended = false;
+	req->done = req_done;
+	req->exp->ops->submit(req);
+	assert_false(req_ended);
+	while (!req_ended)
+		fake_turn(P);
+	return req->res;
+}
+
+static void test_requests(void **state)
+{
+	struct vol_extent ext[4];
+	uint64_t holes[1];
+	uint8_t *buf = aligned_alloc(4096, 8192);
+	struct export_info info;
+	struct export_req req;
+	struct export *x;
+
+	(void)state;
+	kit_create(P, V, "v", MIB);
+	x = open_export("v");
+	x->ops->info(x, &info);
+	assert_int_equal(info.size_bytes, MIB);
+	memset(buf, 7, 8192);
+	req = (struct export_req){ .exp = x, .op = VOL_WRITE,
+				   .flags = VOL_FUA, .off_bytes = 100,
+				   .len_bytes = 50, .buf = buf };
+	assert_int_equal(run(&req), 0);
+	req = (struct export_req){ .exp = x, .op = VOL_READ,
+				   .off_bytes = 90, .len_bytes = 5000,
+				   .buf = buf, .holes = holes };
+	assert_int_equal(run(&req), 0);
+	assert_int_equal(buf[99], 0);
+	assert_int_equal(buf[100], 7);
+	assert_int_equal(buf[149], 7);
+	assert_int_equal(buf[150], 0);
+	assert_int_equal(holes[0], 2);
+	req = (struct export_req){ .exp = x, .op = VOL_STATUS,
+				   .len_bytes = MIB, .extents = ext,
+				   .extents_max = 4 };
+	assert_int_equal(run(&req), 0);
+	assert_int_equal(req.nextents, 2);
+	assert_int_equal(ext[0].len_bytes, 4096);
+	assert_false(ext[0].hole);
+	req = (struct export_req){ .exp = x, .op = VOL_FLUSH };
+	assert_int_equal(run(&req), 0);
+	req = (struct export_req){ .exp = x, .op = VOL_READ,
+				   .off_bytes = MIB, .len_bytes = 1,
+				   .buf = buf };
+	assert_int_equal(run(&req), -EINVAL);
+	x->ops->put(x);
+	free(buf);
+}
+
+static void test_gone(void **state)
+{
+	struct export *x, *y;
+	struct export_req req;
+
+	(void)state;
+	kit_create(P, V, "v", 4 * MIB);
+	x = open_export("v");
+	assert_int_equal(vols_find(V, "v")->nusers, 1);
+	assert_int_equal(kit_delete(P, V, "v", false), -EBUSY);
+	/* Growing disturbs nobody, shrinking by force ends the connection. */
+	assert_int_equal(kit_resize(P, V, "v", 8 * MIB, false), 0);
+	assert_int_equal(gone, 0);
+	y = open_export("v");
+	assert_int_equal(kit_resize(P, V, "v", 5 * MIB, true), 0);
+	assert_int_equal(gone, 1); /* y knew of 8 MiB, x of 4 */
+	y->ops->put(y);
+	assert_int_equal(kit_delete(P, V, "v", true), 0);
+	assert_int_equal(gone, 2);
+	req = (struct export_req){ .exp = x, .op = VOL_FLUSH };
+	assert_int_equal(run(&req), -ESHUTDOWN);
+	x->ops->put(x);
+	fake_settle(P);
+	assert_int_equal(V->catalog.ndeleting, 0);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_find), TEST(test_requests), TEST(test_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

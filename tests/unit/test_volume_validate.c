@@ -1,0 +1,223 @@
+/* Every check between bytes and the map, one by one: what is refused, and that
+ * it says why. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the headers above first. */
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "volume/node_validate.h"
+
+static const char *why;
+
+#define REFUSED(call, text)                            \
+	do {                                           \
+		why = NULL;                            \
+		assert_int_equal((call), -EBADMSG);    \
+		assert_non_null(why);                  \
+		assert_non_null(strstr(why, (text)));  \
+	} while (0)
+
+static void test_leaf(void **state)
+{
+	struct leaf_entry e[LEAF_ENTRIES];
+	uint32_t used = 99;
+
+	(void)state;
+	memset(e, 0, sizeof(e));
+	assert_int_equal(leaf_validate(e, &used, &why), 0);
+	assert_int_equal(used, 0);
+	e[3].place[0] = 1;
+	e[3].crc32c = le32_of(5);
+	e[255].place[5] = 1;
+	e[7].birth = le32_of(9); /* trimmed at birth 9 */
+	assert_int_equal(leaf_validate(e, &used, &why), 0);
+	assert_int_equal(used, 2);
+	e[4].crc32c = le32_of(1);
+	REFUSED(leaf_validate(e, &used, &why), "CRC");
+	e[4].crc32c = le32_of(0);
+	e[255].flags = le16_of(0x8000);
+	REFUSED(leaf_validate(e, &used, &why), "flags");
+	assert_int_equal(used, 2);
+}
+
+static void test_inner(void **state)
+{
+	struct inner_child c[INNER_CHILDREN];
+	uint32_t used;
+
+	(void)state;
+	memset(c, 0, sizeof(c));
+	c[0].node = le32_of(1);
+	c[511].node = le32_of(99);
+	assert_int_equal(inner_validate(c, 100, &used, &why), 0);
+	assert_int_equal(used, 2);
+	REFUSED(inner_validate(c, 99, &used, &why), "child");
+}
+
+static void test_entry(void **state)
+{
+	struct node_entry e = { .refs = le32_of(1), .family = le32_of(3),
+				.place = le64_of(77),
+				.where = le64_of(1ull << 56 | 5) };
+	struct node_info info;
+
+	(void)state;
+	assert_int_equal(node_entry_validate(&e, &info, &why), 0);
+	assert_int_equal(info.level, 1);
+	assert_int_equal(info.index, 5);
+	assert_int_equal(info.family, 3);
+	e.place = le64_of(1ull << 48);
+	REFUSED(node_entry_validate(&e, &info, &why), "place");
+	e.place = le64_of(1);
+	e.where = le64_of(4ull << 56);
+	REFUSED(node_entry_validate(&e, &info, &why), "level");
+	e.where = le64_of(1ull << 27);
+	REFUSED(node_entry_validate(&e, &info, &why), "index");
+	e.where = le64_of((1ull << 27) - 1);
+	assert_int_equal(node_entry_validate(&e, &info, &why), 0);
+	e.where = le64_of(3ull << 56 | 1);
+	REFUSED(node_entry_validate(&e, &info, &why), "index");
+	e.where = le64_of(3ull << 56);
+	e.family = le32_of(0);
+	REFUSED(node_entry_validate(&e, &info, &why), "family");
+	e.refs = le32_of(0);
+	assert_int_equal(node_entry_validate(&e, &info, &why), 0);
+	assert_int_equal(info.refs, 0);
+}
+
+static struct catalog_slot good_slot(void)
+{
+	struct catalog_slot s = {
+		.id = le32_of(4), .kind = CATALOG_VOLUME,
+		.state = CATALOG_READY, .levels = 1,
+		.size_bytes = le64_of(2 << 20), .family = le32_of(4),
+		.birth = le32_of(1), .name_len = le16_of(2), .name = "ab",
+	};
+
+	return s;
+}
+
+#define SLOT_REFUSED(change, text)                              \
+	do {                                                    \
+		struct catalog_slot bad = good_slot();          \
+		bad.change;                                     \
+		REFUSED(catalog_slot_validate(&bad, &why), text);\
+	} while (0)
+
+static void test_slot(void **state)
+{
+	struct catalog_slot s = good_slot();
+
+	(void)state;
+	assert_int_equal(catalog_slot_validate(&s, &why), 0);
+	SLOT_REFUSED(kind = 2, "kind");
+	SLOT_REFUSED(state = 0, "state");
+	SLOT_REFUSED(state = 3, "state");
+	SLOT_REFUSED(levels = 4, "level");
+	SLOT_REFUSED(levels = 0, "too low");
+	SLOT_REFUSED(flags = 4, "flags");
+	SLOT_REFUSED(size_bytes = le64_of(0), "size");
+	SLOT_REFUSED(size_bytes = le64_of((128ull << 40) + 1), "size");
+	SLOT_REFUSED(family = le32_of(0), "family");
+	SLOT_REFUSED(birth = le32_of(0), "birth");
+	SLOT_REFUSED(share_birth = le32_of(1), "birth");
+	SLOT_REFUSED(name_len = le16_of(0), "name");
+	SLOT_REFUSED(name_len = le16_of(256), "name");
+	SLOT_REFUSED(name_len = le16_of(65535), "name");
+	SLOT_REFUSED(name[0] = '/', "name");
+	SLOT_REFUSED(name_len = le16_of(3), "name"); /* a NUL inside */
+	memset(&s, 0xff, sizeof(s));
+	s.id = le32_of(0);
+	assert_int_equal(catalog_slot_validate(&s, &why), 0);
+}
+
+static void test_root(void **state)
+{
+	struct vols_root r = { .next_volume = le32_of(1),
+			       .nslots = le32_of(65536) };
+
+	(void)state;
+	memcpy(r.magic, VOLS_ROOT_MAGIC, 8);
+	assert_int_equal(vols_root_validate(&r, sizeof(r), &why), 0);
+	assert_int_equal(vols_root_validate(&r, sizeof(r) + 8, &why), 0);
+	REFUSED(vols_root_validate(&r, sizeof(r) - 1, &why), "short");
+	REFUSED(vols_root_validate(&r, 0, &why), "short");
+	r.nslots = le32_of(65537);
+	REFUSED(vols_root_validate(&r, sizeof(r), &why), "slots");
+	r.next_volume = le32_of(0);
+	REFUSED(vols_root_validate(&r, sizeof(r), &why), "id");
+	r.magic[7] = 's';
+	REFUSED(vols_root_validate(&r, sizeof(r), &why), "magic");
+}
+
+static int body(uint32_t subtype, const void *b, size_t len)
+{
+	return catalog_body_validate(subtype, b, (uint32_t)len, &why);
+}
+
+static void test_bodies(void **state)
+{
+	uint8_t b[64];
+	struct catalog_create *c = (struct catalog_create *)b;
+	le64 size = le64_of(4096);
+
+	(void)state;
+	memset(b, 0, sizeof(b));
+	c->size_bytes = size;
+	c->name_len = le16_of(3);
+	memcpy(c->name, "vol", 3);
+	assert_int_equal(body(CATALOG_CREATE, b, sizeof(*c) + 3), 0);
+	REFUSED(body(CATALOG_CREATE, b, sizeof(*c) + 2), "name");
+	REFUSED(body(CATALOG_CREATE, b, sizeof(*c) - 1), "short");
+	c->size_bytes = le64_of(0);
+	REFUSED(body(CATALOG_CREATE, b, sizeof(*c) + 3), "size");
+	assert_int_equal(body(CATALOG_RESIZE, &size, 8), 0);
+	REFUSED(body(CATALOG_RESIZE, &size, 7), "short");
+	size = le64_of(UINT64_MAX);
+	REFUSED(body(CATALOG_RESIZE, &size, 8), "size");
+	memcpy(b, "\3\0abc", 5);
+	assert_int_equal(body(CATALOG_RENAME, b, 5), 0);
+	REFUSED(body(CATALOG_RENAME, b, 4), "name");
+	REFUSED(body(CATALOG_RENAME, b, 1), "short");
+	REFUSED(body(CATALOG_RENAME, b, 0), "short");
+	b[3] = '\n';
+	REFUSED(body(CATALOG_RENAME, b, 5), "name");
+	assert_int_equal(body(CATALOG_DELETE, NULL, 0), 0);
+	assert_int_equal(body(CATALOG_REAP, &size, 8), 0);
+	REFUSED(body(CATALOG_REAP, &size, 7), "short");
+	REFUSED(body(CATALOG_REAP + 1, &size, 8), "unknown");
+}
+
+static void test_sizes(void **state)
+{
+	(void)state;
+	assert_int_equal(size_to_leaves(1), 1);
+	assert_int_equal(size_to_leaves(1 << 20), 1);
+	assert_int_equal(size_to_leaves((1 << 20) + 1), 2);
+	assert_int_equal(size_to_levels(1 << 20), 0);
+	assert_int_equal(size_to_levels((1 << 20) + 1), 1);
+	assert_int_equal(size_to_levels(512ull << 20), 1);
+	assert_int_equal(size_to_levels((512ull << 20) + 1), 2);
+	assert_int_equal(size_to_levels(256ull << 30), 2);
+	assert_int_equal(size_to_levels((256ull << 30) + 1), 3);
+	assert_int_equal(size_to_levels(VOLUME_BYTES_MAX), 3);
+	assert_int_equal(levels_to_leaves(3) * LEAF_ENTRIES * 4096,
+			 VOLUME_BYTES_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_leaf),  cmocka_unit_test(test_inner),
+		cmocka_unit_test(test_entry), cmocka_unit_test(test_slot),
+		cmocka_unit_test(test_root),  cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_sizes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -471,7 +471,11 @@ static void starved_resolve(struct pool *p, unsigned class)
 				     now + STARVED_PATIENCE_NS);
 		return;
 	}
-	if (commit_pending(p) || (class == LOG_CLIENT && cleaner_can_help(p)))
+	/* A commit that gains zones may itself wait for a disk that hangs. */
+	if (commit_running(p))
+		patience = 2 * STARVED_PATIENCE_MAX_NS;
+	else if (commit_pending(p) ||
+		 (class == LOG_CLIENT && cleaner_can_help(p)))
 		patience = STARVED_PATIENCE_MAX_NS;
 	if (now - p->starved_ns[class] >= patience) {
 		p->starved[class] = false;

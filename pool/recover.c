@@ -685,7 +685,9 @@ static bool choose_rows(struct recover *r)
 {
 	struct pool *p = r->pool;
 	uint64_t     next = p->last.row + 1;
-	uint64_t     flushed = 0;
+	/* The label that named the root was written after a flush of it and of
+	 * all rows before it. */
+	uint64_t     flushed = r->released ? 0 : r->root_row;
 	uint32_t     kept = 0;
 
 	for (uint32_t i = 0; i < r->nrows; i++) {

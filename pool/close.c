@@ -13,6 +13,7 @@
 #include "pool/core.h"
 
 #define POLL_NS        (2 * NS_PER_MS)
+#define LOOK_NS        (2 * NS_PER_S) /* only while zones wait */
 
 static void disk_closed(void *arg)
 {
@@ -139,7 +140,8 @@ static void quarantine_fn(struct io_timer *t)
 		if ((s->claim & CLAIM_DEAD) == 0)
 			continue;
 		if (s->pins > 0 || s->live > 0 || s->tables > 0 ||
-		    io_now_ns(p->io) < s->since_ns + QUARANTINE_NS) {
+		    (s->since_ns != 0 &&
+		     io_now_ns(p->io) < s->since_ns + QUARANTINE_NS)) {
 			more = true;
 			continue;
 		}
@@ -149,14 +151,14 @@ static void quarantine_fn(struct io_timer *t)
 	cleaner_unstick(p);
 	commit_consider(p);
 	if (more)
-		io_timer_arm(p->io, t, io_now_ns(p->io) + QUARANTINE_NS);
+		io_timer_arm(p->io, t, io_now_ns(p->io) + LOOK_NS);
 }
 
 void quarantine_start(struct pool *p)
 {
 	if (!io_timer_armed(&p->quarantine_timer))
 		io_timer_arm(p->io, &p->quarantine_timer,
-			     io_now_ns(p->io) + QUARANTINE_NS);
+			     io_now_ns(p->io) + LOOK_NS);
 }
 
 void close_init(struct pool *p)

@@ -49,12 +49,25 @@ static uint32_t openable_target(const struct pool *p)
 	       min_u32(8, p->segs_possible / 8) + 2 * segs_reserve(p) + 3;
 }
 
+/* A dead segment whose zones a commit would really give back. */
+static bool any_freeable(const struct pool *p)
+{
+	for (uint32_t i = 1; p->sealed_dead > 0 && i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+
+		if (s->dead && s->pins == 0 && !s->victim &&
+		    !seg_must_quarantine(p, s))
+			return true;
+	}
+	return false;
+}
+
 /* Would a commit free segments, or list more of them? */
 static bool commit_gains(const struct pool *p)
 {
 	uint32_t zones = segs_free_possible(p);
 
-	return p->sealed_dead > 0 || zones > segs_unlisted(p) ||
+	return any_freeable(p) || zones > segs_unlisted(p) ||
 	       (p->openable <= 1 && zones > 0);
 }
 
@@ -387,8 +400,7 @@ static bool send_index_pages(struct pool *p)
 
 /* --- segments: free the dead, compose new ones ------------------------------------------ */
 
-/* May late writes of somebody still land in its zones? */
-static bool must_quarantine(const struct pool *p, const struct segment *s)
+bool seg_must_quarantine(const struct pool *p, const struct segment *s)
 {
 	return s->unanswered || io_now_ns(p->io) < s->late_until_ns || (s->claim & CLAIM_DOUBT);
 }
@@ -403,7 +415,7 @@ static void free_dead_segments(struct pool *p)
 		    s->live_frozen != 0 || s->tables != 0 || s->pins != 0 ||
 		    s->victim)
 			continue;
-		if (must_quarantine(p, s)) {
+		if (seg_must_quarantine(p, s)) {
 			/* Our own connection is closed; what was in it has
 			 * arrived after a while. */
 			if ((s->claim & CLAIM_DOUBT) == 0)

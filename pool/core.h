@@ -144,7 +144,7 @@ struct segment {
 
 /* How long a write may be on its way when its sender has died or closed the
  * connection. */
-#define QUARANTINE_NS (30 * NS_PER_S)
+#define QUARANTINE_NS (10 * NS_PER_S)
 
 /* --- rows ------------------------------------------------------------------ */
 
@@ -483,6 +483,8 @@ void close_init(struct pool *p);
 void close_fini(struct pool *p);
 void close_abort(struct pool *p);
 void quarantine_start(struct pool *p);
+/* May late writes of somebody still land in its zones? */
+bool seg_must_quarantine(const struct pool *p, const struct segment *s);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 

@@ -521,6 +521,7 @@ static void quarantine_extra(struct pool *p)
 			continue;
 		s->state = SEG_QUARANTINED;
 		s->claim = p->last_claim | CLAIM_DEAD;
+		s->since_ns = io_now_ns(p->io);
 		for (uint32_t u = 0; u < p->units; u++) {
 			const struct zone_ref *z = &x->zones[u];
 
@@ -1019,9 +1020,19 @@ static void settle_segments(struct recover *r)
 			s->state = SEG_QUARANTINED;
 			s->claim = p->last_claim |
 				   (doubt ? CLAIM_DOUBT : CLAIM_DEAD);
+			s->since_ns = io_now_ns(p->io);
 		} else {
 			seg_free_zones(p, s);
 		}
+	}
+	/* Of the last owner, too, if it had not waited long enough; older ones
+	 * were dead before it began. */
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		struct segment *s = p->segs[i];
+
+		if (s->state == SEG_QUARANTINED && s->since_ns == 0 &&
+		    (s->claim & ~(CLAIM_DEAD | CLAIM_DOUBT)) >= p->last_claim)
+			s->since_ns = io_now_ns(p->io);
 	}
 	/* By --force the operator says that no other server is left. */
 	for (uint32_t i = 1; r->force && i <= p->nsegs; i++) {
@@ -1263,7 +1274,7 @@ static void label_and_commit(struct recover *r)
 	for (uint32_t i = 0; i < p->nmembers; i++)
 		p->members[i]->dirty = true;
 	if (segs_compose(p, min_u32(want, LABEL_EXTRA_MAX), SEG_OPENABLE) <
-	    1 + want / 2) {
+	    min_u32(want, LABEL_EXTRA_MAX)) {
 		release_quarantine(p);
 		segs_compose(p, min_u32(want - p->openable,
 					LABEL_EXTRA_MAX - p->openable),

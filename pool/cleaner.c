@@ -49,7 +49,7 @@ struct cleaner {
 	struct io_work   work;
 };
 
-/* --- choosing ------------------------------------------------------------------------ */
+/* --- choosing ------------------------------------------------------------ */
 
 static bool all_online(const struct pool *p)
 {
@@ -112,7 +112,7 @@ bool cleaner_idle(const struct pool *p)
 	return p->cleaner == NULL || p->cleaner->victim == NULL;
 }
 
-/* --- one victim --------------------------------------------------------------------------- */
+/* --- one victim ---------------------------------------------------------- */
 
 static void cleaner_step(struct cleaner *c);
 

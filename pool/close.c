@@ -121,7 +121,7 @@ void pool_close(struct pool *p, struct pool_op *op)
 	io_timer_arm(p->io, &p->close_timer, io_now_ns(p->io));
 }
 
-/* --- quarantine -------------------------------------------------------------------------- */
+/* --- quarantine ---------------------------------------------------------- */
 
 /* Zones of an owner that is proven dead: what it had sent has arrived by now,
  * or its connections are gone. */

@@ -37,7 +37,7 @@ bool commit_running(const struct pool *p)
 	return p->commit.state != COMMIT_IDLE;
 }
 
-/* --- when ------------------------------------------------------------------------ */
+/* --- when ---------------------------------------------------------------- */
 
 /* Segments that should be open or openable after a commit. */
 static uint32_t openable_target(const struct pool *p)
@@ -139,7 +139,7 @@ static void commit_work_fn(struct io_work *w)
 		p->client->commit_blocked(p->client_arg);
 }
 
-/* --- freeze ----------------------------------------------------------------------- */
+/* --- freeze -------------------------------------------------------------- */
 
 static uint8_t frozen_state(const struct segment *s)
 {
@@ -199,7 +199,7 @@ void commit_start(struct pool *p)
 	p->client->commit_write(p->client_arg);
 }
 
-/* --- blocks of a commit ------------------------------------------------------------- */
+/* --- blocks of a commit -------------------------------------------------- */
 
 static void old_add(struct pool *p, place_t place)
 {
@@ -321,7 +321,7 @@ static void step_work_fn(struct io_work *w)
 	commit_step(container_of(w, struct pool, commit.step_work));
 }
 
-/* --- our own pages ------------------------------------------------------------------- */
+/* --- our own pages ------------------------------------------------------- */
 
 static void slot_done(struct commit_put *put)
 {
@@ -398,7 +398,7 @@ static bool send_index_pages(struct pool *p)
 	return true;
 }
 
-/* --- segments: free the dead, compose new ones ------------------------------------------ */
+/* --- segments: free the dead, compose new ones --------------------------- */
 
 bool seg_must_quarantine(const struct pool *p, const struct segment *s)
 {
@@ -480,7 +480,7 @@ static void segs_start(struct pool *p)
 		pool_fail(p, -ENOMEM, "out of memory in a commit");
 }
 
-/* --- root ------------------------------------------------------------------------------- */
+/* --- root ---------------------------------------------------------------- */
 
 static uint8_t *put_refs(uint8_t *b, const struct page_ref *refs, uint32_t n)
 {
@@ -670,7 +670,7 @@ static void root_send(struct pool *p)
 	log_append_submit(p, a);
 }
 
-/* --- the end ------------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------- */
 
 static void commit_finish(struct pool *p)
 {

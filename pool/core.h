@@ -21,7 +21,7 @@
 #include "pool/segment_format.h"
 #include "pool/stripe.h"
 
-/* --- members --------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------- */
 
 struct label_waiter {
 	struct list link;
@@ -81,7 +81,7 @@ struct domain {
 	char name[DOMAIN_NAME_MAX + 1];
 };
 
-/* --- segments -------------------------------------------------------------- */
+/* --- segments ------------------------------------------------------------ */
 
 enum seg_state {
 	SEG_FREE,        /* no zones */
@@ -146,7 +146,7 @@ struct segment {
  * connection. */
 #define QUARANTINE_NS (10 * NS_PER_S)
 
-/* --- rows ------------------------------------------------------------------ */
+/* --- rows ---------------------------------------------------------------- */
 
 enum unit_state {
 	UNIT_IDLE,     /* to be written, its disk is not usable now */
@@ -187,7 +187,7 @@ struct row {
 	struct row_unit *units; /* k + m */
 };
 
-/* --- commit ---------------------------------------------------------------- */
+/* --- commit -------------------------------------------------------------- */
 
 enum commit_state {
 	COMMIT_IDLE,
@@ -250,7 +250,7 @@ struct commit_ref {
 	struct zone_ref root_zones[POOL_UNITS_MAX];
 };
 
-/* --- labels ---------------------------------------------------------------- */
+/* --- labels -------------------------------------------------------------- */
 
 
 struct label_writer {
@@ -265,7 +265,7 @@ struct label_writer {
 	struct io_work work;
 };
 
-/* --- the pool -------------------------------------------------------------- */
+/* --- the pool ------------------------------------------------------------ */
 
 enum pool_state {
 	POOL_ST_NEW,
@@ -410,7 +410,7 @@ struct pool {
 	struct io_work     fail_work;
 };
 
-/* --- geometry -------------------------------------------------------------- */
+/* --- geometry ------------------------------------------------------------ */
 
 static inline place_t place_make(const struct pool *p, uint32_t seg,
 				 uint32_t unit, uint32_t off_blocks)
@@ -470,7 +470,7 @@ static inline bool pool_running(const struct pool *p)
 	       p->state == POOL_ST_CLOSING;
 }
 
-/* --- pool.c, open.c, create.c, close.c ---------------------------------------- */
+/* --- pool.c, open.c, create.c, close.c ----------------------------------- */
 int  pool_setup(struct pool *p);
 void opener_free(struct pool *p);
 void opener_abort(struct pool *p, int res, const char *why);
@@ -488,7 +488,7 @@ bool seg_must_quarantine(const struct pool *p, const struct segment *s);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 
-/* --- log.c ------------------------------------------------------------------ */
+/* --- log.c --------------------------------------------------------------- */
 int  log_init(struct pool *p);
 void log_fini(struct pool *p);
 void log_kick(struct pool *p);             /* form rows in the next turn */
@@ -501,13 +501,13 @@ bool log_idle(const struct pool *p);       /* nothing gathered, in flight */
 place_t row_place(const struct pool *p, const struct row *row, uint32_t j);
 uint8_t *row_unit_buf(const struct row *row, uint32_t unit);
 
-/* --- flush.c ----------------------------------------------------------------- */
+/* --- flush.c ------------------------------------------------------------- */
 void flush_init(struct pool *p);
 void flush_want(struct pool *p);  /* flush what is dirty, soon */
 void flush_advance(struct pool *p); /* after a row or a flush ended */
 void flush_fail_all(struct pool *p, int res);
 
-/* --- member.c ---------------------------------------------------------------- */
+/* --- member.c ------------------------------------------------------------ */
 int  member_new(struct pool *p, uint32_t index,
 		const struct label_member_info *info, struct member **ret_m);
 void member_free(struct member *m);
@@ -524,7 +524,7 @@ void member_resolve_suspects(struct pool *p);
 uint64_t member_label_off_bytes(const struct member *m, unsigned area,
 				uint32_t slot);
 
-/* --- label_write.c ------------------------------------------------------------ */
+/* --- label_write.c ------------------------------------------------------- */
 int  label_writer_init(struct pool *p);
 void label_writer_fini(struct pool *p);
 /* Labels with the state as of now (or later) on every member that is in; w's
@@ -533,7 +533,7 @@ void label_write(struct pool *p, struct label_waiter *w);
 /* A member changed state: an attempt may go on. */
 void label_writer_kick(struct pool *p);
 
-/* --- segment.c ---------------------------------------------------------------- */
+/* --- segment.c ----------------------------------------------------------- */
 int  segs_init(struct pool *p);
 void segs_fini(struct pool *p);
 /* Slot for segment `no`, made if need be. NULL: out of memory. */
@@ -575,14 +575,14 @@ int  seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
 /* In the id of a TABLE record: the block is an index page of that kind. */
 #define TABLE_INDEX_BIT 0x100u
 
-/* --- table.c ------------------------------------------------------------------ */
+/* --- table.c ------------------------------------------------------------- */
 void tables_fini(struct pool *p);
 int  table_grow(struct pool *p, enum table_kind kind, uint32_t npages);
 void table_ref_set(struct pool *p, enum table_kind kind, uint32_t page,
 	       place_t place, uint32_t crc);
 void table_count(struct pool *p, place_t place, int delta);
 
-/* --- commit.c ----------------------------------------------------------------- */
+/* --- commit.c ------------------------------------------------------------ */
 int  commit_init(struct pool *p);
 void commit_fini(struct pool *p);
 void commit_start(struct pool *p);     /* when none is under way */
@@ -592,12 +592,12 @@ bool commit_pending(struct pool *p);   /* running, or about to */
 place_t root_block_place(const struct pool *p, const struct commit_ref *r,
 			 uint32_t i);
 
-/* --- read.c ------------------------------------------------------------------- */
+/* --- read.c -------------------------------------------------------------- */
 void reads_init(struct pool *p);
 void reads_fail_all(struct pool *p, int res);
 void reads_unpark(struct pool *p);
 
-/* --- cleaner.c ---------------------------------------------------------------- */
+/* --- cleaner.c ----------------------------------------------------------- */
 int  cleaner_init(struct pool *p);
 void cleaner_fini(struct pool *p);
 void cleaner_kick(struct pool *p);
@@ -605,7 +605,7 @@ void cleaner_unstick(struct pool *p);  /* there may be more space now */
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
 
-/* --- owner.c ------------------------------------------------------------------ */
+/* --- owner.c ------------------------------------------------------------- */
 int  owner_init(struct pool *p);
 void owner_fini(struct pool *p);
 void owner_start(struct pool *p);   /* heartbeat from now on */
@@ -620,7 +620,7 @@ const char *owner_text(const struct pool *p);
 /* Might the owner of that older claim still write? */
 bool owner_is_doubtful(const struct pool *p, uint64_t claim);
 
-/* --- scan.c, recover.c ---------------------------------------------------------- */
+/* --- scan.c, recover.c --------------------------------------------------- */
 /* Read the root and tables of p->last, scan the log, redo it, repair it and
  * commit; done when the pool may serve. */
 struct recover_params {

@@ -98,7 +98,7 @@ void create_abort(struct pool *p, int res, const char *why)
 			    p->name, why);
 }
 
-/* --- checks ----------------------------------------------------------------------------- */
+/* --- checks -------------------------------------------------------------- */
 
 static uint32_t choose_zone_shift(const struct pool_disk *disks, unsigned n)
 {
@@ -200,7 +200,7 @@ static void check_capacity(struct creator *c)
 		       p->name);
 }
 
-/* --- steps --------------------------------------------------------------------------------- */
+/* --- steps --------------------------------------------------------------- */
 
 static void create_committed(struct pool *p)
 {

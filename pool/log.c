@@ -30,7 +30,7 @@
 
 static void unit_done(struct disk_req *req);
 
-/* --- submission ------------------------------------------------------------- */
+/* --- submission ---------------------------------------------------------- */
 
 void log_append_submit(struct pool *p, struct log_append *a)
 {
@@ -72,7 +72,7 @@ static void gather_fail(struct pool *p, unsigned class, int res)
 	}
 }
 
-/* --- places ------------------------------------------------------------------ */
+/* --- places -------------------------------------------------------------- */
 
 place_t row_place(const struct pool *p, const struct row *row, uint32_t j)
 {
@@ -122,7 +122,7 @@ uint32_t log_append_crc(const struct log_append *a, unsigned i)
 	return le32_get(crc);
 }
 
-/* --- filling a row ------------------------------------------------------------- */
+/* --- filling a row ------------------------------------------------------- */
 
 /* Reads a list of pieces as a stream. */
 struct piece_reader {
@@ -255,7 +255,7 @@ static void row_fill(struct pool *p, struct row *row)
 	p->mark_row = max_u64(p->mark_row, info.flushed);
 }
 
-/* --- forming rows ---------------------------------------------------------------- */
+/* --- forming rows -------------------------------------------------------- */
 
 /* What the next row of a class would hold. */
 struct row_plan {
@@ -526,7 +526,7 @@ void log_kick(struct pool *p)
 	io_defer(p->io, &p->kick);
 }
 
-/* --- writing units ---------------------------------------------------------------- */
+/* --- writing units ------------------------------------------------------- */
 
 void log_unit_submit(struct row *row, uint32_t unit)
 {
@@ -612,7 +612,7 @@ void log_row_check_stored(struct row *row)
 		row_stored(row);
 }
 
-/* --- stable ------------------------------------------------------------------------- */
+/* --- stable -------------------------------------------------------------- */
 
 static void row_apply(struct pool *p, struct row *row)
 {
@@ -688,7 +688,7 @@ static void advance_fn(struct io_work *w)
 	commit_consider(p);
 }
 
-/* --- marks, memory, ends --------------------------------------------------------------- */
+/* --- marks, memory, ends ------------------------------------------------- */
 
 static void mark_fn(struct io_timer *t)
 {

@@ -117,7 +117,7 @@ void member_error(struct member *m, int res)
 	label_writer_kick(p);
 }
 
-/* --- out ------------------------------------------------------------------------ */
+/* --- out ----------------------------------------------------------------- */
 
 uint32_t pool_domains_lost(const struct pool *p)
 {
@@ -258,7 +258,7 @@ static void grace_fn(struct io_timer *t)
 			     io_now_ns(m->pool->io) + NS_PER_S);
 }
 
-/* --- back ------------------------------------------------------------------------- */
+/* --- back ---------------------------------------------------------------- */
 
 static void member_online(struct member *m)
 {
@@ -432,7 +432,7 @@ void member_attach(struct member *m, struct disk *d)
 	d->event_arg = m;
 }
 
-/* --- life ----------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------- */
 
 static uint32_t domain_index(struct pool *p, const char *name)
 {

@@ -55,7 +55,7 @@ static void open_fail(struct opener *o, int res, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 static void read_labels(struct opener *o);
 
-/* --- ends --------------------------------------------------------------------------- */
+/* --- ends ---------------------------------------------------------------- */
 
 static void free_areas(struct open_disk *d)
 {
@@ -159,7 +159,7 @@ void opener_abort(struct pool *p, int res, const char *why)
 		create_abort(p, res, why);
 }
 
-/* --- members -------------------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------- */
 
 static void refuse(struct opener *o, struct open_disk *d, const char *why)
 {
@@ -295,7 +295,7 @@ static void attach_disks(struct opener *o)
 	}
 }
 
-/* --- the opening rule -------------------------------------------------------------------- */
+/* --- the opening rule ---------------------------------------------------- */
 
 struct domain_count {
 	uint32_t in;      /* domains that are in by the newest label */
@@ -359,7 +359,7 @@ static bool rule_satisfied(struct opener *o)
 	return false;
 }
 
-/* --- claim, labels again, recovery ----------------------------------------------------------- */
+/* --- claim, labels again, recovery --------------------------------------- */
 
 static void open_recovered(struct pool *p, int res, const char *why)
 {
@@ -486,7 +486,7 @@ static void labels_read_first(struct opener *o)
 		      open_claimed);
 }
 
-/* --- reading labels ------------------------------------------------------------------------------ */
+/* --- reading labels ------------------------------------------------------ */
 
 static void disk_labels(struct opener *o, struct open_disk *d)
 {
@@ -666,7 +666,7 @@ void pool_open(struct pool *p, const struct pool_open_params *params,
 	read_labels(o);
 }
 
-/* --- a disk that turned up later ------------------------------------------------------------------- */
+/* --- a disk that turned up later ----------------------------------------- */
 
 struct late_disk {
 	struct list     link;   /* pool->late_disks */

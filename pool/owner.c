@@ -91,7 +91,7 @@ bool owner_is_doubtful(const struct pool *p, uint64_t claim)
 	return p->owner->doubt_claim != 0 && claim <= p->owner->doubt_claim;
 }
 
-/* --- passes over all members ------------------------------------------------------- */
+/* --- passes over all members --------------------------------------------- */
 
 static bool reachable(const struct member *m)
 {
@@ -195,7 +195,7 @@ static unsigned answered(const struct pool *p, unsigned *ret_in)
 	return ok;
 }
 
-/* --- reading what others say ------------------------------------------------------------ */
+/* --- reading what others say --------------------------------------------- */
 
 /* Is that lease of an owner that we know to be dead? */
 static bool known_dead(const struct pool *p, const struct lease *l)
@@ -282,7 +282,7 @@ static uint32_t free_slot(struct pool *p)
 	return first;
 }
 
-/* --- acquiring ----------------------------------------------------------------------------- */
+/* --- acquiring ----------------------------------------------------------- */
 
 static void acquire_end(struct owner *o, int res)
 {
@@ -400,7 +400,7 @@ void owner_acquire(struct pool *p, uint64_t newest_claim, bool force,
 	pass_start(o, OWNER_LOOK, DISK_READ, LEASE_TRYING);
 }
 
-/* --- holding ---------------------------------------------------------------------------------- */
+/* --- holding ------------------------------------------------------------- */
 
 static void lost_claim(struct owner *o)
 {

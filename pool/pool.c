@@ -116,7 +116,7 @@ void pool_free(struct pool *p)
 	free(p);
 }
 
-/* --- failing ------------------------------------------------------------------------ */
+/* --- failing ------------------------------------------------------------- */
 
 void pool_fail(struct pool *p, int res, const char *fmt, ...)
 {
@@ -157,7 +157,7 @@ static void fail_work_fn(struct io_work *w)
 		p->params.failed(p->params.arg, p->fail_res, p->fail_why);
 }
 
-/* --- looking -------------------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------- */
 
 static void health(const struct pool *p, struct pool_info *i)
 {

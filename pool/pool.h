@@ -39,7 +39,7 @@ typedef uint64_t place_t;
 #define PLACE_NONE 0ull
 #define PLACE_BITS 48u
 
-/* --- records -------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------- */
 
 enum rec_type {
 	REC_WRITE = 1, /* id: volume, block, n; payload n blocks */
@@ -225,7 +225,7 @@ void pool_commit_want(struct pool *pool);
 /* True while no commit can run, see commit_blocked(). */
 bool pool_commit_is_blocked(const struct pool *pool);
 
-/* --- recovery and cleaning ------------------------------------------------ */
+/* --- recovery and cleaning ----------------------------------------------- */
 
 /* One accepted record of the log to be redone. */
 struct redo {
@@ -293,7 +293,7 @@ struct log_client_ops {
 /* The answer to load(). */
 void pool_client_loaded(struct pool *pool, int res);
 
-/* --- creating and opening ------------------------------------------------- */
+/* --- creating and opening ------------------------------------------------ */
 
 /* Who we are, for the claim.  The lock is something that the operating system
  * gives to one process of this machine at a time and takes back when it dies
@@ -385,7 +385,7 @@ void pool_close(struct pool *pool, struct pool_op *op);
  * run out.  To be asked before every reply. */
 bool pool_is_ours(const struct pool *pool);
 
-/* --- looking -------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------- */
 
 enum member_state {
 	MEMBER_ONLINE,
@@ -444,7 +444,7 @@ void pool_get_info(const struct pool *pool, struct pool_info *ret_info);
 void pool_get_member(const struct pool *pool, uint32_t i,
 		     struct member_info *ret_info);
 
-/* --- labels of disks that belong to no open pool --------------------------- */
+/* --- labels of disks that belong to no open pool ------------------------- */
 
 /* Bytes at either end of a disk that hold its labels. */
 #define LABEL_AREA_BYTES (1u << 20)

@@ -108,7 +108,7 @@ static uint8_t *read_block(const struct pool_read *r, uint32_t i)
 	return (uint8_t *)r->buf + (size_t)i * TARN_BLOCK;
 }
 
-/* --- rebuilding --------------------------------------------------------------------- */
+/* --- rebuilding ---------------------------------------------------------- */
 
 static bool unit_readable(const struct pool *p, const struct segment *s,
 			  uint32_t u)
@@ -362,7 +362,7 @@ static void recon_next(struct pool_read *r)
 	recon_submit(c);
 }
 
-/* --- direct ---------------------------------------------------------------------------- */
+/* --- direct -------------------------------------------------------------- */
 
 static void direct_done(struct disk_req *req)
 {

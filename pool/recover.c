@@ -175,7 +175,7 @@ static void recover_fail(struct recover *r, int res, const char *fmt, ...)
 	recover_end(r, res);
 }
 
-/* --- root --------------------------------------------------------------------------- */
+/* --- root ---------------------------------------------------------------- */
 
 static int root_parse(struct recover *r, uint32_t bytes)
 {
@@ -358,7 +358,7 @@ static void root_read(struct recover *r)
 				      "commit can be read");
 }
 
-/* --- index pages and segment pages ------------------------------------------------------ */
+/* --- index pages and segment pages --------------------------------------- */
 
 static void loads_step(struct recover *r);
 
@@ -624,7 +624,7 @@ void pool_client_loaded(struct pool *p, int res)
 	io_defer(p->io, &r->work);
 }
 
-/* --- scan --------------------------------------------------------------------------------- */
+/* --- scan ---------------------------------------------------------------- */
 
 static void scans_step(struct recover *r);
 
@@ -791,7 +791,7 @@ static void scans_step(struct recover *r)
 		scans_finish(r);
 }
 
-/* --- redo ----------------------------------------------------------------------------------- */
+/* --- redo ---------------------------------------------------------------- */
 
 static void redo_step(struct recover *r);
 
@@ -962,7 +962,7 @@ static void redo_start(struct recover *r)
 	redo_step(r);
 }
 
-/* --- repair ----------------------------------------------------------------------------------- */
+/* --- repair -------------------------------------------------------------- */
 
 static void repair_step(struct recover *r);
 
@@ -1227,7 +1227,7 @@ static void repair_step(struct recover *r)
 	label_and_commit(r);
 }
 
-/* --- our own commit --------------------------------------------------------------------------- */
+/* --- our own commit ------------------------------------------------------ */
 
 static void recover_committed(struct pool *p)
 {

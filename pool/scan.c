@@ -251,7 +251,7 @@ void scan_rows_free(struct scan_row *rows)
 	}
 }
 
-/* --- indexes ---------------------------------------------------------------------- */
+/* --- indexes ------------------------------------------------------------- */
 
 static bool index_header_valid(const struct pool *p, const struct segment *seg,
 			       const uint8_t *buf, uint32_t blocks,

@@ -22,7 +22,7 @@
 /* Blocks that tables may grow by before the next write is refused. */
 #define TABLES_MARGIN 16u
 
-/* --- slots ---------------------------------------------------------------------- */
+/* --- slots --------------------------------------------------------------- */
 
 int segs_init(struct pool *p)
 {
@@ -79,7 +79,7 @@ struct segment *seg_slot(struct pool *p, uint32_t no)
 	return p->segs[no];
 }
 
-/* --- zones ----------------------------------------------------------------------- */
+/* --- zones --------------------------------------------------------------- */
 
 static void zone_take(struct pool *p, const struct zone_ref *z)
 {
@@ -243,7 +243,7 @@ uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state)
 	return done;
 }
 
-/* --- capacity ---------------------------------------------------------------------- */
+/* --- capacity ------------------------------------------------------------ */
 
 /* design, section 5, Capacity: the largest r with
  * sum over domains of min(z_i, r) >= (k+m) * r. */
@@ -388,7 +388,7 @@ void pool_space_unreserve(struct pool *p, uint64_t blocks)
 	p->reserved -= blocks;
 }
 
-/* --- opening ------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------- */
 
 bool seg_writable(const struct pool *p, const struct segment *s)
 {
@@ -522,7 +522,7 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 				    : NULL;
 }
 
-/* --- live blocks ------------------------------------------------------------------------ */
+/* --- live blocks --------------------------------------------------------- */
 
 void seg_check_dead(struct pool *p, struct segment *s)
 {
@@ -566,7 +566,7 @@ void seg_unpin(struct pool *p, struct segment *s)
 		seg_check_dead(p, s);
 }
 
-/* --- table pages ---------------------------------------------------------------------------- */
+/* --- table pages --------------------------------------------------------- */
 
 uint32_t seg_pages(const struct pool *p)
 {

@@ -148,7 +148,7 @@ void nbd_cmd_parse(const struct nbd_session *s, const uint8_t *in,
 void nbd_cmd_status_payload(const struct nbd_session *s, struct nbd_cmd *cmd,
 			    const uint8_t *payload);
 
-/* --- replies: each writes at most NBD_HEAD_MAX bytes, returns how many ---- */
+/* --- replies: each writes at most NBD_HEAD_MAX bytes, returns how many --- */
 
 /* NBD's number for a negative errno; 0 stays 0. */
 uint32_t nbd_error_of(int err);

@@ -13,7 +13,7 @@
 #include "base/util.h"
 #include "tests/lib/image_put.h"
 
-/* --- where ---------------------------------------------------------------- */
+/* --- where --------------------------------------------------------------- */
 
 void image_zone(const struct image *im, uint32_t seg, uint32_t unit,
 		uint32_t *ret_disk, uint32_t *ret_zone)
@@ -57,7 +57,7 @@ void image_pattern(uint32_t vol, uint64_t block, uint32_t seed, uint8_t *buf)
 	}
 }
 
-/* --- parity, bit by bit --------------------------------------------------- */
+/* --- parity, bit by bit -------------------------------------------------- */
 
 static uint8_t gmul(uint8_t a, uint8_t b)
 {
@@ -97,7 +97,7 @@ static void parity(const struct image *im, uint8_t **slices, size_t len,
 	}
 }
 
-/* --- rows ----------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------- */
 
 static uint32_t recs_put(const struct img_rec *recs, unsigned n, uint8_t *buf,
 			 uint32_t *ret_payload)
@@ -314,7 +314,7 @@ static void write_catalog(struct image *im, uint32_t op, uint32_t vol,
 	image_row(im, IMG_SEG_DATA, &r, 1, NULL);
 }
 
-/* --- the whole ------------------------------------------------------------ */
+/* --- the whole ----------------------------------------------------------- */
 
 static int image_read(struct check_source *s, uint64_t off_bytes, void *buf,
 		      size_t len_bytes)

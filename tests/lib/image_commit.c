@@ -8,7 +8,7 @@
 #include "tests/lib/image_builder.h"
 #include "tests/lib/image_put.h"
 
-/* --- nodes and pages ------------------------------------------------------ */
+/* --- nodes and pages ----------------------------------------------------- */
 
 /* Write one block of the commit; returns its place. */
 static uint64_t put_block(struct image *im, uint8_t type, uint32_t id,

@@ -87,7 +87,7 @@ void fault_open(struct sim *sim)
 	choose_weak(sim);
 }
 
-/* --- ends ------------------------------------------------------------------ */
+/* --- ends ---------------------------------------------------------------- */
 
 static void come_back(struct sim *sim, unsigned i)
 {
@@ -189,7 +189,7 @@ bool fault_none(const struct sim *sim)
 	return true;
 }
 
-/* --- beginnings ------------------------------------------------------------ */
+/* --- beginnings ---------------------------------------------------------- */
 
 /* A disk that may be struck, or NULL. */
 static struct sim_media *pick_weak(struct sim *sim)

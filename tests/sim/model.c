@@ -126,7 +126,7 @@ static bool same(const struct model *m, uint32_t op, uint64_t block,
 	return true;
 }
 
-/* --- versions -------------------------------------------------------------- */
+/* --- versions ------------------------------------------------------------ */
 
 /* What of the block, in bytes, the operation covers. */
 static void cover(const struct mop *o, uint64_t block, unsigned *lo,
@@ -276,7 +276,7 @@ static void push_version(struct model *m, unsigned vol, uint64_t block,
 	b->top = m->nvers++;
 }
 
-/* --- requests -------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------ */
 
 uint32_t model_new_op(struct model *m)
 {

@@ -144,14 +144,14 @@ void model_check_hole(struct model *m, unsigned vol, uint64_t block,
 uint64_t model_flush_begin(const struct model *m);
 void model_flushed(struct model *m, uint64_t mark);
 
-/* --- control operations ---------------------------------------------------- */
+/* --- control operations -------------------------------------------------- */
 
 void model_ctl_begin(struct model *m, const struct mctl *ctl);
 void model_ctl_end(struct model *m, int res);
 /* After a crash: did it happen?  Decides m->ctl. */
 void model_ctl_decide(struct model *m, bool happened);
 
-/* --- crashes --------------------------------------------------------------- */
+/* --- crashes ------------------------------------------------------------- */
 
 /* The server died; power: so did every disk. */
 void model_crash(struct model *m, bool power);

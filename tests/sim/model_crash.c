@@ -115,7 +115,7 @@ void model_verify_order(struct model *m)
 	m->flushed = m->dones;
 }
 
-/* --- control operations ---------------------------------------------------- */
+/* --- control operations -------------------------------------------------- */
 
 void model_ctl_begin(struct model *m, const struct mctl *ctl)
 {
@@ -193,7 +193,7 @@ void model_ctl_decide(struct model *m, bool happened)
 	m->ctl.kind = MCTL_NONE;
 }
 
-/* --- space ------------------------------------------------------------------ */
+/* --- space --------------------------------------------------------------- */
 
 void model_mapped(struct model *m, unsigned vol, uint64_t *ret_min,
 		  uint64_t *ret_max)

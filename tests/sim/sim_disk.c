@@ -346,7 +346,7 @@ static void sd_submit(struct disk *d, struct disk_req *req)
 				sd->io->io.now_ns);
 }
 
-/* --- connections ----------------------------------------------------------- */
+/* --- connections --------------------------------------------------------- */
 
 static void try_reconnect(struct sim_event *ev)
 {

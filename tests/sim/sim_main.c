@@ -41,7 +41,7 @@ struct options {
 	const char         *canary;
 };
 
-/* --- failures ---------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------ */
 
 /* An assertion, or worse. */
 static void on_signal(int sig)
@@ -58,7 +58,7 @@ static void on_signal(int sig)
 	raise(sig);
 }
 
-/* --- running them ------------------------------------------------------------ */
+/* --- running them -------------------------------------------------------- */
 
 static void child(const struct options *opt, uint64_t seed,
 		  struct result *ret_result)
@@ -209,7 +209,7 @@ static int run_seeds(const struct options *opt)
 	return failed > 0 ? 1 : 0;
 }
 
-/* --- the command line ---------------------------------------------------------- */
+/* --- the command line ---------------------------------------------------- */
 
 static void usage(FILE *f)
 {

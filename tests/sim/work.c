@@ -70,7 +70,7 @@ static void next_phase(struct sim *sim)
 	      w->depth);
 }
 
-/* --- answers ----------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------- */
 
 static void check_holes(struct sim *sim, struct slot *s)
 {
@@ -179,7 +179,7 @@ static void slot_done(struct vol_req *req)
 	}
 }
 
-/* --- questions --------------------------------------------------------------- */
+/* --- questions ----------------------------------------------------------- */
 
 static enum kind pick_kind(struct sim *sim)
 {
@@ -445,7 +445,7 @@ bool work_drain(struct sim *sim)
 	return true;
 }
 
-/* --- lives ------------------------------------------------------------------- */
+/* --- lives --------------------------------------------------------------- */
 
 bool work_first_volumes(struct sim *sim)
 {

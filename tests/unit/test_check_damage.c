@@ -53,7 +53,7 @@ static void damage_hook(struct image *im, enum img_what what, uint64_t id,
 		memset((uint8_t *)buf + d->off, (int)d->value, d->size);
 }
 
-/* --- changes on the disks ------------------------------------------------- */
+/* --- changes on the disks ------------------------------------------------ */
 
 static uint8_t *label_at(struct image *im, unsigned disk, unsigned end)
 {
@@ -332,7 +332,7 @@ static void member_out_lies(struct image *im)
 					   im->ndisks, 0)[20] ^= 1;
 }
 
-/* --- the table ------------------------------------------------------------ */
+/* --- the table ----------------------------------------------------------- */
 
 #define H(...)  .fn = NULL, __VA_ARGS__
 #define ERR     .severity = CHECK_ERROR

@@ -18,7 +18,7 @@ static uint64_t leaves_below(unsigned level)
 	return 1ull << (9 * level);
 }
 
-/* --- nodes ---------------------------------------------------------------- */
+/* --- nodes --------------------------------------------------------------- */
 
 static void node_check(struct ck *ck, uint32_t id, bool in_map)
 {
@@ -123,7 +123,7 @@ int ck_node_read(struct ck *ck, uint32_t id, uint8_t *buf)
 	return ck_read_place(ck, n->place, n->crc, buf);
 }
 
-/* --- trees ---------------------------------------------------------------- */
+/* --- trees --------------------------------------------------------------- */
 
 struct walk {
 	struct ck        *ck;
@@ -258,7 +258,7 @@ static void volume_walk(struct ck *ck, struct ck_volume *v, uint8_t *bufs)
 			 le64_get(v->slot.mapped), w.mapped);
 }
 
-/* --- the client's part of the root ---------------------------------------- */
+/* --- the client's part of the root --------------------------------------- */
 
 static const struct vols_root *vols_root(struct ck *ck)
 {

@@ -169,7 +169,7 @@ bool ck_own(struct ck *ck, uint64_t place, const struct ck_owner *o)
 	return true;
 }
 
-/* --- what the root points to ---------------------------------------------- */
+/* --- what the root points to --------------------------------------------- */
 
 static void table_own(struct ck *ck, uint32_t kind)
 {

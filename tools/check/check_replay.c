@@ -113,7 +113,7 @@ static struct ck_leaf *leaf_get(struct ck *ck, const struct ck_volume *v,
 	return l;
 }
 
-/* --- changing an entry ---------------------------------------------------- */
+/* --- changing an entry --------------------------------------------------- */
 
 static bool live_set(struct ck *ck, uint64_t place, bool live)
 {
@@ -149,7 +149,7 @@ static int entry_set(struct ck *ck, struct ck_volume *v, struct ck_leaf *l,
 	return 0;
 }
 
-/* --- records -------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------- */
 
 static int replay_write(struct ck *ck, const struct ck_segment *seg,
 			const struct ck_row *row, const struct ck_rec *r)
@@ -281,7 +281,7 @@ static int replay_unmap(struct ck *ck, const struct ck_row *row,
 	return unmap(ck, v, r->rec.block, r->rec.block + r->rec.ext);
 }
 
-/* --- catalog -------------------------------------------------------------- */
+/* --- catalog ------------------------------------------------------------- */
 
 /* The name in a body: { le16 length, bytes }. */
 static bool name_take(const uint8_t *p, uint32_t bytes, struct ck_volume *v)
@@ -419,7 +419,7 @@ static int replay_catalog(struct ck *ck, const struct ck_row *row,
 	return ck->res;
 }
 
-/* --- rows ----------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------- */
 
 int ck_replay_row(struct ck *ck, struct ck_segment *seg, struct ck_row *row)
 {

@@ -191,7 +191,7 @@ static void overlaps_drop(struct ck *ck, struct ck_segment *seg)
 	seg->nrows = n;
 }
 
-/* --- index ---------------------------------------------------------------- */
+/* --- index --------------------------------------------------------------- */
 
 static uint32_t index_bytes(const uint8_t *buf)
 {
@@ -382,7 +382,7 @@ static int index_load(struct ck *ck, struct ck_segment *seg)
 	return r;
 }
 
-/* --- both ----------------------------------------------------------------- */
+/* --- both ---------------------------------------------------------------- */
 
 static void index_compare(struct ck *ck, const struct ck_segment *seg)
 {
@@ -455,7 +455,7 @@ int ck_rows_all(struct ck *ck)
 	return r;
 }
 
-/* --- looking up ----------------------------------------------------------- */
+/* --- looking up ---------------------------------------------------------- */
 
 struct ck_row *ck_row_at(struct ck *ck, struct ck_segment *seg, uint32_t unit,
 			 uint32_t off, uint32_t *ret_i)

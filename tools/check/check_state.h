@@ -225,7 +225,7 @@ struct ck {
 
 #define CK_IO_BLOCKS 64u
 
-/* --- saying (check_say.c) ------------------------------------------------- */
+/* --- saying (check_say.c) ------------------------------------------------ */
 
 void ck_say(struct ck *ck, enum check_severity sev, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -258,7 +258,7 @@ void *ck_alloc(struct ck *ck, size_t n, size_t size);
 bool ck_grow(struct ck *ck, void *array_ptr, uint32_t n, uint32_t *cap,
 	     size_t size);
 
-/* --- places and reading (check_read.c) ------------------------------------ */
+/* --- places and reading (check_read.c) ----------------------------------- */
 
 static inline uint32_t ck_place_seg(const struct ck *ck, uint64_t place)
 {
@@ -321,7 +321,7 @@ int ck_read_place(struct ck *ck, uint64_t place, uint32_t crc, void *buf);
 int ck_rebuild_block(struct ck *ck, const struct ck_row *row, uint32_t i,
 		     uint8_t *const *units, uint8_t *out);
 
-/* --- erasure code (check_ec.c) -------------------------------------------- */
+/* --- erasure code (check_ec.c) ------------------------------------------- */
 
 /* Coefficient of data unit d in parity p. */
 uint8_t ck_ec_coef(uint32_t k, uint32_t m, uint32_t p, uint32_t d);
@@ -334,7 +334,7 @@ void ck_ec_parity(uint32_t k, uint32_t m, uint32_t p, uint8_t *const *data,
 bool ck_ec_rebuild(const struct ck *ck, uint8_t *const *units, uint32_t have,
 		   uint32_t want, uint8_t *out);
 
-/* --- decoding (check_decode.c): pure -------------------------------------- */
+/* --- decoding (check_decode.c): pure ------------------------------------- */
 
 struct ck_geometry {
 	struct uuid pool;
@@ -364,7 +364,7 @@ int  ck_index_row_decode(const struct ck_geometry *g, const uint8_t *buf,
 			 uint32_t len_bytes, uint32_t *pos,
 			 struct ck_row **ret_row, const char **why);
 
-/* --- steps ---------------------------------------------------------------- */
+/* --- steps --------------------------------------------------------------- */
 
 /* Each returns 0, or -errno when the check cannot go on (said). */
 int  ck_labels(struct ck *ck);
@@ -404,7 +404,7 @@ bool ck_seg_bits(struct ck *ck, uint64_t **bits);
  * older than the list of ancestors reaches. */
 int  ck_claim_known(const struct ck *ck, const struct ck_claim *c);
 
-/* --- owning (check_own.c) ------------------------------------------------- */
+/* --- owning (check_own.c) ------------------------------------------------ */
 
 /* What a commit points to. */
 struct ck_owner {
@@ -425,7 +425,7 @@ void ck_own_tables(struct ck *ck);
 /* Live counts of the table against what was owned. */
 void ck_live_compare(struct ck *ck);
 
-/* --- volumes (check_catalog.c, check_map.c) ------------------------------- */
+/* --- volumes (check_catalog.c, check_map.c) ------------------------------ */
 
 int ck_catalog(struct ck *ck, const struct vols_root *root);
 void ck_names_check(struct ck *ck);

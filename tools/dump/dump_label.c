@@ -175,7 +175,7 @@ void dump_leases(struct ck *ck)
 	free(buf);
 }
 
-/* --- root ----------------------------------------------------------------- */
+/* --- root ---------------------------------------------------------------- */
 
 struct ck_text dump_place_text(const struct ck *ck, uint64_t place)
 {

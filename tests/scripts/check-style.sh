@@ -123,9 +123,20 @@ tidy=${NO_TIDY:+}
 [ -n "${NO_TIDY-}" ] || tidy=$(command -v clang-tidy-14 || command -v clang-tidy)
 if [ -n "$tidy" ]; then
 	export tidy
+	# What was once found good, with all that it includes, stays so.
+	good=${BUILD:-build}/tidy
+	mkdir -p "$good"
+	export good
 	one() {
+		local key
+
+		key=$({ cat .clang-tidy; gcc -std=gnu11 -D_GNU_SOURCE -I. \
+			$cflags -E "$1"; } 2> /dev/null | sha256sum)
+		key=$good/${key%% *}
+		[ -e "$key" ] && exit 0
 		timeout 120 "$tidy" --quiet "$1" -- -std=gnu11 -D_GNU_SOURCE \
-			-I. $cflags > "$2/tidy.$$" 2> "$2/err.$$" && exit 0
+			-I. $cflags > "$2/tidy.$$" 2> "$2/err.$$" &&
+			: > "$key" && exit 0
 		grep -A 2 -E '(warning|error):' "$2/tidy.$$"
 		grep -E 'error:' "$2/err.$$"
 		exit 1

@@ -25,9 +25,10 @@
 #define PAYLOAD_BYTES_MAX (32u << 20)
 
 /* An idle peer is missed after about 10 + 3 * 3 seconds. */
-#define KEEP_IDLE_S	10
-#define KEEP_INTERVAL_S 3
-#define KEEP_COUNT	3
+#define SOCKET_BUFFER_BYTES (2 << 20)
+#define KEEP_IDLE_S         10
+#define KEEP_INTERVAL_S     3
+#define KEEP_COUNT          3
 
 uint64_t nbd_dial_now_ns(void)
 {
@@ -50,8 +51,8 @@ const char *nbd_dial_error(void)
 	return text;
 }
 
-__attribute__((format(printf, 3, 4))) static int
-fail(char *ret_err, int r, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int fail(char *ret_err, int r,
+						      const char *fmt, ...)
 {
 	va_list ap;
 
@@ -133,7 +134,7 @@ static int set_tls(const struct nbd_dial *d, struct nbd_handle *h,
 		   char *ret_err)
 {
 	char keys[PLACE_TEXT_BYTES + 16];
-	int  r;
+	int r;
 
 	if (!d->addr.tls)
 		return nbd_set_tls(h, LIBNBD_TLS_DISABLE);
@@ -154,8 +155,7 @@ static int set_tls(const struct nbd_dial *d, struct nbd_handle *h,
 
 /* Simple replies cost one header less of us; buffers need not be cleared,
  * since only whole replies count; ranges and flags are checked before. */
-static int set_up(const struct nbd_dial *d, struct nbd_handle *h,
-		  char *ret_err)
+static int set_up(const struct nbd_dial *d, struct nbd_handle *h, char *ret_err)
 {
 	int r;
 
@@ -176,6 +176,21 @@ static int set_up(const struct nbd_dial *d, struct nbd_handle *h,
 	if (ret_err[0] != '\0')
 		return -EINVAL;
 	return fail_nbd(d, ret_err);
+}
+
+/* A row is up to a MiB for each disk: with buffers of the default size each
+ * side would be woken several times for one.  FORCE goes beyond the system's
+ * limit and needs the right to; without it the limit is what we get. */
+static void big_buffers(int fd)
+{
+	int bytes = SOCKET_BUFFER_BYTES;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) <
+	    0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) <
+	    0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 }
 
 /* A dead peer is noticed even when nothing is sent.  Unix sockets refuse, and
@@ -199,13 +214,14 @@ static void set_keepalive(struct nbd_handle *h)
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
 		setsockopt(fd, options[i].level, options[i].name,
 			   &options[i].value, sizeof(options[i].value));
+	big_buffers(fd);
 }
 
 int nbd_dial(const struct nbd_dial *d, uint64_t deadline_ns,
 	     struct nbd_handle **ret_h, char *ret_err)
 {
 	struct nbd_handle *h = nbd_create();
-	int		   r;
+	int r;
 
 	if (h == NULL)
 		return fail(ret_err, -ENOMEM, "%.100s: out of memory",
@@ -266,7 +282,7 @@ int nbd_dial_facts(const struct nbd_dial *d, struct nbd_handle *h,
 		   struct nbd_facts *ret, char *ret_err)
 {
 	int64_t size = nbd_get_size(h);
-	int	r;
+	int r;
 
 	if (size < 0)
 		return fail(ret_err, -EINVAL,

@@ -36,6 +36,7 @@ int vol_requests_init(struct volumes *vols)
 	list_init(&q->throttled);
 	list_init(&q->runnable);
 	io_work_init(&q->work, run_work);
+	io_timer_init(&q->throttle_timer, vol_throttle_look);
 	q->zeros = calloc(1, ZERO_BYTES);
 	if (q->zeros == NULL)
 		return -ENOMEM;
@@ -54,8 +55,10 @@ void vol_requests_fini(struct volumes *vols)
 {
 	struct vol_requests *q = &vols->req;
 
-	if (q->work.fn != NULL)
+	if (q->work.fn != NULL) {
 		io_undefer(&q->work);
+		io_timer_cancel(vols->io, &q->throttle_timer);
+	}
 	objpool_fini(&q->parts.objs);
 	objpool_fini(&q->reads);
 	objpool_fini(&q->spans.objs);
@@ -87,188 +90,6 @@ void req_put(struct vol_req *req, int res)
 	assert(req->pending > 0);
 	if (--req->pending == 0)
 		req_done(req);
-}
-
-/* --- parts and spans ----------------------------------------------------- */
-
-static void req_wait(struct vol_req *req, struct list *queue)
-{
-	assert(!(req->state & REQ_QUEUED));
-	req->state |= REQ_QUEUED;
-	req_get(req);
-	list_push(queue, &req->link);
-}
-
-/* What could not go on can: in the next turn. */
-static void req_runnable(struct volumes *vols, struct vol_req *req)
-{
-	list_push(&vols->req.runnable, &req->link);
-	io_defer(vols->io, &vols->req.work);
-}
-
-/* An object for a request; NULL: it waits for one. mine: the flag that says
- * that one is promised to it. */
-static void *vpool_get(struct vol_pool *p, struct vol_req *req, uint32_t mine)
-{
-	if (req->state & mine) {
-		req->state &= ~mine;
-		p->promised--;
-	} else if (p->objs.max - p->objs.used <= p->promised) {
-		req_wait(req, &p->wait);
-		return NULL;
-	}
-	return objpool_get(&p->objs);
-}
-
-/* One is free: it is the first one's. */
-static void vpool_wake(struct volumes *vols, struct vol_pool *p, uint32_t mine)
-{
-	struct list    *link;
-	struct vol_req *req;
-
-	if (p->objs.max - p->objs.used <= p->promised)
-		return;
-	link = list_pop(&p->wait);
-	if (link == NULL)
-		return;
-	req = list_entry(link, struct vol_req, link);
-	req->state |= mine;
-	p->promised++;
-	req_runnable(vols, req);
-}
-
-/* A request that did not want what was promised to it, having failed. */
-static void promises_return(struct volumes *vols, struct vol_req *req)
-{
-	struct vol_requests *q = &vols->req;
-
-	if (req->state & REQ_PART_MINE) {
-		req->state &= ~(uint32_t)REQ_PART_MINE;
-		q->parts.promised--;
-		vpool_wake(vols, &q->parts, REQ_PART_MINE);
-	}
-	if (req->state & REQ_SPAN_MINE) {
-		req->state &= ~(uint32_t)REQ_SPAN_MINE;
-		q->spans.promised--;
-		vpool_wake(vols, &q->spans, REQ_SPAN_MINE);
-	}
-}
-
-struct vol_part *part_get(struct vol_req *req)
-{
-	struct vol_part *p = vpool_get(&req->vol->vols->req.parts, req,
-				      REQ_PART_MINE);
-
-	if (p == NULL)
-		return NULL;
-	p->req = req;
-	p->src = NULL;
-	p->only_mapped = false;
-	p->tries = 0;
-	p->again = false;
-	p->issued = 0;
-	p->pending = 0;
-	p->res = 0;
-	p->reserved = 0;
-	p->reserved_nodes = 0;
-	p->bounce[0] = NULL;
-	p->bounce[1] = NULL;
-	p->reads_busy = 0;
-	list_init(&p->link);
-	memset(&p->load, 0, sizeof(p->load));
-	p->load.vol = req->vol;
-	p->load.slots = p->slots;
-	p->load.cap = PART_LEAVES;
-	req_get(req);
-	return p;
-}
-
-void part_end(struct vol_part *p, int res)
-{
-	struct vol_req *req = p->req;
-	struct volumes *vols = req->vol->vols;
-
-	assert(p->pending == 0 && p->reads_busy == 0);
-	slab_put(&vols->slab, p->bounce[0]);
-	slab_put(&vols->slab, p->bounce[1]);
-	if (p->reserved > 0)
-		pool_space_unreserve(vols->pool, p->reserved);
-	objpool_put(&vols->req.parts.objs, p);
-	vpool_wake(vols, &vols->req.parts, REQ_PART_MINE);
-	if (res < 0 && req->res == 0)
-		req->res = res;
-	req_step(req); /* still held by the part */
-	req_put(req, res);
-}
-
-struct vol_span *span_get(struct vol_req *req)
-{
-	struct volume   *v = req->vol;
-	struct vol_span *s;
-
-	if (v->nspans >= SPANS_A_VOLUME) {
-		req_wait(req, &v->wait_spans);
-		return NULL;
-	}
-	s = vpool_get(&v->vols->req.spans, req, REQ_SPAN_MINE);
-	if (s == NULL)
-		return NULL;
-	v->nspans++;
-	memset(s, 0, sizeof(*s));
-	s->req = req;
-	s->vol = v;
-	req_get(req);
-	return s;
-}
-
-void span_put(struct vol_span *s)
-{
-	struct volume  *v = s->vol;
-	struct volumes *vols = v->vols;
-	struct list    *link = list_pop(&v->wait_spans);
-
-	v->nspans--;
-	objpool_put(&vols->req.spans.objs, s);
-	vpool_wake(vols, &vols->req.spans, REQ_SPAN_MINE);
-	if (link != NULL)
-		req_runnable(vols, list_entry(link, struct vol_req, link));
-}
-
-bool vol_part_throttle(struct vol_part *p)
-{
-	struct volumes *vols = p->req->vol->vols;
-
-	if (vols->failed || (p->req->state & REQ_INTERNAL) ||
-	    pool_commit_is_blocked(vols->pool) ||
-	    node_commit_backlog(vols) < vols->dirty_max + vols->dirty_max / 2)
-		return false;
-	if (!vols->commit_wanted) {
-		vols->commit_wanted = true;
-		pool_commit_want(vols->pool);
-	}
-	list_push(&vols->req.throttled, &p->link);
-	return true;
-}
-
-void vol_requests_unthrottle(struct volumes *vols)
-{
-	struct vol_requests *q = &vols->req;
-	struct list list;
-	struct list *link;
-
-	if (list_empty(&q->throttled) ||
-	    (!vols->failed && !pool_commit_is_blocked(vols->pool) &&
-	     node_commit_backlog(vols) >= vols->dirty_max))
-		return;
-	list_init(&list);
-	list_splice(&list, &q->throttled);
-	while ((link = list_pop(&list)) != NULL)
-		part_write_start(list_entry(link, struct vol_part, link));
-}
-
-void vols_commit_blocked(void *arg)
-{
-	vol_requests_unthrottle(arg);
 }
 
 /* --- steps --------------------------------------------------------------- */
@@ -483,7 +304,7 @@ static void run_work(struct io_work *w)
 
 		req->state &= ~(uint32_t)REQ_QUEUED;
 		req_step(req);
-		promises_return(container_of(q, struct volumes, req), req);
+		req_promises_return(container_of(q, struct volumes, req), req);
 		req_put(req, 0);
 	}
 }

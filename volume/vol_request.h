@@ -89,6 +89,7 @@ struct vol_requests {
 	struct objpool reads;      /* struct part_read, a hard limit */
 	struct list    wait_reads; /* struct vol_part: need part_reads */
 	struct list    throttled;  /* struct vol_part: too much is dirty */
+	struct io_timer throttle_timer; /* armed while some are */
 	struct list    runnable;   /* struct vol_req: their range is free now,
 				    * or there is a part again */
 	struct io_work work;       /* runs what is runnable */
@@ -137,9 +138,13 @@ void part_end(struct vol_part *p, int res);
 struct vol_span *span_get(struct vol_req *req);
 void span_put(struct vol_span *s);
 
+/* The request did not want what was promised to it, having failed. */
+void req_promises_return(struct volumes *vols, struct vol_req *req);
+
 /* True: too much is dirty, the part waits in a list. */
 bool vol_part_throttle(struct vol_part *p);
 void vol_requests_unthrottle(struct volumes *vols);
+void vol_throttle_look(struct io_timer *t);
 /* log_client_ops.commit_blocked */
 void vols_commit_blocked(void *arg);
 

@@ -405,6 +405,29 @@ static void test_throttle(void **state)
 	kit_check_counts(P, V);
 }
 
+/* A pool that stops without a commit under way. */
+static void test_stopped(void **state)
+{
+	enum { N = 1800 };
+	struct one *o = calloc(N, sizeof(*o));
+
+	(void)state;
+	P->auto_commit = false;
+	for (unsigned i = 0; i < N; i++)
+		one_submit(&o[i], i, VOL_WRITE, i * MIB, 512, buf);
+	for (unsigned i = 0; i < 5000; i++)
+		fake_turn(P);
+	assert_true(pending > 0);
+	for (unsigned i = 0; i < N; i++)
+		o[i].want = -ESHUTDOWN;
+	P->append_error = -ESHUTDOWN;
+	P->append_error_class = LOG_COMMIT;
+	P->ours = false;
+	wait_all();
+	P->ours = true;
+	free(o);
+}
+
 /* A pool that fails ends everything. */
 static void test_failing(void **state)
 {
@@ -521,6 +544,8 @@ int main(void)
 		TEST(test_fua_nothing), TEST(test_enospc), TEST(test_flood),
 		TEST(test_order), TEST(test_fair),
 		cmocka_unit_test_setup_teardown(test_throttle, setup_tight,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_stopped, setup_tight,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_failing, setup_tight,
 						teardown),

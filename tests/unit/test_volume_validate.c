@@ -180,7 +180,7 @@ static void test_bodies(void **state)
 	REFUSED(body(CATALOG_RESIZE, &size, 7), "short");
 	size = le64_of(UINT64_MAX);
 	REFUSED(body(CATALOG_RESIZE, &size, 8), "size");
-	memcpy(b, "\3\0abc", 5);
+	memcpy(b, (const uint8_t[]){ 3, 0, 97, 98, 99 }, 5);
 	assert_int_equal(body(CATALOG_RENAME, b, 5), 0);
 	REFUSED(body(CATALOG_RENAME, b, 4), "name");
 	REFUSED(body(CATALOG_RENAME, b, 1), "short");

@@ -1,0 +1,120 @@
+/* volume/map_find.c - from a position to its node: a walk of at most four
+ * pointers when all is in memory.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "volume/map.h"
+#include "volume/volumes.h"
+
+struct mnode *map_leaf_cached(const struct volume *v, uint64_t leaf)
+{
+	struct mnode *n = v->root;
+
+	while (n != NULL && n->state == MNODE_READY) {
+		unsigned shift;
+
+		n->cached.ref = true;
+		if (n->level == 0)
+			return n->index == leaf ? n : NULL;
+		shift = 9u * (n->level - 1u);
+		n = n->kids[(leaf >> shift) & (INNER_CHILDREN - 1)];
+	}
+	return NULL;
+}
+
+/* First index of `level` behind the subtree of node (at, index). */
+static uint64_t subtree_end(unsigned level, unsigned at, uint64_t index)
+{
+	return (index + 1) << (9 * (at - level));
+}
+
+/* What a node in memory means for a search that has come to it: -1: go on
+ * downwards. */
+static int node_verdict(struct mnode *n, unsigned level, unsigned flags,
+			struct map_pos *pos)
+{
+	pos->node = n;
+	pos->end = subtree_end(level, n->level, n->index);
+	n->cached.ref = true;
+	switch ((enum mnode_state)n->state) {
+	case MNODE_LOADING:
+		return POS_LOADING;
+	case MNODE_FAILED:
+		pos->error = n->error;
+		/* While the log is redone it stays in the tree. */
+		if (!n->vol->vols->redoing) {
+			pos->node = NULL;
+			node_settle(n);
+		}
+		return POS_FAILED;
+	case MNODE_HOLE:
+		if (!(flags & FIND_CREATE))
+			return POS_ABSENT;
+		break;
+	case MNODE_READY:
+		break;
+	}
+	return n->level == level ? POS_NODE : -1;
+}
+
+/* The child that is not in memory; NULL: *ret_found says why not. */
+static struct mnode *child_get(struct volume *v, struct mnode *parent,
+			       unsigned level, uint64_t index, unsigned flags,
+			       enum map_pos_kind *ret_found)
+{
+	struct mnode *n;
+	uint32_t id;
+
+	if (parent == NULL)
+		id = v->root_id;
+	else if (parent->state == MNODE_HOLE)
+		id = 0;
+	else
+		id = le32_get(inner_children(parent)[index &
+				(INNER_CHILDREN - 1)].node);
+	*ret_found = POS_ABSENT;
+	if (id == 0 && !(flags & FIND_CREATE))
+		return NULL;
+	*ret_found = POS_UNKNOWN;
+	if (flags & FIND_NOLOAD && id != 0)
+		return NULL;
+	*ret_found = POS_FAILED;
+	n = node_new(v, parent, level, index, id);
+	return n;
+}
+
+enum map_pos_kind map_find(struct volume *v, unsigned level, uint64_t index,
+			unsigned flags, struct map_pos *ret_pos)
+{
+	struct mnode  *parent = NULL, *n = v->root;
+	unsigned       at = v->levels;
+	enum map_pos_kind found;
+	int            verdict;
+
+	ret_pos->node = NULL;
+	ret_pos->error = -ENOMEM;
+	ret_pos->end = UINT64_MAX;
+	if (level > at || index >> (9 * (at - level)) != 0)
+		return POS_ABSENT;
+	for (;;) {
+		uint64_t here = index >> (9 * (at - level));
+
+		if (n == NULL)
+			n = child_get(v, parent, at, here, flags, &found);
+		if (n == NULL) {
+			ret_pos->end = subtree_end(level, at, here);
+			/* A HOLE made for nothing goes again. */
+			if (parent != NULL)
+				node_settle(parent);
+			return found;
+		}
+		verdict = node_verdict(n, level, flags, ret_pos);
+		if (verdict >= 0)
+			return (enum map_pos_kind)verdict;
+		parent = n;
+		at--;
+		here = index >> (9 * (at - level));
+		n = n->kids[here & (INNER_CHILDREN - 1)];
+	}
+}

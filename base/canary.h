@@ -21,7 +21,6 @@
 	X(unflushed_forgotten, "what a disk had not flushed is not written again") \
 	X(out_unrecorded, "a disk goes out without a label that says so") \
 	X(no_resubmit, "rows are not written to a disk that is back") \
-	X(header_unchecked, "the checksum of a row header is not looked at") \
 	X(payload_unchecked, "recovery takes torn units for whole") \
 	X(padding_unchecked, "padding that did not arrive goes unnoticed") \
 	X(label_before_flush, "the label is written before what it points at is flushed") \
@@ -36,7 +35,6 @@
 	X(gap_skipped, "recovery goes on behind a missing row") \
 	X(last_row_lost, "recovery leaves out the last row") \
 	X(no_repair, "recovery does not make damaged rows whole") \
-	X(claim_ignored, "rows of owners before the last one count") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \
 	X(move_unconditional, "a MOVE overwrites what was written meanwhile") \

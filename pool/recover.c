@@ -676,8 +676,7 @@ static int row_order(const void *a, const void *b)
 /* Only rows of the owner whose commit this is, and younger than it. */
 static bool row_relevant(const struct recover *r, const struct scan_row *row)
 {
-	return (row->info.claim == le64_get(r->header.claim) ||
-		CANARY(claim_ignored)) &&
+	return row->info.claim == le64_get(r->header.claim) &&
 	       row->info.row_no > r->pool->last.row;
 }
 

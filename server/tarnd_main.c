@@ -1,5 +1,6 @@
 /* server/tarnd_main.c - tarnd(8). */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "server/tarnd.h"
 
@@ -7,7 +8,7 @@ int main(int argc, char **argv)
 {
 	struct config cfg;
 	struct tarnd *t;
-	int           code = 1;
+	int           code;
 
 	switch (config_read(&cfg, argc, argv)) {
 	case CONFIG_DONE:
@@ -20,8 +21,10 @@ int main(int argc, char **argv)
 		break;
 	}
 	t = calloc(1, sizeof(*t));
-	if (t != NULL && tarnd_start(t, &cfg) == 0)
-		code = tarnd_run(t);
+	/* What a start that failed had made goes with the process. */
+	if (t == NULL || tarnd_start(t, &cfg) < 0)
+		_exit(1);
+	code = tarnd_run(t);
 	free(t);
 	config_free(&cfg);
 	return code;

@@ -170,8 +170,10 @@ static void crash(struct sim *sim, bool power)
 {
 	model_crash(sim->model, power);
 	work_forget(sim);
-	if (chance(&sim->rng, 1, 8))
+	if (chance(&sim->rng, 1, 8)) {
+		STAT(sim, takeovers);
 		sim->takeover++;
+	}
 	fault_between_lives(sim);
 	start(sim);
 	work_attach(sim);

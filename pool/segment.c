@@ -105,6 +105,10 @@ void seg_free_zones(struct pool *p, struct segment *s)
 		p->sealed_dead--;
 	s->dead = false;
 	s->state = SEG_FREE;
+	/* A commit that is under way and may give the zones to another segment
+	 * must not say that this one has them too. */
+	s->frozen_state = SEG_DISK_FREE;
+	s->frozen_index_off = 0;
 	s->live = 0;
 	s->live_frozen = 0;
 	s->missing = 0;

@@ -177,6 +177,22 @@ static uint32_t pick_domains(const struct pool *p, uint32_t *ret_domains)
 	return n;
 }
 
+static uint32_t domains_in(const struct pool *p)
+{
+	bool     there[POOL_MEMBERS_MAX] = {false};
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (!m->in)
+			continue;
+		n += !there[m->domain];
+		there[m->domain] = true;
+	}
+	return n;
+}
+
 static struct segment *free_slot(struct pool *p)
 {
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
@@ -194,10 +210,9 @@ static bool seg_compose(struct pool *p, enum seg_state state)
 	struct segment *s;
 
 	/* With fewer domains than units, the rest of the units is absent and
-	 * made when disks are back; never below what a row needs. */
-	if (n < p->k + p->min_parity)
-		return false;
-	if (n < p->units && pool_domains_lost(p) == 0)
+	 * made when disks are back; never below what a row needs, and never
+	 * because a domain that is there is merely full. */
+	if (n < p->k + p->min_parity || n < min_u32(p->units, domains_in(p)))
 		return false;
 	s = free_slot(p);
 	if (s == NULL)

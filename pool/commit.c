@@ -71,11 +71,25 @@ static bool commit_gains(const struct pool *p)
 	       (p->openable <= 1 && zones > 0);
 }
 
+/* Is there room for all that a commit would write, in rows that are half
+ * headers at worst?  One that runs out of room could not end. */
+static bool commit_fits(const struct pool *p)
+{
+	const struct segment *s = p->open[LOG_COMMIT][0];
+	uint64_t need = p->client->commit_blocks(p->client_arg) +
+			p->tables_total + seg_pages(p) + 16;
+	uint64_t room = (uint64_t)p->openable * p->zone_blocks;
+
+	if (s != NULL && s->write_off < p->zone_blocks)
+		room += p->zone_blocks - s->write_off;
+	return room * p->k >= 2 * need;
+}
+
 /* The last openable segment is for a commit that lists more. */
 bool pool_commit_is_blocked(const struct pool *p)
 {
 	return p->state == POOL_ST_ACTIVE && !commit_running(p) &&
-	       p->openable <= 1 && !commit_gains(p);
+	       ((p->openable <= 1 && !commit_gains(p)) || !commit_fits(p));
 }
 
 static bool commit_due(struct pool *p)

@@ -47,6 +47,11 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+read -r load _ < /proc/loadavg
+case $load in
+0.* | 1.*) ;;
+*) echo "bench: the machine is busy (load $load): figures will scatter" >&2 ;;
+esac
 for p in fio nbdkit nbdinfo qemu-storage-daemon qemu-img; do
 	command -v $p > /dev/null || fail "$p is missing: make deps"
 done
@@ -108,6 +113,7 @@ done
 # tarn_start NAME: tarnd with the disks that it had before, if any.
 tarn_start() {
 	local name=$1 disks=()
+	shift
 
 	case $name in
 	tarn11) disks=("$(disk_uri 1 tarn11)" "$(disk_uri 2 tarn11)") ;;
@@ -115,7 +121,7 @@ tarn_start() {
 		"$(disk_uri 3 tarn21)") ;;
 	esac
 	start "$name" "$build/tarnd" --listen "unix:$D/$name.sock" \
-		--control "$D/$name.ctl" --disks "${disks[@]}"
+		--control "$D/$name.ctl" --disks "${disks[@]}" "$@"
 	SERVER[$name]=${PID[$name]}
 	TARGET[$name]="nbd+unix:///vol?socket=$D/$name.sock"
 	DISKS=("${disks[@]}")

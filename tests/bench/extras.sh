@@ -23,21 +23,22 @@ milliseconds() {
 	echo $((${t/./} / 1000))
 }
 
-# Start from a clean stop, so that the log to replay is only what comes now.
+# Start from a clean stop, so that the log to replay is only what comes now, and
+# let no commit cut it short.
 kill -TERM "${SERVER[$name]}"
 wait_for ended "${SERVER[$name]}"
-tarn_start $name
+tarn_start $name --commit-log 1G
 wait_for reads
 times=
 for ((i = 0; i < 3; i++)); do
-	# 240 MiB of blocks and their headers are about 256 MiB of log, a little
-	# less than what starts a commit.
+	# 240 MiB of blocks and their headers are about 256 MiB of log, what
+	# starts a commit by default.
 	fio_run "$uri" --rw=randwrite --bs=4k --iodepth=32 --io_size=240M \
 		> /dev/null || fail "writing the log"
 	kill -KILL "${SERVER[$name]}"
 	wait_for ended "${SERVER[$name]}"
 	t0=$(milliseconds)
-	tarn_start $name
+	tarn_start $name --commit-log 1G
 	for ((n = 0; n < 3000; n++)); do
 		reads && break
 		kill -0 "${SERVER[$name]}" 2> /dev/null ||

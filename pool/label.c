@@ -463,8 +463,8 @@ void label_summarize(const void *head, const void *tail,
 		     struct label_summary *ret_sum)
 {
 	struct label *l = NULL;
-	unsigned      damaged;
-	const char   *why;
+	unsigned      damaged = 0;
+	const char   *why = "";
 	int           r = label_newest(head, tail, &l, &damaged, &why);
 
 	memset(ret_sum, 0, sizeof(*ret_sum));

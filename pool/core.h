@@ -259,7 +259,6 @@ struct label_writer {
 	uint64_t      tickets;   /* handed out */
 	uint64_t      attempt;   /* newest ticket covered by the attempt */
 	bool          running;
-	bool          flushing;
 	unsigned      pending;
 	struct list   waiters;
 	struct io_work work;
@@ -371,7 +370,6 @@ struct pool {
 	struct list        syncs;        /* struct log_sync, by row */
 	struct list        fua;          /* appends waiting for a flush */
 	struct io_work     flush_work;
-	bool               flush_wanted;
 
 	/* Reads. */
 	struct list        reads_parked; /* done, but the lease is in doubt */
@@ -397,7 +395,6 @@ struct pool {
 	struct recover    *recover;
 	uint64_t           last_claim;   /* of the newest label, before ours */
 	struct pool_op    *op;           /* create, open or close under way */
-	struct log_sync    close_sync;
 	struct io_timer    close_timer;
 	bool               last_commit;  /* closing: nothing may follow it */
 	struct label_waiter close_waiter;

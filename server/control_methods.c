@@ -280,12 +280,14 @@ static json_t *volumes_stats(const struct volumes *vols)
 	struct volumes_space s;
 
 	vols_space(vols, &s);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "mapped_blocks",
-			 (json_int_t)s.mapped_blocks, "node_blocks",
-			 (json_int_t)s.node_blocks, "nodes_cached",
-			 (json_int_t)s.nodes_cached, "node_hits",
-			 (json_int_t)s.cache_hits, "node_misses",
-			 (json_int_t)s.cache_misses, "deleting",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "mapped_blocks", (json_int_t)s.mapped_blocks,
+			 "node_blocks", (json_int_t)s.node_blocks,
+			 "nodes_cached", (json_int_t)s.nodes_cached,
+			 "node_hits", (json_int_t)s.cache_hits, "node_misses",
+			 (json_int_t)s.cache_misses, "block_hits",
+			 (json_int_t)s.block_hits, "block_misses",
+			 (json_int_t)s.block_misses, "deleting",
 			 (json_int_t)s.deleting);
 }
 

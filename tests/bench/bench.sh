@@ -11,12 +11,30 @@
 #	tarn 2+1   tarnd, three disks
 #
 # Environment: RUNS (5) alternating runs, SECONDS_EACH (3) of one measurement,
-# VOLUME_MIB (2048), CONTENDERS ("tarn11 qcow2 raw tarn21"), WORKLOADS (all),
-# EXTRAS (1: recovery and idle too), BENCH_DIR (a directory on tmpfs).
+# VOLUME_MIB, CONTENDERS ("tarn11 qcow2 raw tarn21"), WORKLOADS (all), EXTRAS
+# (1: recovery and idle too), BENCH_DIR (a directory on tmpfs).
+#
+# Order.  Each run begins with writing every volume from front to back, which
+# is not measured; then come the sequential workloads, so that they find what
+# lies in sequence, then the random ones, and last of all a sequential read of
+# what those have scattered, for information.  Every other run takes the
+# contenders the other way round.
+#
+# Size of the volume.  Random reads are to be reads of disks, so the volume is
+# at least four times what tarnd keeps in memory, cached blocks and map nodes
+# together: with the defaults (64 + 256 MiB) that is 1280 MiB, and 1536 are
+# taken.  Much more does not fit: the disks are memory, and with room for the
+# log those of all contenders may grow to ten times the volume and 3 GiB, that
+# is to 18 GiB.  On a smaller machine, or with a smaller VOLUME_MIB, tarnd is
+# given less memory in the same measure, and the output says that these are not
+# its defaults.
+# The map of a volume is a 256th of it, so all of it stays in memory at any size
+# that fits here; extras.sh reads once with a quarter of the map in memory.
 #
 # Printed: the median, the spread (largest less smallest, in percent of the
-# median), the ratio to qcow2, and the CPU seconds that the server process (not
-# the disks, not the client) spent per million operations.
+# median), the ratio to qcow2, the CPU seconds that the server process (not the
+# disks, not the client) spent per million operations, hit rates, and what is
+# asked of tarn beside what was seen.  A figure that is missed is no failure.
 set -u -o pipefail
 here=$(dirname "$(realpath "$0")")
 cd "$here/../.." || exit 1
@@ -24,9 +42,10 @@ build=${1:-build}
 case $build in /*) ;; *) build=$PWD/$build ;; esac
 runs=${RUNS:-5}
 seconds=${SECONDS_EACH:-3}
-volume_mib=${VOLUME_MIB:-2048}
+volume_mib=${VOLUME_MIB:-}
 contenders=${CONTENDERS:-tarn11 qcow2 raw tarn21}
-workloads=${WORKLOADS:-randread1 randread32 randwrite1 randwrite32 writesync seqread seqwrite}
+workloads="seqread seqwrite randread1 randread32 randwrite1 randwrite32"
+workloads=${WORKLOADS:-$workloads writesync seqread_frag}
 extras=${EXTRAS:-1}
 D=$(mktemp -d "${BENCH_DIR:-/dev/shm}/tarn-bench.XXXXXX") || exit 1
 declare -A PID SERVER TARGET
@@ -80,29 +99,72 @@ wait_for() {
 	fail "waited in vain for: $*"
 }
 
-# --- the contenders ------------------------------------------------------------
-
 wants() {
 	case " $contenders " in *" $1 "*) return 0 ;; esac
 	return 1
 }
 
+# --- how large -----------------------------------------------------------------
+
+# The log wants room beside the data; the same for both pools.
+sizes() {
+	disk11_mib=$((volume_mib * 2 + 512))
+	disk21_mib=$((disk11_mib / 2 + 256))
+	qcow2_mib=$((volume_mib + 256))
+	need_mib=1024 # the servers themselves
+	if wants tarn11; then need_mib=$((need_mib + 2 * disk11_mib)); fi
+	if wants tarn21; then need_mib=$((need_mib + 3 * disk21_mib)); fi
+	if wants qcow2; then need_mib=$((need_mib + 2 * qcow2_mib)); fi
+	if wants raw; then need_mib=$((need_mib + volume_mib)); fi
+}
+
+free_mib=$(df --output=avail -m "$D" | tail -n 1)
+memory_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+[ "$memory_mib" -ge "$free_mib" ] || free_mib=$memory_mib
+for volume_mib in ${volume_mib:-1536 1280 1024 768 512 256 128}; do
+	sizes
+	[ $need_mib -gt "$free_mib" ] || break
+done
+[ $need_mib -le "$free_mib" ] ||
+	fail "disks for a volume of $volume_mib MiB may grow to $need_mib MiB," \
+		"but $free_mib are free in $D: name a smaller VOLUME_MIB, or" \
+		"fewer CONTENDERS"
+
+# default_mib OPTION: what tarnd takes by itself.
+default_mib() {
+	"$build/tarnd" --help |
+		sed -n "s/^ *--$1 SIZE.*(default: \([0-9]*\)M.*/\1/p"
+}
+cache_mib=$(default_mib cache)
+node_mib=$(default_mib node-memory)
+[ -n "$cache_mib" ] && [ -n "$node_mib" ] ||
+	fail "$build/tarnd --help does not say how large its caches are"
+tarnd_options=()
+settings="default settings"
+if [ "$volume_mib" -lt $((4 * (cache_mib + node_mib))) ]; then
+	settings="not the default of $cache_mib and $node_mib MiB"
+	both_mib=$((cache_mib + node_mib))
+	cache_mib=$((volume_mib * cache_mib / both_mib / 4))
+	node_mib=$((volume_mib * node_mib / both_mib / 4))
+	tarnd_options=(--cache "${cache_mib}M" --node-memory "${node_mib}M")
+fi
+
+# --- the contenders ------------------------------------------------------------
+
 disk_uri() {
 	echo "nbd+unix:///$2?socket=$D/disk$1.sock"
 }
 
-# The log wants room beside the data; the same for both pools.
-disk_mib=$((volume_mib * 2 + 1024))
 for i in 1 2 3; do
 	mkdir "$D/disk$i"
-	truncate -s ${disk_mib}M "$D/disk$i/tarn11" "$D/disk$i/raw"
-	truncate -s $((disk_mib / 2 + 512))M "$D/disk$i/tarn21"
+	truncate -s ${disk11_mib}M "$D/disk$i/tarn11" "$D/disk$i/raw"
+	truncate -s ${disk21_mib}M "$D/disk$i/tarn21"
 	[ $i = 3 ] && break
 	qemu-img create -q -f qcow2 "$D/disk$i/qcow2" ${volume_mib}M ||
 		fail "qemu-img create"
 	# The same image twice, as the quorum would have written it.
 	[ $i = 1 ] || cp "$D/disk1/qcow2" "$D/disk$i/qcow2"
-	truncate -s $((volume_mib + 256))M "$D/disk$i/qcow2"
+	truncate -s ${qcow2_mib}M "$D/disk$i/qcow2"
 done
 truncate -s ${volume_mib}M "$D/disk1/raw"
 for i in 1 2 3; do
@@ -121,7 +183,8 @@ tarn_start() {
 		"$(disk_uri 3 tarn21)") ;;
 	esac
 	start "$name" "$build/tarnd" --listen "unix:$D/$name.sock" \
-		--control "$D/$name.ctl" --disks "${disks[@]}" "$@"
+		--control "$D/$name.ctl" --disks "${disks[@]}" \
+		"${tarnd_options[@]}" "$@"
 	SERVER[$name]=${PID[$name]}
 	TARGET[$name]="nbd+unix:///vol?socket=$D/$name.sock"
 	DISKS=("${disks[@]}")
@@ -156,6 +219,7 @@ fi
 SERVER[raw]=${PID[disk1]}
 TARGET[raw]=$(disk_uri 1 raw)
 for c in $contenders; do
+	[ -n "${TARGET[$c]-}" ] || fail "no such contender: $c"
 	wait_for nbdinfo --size "${TARGET[$c]}"
 done
 
@@ -181,12 +245,27 @@ counter() {
 		sed -n "s/^ *\"$2\": *//p" | head -n 1
 }
 
-# Every block is written once before anything is measured.
-for c in $contenders; do
-	echo "filling $c" >&2
-	fio_run "${TARGET[$c]}" --rw=write --bs=1M --iodepth=8 \
-		--end_fsync=1 > "$D/fill.out" || fail "filling $c"
-done
+# What tarnd looked for in memory so far: nodes found and not, blocks found and
+# not.
+lookups() {
+	local key
+
+	for key in node_hits node_misses block_hits block_misses; do
+		counter "$1" $key
+	done | tr '\n' ' '
+}
+
+# Every block of every volume, front to back.
+fill() {
+	local c
+
+	for c in $1; do
+		fio_run "${TARGET[$c]}" --rw=write --bs=1M --iodepth=8 \
+			--end_fsync=1 > "$D/fill.out" || fail "filling $c"
+	done
+	# What a pool tidies up after a write, it does within two seconds.
+	sleep 3
+}
 
 # measure CONTENDER WORKLOAD: "rate ops cpu_seconds"; rate is operations a
 # second, or MiB a second for the sequential ones.
@@ -200,7 +279,7 @@ measure() {
 	randwrite1) how=(--rw=randwrite --bs=4k --iodepth=1) ;;
 	randwrite32) how=(--rw=randwrite --bs=4k --iodepth=32) ;;
 	writesync) how=(--rw=randwrite --bs=4k --iodepth=1 --fsync=1) ;;
-	seqread) how=(--rw=read --bs=1M --iodepth=8); bs=1048576 ;;
+	seqread*) how=(--rw=read --bs=1M --iodepth=8); bs=1048576 ;;
 	seqwrite) how=(--rw=write --bs=1M --iodepth=8); bs=1048576 ;;
 	*) fail "no such workload: $w" ;;
 	esac
@@ -221,85 +300,66 @@ measure() {
 	}'
 }
 
+# Lines of WORKLOAD CONTENDER RATE OPS CPU_SECONDS; hits: see lookups().
 results=$D/results
+hits=$D/hits
 : > "$results"
+: > "$hits"
 for ((run = 1; run <= runs; run++)); do
+	order=$contenders
+	[ $((run % 2)) = 1 ] || order=$(echo "$order" |
+		awk '{ for (i = NF; i > 0; i--) printf "%s ", $i }')
+	case "$run $workloads" in
+	"1 "* | *seqread* | *seqwrite*) fill "$order" ;;
+	esac
 	for w in $workloads; do
-		order=$contenders
-		# Every other run the other way round.
-		[ $((run % 2)) = 1 ] || order=$(echo "$order" |
-			awk '{ for (i = NF; i > 0; i--) printf "%s ", $i }')
 		for c in $order; do
-			h0= m0=
-			if [ $w = randread32 ]; then
-				h0=$(counter "$c" node_hits)
-				m0=$(counter "$c" node_misses)
-			fi
+			before=
+			[ "$w" != randread32 ] || before=$(lookups "$c")
 			m=$(measure "$c" "$w") || exit 1
 			echo "$w $c $m" >> "$results"
-			[ -n "$h0" ] || continue
-			echo "$c $(($(counter "$c" node_hits) - h0))" \
-				"$(($(counter "$c" node_misses) - m0))" \
-				>> "$D/hits"
+			[ -z "$before" ] ||
+				echo "$c $before $(lookups "$c")" >> "$hits"
 		done
 	done
 	echo "run $run of $runs done" >&2
 done
 
-awk -v contenders="$contenders" -v workloads="$workloads" '
-function median(key,	n, i, j, t, v) {
-	n = split(values[key], v, " ")
-	for (i = 2; i <= n; i++)
-		for (j = i; j > 1 && v[j - 1] + 0 > v[j] + 0; j--) {
-			t = v[j]; v[j] = v[j - 1]; v[j - 1] = t
-		}
-	low = v[1]; high = v[n]
-	return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+report() {
+	awk -v contenders="$contenders" -v workloads="$workloads" "$@" \
+		-f "$here/report.awk" "$results"
 }
-{
-	values[$1, $2] = values[$1, $2] " " $3
-	ops[$1, $2] += $4
-	cpu[$1, $2] += $5
-}
-END {
-	title["randread1"] = "random read 4K qd1"
-	title["randread32"] = "random read 4K qd32"
-	title["randwrite1"] = "random write 4K qd1"
-	title["randwrite32"] = "random write 4K qd32"
-	title["writesync"] = "write+fsync 4K qd1"
-	title["seqread"] = "read 1M qd8 (MiB/s)"
-	title["seqwrite"] = "write 1M qd8 (MiB/s)"
-	name["tarn11"] = "tarn 1+1"; name["tarn21"] = "tarn 2+1"
-	name["qcow2"] = "qcow2/quorum"; name["raw"] = "raw disk"
-	nc = split(contenders, c, " ")
-	nw = split(workloads, w, " ")
-	printf "\n%-22s %-13s %10s %8s %9s %12s\n", "workload", "contender",
-		"median/s", "spread", "x qcow2", "CPU s/Mop"
-	for (i = 1; i <= nw; i++) {
-		base = median(w[i] SUBSEP "qcow2")
-		for (j = 1; j <= nc; j++) {
-			key = w[i] SUBSEP c[j]
-			m = median(key)
-			printf "%-22s %-13s %10.0f %7.0f%% %9s %12.2f\n",
-				j == 1 ? title[w[i]] : "", name[c[j]], m,
-				(m > 0 ? 100 * (high - low) / m : 0),
-				(base > 0 ? sprintf("%.2f", m / base) : "-"),
-				(ops[key] > 0 ? cpu[key] * 1e6 / ops[key] : 0)
-		}
+
+report -v part=table
+echo
+echo "random read qd32: volume of $volume_mib MiB; tarnd with $cache_mib MiB of" \
+	"block cache and $node_mib MiB of node memory ($settings)"
+awk -v volume="$volume_mib" -v cache="$cache_mib" -v node="$node_mib" 'BEGIN {
+	x = volume / (cache + node)
+	printf "  the volume is %.1f times both together (4 times are asked" \
+		" for: %s)\n", x, (x >= 4 ? "met" : "missed")
+}'
+for c in tarn11 tarn21; do
+	wants $c || continue
+	awk -v c=$c -v all=$((volume_mib * 256)) \
+		-v mapped="$(counter $c mapped_blocks)" '
+	$1 == c {
+		nh += $6 - $2; nm += $7 - $3
+		bh += $8 - $4; bm += $9 - $5
 	}
-}' "$results"
-
-[ -e "$D/hits" ] && awk '
-{ hit[$1] += $2; miss[$1] += $3 }
-END {
-	print ""
-	for (c in hit)
-		if (hit[c] + miss[c] > 0)
-			printf "%s, random read qd32: %.1f %% of the map nodes" \
-				" wanted were in memory\n", c,
-				100 * hit[c] / (hit[c] + miss[c])
-}' "$D/hits"
-
-[ "$extras" = 1 ] && wants tarn11 || exit 0
-# shellcheck source=/dev/null
-. "$here/extras.sh"
+	END {
+		printf "  %s: %.1f %% of its blocks are written", c,
+			100 * mapped / all
+		if (nh + nm > 0)
+			printf "; in memory were %.1f %% of the map nodes" \
+				" wanted, ", 100 * nh / (nh + nm)
+		if (bh + bm > 0)
+			printf "%.1f %% of the blocks", 100 * bh / (bh + bm)
+		print ""
+	}' "$hits"
+done
+if [ "$extras" = 1 ] && wants tarn11; then
+	# shellcheck source=/dev/null
+	. "$here/extras.sh"
+fi
+report -v part=targets -v settings="$settings" -v runs="$runs"

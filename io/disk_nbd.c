@@ -1,12 +1,14 @@
 /* io/disk_nbd.c - an NBD disk's life: connecting, breaking, connecting again,
- * closing.  The states are in disk_nbd.h, the data path is in disk_nbd_lane.c.
+ * closing.  The states are in disk_nbd.h, the data path begins in
+ * disk_nbd_lane.c.
  *
  * Connections are made in a helper thread (names, TCP, negotiation, TLS: all
  * may block) and handed to the loop when they are ready.  There is one attempt
  * at a time; if it hangs in a name server the disk says so and waits for it.
  *
- * When one lane breaks, or one request is late, all of them are closed.  Only
- * then do the requests in flight end, so that their buffers are free.
+ * When one lane breaks, or one request is late, all of them are shut down, and
+ * what is in flight on their sockets is cancelled.  When that has ended, at
+ * once as a rule, the requests end: their buffers are free.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -32,6 +34,22 @@ static bool same_facts(const struct nbd_facts *a, const struct nbd_facts *b)
 	       a->can_multi_conn == b->can_multi_conn;
 }
 
+/* One more connection.  0, or -errno and it is the caller's still. */
+static int take_handle(struct nbd_attempt *a, struct nbd_handle *h)
+{
+	struct nbd_ring *ring = NULL;
+	int		 r = 0;
+
+	if (!a->through_libnbd)
+		r = nbd_ring_open(h, &ring);
+	if (r < 0)
+		return r;
+	a->handles[a->nhandles] = h;
+	a->rings[a->nhandles] = ring;
+	a->nhandles++;
+	return 0;
+}
+
 /* A further lane: no harm if the server does not want it, but it must be the
  * same disk. */
 static bool dial_extra(struct nbd_attempt *a, uint64_t deadline_ns)
@@ -45,11 +63,10 @@ static bool dial_extra(struct nbd_attempt *a, uint64_t deadline_ns)
 	if (nbd_dial(&a->dial, deadline_ns, &h, err) < 0)
 		return false;
 	if (nbd_dial_facts(&a->dial, h, &facts, err) < 0 ||
-	    !same_facts(&facts, &a->facts)) {
+	    !same_facts(&facts, &a->facts) || take_handle(a, h) < 0) {
 		nbd_close(h);
 		return false;
 	}
-	a->handles[a->nhandles++] = h;
 	return true;
 }
 
@@ -63,11 +80,17 @@ static void attempt_work(struct offload *job)
 	if (a->error < 0)
 		return;
 	a->error = nbd_dial_facts(&a->dial, h, &a->facts, a->error_text);
+	if (a->error == 0) {
+		a->error = take_handle(a, h);
+		if (a->error < 0)
+			snprintf(a->error_text, sizeof(a->error_text),
+				 "%.100s: cannot use the connection: %s",
+				 a->dial.place, strerror(-a->error));
+	}
 	if (a->error < 0) {
 		nbd_close(h);
 		return;
 	}
-	a->handles[a->nhandles++] = h;
 	while (a->facts.can_multi_conn && a->nhandles < a->lanes_wanted) {
 		if (!dial_extra(a, deadline_ns))
 			return;
@@ -78,8 +101,10 @@ static void attempt_release(struct offload *job)
 {
 	struct nbd_attempt *a = container_of(job, struct nbd_attempt, job);
 
-	for (unsigned i = 0; i < a->nhandles; i++)
+	for (unsigned i = 0; i < a->nhandles; i++) {
 		nbd_close(a->handles[i]); /* NULL is harmless */
+		nbd_ring_close(a->rings[i]);
+	}
 	free(a);
 }
 
@@ -126,8 +151,10 @@ static void go_up(struct nbd_disk *nd, struct nbd_attempt *a)
 	d->can_trim = a->facts.can_trim && !d->read_only;
 	d->lanes = a->nhandles;
 	for (unsigned i = 0; i < a->nhandles; i++) {
-		nbd_lane_start(&nd->lanes[i], nd, a->handles[i]);
+		nbd_lane_start(&nd->lanes[i], nd, a->handles[i],
+			       a->rings[i]);
 		a->handles[i] = NULL;
+		a->rings[i] = NULL;
 	}
 	d->epoch++;
 	d->up = true;
@@ -167,6 +194,7 @@ static int start_attempt(struct nbd_disk *nd)
 	a->dial = nd->dial;
 	a->timeout_ns = nd->connect_timeout_ns;
 	a->lanes_wanted = nd->lanes_wanted;
+	a->through_libnbd = nd->through_libnbd;
 	a->disk = nd;
 	r = offload_start(nd->disk.io, &a->job);
 	if (r < 0) {
@@ -208,8 +236,22 @@ static void pause_over(struct io_timer *t)
 
 /* --- going down and closing ---------------------------------------------- */
 
-/* Close the lanes; everything that was in flight ends with res, except what
- * has had its answer already. */
+/* Nothing is in flight on the lanes: no buffer is in use any more. */
+static void drained(struct nbd_disk *nd)
+{
+	struct list *l;
+
+	for (unsigned i = 0; i < nd->disk.lanes; i++)
+		nbd_lane_fini(&nd->lanes[i]);
+	while ((l = list_pop(&nd->lost)) != NULL)
+		disk_ender_add(&nd->ender,
+			       list_entry(l, struct disk_req, link),
+			       nd->lost_res);
+	enter_pause(nd);
+}
+
+/* Stop the lanes; everything that was in flight ends with res, except what has
+ * had its answer already. */
 static void leave_up(struct nbd_disk *nd, int res)
 {
 	bool	     polite = list_empty(&nd->watch.inflight);
@@ -218,9 +260,10 @@ static void leave_up(struct nbd_disk *nd, int res)
 	assert(nd->state == NBD_UP);
 	nd->state = NBD_DRAIN;
 	nd->disk.up = false;
+	nd->lost_res = res;
 	io_undefer(&nd->issue);
 	for (unsigned i = 0; i < nd->disk.lanes; i++)
-		nbd_lane_stop(&nd->lanes[i], polite && nd->closing);
+		nd->lanes[i].ops->stop(&nd->lanes[i], polite && nd->closing);
 
 	/* libnbd reports what it aborts as ended, with an error. */
 	while ((l = list_pop(&nd->ended)) != NULL) {
@@ -237,18 +280,24 @@ static void leave_up(struct nbd_disk *nd, int res)
 
 		list_remove(&req->io.link); /* of a lane's queue */
 		disk_watch_remove(&nd->watch, req);
-		disk_ender_add(&nd->ender, req, res);
+		list_push(&nd->lost, &req->link);
 	}
-	if (nd->polls == 0)
-		enter_pause(nd);
+	if (nd->operations == 0)
+		drained(nd);
 }
 
-void nbd_disk_poll_ended(struct nbd_disk *nd)
+void nbd_disk_operation(struct nbd_disk *nd, struct io_req *req)
 {
-	assert(nd->polls > 0);
-	nd->polls--;
-	if (nd->state == NBD_DRAIN && nd->polls == 0)
-		enter_pause(nd);
+	nd->operations++;
+	io_submit(nd->disk.io, req);
+}
+
+void nbd_disk_operation_ended(struct nbd_disk *nd)
+{
+	assert(nd->operations > 0);
+	nd->operations--;
+	if (nd->state == NBD_DRAIN && nd->operations == 0)
+		drained(nd);
 }
 
 void nbd_disk_break(struct nbd_disk *nd, int res)
@@ -278,7 +327,7 @@ static void finish(struct io_work *w)
 		io_defer(nd->disk.io, &nd->finish);
 		return;
 	}
-	assert(nd->state == NBD_PAUSE && nd->polls == 0);
+	assert(nd->state == NBD_PAUSE && nd->operations == 0);
 	io_undefer(&nd->ender.work);
 	nd->closed(nd->closed_arg);
 	free(nd);
@@ -333,7 +382,9 @@ int disk_nbd_open(struct io *io, const struct place_addr *addr,
 		 params->tls_ca_dir);
 	place_export_uri(addr, addr->export, nd->dial.place);
 	disk_watch_init(&nd->watch, io, params->timeout_ns, request_late);
+	nd->through_libnbd = addr->tls;
 	list_init(&nd->ended);
+	list_init(&nd->lost);
 	disk_ender_init(&nd->ender, io);
 	io_work_init(&nd->issue, nbd_disk_issue);
 	io_work_init(&nd->finish, finish);

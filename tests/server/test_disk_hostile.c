@@ -284,9 +284,9 @@ static void test_error_values(void **state)
 	set(FAKE_ODD_ERROR);
 	rig_open(&r, place, &params);
 	rig_wait_ups(&r, 1);
-	assert_int_equal(rig_do(&r, DISK_READ, 0, 4096, buf), -EINVAL);
-	assert_int_equal(rig_do(&r, DISK_WRITE, 0, 4096, buf), -EINVAL);
-	assert_int_equal(rig_do(&r, DISK_FLUSH, 0, 0, NULL), -EINVAL);
+	assert_int_equal(rig_do(&r, DISK_READ, 0, 4096, buf), -EIO);
+	assert_int_equal(rig_do(&r, DISK_WRITE, 0, 4096, buf), -EIO);
+	assert_int_equal(rig_do(&r, DISK_FLUSH, 0, 0, NULL), -EIO);
 	assert_true(r.disk->up);
 	rig_close(&r);
 

@@ -34,6 +34,10 @@
 	X(torn_row_accepted, "recovery accepts rows with too few units") \
 	X(gap_skipped, "recovery goes on behind a missing row") \
 	X(last_row_lost, "recovery leaves out the last row") \
+	X(missing_not_written, "a commit does not record what a disk lost meanwhile") \
+	X(stray_ignored, "zones are used again while writes are on their way") \
+	X(stray_unrecorded, "a restart forgets that writes are on their way") \
+	X(extra_forgotten, "what a recovery before the last wrote is forgotten") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \

@@ -1,4 +1,4 @@
-/* pool/close.c - closing a pool, and the end of quarantines.
+/* pool/close.c - closing a pool.
  *
  *   WAIT      the cleaner, a running commit and the log come to rest
  *   COMMIT    everything that is dirty
@@ -12,8 +12,7 @@
 
 #include "pool/core.h"
 
-#define POLL_NS        (2 * NS_PER_MS)
-#define LOOK_NS        (2 * NS_PER_S) /* only while zones wait */
+#define POLL_NS (2 * NS_PER_MS)
 
 static void disk_closed(void *arg)
 {
@@ -121,50 +120,10 @@ void pool_close(struct pool *p, struct pool_op *op)
 	io_timer_arm(p->io, &p->close_timer, io_now_ns(p->io));
 }
 
-/* --- quarantine ---------------------------------------------------------- */
-
-/* Zones of an owner that is proven dead: what it had sent has arrived by now,
- * or its connections are gone. */
-static void quarantine_fn(struct io_timer *t)
-{
-	struct pool *p = container_of(t, struct pool, quarantine_timer);
-	bool         more = false;
-
-	if (p->state != POOL_ST_ACTIVE)
-		return;
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
-
-		if (s->state != SEG_QUARANTINED)
-			continue;
-		if ((s->claim & CLAIM_DEAD) == 0)
-			continue;
-		if (s->pins > 0 || s->live > 0 || s->tables > 0 ||
-		    (s->since_ns != 0 &&
-		     io_now_ns(p->io) < s->since_ns + QUARANTINE_NS)) {
-			more = true;
-			continue;
-		}
-		seg_free_zones(p, s);
-	}
-	segs_capacity(p);
-	cleaner_unstick(p);
-	commit_consider(p);
-	if (more)
-		io_timer_arm(p->io, t, io_now_ns(p->io) + LOOK_NS);
-}
-
-void quarantine_start(struct pool *p)
-{
-	if (!io_timer_armed(&p->quarantine_timer))
-		io_timer_arm(p->io, &p->quarantine_timer,
-			     io_now_ns(p->io) + LOOK_NS);
-}
-
 void close_init(struct pool *p)
 {
 	io_timer_init(&p->close_timer, close_timer_fn);
-	io_timer_init(&p->quarantine_timer, quarantine_fn);
+	quarantine_init(p);
 }
 
 void close_fini(struct pool *p)

@@ -207,6 +207,7 @@ void commit_start(struct pool *p)
 	c->number = p->last.commit + 1;
 	c->puts = 0;
 	c->nold = 0;
+	c->rooted = false;
 	p->log_blocks = 0;
 	freeze_segments(p);
 	p->client->commit_freeze(p->client_arg);
@@ -414,11 +415,6 @@ static bool send_index_pages(struct pool *p)
 
 /* --- segments: free the dead, compose new ones --------------------------- */
 
-bool seg_must_quarantine(const struct pool *p, const struct segment *s)
-{
-	return s->unanswered || io_now_ns(p->io) < s->late_until_ns || (s->claim & CLAIM_DOUBT);
-}
-
 static void free_dead_segments(struct pool *p)
 {
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
@@ -430,18 +426,7 @@ static void free_dead_segments(struct pool *p)
 		    s->victim)
 			continue;
 		if (seg_must_quarantine(p, s)) {
-			/* Our own connection is closed; what was in it has
-			 * arrived after a while. */
-			if ((s->claim & CLAIM_DOUBT) == 0)
-				s->claim |= CLAIM_DEAD;
-			s->since_ns = io_now_ns(p->io);
-			quarantine_start(p);
-			if (s->dead)
-				p->sealed_dead--;
-			s->dead = false;
-			s->state = SEG_QUARANTINED;
-			s->frozen_state = SEG_DISK_QUARANTINED;
-			s->frozen_index_off = 0;
+			seg_quarantine(p, s);
 			continue;
 		}
 		seg_free_zones(p, s);
@@ -610,11 +595,14 @@ static void root_apply(struct log_append *a)
 	struct commit     *c = &p->commit;
 	struct commit_ref *n = &p->next;
 	struct row        *row = a->row;
+	/* The second root of this commit replaces the first. */
+	const struct commit_ref *before = c->rooted ? n : &p->last;
 
 	for (uint32_t i = 0; i < c->root_blocks; i++)
 		table_count(p, log_append_place(a, i), 1);
-	for (uint32_t i = 0; i < p->last.root_blocks; i++)
-		old_add(p, root_block_place(p, &p->last, i));
+	for (uint32_t i = 0; i < before->root_blocks; i++)
+		old_add(p, root_block_place(p, before, i));
+	c->rooted = true;
 	memset(n, 0, sizeof(*n));
 	n->root_place = log_append_place(a, 0);
 	n->root_blocks = c->root_blocks;
@@ -739,12 +727,34 @@ static void commit_labelled(struct label_waiter *w)
 	owner_check(p, commit_checked);
 }
 
+/* Did a disk go out since the segment table was written?  Then it does not say
+ * that the disk lacks what it had not flushed, and nobody would make that whole
+ * again after a restart: the table is written once more. */
+static bool missing_changed(const struct pool *p)
+{
+	for (uint32_t i = 1; i <= p->commit.nsegments; i++) {
+		const struct segment *s = p->segs[i];
+
+		if (s->frozen_state != SEG_DISK_FREE &&
+		    (s->missing & ~s->missing_frozen) != 0 &&
+		    !CANARY(missing_not_written))
+			return true;
+	}
+	return false;
+}
+
 static void commit_flushed(struct log_sync *s)
 {
 	struct pool *p = container_of(s, struct pool, commit.sync);
 
 	if (s->res < 0 || !pool_running(p))
 		return;
+	if (missing_changed(p)) {
+		p->commit.state = COMMIT_SEGS;
+		p->commit.next = 0;
+		commit_step(p);
+		return;
+	}
 	p->commit.state = COMMIT_LABEL;
 	p->next_valid = true;
 	p->commit.waiter.done = commit_labelled;

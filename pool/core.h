@@ -46,6 +46,7 @@ struct member {
 	uint64_t     out_row;       /* !in: last row known flushed on it */
 	uint64_t     out_claim;
 	uint64_t     epoch;         /* of the disk, as verified last */
+	uint64_t     up_since_ns;   /* when that was */
 	uint64_t     errors_read, errors_write, errors_cksum;
 	char         why[200];
 	/* Flushing. */
@@ -105,18 +106,16 @@ struct segment {
 	uint32_t generation;
 	uint8_t  state;       /* enum seg_state */
 	bool     victim;      /* being emptied by the cleaner */
-	bool     rows_seen;   /* recovery found rows in it: */
-	uint32_t scan_end;    /* … where they end, blocks */
-	uint64_t last_row;    /* … the newest of them */
+	bool     rows_seen;   /* recovery found rows in it; not flushed yet */
 	bool     dead;        /* counted in pool->sealed_dead */
 	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
 	uint32_t frozen_index_off;
-	bool     unanswered;  /* a write to one of its zones never ended */
 	uint8_t  class;       /* enum log_class while open */
 	uint32_t live;        /* live data and node blocks, now */
 	uint32_t live_frozen; /* … in the state that the commit writes */
 	uint32_t tables;      /* blocks of tables, index and root, now */
 	uint32_t missing;     /* mask of units that are not whole */
+	uint32_t missing_frozen; /* … as the running commit wrote it */
 	uint32_t write_off;   /* next free block of the zones */
 	uint32_t scan_from;   /* as of the freeze, or as loaded */
 	uint32_t index_off;   /* SEALED: 0 or where the index is */
@@ -124,9 +123,9 @@ struct segment {
 	uint32_t pins;        /* reads in flight */
 	uint32_t rows;        /* rows not yet applied */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
-	uint64_t since_ns;    /* quarantined, in this life */
-	uint64_t late_until_ns; /* a dead owner's writes may arrive till
-				 * then */
+	bool     stray;       /* a write that nobody waits for any more may
+			       * be on its way to it (quarantine.c), */
+	uint64_t stray_since_ns; /* … since then */
 	struct seg_index idx; /* while open */
 	uint32_t seal_pending; /* index writes in flight, plus one */
 	int      seal_res;    /* first error of them */
@@ -134,17 +133,10 @@ struct segment {
 	struct zone_ref zones[POOL_UNITS_MAX]; /* member ZONE_NONE: absent */
 };
 
-/* In seg_entry.claim.  DEAD, of a quarantined segment: who might write to it
- * is proven gone, its zones are released after a while.  DOUBT: the owner of
- * that claim may still write to the segment; it goes to quarantine when
- * nothing lives in it, and stays there until an operator says (--force) that
- * no other server is left. */
-#define CLAIM_DEAD  (1ull << 63)
-#define CLAIM_DOUBT (1ull << 62)
-
-/* How long a write may be on its way when its sender has died or closed the
- * connection. */
-#define QUARANTINE_NS (10 * NS_PER_S)
+/* In seg_entry.claim and segment.claim: the owner of that claim may still
+ * write to the segment; it goes to quarantine when nothing lives in it, and
+ * stays there until an operator says (--force) that no other server is left. */
+#define CLAIM_DOUBT SEG_CLAIM_DOUBT
 
 /* --- rows ---------------------------------------------------------------- */
 
@@ -230,6 +222,7 @@ struct commit {
 	uint64_t     slots_free;   /* mask */
 	uint8_t     *root_buf;     /* ROW_PAYLOAD_MAX blocks */
 	uint32_t     root_bytes, root_blocks, root_crc;
+	bool         rooted;        /* a root of this commit has a place */
 	struct log_append root_append;
 	struct iovec root_iov;
 	struct log_sync sync;
@@ -479,9 +472,28 @@ unsigned late_disks_close(struct pool *p, void (*closed)(void *arg), void *arg);
 void close_init(struct pool *p);
 void close_fini(struct pool *p);
 void close_abort(struct pool *p);
+/* Go on if recovery waits for zones. */
+void recover_kick(struct pool *p);
+/* A disk failed: if that is during recovery, then what recovery found on it, or
+ * repaired on it, may not be there any more. */
+void recover_member_lost(struct pool *p, const struct member *m);
+
+/* --- quarantine.c -------------------------------------------------------- */
+void quarantine_init(struct pool *p);
+/* Look at once, and then when there is something to do: a segment became
+ * stray or went to quarantine, a disk is back. */
 void quarantine_start(struct pool *p);
-/* May late writes of somebody still land in its zones? */
+/* Will zones be given back by and by, with the disks that are there? */
+bool quarantine_will_release(const struct pool *p);
+/* From now on, writes that nobody waits for may be on their way to it. */
+void seg_stray_mark(struct pool *p, struct segment *s);
+bool seg_is_stray(const struct pool *p, const struct segment *s);
+/* Does it hold zones of disks that are in, and nothing lives in it? */
+bool quarantine_holds(const struct pool *p, const struct segment *s);
+/* When nothing lives in it, must it go to quarantine? */
 bool seg_must_quarantine(const struct pool *p, const struct segment *s);
+/* SEALED or OPENABLE, nothing lives in it -> QUARANTINED. */
+void seg_quarantine(struct pool *p, struct segment *s);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 
@@ -540,6 +552,8 @@ struct segment *seg_slot(struct pool *p, uint32_t no);
 uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
 /* Give its zones back. */
 void seg_free_zones(struct pool *p, struct segment *s);
+/* Of a segment in quarantine: the zone of unit u is free again. */
+void seg_zone_put(struct pool *p, struct segment *s, uint32_t u);
 /* A segment with room for a row of this size, opened if need be. NULL: none
  * may be opened now. */
 struct segment *seg_for_row(struct pool *p, enum log_class class,

@@ -88,6 +88,9 @@ static void label_fill(struct pool *p, struct label *l)
 	memcpy(l->ancestors, p->ancestors, sizeof(l->ancestors));
 	fill_members(p, l);
 	fill_commit(p->next_valid ? &p->next : &p->last, l);
+	/* The commit's own table lists them. */
+	if (p->next_valid)
+		return;
 	l->nextra = p->nextra;
 	memcpy(l->extra, p->extra, sizeof(l->extra));
 }

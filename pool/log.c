@@ -471,8 +471,9 @@ static void starved_resolve(struct pool *p, unsigned class)
 				     now + STARVED_PATIENCE_NS);
 		return;
 	}
-	/* A commit that gains zones may itself wait for a disk that hangs. */
-	if (commit_running(p))
+	/* A commit that gains zones may itself wait for a disk that hangs; and
+	 * zones come out of quarantine by and by. */
+	if (commit_running(p) || quarantine_will_release(p))
 		patience = 2 * STARVED_PATIENCE_MAX_NS;
 	else if (commit_pending(p) ||
 		 (class == LOG_CLIENT && cleaner_can_help(p)))
@@ -560,8 +561,8 @@ static void unit_done(struct disk_req *req)
 	struct member   *m = p->members[u->member];
 
 	assert(u->state == UNIT_INFLIGHT);
-	if (req->res == -ETIMEDOUT)
-		row->seg->unanswered = true;
+	if (req->res < 0)
+		seg_stray_mark(p, row->seg);
 	if (!m->in) {
 		/* Nobody will flush it any more. */
 		u->state = UNIT_MISSING;

@@ -110,6 +110,7 @@ void member_error(struct member *m, int res)
 	pool_log(p, "disk %s is suspect: %s", m->disk->place, m->why);
 	if (!CANARY(unflushed_forgotten))
 		member_forget_unflushed(m);
+	recover_member_lost(p, m);
 	/* An answer that says no will not change by waiting. */
 	io_timer_arm(p->io, &m->grace,
 		     io_now_ns(p->io) +
@@ -275,6 +276,7 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	log_kick(p);
+	quarantine_start(p);
 }
 
 static void member_in_done(struct label_waiter *w)
@@ -298,6 +300,7 @@ static void member_back(struct member *m)
 	struct pool *p = m->pool;
 
 	m->epoch = m->disk->epoch;
+	m->up_since_ns = io_now_ns(p->io);
 	if (m->in && !m->going_out) {
 		pool_log(p, "disk %s is back, writing again what it missed",
 			 m->disk->place);

@@ -290,6 +290,7 @@ static void attach_disks(struct opener *o)
 			}
 			member_attach(m, d->disk);
 			m->epoch = d->disk->epoch;
+			m->up_since_ns = io_now_ns(p->io);
 			m->state = MEMBER_ONLINE;
 		}
 	}

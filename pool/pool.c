@@ -225,6 +225,7 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 			break;
 		case SEG_SEALED:
 			i->segments_sealed++;
+			i->segments_quarantined += seg_must_quarantine(p, s);
 			break;
 		case SEG_QUARANTINED:
 			i->segments_quarantined++;

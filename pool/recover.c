@@ -6,13 +6,14 @@
  *   SCAN      the segments that may hold younger rows
  *   REDO      rows after the commit, in number order, while each is whole
  *   REPAIR    every accepted row gets all its units again
- *   EXTRA     segments for our commit, recorded in the labels first
+ *   ZONES     wait until enough zones are out of quarantine
+ *   LABEL     segments for our commit, recorded in the labels first
  *   COMMIT    under our claim; from then on the old log is not needed
  *
  * The first missing row ends the log, unless a row says that it had been
  * flushed: then it is damage, and the pool does not open without --force.
  *
- * Nobody but us writes to the segments of EXTRA: they are free in the newest
+ * Nobody but us writes to the segments that LABEL records: they are free in the newest
  * commit, the old owner only opens segments that a commit of its own lists,
  * and we have read the labels after our claim was on the disks.
  */
@@ -407,10 +408,14 @@ static int count_tables(struct pool *p)
 }
 
 /* Segments of the labels' extra list: another recovery began to write there.
- * Their zones are not to be used until that server is known to be gone. */
+ * They stay in the list as long as they are in quarantine, for our commit, too,
+ * may never be. */
 static void quarantine_extra(struct pool *p)
 {
-	for (uint32_t e = 0; e < p->nextra; e++) {
+	uint32_t n = p->nextra;
+
+	p->nextra = 0;
+	for (uint32_t e = 0; e < n; e++) {
 		struct label_extra_seg *x = &p->extra[e];
 		struct segment *s = pool_seg(p, x->segment);
 		bool clash = false;
@@ -429,9 +434,12 @@ static void quarantine_extra(struct pool *p)
 		s->generation = max_u32(s->generation, x->generation);
 		if (clash)
 			continue;
+		p->extra[p->nextra++] = *x;
 		s->state = SEG_QUARANTINED;
-		s->claim = p->last_claim | CLAIM_DEAD;
-		s->since_ns = io_now_ns(p->io);
+		s->claim = p->last_claim;
+		if (owner_is_doubtful(p, p->last_claim))
+			s->claim |= CLAIM_DOUBT;
+		seg_stray_mark(p, s);
 		for (uint32_t u = 0; u < p->units; u++) {
 			const struct zone_ref *z = &x->zones[u];
 
@@ -442,7 +450,6 @@ static void quarantine_extra(struct pool *p)
 			p->members[z->member]->zones_used++;
 		}
 	}
-	p->nextra = 0;
 }
 
 static void segs_loaded(struct recover *r)
@@ -475,7 +482,11 @@ static void segs_loaded(struct recover *r)
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 
-		if (s->state == SEG_SEALED && s->live == 0 && s->tables == 0)
+		if (s->state != SEG_SEALED || s->live > 0 || s->tables > 0)
+			continue;
+		if (seg_must_quarantine(p, s))
+			seg_quarantine(p, s);
+		else
 			seg_free_zones(p, s);
 	}
 	quarantine_extra(p);
@@ -557,6 +568,9 @@ static void recover_work_fn(struct io_work *w)
 		root_read(r);
 		break;
 	case REC_LOAD:
+	case REC_ZONES:
+		recover_zones_step(r);
+		break;
 	case REC_LABEL:
 	case REC_COMMIT:
 		break;

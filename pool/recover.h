@@ -43,6 +43,7 @@ enum recover_phase {
 	REC_SCAN,
 	REC_REDO,
 	REC_REPAIR,
+	REC_ZONES,
 	REC_LABEL,
 	REC_COMMIT,
 };
@@ -92,6 +93,8 @@ struct recover {
 	uint8_t *repair_units[POOL_UNITS_MAX];
 	bool repair_loaded, repair_written;
 	struct label_waiter waiter;
+	bool told_waiting;
+	bool lost[POOL_MEMBERS_MAX]; /* failed since it began */
 	struct io_work work;
 };
 
@@ -104,5 +107,6 @@ void recover_fail(struct recover *r, int res, const char *fmt, ...)
 void recover_scans_step(struct recover *r);
 void recover_redo_step(struct recover *r);
 void recover_repair_step(struct recover *r);
+void recover_zones_step(struct recover *r);
 
 #endif

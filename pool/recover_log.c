@@ -1,6 +1,6 @@
 /* pool/recover_log.c - recovery, second half: the log after the commit.
  *
- * See recover.c for the phases: SCAN, REDO, REPAIR, EXTRA, COMMIT are here.
+ * See recover.c for the phases: SCAN to COMMIT are here.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -343,87 +343,104 @@ static void redo_start(struct recover *r)
 
 /* --- repair -------------------------------------------------------------- */
 
-/* Could its last owner, who is dead, have had a write to it in flight?  It
- * was still open: then it has room for rows; or a row of it was young. */
-static bool maybe_in_flight(const struct pool *p, const struct segment *s)
+/* Segments that the last owner may have opened without that any row in them
+ * has arrived yet: it opens them in the order of their numbers, and has a
+ * limited number of rows in flight. */
+static uint32_t unseen_max(const struct pool *p)
 {
-	return s->scan_end + ROW_HEADER_MAX + ROW_PAYLOAD_MAX <
-		       p->zone_blocks ||
-	       s->last_row + LOG_INFLIGHT_MAX > p->stable_row;
+	uint32_t unit = ROW_HEADER_MAX +
+			(uint32_t)div_up(p->row_blocks_max, p->k);
+
+	return LOG_CLASSES * OPEN_SEGS_MAX +
+	       (uint32_t)div_up(LOG_INFLIGHT_MAX * unit, p->zone_blocks);
 }
 
-/* Segments with rows are sealed; the others go back, or to quarantine while
- * the old owner may still write to them. */
+static void note_rows(struct recover *r)
+{
+	for (uint32_t i = 0; i < r->nrows; i++)
+		r->rows[i]->seg->rows_seen = true;
+}
+
+/* A segment that the last owner had open, or may have opened.  Those with rows
+ * are sealed; the others go back, or to quarantine while writes to them may be
+ * on their way. */
+static void settle_segment(struct recover *r, struct segment *s, bool doubt,
+			   uint32_t *unseen)
+{
+	struct pool *p = r->pool;
+
+	if (s->rows_seen || s->live > 0 || s->tables > 0 || s->scan_from > 0) {
+		s->state = SEG_SEALED;
+		s->index_off = 0;
+		if (doubt)
+			s->claim |= CLAIM_DOUBT;
+		if (!r->released)
+			seg_stray_mark(p, s);
+		seg_check_dead(p, s);
+	} else if (!r->released && (doubt || *unseen > 0)) {
+		if (doubt)
+			s->claim |= CLAIM_DOUBT;
+		else
+			(*unseen)--;
+		seg_stray_mark(p, s);
+		seg_quarantine(p, s);
+	} else {
+		seg_free_zones(p, s);
+	}
+}
+
+/* Rows that were found on it, or written again, had not been flushed. */
+static void units_lost(struct pool *p, const struct member *m)
+{
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		struct segment *s = p->segs[i];
+
+		for (uint32_t u = 0; s->rows_seen && u < p->units; u++) {
+			if (s->zones[u].member == m->index)
+				s->missing |= 1u << u;
+		}
+	}
+}
+
+void recover_member_lost(struct pool *p, const struct member *m)
+{
+	struct recover *r = p->recover;
+
+	if (r == NULL)
+		return;
+	r->lost[m->index] = true;
+	units_lost(p, m);
+}
+
 static void settle_segments(struct recover *r)
 {
 	struct pool *p = r->pool;
-	uint32_t spared = 0, spare_max;
+	uint32_t unseen = unseen_max(p);
 	bool doubt = owner_is_doubtful(p, p->last_claim) && !r->force;
 
-	for (uint32_t i = 0; i < r->nrows; i++) {
-		const struct scan_row *row = r->rows[i];
-		struct segment *s = row->seg;
-
-		s->rows_seen = true;
-		s->scan_end =
-			max_u32(s->scan_end,
-				row->info.off_blocks + row->info.unit_blocks);
-		s->last_row = max_u64(s->last_row, row->info.row_no);
-	}
-	spare_max = 0;
-	for (uint32_t i = 1; i <= p->nsegs; i++)
-		spare_max += p->segs[i]->state == SEG_OPENABLE &&
-			     !p->segs[i]->rows_seen;
-	spare_max = r->released ? 0 : min_u32(4, spare_max);
+	note_rows(r);
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 
-		if (s->state != SEG_OPENABLE)
-			continue;
-		if (s->rows_seen || s->live > 0 || s->tables > 0 ||
-		    s->scan_from > 0) {
-			s->state = SEG_SEALED;
-			s->index_off = 0;
-			s->rows_seen = false;
-			if (doubt)
-				s->claim |= CLAIM_DOUBT;
-			else if (!r->released && maybe_in_flight(p, s))
-				s->late_until_ns =
-					io_now_ns(p->io) + QUARANTINE_NS;
-			seg_check_dead(p, s);
-		} else if (doubt || spared < spare_max) {
-			/* A dead owner opens segments in this order, and had
-			 * few writes in flight. */
-			spared++;
-			s->state = SEG_QUARANTINED;
-			s->claim = p->last_claim |
-				   (doubt ? CLAIM_DOUBT : CLAIM_DEAD);
-			s->since_ns = io_now_ns(p->io);
-		} else {
-			seg_free_zones(p, s);
-		}
+		if (s->state == SEG_OPENABLE)
+			settle_segment(r, s, doubt, &unseen);
 	}
-	/* Of the last owner, too, if it had not waited long enough; older ones
-	 * were dead before it began. */
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
-
-		if (s->state == SEG_QUARANTINED && s->since_ns == 0 &&
-		    (s->claim & ~(CLAIM_DEAD | CLAIM_DOUBT)) >= p->last_claim)
-			s->since_ns = io_now_ns(p->io);
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (r->lost[i])
+			units_lost(p, p->members[i]);
 	}
-	/* By --force the operator says that no other server is left. */
+	/* By --force the operator says that no other server is left; what it
+	 * had sent may still be on its way. */
 	for (uint32_t i = 1; r->force && i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 
+		if ((s->claim & CLAIM_DOUBT) == 0)
+			continue;
 		s->claim &= ~CLAIM_DOUBT;
-		if (s->state == SEG_QUARANTINED)
-			s->claim |= CLAIM_DEAD;
+		seg_stray_mark(p, s);
 	}
 	p->openable = 0;
 }
-
-static void label_and_commit(struct recover *r);
 
 static void repair_start(struct recover *r)
 {
@@ -601,7 +618,9 @@ void recover_repair_step(struct recover *r)
 		r->repair_loaded = false;
 	}
 	settle_segments(r);
-	label_and_commit(r);
+	segs_capacity(p);
+	r->phase = REC_ZONES;
+	recover_zones_step(r);
 }
 
 /* --- our own commit ------------------------------------------------------ */
@@ -609,6 +628,8 @@ void recover_repair_step(struct recover *r)
 static void recover_committed(struct pool *p)
 {
 	p->commit.finished = NULL;
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		p->segs[i]->rows_seen = false;
 	recover_end(p->recover, 0);
 }
 
@@ -626,44 +647,28 @@ static void extra_labelled(struct label_waiter *w)
 	commit_start(p);
 }
 
-/* Better to reuse the zones of an owner that is dead a little early than not
- * to open at all. */
-static void release_quarantine(struct pool *p)
+/* Zones for our own commit, and for the next one. */
+static uint32_t commit_segments(const struct pool *p)
 {
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
+	uint64_t blocks = p->client->commit_blocks(p->client_arg) +
+			  seg_pages(p) + 64;
 
-		if (s->state == SEG_QUARANTINED && (s->claim & CLAIM_DEAD) &&
-		    s->live == 0 && s->tables == 0)
-			seg_free_zones(p, s);
-	}
+	return 2 + (uint32_t)div_up(2 * blocks, p->seg_data_blocks);
 }
 
-static void label_and_commit(struct recover *r)
+/* What an earlier recovery wrote and is still in quarantine stays listed. */
+static void list_extra(struct pool *p)
 {
-	struct pool *p = r->pool;
-	uint64_t blocks =
-		p->client->commit_blocks(p->client_arg) + seg_pages(p) + 64;
-	uint32_t want = 2 + (uint32_t)div_up(2 * blocks, p->seg_data_blocks);
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < p->nmembers; i++)
-		p->members[i]->dirty = true;
-	if (segs_compose(p, min_u32(want, LABEL_EXTRA_MAX), SEG_OPENABLE) <
-	    min_u32(want, LABEL_EXTRA_MAX)) {
-		release_quarantine(p);
-		segs_compose(p,
-			     min_u32(want - p->openable,
-				     LABEL_EXTRA_MAX - p->openable),
-			     SEG_OPENABLE);
+	for (uint32_t e = 0; e < p->nextra; e++) {
+		const struct segment *s = pool_seg(p, p->extra[e].segment);
+
+		if (s != NULL && s->state == SEG_QUARANTINED &&
+		    !CANARY(extra_forgotten))
+			p->extra[n++] = p->extra[e];
 	}
-	if (p->openable == 0) {
-		recover_fail(r, -ENOSPC,
-			     "no free zones are left to open it with; if its "
-			     "last server is off for good, import it with "
-			     "--force");
-		return;
-	}
-	p->nextra = 0;
+	p->nextra = n;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 		struct label_extra_seg *x = &p->extra[p->nextra];
@@ -676,7 +681,64 @@ static void label_and_commit(struct recover *r)
 		memcpy(x->zones, s->zones, sizeof(x->zones));
 		p->nextra++;
 	}
+}
+
+static uint32_t extra_room(const struct pool *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t e = 0; e < p->nextra; e++) {
+		const struct segment *s = pool_seg(p, p->extra[e].segment);
+
+		n += s != NULL && s->state == SEG_QUARANTINED;
+	}
+	return LABEL_EXTRA_MAX - n;
+}
+
+static void label_and_commit(struct recover *r)
+{
+	struct pool *p = r->pool;
+
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		p->members[i]->dirty = true;
+	segs_compose(p, min_u32(commit_segments(p), extra_room(p)),
+		     SEG_OPENABLE);
+	if (p->openable == 0) {
+		recover_fail(r, -ENOSPC,
+			     "no free zones are left to open it with; if its "
+			     "last server is off for good, import it with "
+			     "--force");
+		return;
+	}
+	list_extra(p);
 	r->phase = REC_LABEL;
 	r->waiter.done = extra_labelled;
 	label_write(p, &r->waiter);
+}
+
+/* Not to wait would be to use zones that a dead server's writes may still
+ * reach: see quarantine.c. */
+void recover_zones_step(struct recover *r)
+{
+	struct pool *p = r->pool;
+	uint32_t want = commit_segments(p);
+
+	if ((segs_free_possible(p) < want + segs_reserve(p) ||
+	     extra_room(p) < min_u32(want, LABEL_EXTRA_MAX / 2)) &&
+	    quarantine_will_release(p)) {
+		if (!r->told_waiting)
+			pool_log(p, "waiting up to 10 s until nothing that the "
+				    "last server sent can arrive any more");
+		r->told_waiting = true;
+		return; /* recover_kick() */
+	}
+	label_and_commit(r);
+}
+
+void recover_kick(struct pool *p)
+{
+	struct recover *r = p->recover;
+
+	if (r != NULL && r->phase == REC_ZONES)
+		io_defer(p->io, &r->work);
 }

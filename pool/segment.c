@@ -90,17 +90,22 @@ static void zone_take(struct pool *p, const struct zone_ref *z)
 	m->zones_used++;
 }
 
+void seg_zone_put(struct pool *p, struct segment *s, uint32_t u)
+{
+	struct member *m = seg_member(p, s, u);
+
+	if (m == NULL)
+		return;
+	assert(bitmap_test(m->zone_map, s->zones[u].zone));
+	bitmap_clear(m->zone_map, s->zones[u].zone);
+	m->zones_used--;
+	s->zones[u].member = ZONE_NONE;
+}
+
 void seg_free_zones(struct pool *p, struct segment *s)
 {
-	for (uint32_t u = 0; u < p->units; u++) {
-		struct member *m = seg_member(p, s, u);
-
-		if (m == NULL)
-			continue;
-		assert(bitmap_test(m->zone_map, s->zones[u].zone));
-		bitmap_clear(m->zone_map, s->zones[u].zone);
-		m->zones_used--;
-	}
+	for (uint32_t u = 0; u < p->units; u++)
+		seg_zone_put(p, s, u);
 	if (s->dead)
 		p->sealed_dead--;
 	s->dead = false;
@@ -116,7 +121,8 @@ void seg_free_zones(struct pool *p, struct segment *s)
 	s->scan_from = 0;
 	s->index_off = 0;
 	s->victim = false;
-	s->unanswered = false;
+	s->stray = false;
+	s->claim = 0;
 }
 
 static uint32_t member_free_zones(const struct member *m)
@@ -334,7 +340,7 @@ void segs_capacity(struct pool *p)
 	p->segs_now = capacity_now(p, false);
 	p->quarantined = 0;
 	for (uint32_t i = 1; i <= p->nsegs; i++)
-		p->quarantined += p->segs[i]->state == SEG_QUARANTINED;
+		p->quarantined += quarantine_holds(p, p->segs[i]);
 }
 
 uint32_t segs_free_possible(const struct pool *p)
@@ -592,10 +598,12 @@ uint32_t seg_pages(const struct pool *p)
 	return (uint32_t)div_up(p->nsegs, seg_entries_per_page(p->k, p->m));
 }
 
-static void entry_encode(const struct pool *p, const struct segment *s,
+static void entry_encode(const struct pool *p, struct segment *s,
 			 uint8_t *buf)
 {
 	struct seg_entry e;
+
+	s->missing_frozen = s->missing;
 
 	memset(&e, 0, sizeof(e));
 	e.generation = le32_of(s->generation);
@@ -604,7 +612,9 @@ static void entry_encode(const struct pool *p, const struct segment *s,
 	e.scan_from = le32_of(s->scan_from);
 	e.missing = le32_of(s->missing);
 	e.index_off = le32_of(s->frozen_index_off);
-	e.claim = le64_of(s->claim);
+	e.claim = le64_of(s->claim |
+			  (seg_is_stray(p, s) && !CANARY(stray_unrecorded) ?
+				   SEG_CLAIM_STRAY : 0));
 	memcpy(buf, &e, sizeof(e));
 	buf += sizeof(e);
 	for (uint32_t u = 0; u < p->units; u++) {
@@ -674,7 +684,10 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	s->missing = le32_get(e.missing);
 	s->scan_from = le32_get(e.scan_from);
 	s->index_off = le32_get(e.index_off);
-	s->claim = le64_get(e.claim);
+	s->claim = le64_get(e.claim) & ~SEG_CLAIM_STRAY;
+	/* Nobody knows how long ago that was. */
+	if (le64_get(e.claim) & SEG_CLAIM_STRAY)
+		seg_stray_mark(p, s);
 	s->write_off = p->zone_blocks;
 	if (s->scan_from > p->zone_blocks || s->index_off >= p->zone_blocks)
 		return "an offset out of range";

@@ -24,9 +24,10 @@
  *       16    4 missing      bit u: unit u is not whole (its disk was out)
  *       20    4 index_off    SEALED: block of the zones where the index
  *                            starts; 0: none
- *       24    8 claim        of the owner that opened it (QUARANTINED: that
- *                            may still write to it); bit 63: it is gone, bit
- *                            62: it may still be there
+ *       24    8 claim        of the owner that opened it; bit 63 (STRAY):
+ *                            writes sent earlier may still be on their way
+ *                            to its zones, bit 62 (DOUBT): that owner may
+ *                            still be there and write to it
  *       32      zones        k+m of { le32 member, le32 zone }; member
  *                            0xffffffff: there was no disk for this unit
  *
@@ -75,6 +76,10 @@ enum seg_disk_state {
 	SEG_DISK_SEALED = 2,      /* never written again in this generation */
 	SEG_DISK_QUARANTINED = 3, /* zones are not used until released */
 };
+
+/* In seg_entry.claim. */
+#define SEG_CLAIM_STRAY (1ull << 63)
+#define SEG_CLAIM_DOUBT (1ull << 62)
 
 struct seg_page_header {
 	uint8_t     magic[8];

@@ -110,8 +110,7 @@ static void seal_write_done(struct disk_req *req)
 
 	/* No harm in a zone without index: readers check what they read. */
 	if (req->res < 0) {
-		if (req->res == -ETIMEDOUT)
-			w->seg->unanswered = true;
+		seg_stray_mark(w->pool, w->seg);
 	} else {
 		w->pool->members[w->seg->zones[w - w->seg->seal_writes].member]
 			->dirty = true;

@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 fuzz_s=${FUZZ_S:-4}
-seeds=${SEEDS:-600}
+seeds=${SEEDS:-1000}
 jobs=$(nproc)
 while :; do
 	case ${1-} in
@@ -52,7 +52,9 @@ list_unit() {
 # Uses all processors by itself, so nothing runs beside it.
 list_sim() {
 	[ -x "$build/tarn-sim" ] &&
-		echo "sim/seeds|450|$build/tarn-sim --seeds $seeds --jobs $jobs"
+		echo "sim/seeds|600|$build/tarn-sim --seeds $seeds --jobs $jobs"
+	[ -x "$build/tarn-sim" ] &&
+		echo "sim/twice|60|$build/tarn-sim --first 5001 --seeds 20 --twice --jobs $jobs"
 }
 list_fuzz() {
 	for s in tests/fuzz/fuzz_*.c; do

@@ -71,9 +71,11 @@ void model_verify(struct model *m, unsigned vol, uint64_t block,
 		judge(m, m->vers[v].op, VERDICT_LOST, block);
 	if (b->top != 0)
 		b->base = m->vers[f.newest != 0 ? f.newest : b->top].n;
+	/* A second crash makes nothing surer. */
+	b->unsure = f.newest != f.oldest ||
+		    (b->unsure && f.newest == b->top);
 	b->top = f.newest;
 	b->lo = b->base;
-	b->unsure = f.newest != f.oldest;
 }
 
 void model_verify_order(struct model *m)

@@ -311,6 +311,9 @@ static void check_request(struct sim_disk *sd, const struct disk_req *req)
 	if (req->op != DISK_TRIM && (uintptr_t)req->buf % TARN_BLOCK != 0)
 		sim_fail(sim, "disk %u: %s with an unaligned buffer",
 			 sd->media->index, op_names[req->op]);
+	if (req->op == DISK_WRITE || req->op == DISK_TRIM)
+		sim_late_check(sd->media, block_of(req), blocks_of(req),
+			       req->op == DISK_WRITE ? req->buf : NULL);
 	if (req->op == DISK_TRIM && !sd->d.can_trim)
 		sim_fail(sim, "disk %u: trim of a disk that cannot",
 			 sd->media->index);

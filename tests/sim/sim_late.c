@@ -4,6 +4,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/label_format.h"
 #include "tests/sim/sim_disk.h"
@@ -58,15 +59,52 @@ static void forget(unsigned i, bool keep_pages)
 	lates[i] = lates[--nlates];
 }
 
+/* In the labels and the lease area. */
+static bool in_labels(const struct sim_media *m, uint32_t block, uint32_t n)
+{
+	return block < LABEL_AREA_BLOCKS ||
+	       block + n > m->nblocks - LABEL_AREA_BLOCKS;
+}
+
 /* Label slots are shared by every fourth claim: a label write is not that
  * late. */
 static bool too_late(const struct late *l)
 {
 	const struct sim_media *m = l->media;
-	bool label = l->block < LABEL_AREA_BLOCKS ||
-		     l->block + l->nblocks > m->nblocks - LABEL_AREA_BLOCKS;
 
-	return label && m->sim->stats->v[STAT_lives] > l->life + 1;
+	return in_labels(m, l->block, l->nblocks) &&
+	       m->sim->stats->v[STAT_lives] > l->life + 1;
+}
+
+/* A zone is used again only when nothing can arrive in it any more, or what
+ * arrives is what is there. */
+void sim_late_check(struct sim_media *m, uint32_t block, uint32_t nblocks,
+		    const uint8_t *data)
+{
+	if (in_labels(m, block, nblocks))
+		return;
+	for (unsigned i = 0; i < nlates; i++) {
+		const struct late *l = &lates[i];
+
+		for (uint32_t b = 0; b < nblocks; b++) {
+			uint32_t at = block + b - l->block;
+
+			if (l->media != m || block + b < l->block ||
+			    at >= l->nblocks || too_late(l))
+				continue;
+			if (l->pages != NULL && data != NULL &&
+			    memcmp(page_data(l->pages[at]),
+				   data + (size_t)b * TARN_BLOCK,
+				   TARN_BLOCK) == 0)
+				continue;
+			sim_fail(m->sim, "disk %u: block %u is %s while an "
+				 "earlier %s, sent in life %llu, is still on "
+				 "its way to it", m->index, block + b,
+				 data != NULL ? "written" : "trimmed",
+				 l->pages != NULL ? "write" : "trim",
+				 (unsigned long long)l->life);
+		}
+	}
 }
 
 void sim_late_run(struct sim *sim)

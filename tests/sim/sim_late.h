@@ -8,4 +8,9 @@
 bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 		  const uint8_t *data, uint64_t due_ns);
 
+/* The server wants to write (data NULL: trim) there: fails when something
+ * older and different could still land on top of it. */
+void sim_late_check(struct sim_media *m, uint32_t block, uint32_t nblocks,
+		    const uint8_t *data);
+
 #endif

@@ -24,7 +24,7 @@ static void segment_print(const struct ck *ck, const struct ck_segment *s)
 	}
 	printf(", %" PRIu32 " live, claim %" PRIu64 "%s%s", s->live,
 	       s->claim & (UINT64_MAX >> 2),
-	       (s->claim >> 63 & 1) != 0 ? " (gone)" : "",
+	       (s->claim >> 63 & 1) != 0 ? " (writes may be under way)" : "",
 	       (s->claim >> 62 & 1) != 0 ? " (in doubt)" : "");
 	if (s->state == SEG_DISK_OPENABLE)
 		printf(", scan from %" PRIu32, s->scan_from);

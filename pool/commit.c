@@ -106,7 +106,7 @@ static bool commit_due(struct pool *p)
 		return true;
 	if (!gain)
 		return false;
-	return p->openable <= segs_reserve(p) + 3;
+	return segs_openable_whole(p) <= segs_reserve(p) + 3;
 }
 
 bool commit_pending(struct pool *p)
@@ -435,6 +435,20 @@ static void free_dead_segments(struct pool *p)
 	}
 }
 
+/* How many openable segments the next commit may need. */
+static uint32_t openable_kept(const struct pool *p)
+{
+	return segs_reserve(p) + 3;
+}
+
+/* Would another commit take back segments that lack a unit, now that it has
+ * listed whole ones? */
+static bool partial_can_go(const struct pool *p)
+{
+	return segs_openable_whole(p) < p->openable &&
+	       p->openable > openable_kept(p);
+}
+
 /* Segments that were composed while a domain was away, and into which nothing
  * was written, give way to whole ones when it is back, or what is written from
  * then on would lack redundancy.  Enough of them stay for this commit. */
@@ -443,7 +457,7 @@ static void free_partial_segments(struct pool *p)
 	if (pool_domains_lost(p) > 0)
 		return;
 	for (uint32_t i = 1;
-	     i <= p->nsegs && p->openable > segs_reserve(p) + 3; i++) {
+	     i <= p->nsegs && p->openable > openable_kept(p); i++) {
 		struct segment *s = p->segs[i];
 
 		if (s->state != SEG_OPENABLE || s->missing == 0 ||
@@ -465,9 +479,9 @@ static void segs_start(struct pool *p)
 	free_dead_segments(p);
 	free_partial_segments(p);
 	segs_capacity(p);
-	have = p->openable;
+	have = segs_openable_whole(p);
 	spare = segs_free_possible(p);
-	if (have > 1)
+	if (p->openable > 1)
 		spare -= min_u32(spare, segs_unlisted(p));
 	if (have < target)
 		segs_compose(p, min_u32(target - have, spare),
@@ -691,8 +705,10 @@ static void commit_finish(struct pool *p)
 		}
 	}
 	/* Now that there are whole ones to open. */
-	if (pool_domains_lost(p) == 0)
+	if (pool_domains_lost(p) == 0) {
 		seg_seal_degraded(p);
+		p->commit.wanted |= partial_can_go(p);
+	}
 	for (uint32_t i = 0; i < c->nold; i++)
 		table_count(p, c->old[i].place, -1);
 	c->nold = 0;

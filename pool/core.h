@@ -340,6 +340,8 @@ struct pool {
 	uint32_t           inflight[LOG_CLASSES]; /* rows not yet applied */
 	bool               starved[LOG_CLASSES];  /* no segment to place in */
 	uint64_t           starved_ns[LOG_CLASSES]; /* since when */
+	bool               starved_out[LOG_CLASSES]; /* and nothing could be
+						       * placed since ENOSPC */
 	struct io_timer    starved_timer;
 	struct list        rows;         /* not yet flushed, by number */
 	struct list        rows_free;
@@ -485,10 +487,12 @@ void quarantine_init(struct pool *p);
 void quarantine_start(struct pool *p);
 /* Will zones be given back by and by, with the disks that are there? */
 bool quarantine_will_release(const struct pool *p);
+/* … and when a commit has put dead segments there? */
+bool quarantine_will_help(const struct pool *p);
 /* From now on, writes that nobody waits for may be on their way to it. */
 void seg_stray_mark(struct pool *p, struct segment *s);
 bool seg_is_stray(const struct pool *p, const struct segment *s);
-/* Does it hold zones of disks that are in, and nothing lives in it? */
+/* Is it in quarantine with zones of disks that are in, and no time helps? */
 bool quarantine_holds(const struct pool *p, const struct segment *s);
 /* When nothing lives in it, must it go to quarantine? */
 bool seg_must_quarantine(const struct pool *p, const struct segment *s);
@@ -551,7 +555,14 @@ struct segment *seg_slot(struct pool *p, uint32_t no);
  * SEG_OPENABLE; returns how many could be made. */
 uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
 /* Give its zones back. */
+/* Openable segments that lack no unit, if all domains are there. */
+uint32_t segs_openable_whole(const struct pool *p);
+/* How many segments of a class are open at once. */
+uint32_t segs_open_max(const struct pool *p, enum log_class class);
 void seg_free_zones(struct pool *p, struct segment *s);
+/* A free zone becomes unit u of a segment that goes to quarantine. */
+void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,
+		   const struct zone_ref *z);
 /* Of a segment in quarantine: the zone of unit u is free again. */
 void seg_zone_put(struct pool *p, struct segment *s, uint32_t u);
 /* A segment with room for a row of this size, opened if need be. NULL: none

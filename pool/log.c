@@ -27,6 +27,8 @@
 #define CLEANER_WAIT_NS   (1 * NS_PER_MS)
 #define STARVED_PATIENCE_NS (1 * NS_PER_S)
 #define STARVED_PATIENCE_MAX_NS (3 * NS_PER_S)
+/* Once it had no end: requests may wait for one another, each for that long. */
+#define STARVED_AGAIN_NS (100 * NS_PER_MS)
 
 static void unit_done(struct disk_req *req);
 
@@ -418,6 +420,7 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 		return false;
 	}
 	p->starved[class] = false;
+	p->starved_out[class] = false;
 	if (class == LOG_CLEANER)
 		p->cleaner_due = false;
 	row_init(p, row, class, &plan, seg);
@@ -471,15 +474,17 @@ static void starved_resolve(struct pool *p, unsigned class)
 				     now + STARVED_PATIENCE_NS);
 		return;
 	}
-	/* A commit that gains zones may itself wait for a disk that hangs; and
-	 * zones come out of quarantine by and by. */
-	if (commit_running(p) || quarantine_will_release(p))
+	/* A commit that gains zones may itself wait for a disk that hangs. */
+	if (commit_running(p))
 		patience = 2 * STARVED_PATIENCE_MAX_NS;
-	else if (commit_pending(p) ||
+	else if (commit_pending(p) || quarantine_will_help(p) ||
 		 (class == LOG_CLIENT && cleaner_can_help(p)))
 		patience = STARVED_PATIENCE_MAX_NS;
+	if (p->starved_out[class])
+		patience = min_u64(patience, STARVED_AGAIN_NS);
 	if (now - p->starved_ns[class] >= patience) {
 		p->starved[class] = false;
+		p->starved_out[class] = true;
 		gather_fail(p, class, -ENOSPC);
 		return;
 	}

@@ -100,20 +100,6 @@ static bool release_zones(struct pool *p, struct segment *s, uint64_t *next_ns)
 	return any;
 }
 
-bool quarantine_holds(const struct pool *p, const struct segment *s)
-{
-	if (s->state != SEG_QUARANTINED &&
-	    !(s->dead && seg_must_quarantine(p, s)))
-		return false;
-	for (uint32_t u = 0; u < p->units; u++) {
-		const struct member *m = seg_member(p, s, u);
-
-		if (m != NULL && m->in)
-			return true;
-	}
-	return false;
-}
-
 static bool waits_for_time(const struct segment *s)
 {
 	return s->state == SEG_QUARANTINED && (s->claim & CLAIM_DOUBT) == 0 &&
@@ -166,18 +152,49 @@ static void quarantine_fn(struct io_timer *t)
 	recover_kick(p);
 }
 
+/* Will time give back any of its zones? */
+static bool settles(const struct pool *p, const struct segment *s)
+{
+	for (uint32_t u = 0; u < p->units; u++) {
+		uint64_t at_ns = zone_settled_ns(p, s, u);
+
+		if (at_ns > 0 && at_ns != UINT64_MAX)
+			return true;
+	}
+	return false;
+}
+
 bool quarantine_will_release(const struct pool *p)
+{
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		if (waits_for_time(p->segs[i]) && settles(p, p->segs[i]))
+			return true;
+	}
+	return false;
+}
+
+bool quarantine_will_help(const struct pool *p)
 {
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		const struct segment *s = p->segs[i];
 
-		for (uint32_t u = 0; (waits_for_time(s) || s->dead) &&
-				     u < p->units; u++) {
-			uint64_t at_ns = zone_settled_ns(p, s, u);
+		if ((waits_for_time(s) || (s->dead && seg_is_stray(p, s))) &&
+		    settles(p, s))
+			return true;
+	}
+	return false;
+}
 
-			if (at_ns > 0 && at_ns != UINT64_MAX)
-				return true;
-		}
+bool quarantine_holds(const struct pool *p, const struct segment *s)
+{
+	if (s->state != SEG_QUARANTINED || settles(p, s))
+		return s->state == SEG_QUARANTINED &&
+		       (s->claim & CLAIM_DOUBT) != 0;
+	for (uint32_t u = 0; u < p->units; u++) {
+		const struct member *m = seg_member(p, s, u);
+
+		if (m != NULL && m->in)
+			return true;
 	}
 	return false;
 }

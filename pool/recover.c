@@ -407,51 +407,6 @@ static int count_tables(struct pool *p)
 	return r;
 }
 
-/* Segments of the labels' extra list: another recovery began to write there.
- * They stay in the list as long as they are in quarantine, for our commit, too,
- * may never be. */
-static void quarantine_extra(struct pool *p)
-{
-	uint32_t n = p->nextra;
-
-	p->nextra = 0;
-	for (uint32_t e = 0; e < n; e++) {
-		struct label_extra_seg *x = &p->extra[e];
-		struct segment *s = pool_seg(p, x->segment);
-		bool clash = false;
-
-		if (s == NULL)
-			s = seg_slot(p, x->segment);
-		if (s == NULL || s->state != SEG_FREE)
-			continue;
-		for (uint32_t u = 0; u < p->units; u++) {
-			const struct zone_ref *z = &x->zones[u];
-
-			clash |= z->member != ZONE_NONE &&
-				 bitmap_test(p->members[z->member]->zone_map,
-					     z->zone);
-		}
-		s->generation = max_u32(s->generation, x->generation);
-		if (clash)
-			continue;
-		p->extra[p->nextra++] = *x;
-		s->state = SEG_QUARANTINED;
-		s->claim = p->last_claim;
-		if (owner_is_doubtful(p, p->last_claim))
-			s->claim |= CLAIM_DOUBT;
-		seg_stray_mark(p, s);
-		for (uint32_t u = 0; u < p->units; u++) {
-			const struct zone_ref *z = &x->zones[u];
-
-			s->zones[u] = *z;
-			if (z->member == ZONE_NONE)
-				continue;
-			bitmap_set(p->members[z->member]->zone_map, z->zone);
-			p->members[z->member]->zones_used++;
-		}
-	}
-}
-
 static void segs_loaded(struct recover *r)
 {
 	struct pool *p = r->pool;
@@ -489,7 +444,6 @@ static void segs_loaded(struct recover *r)
 		else
 			seg_free_zones(p, s);
 	}
-	quarantine_extra(p);
 	segs_capacity(p);
 	r->phase = REC_LOAD;
 	p->client->load(p->client_arg, r->client_root,

@@ -351,7 +351,7 @@ static uint32_t unseen_max(const struct pool *p)
 	uint32_t unit = ROW_HEADER_MAX +
 			(uint32_t)div_up(p->row_blocks_max, p->k);
 
-	return LOG_CLASSES * OPEN_SEGS_MAX +
+	return segs_open_max(p, LOG_CLIENT) + LOG_CLASSES - 1 +
 	       (uint32_t)div_up(LOG_INFLIGHT_MAX * unit, p->zone_blocks);
 }
 
@@ -412,6 +412,50 @@ void recover_member_lost(struct pool *p, const struct member *m)
 	units_lost(p, m);
 }
 
+/* A slot for what is in quarantine: the one it had, if nobody has it. */
+static struct segment *extra_slot(struct pool *p,
+				  const struct label_extra_seg *x)
+{
+	struct segment *s = pool_seg(p, x->segment);
+
+	if (s == NULL && x->segment <= p->nsegs + LABEL_EXTRA_MAX)
+		s = seg_slot(p, x->segment);
+	if (s == NULL || s->state != SEG_FREE)
+		s = seg_slot(p, p->nsegs + 1);
+	return s;
+}
+
+/* Segments of the labels' extra list: an earlier recovery wrote to them, and
+ * never came to its commit.  Like us, it took zones that the commit lists as
+ * openable and that had no rows, so they are free again by now, or in
+ * quarantine already. */
+static void quarantine_extra(struct pool *p)
+{
+	for (uint32_t e = 0; e < p->nextra; e++) {
+		const struct label_extra_seg *x = &p->extra[e];
+		struct segment *s = extra_slot(p, x);
+
+		if (s == NULL)
+			continue;
+		s->generation = max_u32(s->generation, x->generation);
+		s->claim = p->last_claim;
+		if (owner_is_doubtful(p, p->last_claim))
+			s->claim |= CLAIM_DOUBT;
+		for (uint32_t u = 0; u < p->units; u++) {
+			const struct zone_ref *z = &x->zones[u];
+
+			s->zones[u].member = ZONE_NONE;
+			if (z->member == ZONE_NONE ||
+			    bitmap_test(p->members[z->member]->zone_map,
+					z->zone))
+				continue;
+			seg_zone_take(p, s, u, z);
+		}
+		seg_stray_mark(p, s);
+		seg_quarantine(p, s);
+	}
+}
+
 static void settle_segments(struct recover *r)
 {
 	struct pool *p = r->pool;
@@ -440,6 +484,7 @@ static void settle_segments(struct recover *r)
 		seg_stray_mark(p, s);
 	}
 	p->openable = 0;
+	quarantine_extra(p);
 }
 
 static void repair_start(struct recover *r)
@@ -656,19 +701,42 @@ static uint32_t commit_segments(const struct pool *p)
 	return 2 + (uint32_t)div_up(2 * blocks, p->seg_data_blocks);
 }
 
-/* What an earlier recovery wrote and is still in quarantine stays listed. */
-static void list_extra(struct pool *p)
+static bool zone_in_quarantine(const struct pool *p, const struct zone_ref *z)
+{
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+
+		for (uint32_t u = 0;
+		     s->state == SEG_QUARANTINED && u < p->units; u++) {
+			if (s->zones[u].member == z->member &&
+			    s->zones[u].zone == z->zone)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* What an earlier recovery wrote stays listed while it is in quarantine: our
+ * commit, too, may never be. */
+static void keep_extra(struct pool *p)
 {
 	uint32_t n = 0;
 
 	for (uint32_t e = 0; e < p->nextra; e++) {
-		const struct segment *s = pool_seg(p, p->extra[e].segment);
+		const struct label_extra_seg *x = &p->extra[e];
+		bool keep = false;
 
-		if (s != NULL && s->state == SEG_QUARANTINED &&
-		    !CANARY(extra_forgotten))
-			p->extra[n++] = p->extra[e];
+		for (uint32_t u = 0; u < p->units && !keep; u++)
+			keep = x->zones[u].member != ZONE_NONE &&
+			       zone_in_quarantine(p, &x->zones[u]);
+		if (keep && !CANARY(extra_forgotten))
+			p->extra[n++] = *x;
 	}
 	p->nextra = n;
+}
+
+static void list_extra(struct pool *p)
+{
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 		struct label_extra_seg *x = &p->extra[p->nextra];
@@ -683,25 +751,14 @@ static void list_extra(struct pool *p)
 	}
 }
 
-static uint32_t extra_room(const struct pool *p)
-{
-	uint32_t n = 0;
-
-	for (uint32_t e = 0; e < p->nextra; e++) {
-		const struct segment *s = pool_seg(p, p->extra[e].segment);
-
-		n += s != NULL && s->state == SEG_QUARANTINED;
-	}
-	return LABEL_EXTRA_MAX - n;
-}
-
 static void label_and_commit(struct recover *r)
 {
 	struct pool *p = r->pool;
 
 	for (uint32_t i = 0; i < p->nmembers; i++)
 		p->members[i]->dirty = true;
-	segs_compose(p, min_u32(commit_segments(p), extra_room(p)),
+	segs_compose(p,
+		     min_u32(commit_segments(p), LABEL_EXTRA_MAX - p->nextra),
 		     SEG_OPENABLE);
 	if (p->openable == 0) {
 		recover_fail(r, -ENOSPC,
@@ -722,9 +779,13 @@ void recover_zones_step(struct recover *r)
 {
 	struct pool *p = r->pool;
 	uint32_t want = commit_segments(p);
+	/* … for the commit after it, and for clients to go on at once. */
+	uint32_t more = segs_reserve(p) + segs_unlisted(p) +
+			p->segs_possible / 16;
 
-	if ((segs_free_possible(p) < want + segs_reserve(p) ||
-	     extra_room(p) < min_u32(want, LABEL_EXTRA_MAX / 2)) &&
+	keep_extra(p);
+	if ((segs_free_possible(p) < want + more ||
+	     LABEL_EXTRA_MAX - p->nextra < min_u32(want, LABEL_EXTRA_MAX / 2)) &&
 	    quarantine_will_release(p)) {
 		if (!r->told_waiting)
 			pool_log(p, "waiting up to 10 s until nothing that the "

@@ -90,6 +90,13 @@ static void zone_take(struct pool *p, const struct zone_ref *z)
 	m->zones_used++;
 }
 
+void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,
+		   const struct zone_ref *z)
+{
+	s->zones[u] = *z;
+	zone_take(p, z);
+}
+
 void seg_zone_put(struct pool *p, struct segment *s, uint32_t u)
 {
 	struct member *m = seg_member(p, s, u);
@@ -447,6 +454,19 @@ bool seg_has_room(const struct pool *p, const struct segment *s,
 	return s->write_off + unit_blocks + index <= p->zone_blocks;
 }
 
+uint32_t segs_openable_whole(const struct pool *p)
+{
+	uint32_t n = 0;
+
+	/* While a domain is lost there are no whole ones to be had. */
+	if (pool_domains_lost(p) > 0)
+		return p->openable;
+	for (uint32_t i = 1; p->openable > 0 && i <= p->nsegs; i++)
+		n += p->segs[i]->state == SEG_OPENABLE &&
+		     p->segs[i]->missing == 0;
+	return n;
+}
+
 static struct segment *seg_open_next(struct pool *p, enum log_class class)
 {
 	struct segment *best = NULL;
@@ -473,6 +493,11 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 		}
 	}
 	if (best == NULL)
+		return NULL;
+	/* What is written to a partial one lacks redundancy, although all
+	 * disks are there: rather wait for a commit that lists whole ones. */
+	if (!best_whole && class != LOG_COMMIT && pool_domains_lost(p) == 0 &&
+	    commit_pending(p))
 		return NULL;
 	best->state = SEG_OPEN;
 	best->class = (uint8_t)class;
@@ -506,7 +531,7 @@ static struct segment *seg_share(struct pool *p, uint32_t unit_blocks,
 
 /* One open segment per class keeps a small pool whole; a wide pool has
  * several, used in turn, so that all its disks work at once. */
-static uint32_t segs_open_max(const struct pool *p, enum log_class class)
+uint32_t segs_open_max(const struct pool *p, enum log_class class)
 {
 	if (class != LOG_CLIENT)
 		return 1;

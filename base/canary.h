@@ -18,26 +18,33 @@
 	X(cover_off_by_one, "a flush under way covers what ends during it") \
 	X(parity_short, "parity leaves out the last sector") \
 	X(mark_too_high, "rows say that more is flushed than is") \
-	X(unflushed_forgotten, "what a disk had not flushed is not written again") \
+	X(unflushed_forgotten, \
+	  "what a disk had not flushed is not written again") \
 	X(out_unrecorded, "a disk goes out without a label that says so") \
 	X(no_resubmit, "rows are not written to a disk that is back") \
 	X(payload_unchecked, "recovery takes torn units for whole") \
 	X(padding_unchecked, "padding that did not arrive goes unnoticed") \
-	X(label_before_flush, "the label is written before what it points at is flushed") \
-	X(reuse_before_commit, "segments are reused before the commit that freed them is done") \
-	X(scan_from_late, "a commit forgets rows that were in flight when it froze") \
+	X(label_before_flush, \
+	  "the label is written before what it points at is flushed") \
+	X(reuse_before_commit, \
+	  "segments are reused before the commit that freed them is done") \
+	X(scan_from_late, \
+	  "a commit forgets rows that were in flight when it froze") \
 	X(generation_kept, "a reused segment keeps its generation") \
-	X(write_off_kept, "a segment composed after a restart starts where the old one ended") \
+	X(write_off_kept, \
+	  "a segment composed after a restart starts where the old one ended") \
 	X(space_unlimited, "a pool takes more than it can hold") \
 	X(space_halved, "ENOSPC at half of the usable space") \
 	X(unref_lost, "overwritten blocks stay counted as live") \
 	X(torn_row_accepted, "recovery accepts rows with too few units") \
 	X(gap_skipped, "recovery goes on behind a missing row") \
 	X(last_row_lost, "recovery leaves out the last row") \
-	X(missing_not_written, "a commit does not record what a disk lost meanwhile") \
+	X(missing_not_written, \
+	  "a commit does not record what a disk lost meanwhile") \
 	X(stray_ignored, "zones are used again while writes are on their way") \
 	X(stray_unrecorded, "a restart forgets that writes are on their way") \
-	X(extra_forgotten, "what a recovery before the last wrote is forgotten") \
+	X(extra_forgotten, \
+	  "what a recovery before the last wrote is forgotten") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \
@@ -49,7 +56,8 @@
 	X(unmap_short, "a trim leaves its last block") \
 	X(merge_zeros, "a partial write loses the rest of its block") \
 	X(range_unordered, "requests that overlap do not wait for each other") \
-	X(node_not_frozen, "a commit writes nodes as they are, not as they were") \
+	X(node_not_frozen, \
+	  "a commit writes nodes as they are, not as they were") \
 	X(catalog_not_written, "a commit leaves the catalog out") \
 	X(node_place_lost, "a commit does not enter where it wrote a node")
 

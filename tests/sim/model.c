@@ -160,10 +160,10 @@ bool model_doubtful(const struct mop *o, uint64_t block)
 	return o->maybe || (o->kind == MOP_TRIM && !covers_all(o, block));
 }
 
-/* Can bytes [x, y) of data be what version v and its elders make?  certain:
- * v itself has had its effect. */
-static bool match(const struct model *m, uint32_t v, uint64_t block,
-		  const uint8_t *data, unsigned x, unsigned y, bool certain)
+/* Can what was seen in bytes [x, y) be what version v and its elders make?
+ * certain: v itself has had its effect. */
+static bool match(const struct model *m, uint32_t v, const struct seen *s,
+		  unsigned x, unsigned y, bool certain)
 {
 	while (x < y && v != 0) {
 		const struct mver *ver = &m->vers[v];
@@ -173,27 +173,26 @@ static bool match(const struct model *m, uint32_t v, uint64_t block,
 		v = ver->prev;
 		if (dead(o))
 			continue;
-		if (!certain && model_doubtful(o, block) &&
-		    match(m, v, block, data, x, y, false))
+		if (!certain && model_doubtful(o, s->block) &&
+		    match(m, v, s, x, y, false))
 			return true;
 		certain = false;
-		cover(o, block, &lo, &hi);
+		cover(o, s->block, &lo, &hi);
 		lo = max_u32(lo, x);
 		hi = min_u32(hi, y);
 		if (lo >= hi)
 			continue;
-		if (!same(m, ver->op, block, data, lo, hi))
+		if (!same(m, ver->op, s->block, s->data, lo, hi))
 			return false;
-		if (!match(m, v, block, data, x, lo, false))
+		if (!match(m, v, s, x, lo, false))
 			return false;
 		x = hi;
 	}
-	return x >= y || zeros(data + x, y - x);
+	return x >= y || zeros(s->data + x, y - x);
 }
 
-bool model_find(const struct model *m, const struct mblock *b, uint64_t block,
-		const uint8_t *data, unsigned x, unsigned y, uint32_t bound,
-		struct found *f)
+bool model_find(const struct model *m, const struct mblock *b,
+		const struct seen *s, uint32_t bound, struct found *f)
 {
 	uint32_t v = b->top;
 
@@ -203,7 +202,7 @@ bool model_find(const struct model *m, const struct mblock *b, uint64_t block,
 		bool               solid;
 
 		if (v == 0) {
-			if (zeros(data + x, y - x)) {
+			if (zeros(s->data + s->x, s->y - s->x)) {
 				f->newest = f->any ? f->newest : 0;
 				f->oldest = 0;
 				f->any = true;
@@ -211,13 +210,13 @@ bool model_find(const struct model *m, const struct mblock *b, uint64_t block,
 			return f->any;
 		}
 		solid = !dead(&m->ops[ver->op]);
-		if (solid && match(m, v, block, data, x, y, true)) {
+		if (solid && match(m, v, s, s->x, s->y, true)) {
 			f->newest = f->any ? f->newest : v;
 			f->oldest = v;
 			f->any = true;
 		}
 		if (solid && ver->n <= bound &&
-		    !model_doubtful(&m->ops[ver->op], block))
+		    !model_doubtful(&m->ops[ver->op], s->block))
 			return f->any;
 		v = ver->prev;
 	}
@@ -366,13 +365,12 @@ void model_read_begin(struct model *m, unsigned vol, uint64_t off_bytes,
 	v->inflight++;
 }
 
-void model_fail_block(struct model *m, unsigned vol, uint64_t block,
-		      const uint8_t *data, unsigned x, unsigned y,
+void model_fail_block(struct model *m, unsigned vol, const struct seen *s,
 		      uint32_t bound, const char *when)
 {
-	const struct mblock *b = &m->vols[vol].blocks[block];
+	const struct mblock *b = &m->vols[vol].blocks[s->block];
 	char                 is[120], line[200];
-	unsigned             byte = x;
+	unsigned             byte = s->x;
 
 	for (uint32_t v = b->top; v != 0; v = m->vers[v].prev) {
 		const struct mop *o = &m->ops[m->vers[v].op];
@@ -390,12 +388,13 @@ void model_fail_block(struct model *m, unsigned vol, uint64_t block,
 			  o->fua ? " fua" : "", o->maybe ? " maybe" : "");
 	}
 	/* The first byte that the newest version does not explain. */
-	while (byte < y && b->top != 0 &&
-	       match(m, b->top, block, data, byte, byte + 1, false))
+	while (byte < s->y && b->top != 0 &&
+	       match(m, b->top, s, byte, byte + 1, false))
 		byte++;
-	model_stamp_text(m, data, byte < y ? byte : x, is, sizeof(is));
+	model_stamp_text(m, s->data, byte < s->y ? byte : s->x, is,
+			 sizeof(is));
 	snprintf(line, sizeof(line), "%s: volume %s block %llu byte %u", when,
-		 m->vols[vol].name, (unsigned long long)block, byte);
+		 m->vols[vol].name, (unsigned long long)s->block, byte);
 	sim_fail(m->sim, "%s holds %s (versions allowed: %u to %u)", line, is,
 		 bound, b->top ? m->vers[b->top].n : b->base);
 }
@@ -414,21 +413,20 @@ void model_read_end(struct model *m, unsigned vol, uint64_t off_bytes,
 	for (uint64_t i = first; i < end; i++) {
 		struct mblock *b = &v->blocks[i];
 		uint64_t       start = i * TARN_BLOCK;
-		unsigned       x = 0, y = TARN_BLOCK;
+		struct seen    s = { .block = i, .y = TARN_BLOCK };
 		struct found   f;
 
 		b->readers--;
 		if (buf == NULL)
 			continue;
+		s.data = buf + (i - first) * TARN_BLOCK;
 		if (off_bytes > start)
-			x = (unsigned)(off_bytes - start);
+			s.x = (unsigned)(off_bytes - start);
 		if (end_bytes < start + TARN_BLOCK)
-			y = (unsigned)(end_bytes - start);
-		if (!model_find(m, b, i, buf + (i - first) * TARN_BLOCK, x, y,
-				lo[i - first], &f))
-			model_fail_block(m, vol, i,
-					 buf + (i - first) * TARN_BLOCK, x, y,
-					 lo[i - first], "a read was wrong");
+			s.y = (unsigned)(end_bytes - start);
+		if (!model_find(m, b, &s, lo[i - first], &f))
+			model_fail_block(m, vol, &s, lo[i - first],
+					 "a read was wrong");
 		/* What was seen must not go away. */
 		if (f.oldest != 0)
 			b->lo = max_u32(b->lo, m->vers[f.oldest].n);
@@ -441,10 +439,13 @@ void model_check_hole(struct model *m, unsigned vol, uint64_t block,
 {
 	static const uint8_t nothing[TARN_BLOCK];
 	const struct mblock *b = &m->vols[vol].blocks[block];
+	const struct seen    s = { .block = block,
+				   .data = nothing,
+				   .y = TARN_BLOCK };
 	struct found         f;
 
-	if (!model_find(m, b, block, nothing, 0, TARN_BLOCK, lo, &f))
-		model_fail_block(m, vol, block, nothing, 0, TARN_BLOCK, lo,
+	if (!model_find(m, b, &s, lo, &f))
+		model_fail_block(m, vol, &s, lo,
 				 "a hole was reported where data is");
 }
 

@@ -88,7 +88,13 @@ struct mvol {
 };
 
 /* The control operation in flight or at the crash. */
-enum mctl_kind { MCTL_NONE, MCTL_CREATE, MCTL_RESIZE, MCTL_RENAME, MCTL_DELETE };
+enum mctl_kind {
+	MCTL_NONE,
+	MCTL_CREATE,
+	MCTL_RESIZE,
+	MCTL_RENAME,
+	MCTL_DELETE,
+};
 
 struct mctl {
 	uint8_t  kind;      /* enum mctl_kind */

@@ -55,14 +55,14 @@ void model_verify(struct model *m, unsigned vol, uint64_t block,
 	struct mvol   *mv = &m->vols[vol];
 	struct mblock *b = &mv->blocks[block];
 	uint32_t       bound = m->power ? model_durable_n(m, b) : b->lo;
-	unsigned       y = TARN_BLOCK;
+	struct seen    s = { .block = block, .data = data, .y = TARN_BLOCK };
 	struct found   f;
 
 	if ((block + 1) * TARN_BLOCK > mv->size_bytes)
-		y = (unsigned)(mv->size_bytes - block * TARN_BLOCK);
+		s.y = (unsigned)(mv->size_bytes - block * TARN_BLOCK);
 	b->readers = 0;
-	if (!model_find(m, b, block, data, 0, y, bound, &f))
-		model_fail_block(m, vol, block, data, 0, y, bound,
+	if (!model_find(m, b, &s, bound, &f))
+		model_fail_block(m, vol, &s, bound,
 				 m->power ? "after the power loss (P1, P4)" :
 					    "after the kill (P1, P4)");
 	if (f.oldest != 0)

@@ -10,19 +10,24 @@ struct found {
 	uint32_t oldest; /* were never touched */
 };
 
+/* What was found in a block. */
+struct seen {
+	uint64_t       block; /* of its volume */
+	const uint8_t *data;  /* the whole block */
+	unsigned       x, y;  /* bytes [x, y) of it count */
+};
+
 /* Which versions, from the newest down to the oldest one allowed (n <= bound),
- * explain bytes [x, y) of the block? */
-bool model_find(const struct model *m, const struct mblock *b, uint64_t block,
-		const uint8_t *data, unsigned x, unsigned y, uint32_t bound,
-		struct found *f);
+ * explain what was seen of the block? */
+bool model_find(const struct model *m, const struct mblock *b,
+		const struct seen *s, uint32_t bound, struct found *f);
 /* n of the newest version that no power loss can take away. */
 uint32_t model_durable_n(const struct model *m, const struct mblock *b);
 /* May the operation have had no effect on that block although it is done? */
 bool model_doubtful(const struct mop *o, uint64_t block);
 uint32_t model_new_op(struct model *m);
 __attribute__((noreturn))
-void model_fail_block(struct model *m, unsigned vol, uint64_t block,
-		      const uint8_t *data, unsigned x, unsigned y,
+void model_fail_block(struct model *m, unsigned vol, const struct seen *s,
 		      uint32_t bound, const char *when);
 void model_stamp_text(const struct model *m, const uint8_t *data,
 		      unsigned byte, char *text, size_t text_bytes);

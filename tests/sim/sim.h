@@ -38,9 +38,8 @@
 
 enum sim_stat {
 #define X(n) STAT_##n,
-	SIM_STATS(X)
+	SIM_STATS(X) STAT_COUNT
 #undef X
-	STAT_COUNT
 };
 
 struct sim_stats {

@@ -138,23 +138,27 @@ static void reseal(uint8_t *buf, uint32_t bytes)
 /* A right checksum over wrong content must not be believed either. */
 static void test_wrong_content_with_right_checksum(void **state)
 {
-	static const struct { uint32_t off; uint32_t value; int res; } cases[] = {
-		{16, 2, -ENOTSUP},        /* version */
-		{40, 1, -ENOTSUP},        /* incompat feature */
-		{176, 0, -EBADMSG},       /* k */
-		{176, 17, -EBADMSG},
-		{180, 5, -EBADMSG},       /* m */
-		{184, 3, -EBADMSG},       /* zone_shift */
-		{184, 63, -EBADMSG},
-		{188, 0, -EBADMSG},       /* row_blocks */
-		{192, 1, 0},         /* flags may be anything */
-		{196, 0, -EBADMSG},/* nmembers */
-		{196, 257, -EBADMSG},
-		{204, 17, -EBADMSG},  /* nancestors */
-		{232, 300, -EBADMSG},     /* root_blocks */
-		{320, 65, -EBADMSG},      /* nextra */
-		{LABEL_MEMBERS_OFF + 24, 0xffffffff, -EBADMSG}, /* zones */
-		{896, 3, -EBADMSG},       /* root zone's member */
+	static const struct {
+		uint32_t off;
+		uint32_t value;
+		int      res;
+	} cases[] = {
+		{ 16, 2, -ENOTSUP },    /* version */
+		{ 40, 1, -ENOTSUP },    /* incompat feature */
+		{ 176, 0, -EBADMSG },   /* k */
+		{ 176, 17, -EBADMSG },
+		{ 180, 5, -EBADMSG },   /* m */
+		{ 184, 3, -EBADMSG },   /* zone_shift */
+		{ 184, 63, -EBADMSG },
+		{ 188, 0, -EBADMSG },   /* row_blocks */
+		{ 192, 1, 0 },          /* flags may be anything */
+		{ 196, 0, -EBADMSG },   /* nmembers */
+		{ 196, 257, -EBADMSG },
+		{ 204, 17, -EBADMSG },  /* nancestors */
+		{ 232, 300, -EBADMSG }, /* root_blocks */
+		{ 320, 65, -EBADMSG },  /* nextra */
+		{ LABEL_MEMBERS_OFF + 24, 0xffffffff, -EBADMSG }, /* zones */
+		{ 896, 3, -EBADMSG },   /* root zone's member */
 	};
 	struct label *l = example(6, 2), *out = calloc(1, sizeof(*out));
 	uint8_t      *buf = calloc(1, LABEL_SLOT_BYTES);

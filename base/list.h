@@ -56,14 +56,17 @@ static inline void list_remove(struct list *n)
 	list_init(n);
 }
 
-/* First element, taken out; NULL if empty. */
+/* First element, taken out; NULL if empty.  Not by list_remove(), so that it
+ * can be seen without knowing n->prev that head does not lead to n any more. */
 static inline struct list *list_pop(struct list *head)
 {
 	struct list *n = head->next;
 
 	if (n == head)
 		return NULL;
-	list_remove(n);
+	head->next = n->next;
+	n->next->prev = head;
+	list_init(n);
 	return n;
 }
 

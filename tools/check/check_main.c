@@ -4,14 +4,12 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "tools/check/check.h"
 #include "tools/check/check_place.h"
 
-#define TLS_DIR "/etc/tarn/pki"
 #define EXIT_USAGE 2
 
 struct output {
@@ -65,7 +63,7 @@ static void usage(FILE *f)
 	      "  -q, --quick        do not read data, only what describes it\n"
 	      "  -j, --json         print the result as one JSON object\n"
 	      "  -v, --verbose      say more\n"
-	      "      --tls-dir DIR  certificates for nbds (" TLS_DIR ")\n"
+	      "      --tls-dir DIR  certificates for nbds (" CHECK_TLS_DIR ")\n"
 	      "  -h, --help         print this\n\n"
 	      "Exit: 0 the pool is clean, 1 there are problems, 2 wrong "
 	      "usage.\n",
@@ -212,25 +210,16 @@ static int check(struct check_source *const *disks, unsigned n, bool quick,
 static int open_and_check(char *const *places, unsigned n, const char *tls_dir,
 			  bool quick, struct output *out)
 {
-	struct check_source **disks = calloc(n, sizeof(struct check_source *));
-	char err[512] = "too little memory";
-	unsigned have = 0;
-	int r = disks == NULL ? -ENOMEM : 0;
+	struct check_source **disks;
+	char err[512];
+	int r;
 
-	while (r == 0 && have < n) {
-		r = check_place_open(places[have], tls_dir, &disks[have], err);
-		if (r == 0)
-			have++;
-	}
-	if (r < 0) {
+	if (check_places_open(places, n, tls_dir, &disks, err) < 0) {
 		fprintf(stderr, "tarn-check: %s\n", err);
-		r = 1;
-	} else {
-		r = check(disks, n, quick, out);
+		return 1;
 	}
-	while (have > 0)
-		check_place_close(disks[--have]);
-	free(disks);
+	r = check(disks, n, quick, out);
+	check_places_close(disks, n);
 	return r;
 }
 
@@ -245,7 +234,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct output out = { .json = false };
-	const char *tls_dir = TLS_DIR;
+	const char *tls_dir = CHECK_TLS_DIR;
 	bool quick = false;
 	int c;
 

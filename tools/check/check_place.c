@@ -111,3 +111,31 @@ void check_place_close(struct check_source *source)
 	free(f->name);
 	free(f);
 }
+
+int check_places_open(char *const *places, unsigned n, const char *tls_dir,
+		      struct check_source ***ret_sources, char ret_err[512])
+{
+	struct check_source **sources;
+	int r;
+
+	snprintf(ret_err, 512, "too little memory");
+	sources = calloc(n, sizeof(struct check_source *));
+	if (sources == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		r = check_place_open(places[i], tls_dir, &sources[i], ret_err);
+		if (r < 0) {
+			check_places_close(sources, i);
+			return r;
+		}
+	}
+	*ret_sources = sources;
+	return 0;
+}
+
+void check_places_close(struct check_source **sources, unsigned n)
+{
+	while (n > 0)
+		check_place_close(sources[--n]);
+	free(sources);
+}

@@ -8,7 +8,6 @@
 #include "tools/check/check_place.h"
 #include "tools/dump/dump.h"
 
-#define TLS_DIR    "/etc/tarn/pki"
 #define EXIT_USAGE 2
 
 /* What can be asked for, behind the disks. */
@@ -115,25 +114,16 @@ static int dump(struct check_source *const *disks, unsigned ndisks,
 static int open_and_dump(char *const *places, unsigned n, const char *tls_dir,
 			 const struct command *c, uint64_t number)
 {
-	struct check_source **disks = calloc(n, sizeof(struct check_source *));
-	char err[512] = "too little memory";
-	unsigned have = 0;
-	int r = disks == NULL ? -ENOMEM : 0;
+	struct check_source **disks;
+	char err[512];
+	int r;
 
-	while (r == 0 && have < n) {
-		r = check_place_open(places[have], tls_dir, &disks[have], err);
-		if (r == 0)
-			have++;
-	}
-	if (r < 0) {
+	if (check_places_open(places, n, tls_dir, &disks, err) < 0) {
 		fprintf(stderr, "tarn-dump: %s\n", err);
-		r = 1;
-	} else {
-		r = dump(disks, n, c, number);
+		return 1;
 	}
-	while (have > 0)
-		check_place_close(disks[--have]);
-	free(disks);
+	r = dump(disks, n, c, number);
+	check_places_close(disks, n);
 	return r;
 }
 
@@ -180,7 +170,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct command *command;
-	const char *tls_dir = TLS_DIR;
+	const char *tls_dir = CHECK_TLS_DIR;
 	uint64_t number = 0;
 	int c;
 

@@ -80,21 +80,23 @@ void model_verify(struct model *m, unsigned vol, uint64_t block,
 
 void model_verify_order(struct model *m)
 {
-	uint64_t latest = 0;
-	uint32_t survivor = 0;
+	const struct mop *kept;
+	uint64_t          latest = 0;
+	uint32_t          survivor = 0;
 
 	for (uint32_t i = 1; i < m->nops; i++) {
 		const struct mop *o = &m->ops[i];
-		bool kept = o->verdict & VERDICT_SURVIVED;
+		bool there = o->verdict & VERDICT_SURVIVED;
 
 		if (o->state == MOP_DONE &&
 		    (o->fua || o->done_no <= m->flushed || !m->power))
-			kept = true;
-		if (kept && o->from > latest) {
+			there = true;
+		if (there && o->from > latest) {
 			latest = o->from;
 			survivor = i;
 		}
 	}
+	kept = &m->ops[survivor];
 	for (uint32_t i = 1; i < m->nops; i++) {
 		struct mop *o = &m->ops[i];
 
@@ -105,9 +107,9 @@ void model_verify_order(struct model *m)
 				 "after it, was not", i, m->vols[o->vol].name,
 				 (unsigned long long)o->off_bytes,
 				 (unsigned long long)o->end_bytes, survivor,
-				 m->vols[m->ops[survivor].vol].name,
-				 (unsigned long long)m->ops[survivor].off_bytes,
-				 (unsigned long long)m->ops[survivor].end_bytes);
+				 m->vols[kept->vol].name,
+				 (unsigned long long)kept->off_bytes,
+				 (unsigned long long)kept->end_bytes);
 		if (o->state == MOP_INFLIGHT) {
 			o->state = MOP_DONE;
 			o->done_no = ++m->dones;

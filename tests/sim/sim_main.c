@@ -224,8 +224,8 @@ static void usage(FILE *f)
 	      "  --trace         print everything that happens\n"
 	      "  --twice         run each seed twice: it must do the same\n"
 	      "  --keep-going    do not stop at the first failure\n"
-	      "  --canary NAME   with this bug planted (a build with canaries;\n"
-	      "                  `list` names them)\n",
+	      "  --canary NAME   with this bug planted (in a build with\n"
+	      "                  canaries; `list` names them)\n",
 	      f);
 }
 

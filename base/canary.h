@@ -39,6 +39,8 @@
 	X(torn_row_accepted, "recovery accepts rows with too few units") \
 	X(gap_skipped, "recovery goes on behind a missing row") \
 	X(last_row_lost, "recovery leaves out the last row") \
+	X(late_counted_twice, "both copies of a late row count as live") \
+	X(late_header_kept, "the copy of a late row says that it is elsewhere") \
 	X(missing_not_written, \
 	  "a commit does not record what a disk lost meanwhile") \
 	X(stray_ignored, "zones are used again while writes are on their way") \

@@ -79,7 +79,7 @@ static void close_committed(struct pool *p)
 
 static bool at_rest(const struct pool *p)
 {
-	return log_idle(p) && !commit_running(p) && cleaner_idle(p);
+	return log_idle(p) && late_idle(p) && !commit_running(p) && cleaner_idle(p);
 }
 
 static void close_timer_fn(struct io_timer *t)

@@ -75,13 +75,17 @@ static bool commit_gains(const struct pool *p)
  * headers at worst?  One that runs out of room could not end. */
 static bool commit_fits(const struct pool *p)
 {
-	const struct segment *s = p->open[LOG_COMMIT][0];
+	static const unsigned slots[] = { 0, SEG_ASIDE };
 	uint64_t need = p->client->commit_blocks(p->client_arg) +
 			p->tables_total + seg_pages(p) + 16;
 	uint64_t room = (uint64_t)p->openable * p->zone_blocks;
 
-	if (s != NULL && s->write_off < p->zone_blocks)
-		room += p->zone_blocks - s->write_off;
+	for (unsigned i = 0; i < ARRAY_LEN(slots); i++) {
+		const struct segment *s = p->open[LOG_COMMIT][slots[i]];
+
+		if (s != NULL && s->write_off < p->zone_blocks)
+			room += p->zone_blocks - s->write_off;
+	}
 	return room * p->k >= 2 * need;
 }
 
@@ -173,6 +177,12 @@ static uint8_t frozen_state(const struct segment *s)
 	return SEG_DISK_FREE;
 }
 
+static void scan_row(const struct pool *p, const struct row *row)
+{
+	if (row->no > p->stable_row && !CANARY(scan_from_late))
+		row->seg->scan_from = min_u32(row->seg->scan_from, row->off);
+}
+
 static void freeze_segments(struct pool *p)
 {
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
@@ -185,13 +195,10 @@ static void freeze_segments(struct pool *p)
 		s->scan_from = s->state == SEG_OPENABLE ? 0 : s->write_off;
 	}
 	/* Rows placed but not yet applied are younger than the state. */
-	list_for_each(l, &p->rows) {
-		struct row *row = list_entry(l, struct row, link);
-
-		if (row->no > p->stable_row && !CANARY(scan_from_late))
-			row->seg->scan_from =
-				min_u32(row->seg->scan_from, row->off);
-	}
+	list_for_each(l, &p->rows)
+		scan_row(p, list_entry(l, struct row, link));
+	list_for_each(l, &p->late.copies)
+		scan_row(p, list_entry(l, struct row, link));
 }
 
 void commit_start(struct pool *p)

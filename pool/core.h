@@ -76,6 +76,10 @@ struct member {
 	struct disk_req lease_req;
 	uint8_t      lease_state;   /* owner.c */
 	unsigned     reads;         /* in flight, to balance copies */
+	/* Slow: late.c. */
+	uint32_t     late_units;    /* in flight, and found late */
+	uint64_t     slow_until_ns; /* new rows avoid it until then */
+	uint64_t     slow_ns;       /* how long, the last time */
 };
 
 struct domain {
@@ -121,7 +125,7 @@ struct segment {
 	uint32_t index_off;   /* SEALED: 0 or where the index is */
 	uint64_t cleaned_at;  /* commit number when the cleaner last tried */
 	uint32_t pins;        /* reads in flight */
-	uint32_t rows;        /* rows not yet applied */
+	uint32_t rows;        /* rows not yet applied, copies not at rest */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
 	bool     stray;       /* a write that nobody waits for any more may
 			       * be on its way to it (quarantine.c), */
@@ -152,6 +156,7 @@ struct row_unit {
 	struct row     *row;
 	uint32_t        member;
 	uint8_t         state; /* enum unit_state */
+	bool            late;  /* counted in member.late_units */
 	uint64_t        cover; /* WRITTEN: the flush number that covers it */
 };
 
@@ -169,6 +174,10 @@ struct row {
 	uint8_t      class;
 	bool         empty;     /* carries only the flushed mark */
 	bool         flushed;
+	bool         is_copy;   /* in late.copies: it does not count (yet) */
+	struct row  *copy;      /* the copy that may yet replace it; of a copy:
+				 * the row, NULL when the copy is dead */
+	uint64_t     sent_ns;
 	struct segment *seg;
 	uint32_t     off;       /* in the zones, blocks */
 	uint32_t     header_blocks, payload_blocks, slice_blocks, unit_blocks;
@@ -177,6 +186,22 @@ struct row {
 	uint32_t     buf_bytes;
 	struct list  appends;
 	struct row_unit *units; /* k + m */
+};
+
+#define LATE_RING       64u
+#define LATE_PASSED_MAX 8u /* openable segments that are passed over */
+#define LATE_TOKENS_MAX LOG_INFLIGHT_MAX
+
+/* Which rows are written again: late.c. */
+struct late {
+	struct io_timer timer;  /* armed while rows are not stored */
+	struct list copies;     /* copies of rows, not yet at rest */
+	uint64_t    rows;       /* stored, ever */
+	uint32_t    ring_us[LATE_RING]; /* how long the last ones took */
+	uint64_t    newest_sent_ns; /* of those that are stored */
+	uint32_t    tokens;     /* rows that may be written again */
+	uint64_t    refill_ns;  /* tokens were added up to then */
+	uint64_t    last_ns;    /* when a row was written again */
 };
 
 /* --- commit -------------------------------------------------------------- */
@@ -271,6 +296,8 @@ enum pool_state {
 
 #define LOG_CLASSES      3u
 #define OPEN_SEGS_MAX    4u
+#define OPEN_SLOTS       (OPEN_SEGS_MAX + 1)
+#define SEG_ASIDE        OPEN_SEGS_MAX /* slot of the one that late.c opens */
 #define ROWS_MAX         4096u
 #define ROWS_INFLIGHT_MAX 16u /* not yet stored, of each class */
 #define LOG_INFLIGHT_MAX (LOG_CLASSES * ROWS_INFLIGHT_MAX)
@@ -324,7 +351,7 @@ struct pool {
 	uint32_t           openable;     /* in state SEG_OPENABLE */
 	uint32_t           sealed_dead;  /* sealed, nothing live: wait for a
 					  * commit to free them */
-	struct segment    *open[LOG_CLASSES][OPEN_SEGS_MAX];
+	struct segment    *open[LOG_CLASSES][OPEN_SLOTS];
 	uint32_t           open_next[LOG_CLASSES];
 	uint32_t           segs_possible; /* by the capacity formula */
 	uint32_t           segs_now;      /* … on the disks that are in */
@@ -360,6 +387,7 @@ struct pool {
 	struct io_timer    mark_timer;
 	struct io_timer    cleaner_timer; /* its rows wait for more a while */
 	bool               cleaner_due;   /* … and have waited */
+	struct late        late;
 
 	/* Flush. */
 	struct list        syncs;        /* struct log_sync, by row */
@@ -512,7 +540,30 @@ void log_fail_all(struct pool *p, int res);
 bool log_idle(const struct pool *p);       /* nothing gathered, in flight */
 /* Payload block j of a row: its unit and offset in the zones. */
 place_t row_place(const struct pool *p, const struct row *row, uint32_t j);
+/* A row with a buffer, if unflushed rows stay below max_bytes; NULL. */
+struct row *log_row_get(struct pool *p, uint32_t unit_blocks,
+			uint64_t max_bytes);
+void log_row_submit(struct row *row);      /* all units, for the first time */
+struct row *log_first_unstable(struct pool *p); /* NULL: all are stable */
+struct row *log_next_row(const struct row *row);
 uint8_t *row_unit_buf(const struct row *row, uint32_t unit);
+
+/* --- late.c -------------------------------------------------------------- */
+void late_init(struct pool *p);
+void late_fini(struct pool *p);
+void late_row_sent(struct row *row);
+void late_row_stored(struct row *row);
+void late_unit_done(struct row_unit *unit); /* of a copy */
+/* What was written to it is in doubt. */
+void late_member_lost(struct pool *p, const struct member *m);
+void late_reap(struct pool *p);             /* copies that are at rest */
+bool late_idle(const struct pool *p);       /* no copies */
+/* It has not answered in time of late, or is not usable. */
+bool late_member_slow(const struct pool *p, const struct member *m);
+/* A segment for a row that avoids slow members; NULL: no member is slow, or
+ * there is no such segment. */
+struct segment *late_segment(struct pool *p, enum log_class class,
+			     uint32_t unit_blocks, uint32_t index_bytes);
 
 /* --- flush.c ------------------------------------------------------------- */
 void flush_init(struct pool *p);
@@ -571,6 +622,10 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
 bool seg_has_room(const struct pool *p, const struct segment *s,
 		  uint32_t unit_blocks, uint32_t index_bytes);
+/* OPENABLE -> OPEN. */
+void seg_open(struct pool *p, struct segment *s, enum log_class class);
+/* Openable segments that are not for this class. */
+uint32_t segs_keep(const struct pool *p, enum log_class class);
 /* The open segment of a class that has only one; NULL. */
 const struct segment *seg_only_open(const struct pool *p, enum log_class class);
 void seg_row_applied(struct pool *p, struct segment *s);

@@ -319,7 +319,8 @@ static void row_plan(const struct pool *p, unsigned class,
 	assert(plan->header_blocks > 0);
 }
 
-static struct row *row_get(struct pool *p, uint32_t unit_blocks)
+struct row *log_row_get(struct pool *p, uint32_t unit_blocks,
+			uint64_t max_bytes)
 {
 	uint32_t     copies = p->k == 1 ? 1 : p->units;
 	uint32_t     bytes = copies * unit_blocks * TARN_BLOCK;
@@ -327,8 +328,7 @@ static struct row *row_get(struct pool *p, uint32_t unit_blocks)
 	struct row  *row;
 	uint8_t     *buf;
 
-	if (p->rows_bytes + bytes > p->params.rows_memory_bytes &&
-	    !list_empty(&p->rows))
+	if (p->rows_bytes + bytes > max_bytes && !list_empty(&p->rows))
 		return NULL;
 	if (list_empty(&p->rows_free))
 		return NULL;
@@ -351,6 +351,8 @@ static void row_init(struct pool *p, struct row *row, unsigned class,
 	row->class = (uint8_t)class;
 	row->flushed = false;
 	row->empty = plan->napps == 0;
+	row->is_copy = false;
+	row->copy = NULL;
 	row->seg = seg;
 	row->off = seg->write_off;
 	row->header_blocks = plan->header_blocks;
@@ -371,22 +373,31 @@ static void row_init(struct pool *p, struct row *row, unsigned class,
 	}
 }
 
-static void row_send(struct pool *p, struct row *row)
+void log_row_submit(struct row *row)
 {
-	list_push(&p->rows, &row->link);
-	p->inflight[row->class]++;
+	struct pool *p = row->pool;
+
 	p->log_blocks += (uint64_t)row->unit_blocks * p->k;
-	p->counters.rows++;
-	p->counters.row_blocks += row->payload_blocks;
 	p->counters.row_bytes +=
 		(uint64_t)row->unit_blocks * p->units * TARN_BLOCK;
+	late_row_sent(row);
 	for (uint32_t u = 0; u < p->units; u++) {
 		row->units[u].row = row;
 		row->units[u].member = row->seg->zones[u].member;
 		row->units[u].state = UNIT_IDLE;
+		row->units[u].late = false;
 		row->units[u].cover = 0;
 		log_unit_submit(row, u);
 	}
+}
+
+static void row_send(struct pool *p, struct row *row)
+{
+	list_push(&p->rows, &row->link);
+	p->inflight[row->class]++;
+	p->counters.rows++;
+	p->counters.row_blocks += row->payload_blocks;
+	log_row_submit(row);
 	log_row_check_stored(row);
 }
 
@@ -404,7 +415,7 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 	} else {
 		row_plan(p, class, &plan);
 	}
-	row = row_get(p, plan.unit_blocks);
+	row = log_row_get(p, plan.unit_blocks, p->params.rows_memory_bytes);
 	if (row == NULL) {
 		flush_want(p);
 		return false;
@@ -566,12 +577,15 @@ static void unit_done(struct disk_req *req)
 	struct member   *m = p->members[u->member];
 
 	assert(u->state == UNIT_INFLIGHT);
+	m->late_units -= u->late;
+	u->late = false;
 	if (req->res < 0)
 		seg_stray_mark(p, row->seg);
 	if (!m->in) {
 		/* Nobody will flush it any more. */
 		u->state = UNIT_MISSING;
-		row->seg->missing |= 1u << (uint32_t)(u - row->units);
+		if (!row->is_copy)
+			row->seg->missing |= 1u << (uint32_t)(u - row->units);
 	} else if (req->res == 0) {
 		u->state = UNIT_WRITTEN;
 		u->cover = m->flush_seq + (CANARY(cover_off_by_one) ? 0 : 1);
@@ -584,7 +598,10 @@ static void unit_done(struct disk_req *req)
 		u->state = UNIT_IDLE;
 		member_error(m, req->res);
 	}
-	log_row_check_stored(row);
+	if (row->is_copy)
+		late_unit_done(u);
+	else
+		log_row_check_stored(row);
 	flush_advance(p);
 }
 
@@ -593,6 +610,7 @@ static void row_stored(struct row *row)
 	struct pool *p = row->pool;
 
 	row->state = ROW_STORED;
+	late_row_stored(row);
 	assert(p->inflight[row->class] > 0);
 	p->inflight[row->class]--;
 	io_defer(p->io, &p->advance);
@@ -657,7 +675,7 @@ static void row_acknowledge(struct pool *p, struct row *row)
 }
 
 /* First row that is not stable yet. */
-static struct row *first_unstable(struct pool *p)
+struct row *log_first_unstable(struct pool *p)
 {
 	/* The list is in number order and stable rows are a prefix; walk from
 	 * the end while rows are not stable, as those are few. */
@@ -673,6 +691,14 @@ static struct row *first_unstable(struct pool *p)
 	return found;
 }
 
+struct row *log_next_row(const struct row *row)
+{
+	struct list *next = row->link.next;
+
+	return next == &row->pool->rows ? NULL
+					: list_entry(next, struct row, link);
+}
+
 static void advance_fn(struct io_work *w)
 {
 	struct pool *p = container_of(w, struct pool, advance);
@@ -680,16 +706,16 @@ static void advance_fn(struct io_work *w)
 
 	if (!pool_is_ours(p))
 		return; /* called again when the lease is renewed */
-	row = first_unstable(p);
+	row = log_first_unstable(p);
 	while (row != NULL && row->state == ROW_STORED && pool_running(p)) {
-		struct list *next = row->link.next;
+		struct row *next = log_next_row(row);
 
 		assert(row->no == p->stable_row + 1);
 		row_apply(p, row);
 		row_acknowledge(p, row);
-		row = next == &p->rows ? NULL
-				       : list_entry(next, struct row, link);
+		row = next;
 	}
+	late_reap(p);
 	flush_advance(p);
 	commit_consider(p);
 }
@@ -754,6 +780,7 @@ int log_init(struct pool *p)
 	list_init(&p->rows_free);
 	io_work_init(&p->kick, kick_fn);
 	io_work_init(&p->advance, advance_fn);
+	late_init(p);
 	io_timer_init(&p->mark_timer, mark_fn);
 	io_timer_init(&p->cleaner_timer, cleaner_timer_fn);
 	io_timer_init(&p->starved_timer, starved_timer_fn);
@@ -785,6 +812,7 @@ void log_fini(struct pool *p)
 		row = list_entry(l, struct row, link);
 		bufpool_put(p->row_bufs, row->buf);
 	}
+	late_fini(p);
 	io_undefer(&p->kick);
 	io_undefer(&p->advance);
 	io_timer_cancel(p->io, &p->mark_timer);

@@ -110,6 +110,7 @@ void member_error(struct member *m, int res)
 	pool_log(p, "disk %s is suspect: %s", m->disk->place, m->why);
 	if (!CANARY(unflushed_forgotten))
 		member_forget_unflushed(m);
+	late_member_lost(p, m);
 	recover_member_lost(p, m);
 	/* An answer that says no will not change by waiting. */
 	io_timer_arm(p->io, &m->grace,

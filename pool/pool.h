@@ -435,6 +435,7 @@ struct pool_info {
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
+	uint64_t    late_rows;       /* written again elsewhere */
 	uint64_t    replayed_rows, replay_ns;
 	uint64_t    flushed_row, stable_row, commit_row;
 };

@@ -345,13 +345,15 @@ static void redo_start(struct recover *r)
 
 /* Segments that the last owner may have opened without that any row in them
  * has arrived yet: it opens them in the order of their numbers, and has a
- * limited number of rows in flight. */
+ * limited number of rows in flight.  With spare domains it may have opened one
+ * more of each class, and have passed over some for it (late.c). */
 static uint32_t unseen_max(const struct pool *p)
 {
 	uint32_t unit = ROW_HEADER_MAX +
 			(uint32_t)div_up(p->row_blocks_max, p->k);
 
 	return segs_open_max(p, LOG_CLIENT) + LOG_CLASSES - 1 +
+	       (p->ndomains > p->units ? LOG_CLASSES + LATE_PASSED_MAX : 0) +
 	       (uint32_t)div_up(LOG_INFLIGHT_MAX * unit, p->zone_blocks);
 }
 

@@ -467,17 +467,30 @@ uint32_t segs_openable_whole(const struct pool *p)
 	return n;
 }
 
+uint32_t segs_keep(const struct pool *p, enum log_class class)
+{
+	if (class == LOG_CLIENT)
+		return segs_reserve(p) + 2; /* two are the cleaner's */
+	return class == LOG_CLEANER ? segs_reserve(p) - 1 : 0;
+}
+
+void seg_open(struct pool *p, struct segment *s, enum log_class class)
+{
+	assert(s->state == SEG_OPENABLE);
+	s->state = SEG_OPEN;
+	s->class = (uint8_t)class;
+	s->idx.bytes = (uint32_t)sizeof(struct seg_index_header);
+	s->idx.nrows = 0;
+	s->scan_from = 0;
+	p->openable--;
+}
+
 static struct segment *seg_open_next(struct pool *p, enum log_class class)
 {
 	struct segment *best = NULL;
 	bool            best_whole = false;
-	uint32_t        keep = 0;
 
-	if (class == LOG_CLIENT)
-		keep = segs_reserve(p) + 2; /* two are the cleaner's */
-	else if (class == LOG_CLEANER)
-		keep = segs_reserve(p) - 1;
-	if (p->openable <= keep)
+	if (p->openable <= segs_keep(p, class))
 		return NULL;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
@@ -499,12 +512,7 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	if (!best_whole && class != LOG_COMMIT && pool_domains_lost(p) == 0 &&
 	    commit_pending(p))
 		return NULL;
-	best->state = SEG_OPEN;
-	best->class = (uint8_t)class;
-	best->idx.bytes = (uint32_t)sizeof(struct seg_index_header);
-	best->idx.nrows = 0;
-	best->scan_from = 0;
-	p->openable--;
+	seg_open(p, best, class);
 	return best;
 }
 
@@ -540,6 +548,8 @@ uint32_t segs_open_max(const struct pool *p, enum log_class class)
 
 const struct segment *seg_only_open(const struct pool *p, enum log_class class)
 {
+	if (p->open[class][SEG_ASIDE] != NULL)
+		return p->open[class][SEG_ASIDE];
 	return segs_open_max(p, class) == 1 ? p->open[class][0] : NULL;
 }
 
@@ -547,7 +557,11 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes)
 {
 	uint32_t nopen = segs_open_max(p, class);
+	struct segment *aside =
+		late_segment(p, class, unit_blocks, index_bytes);
 
+	if (aside != NULL)
+		return aside;
 	for (uint32_t tries = 0; tries < nopen; tries++) {
 		uint32_t        i = p->open_next[class]++ % nopen;
 		struct segment *s = p->open[class][i];

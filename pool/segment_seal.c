@@ -196,7 +196,7 @@ void seg_row_applied(struct pool *p, struct segment *s)
 void seg_seal_open(struct pool *p)
 {
 	for (unsigned c = 0; c < LOG_CLASSES; c++) {
-		for (unsigned i = 0; i < OPEN_SEGS_MAX; i++) {
+		for (unsigned i = 0; i < OPEN_SLOTS; i++) {
 			struct segment *s = p->open[c][i];
 
 			p->open[c][i] = NULL;
@@ -211,7 +211,7 @@ void seg_seal_open(struct pool *p)
 void seg_seal_degraded(struct pool *p)
 {
 	for (unsigned c = 0; c < LOG_CLASSES; c++) {
-		for (unsigned i = 0; i < OPEN_SEGS_MAX; i++) {
+		for (unsigned i = 0; i < OPEN_SLOTS; i++) {
 			struct segment *s = p->open[c][i];
 
 			if (s == NULL || s->missing == 0)

@@ -239,6 +239,7 @@ static void count(struct sim *sim)
 	pool_get_info(sim->life->pool, &info);
 	STAT_ADD(sim, rows, info.rows);
 	STAT_ADD(sim, commits, info.commits);
+	STAT_ADD(sim, late_rows, info.late_rows);
 	STAT_ADD(sim, replayed_rows, info.replayed_rows);
 	STAT_ADD(sim, moved_blocks, info.moved_blocks);
 	STAT_ADD(sim, cleaned_segments, info.cleaned_segments);

@@ -39,6 +39,7 @@
 	X(torn_row_accepted, "recovery accepts rows with too few units") \
 	X(gap_skipped, "recovery goes on behind a missing row") \
 	X(last_row_lost, "recovery leaves out the last row") \
+	X(late_never, "late rows are not written again") \
 	X(late_counted_twice, "both copies of a late row count as live") \
 	X(late_header_kept, "the copy of a late row says that it is elsewhere") \
 	X(missing_not_written, \

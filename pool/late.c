@@ -190,6 +190,8 @@ static bool allowed(struct pool *p, uint64_t median)
 	uint64_t     now_ns = io_now_ns(p->io);
 	uint64_t     n = (now_ns - l->refill_ns) / REFILL_NS;
 
+	if (CANARY(late_never))
+		return false;
 	l->tokens = (uint32_t)min_u64(l->tokens + n, LATE_TOKENS_MAX);
 	l->refill_ns += n * REFILL_NS;
 	if (l->tokens > 0 && median <= LATE_MIN_NS)

@@ -406,3 +406,36 @@ void fault_between_lives(struct sim *sim)
 		       (enum fault_kind)prng_below(&sim->fault_rng,
 						   FAULT_READ_ERROR + 1));
 }
+
+bool fault_choose_stall(struct sim *sim, unsigned domains_max,
+			bool *ret_disks)
+{
+	const struct fault *f = sim->fault;
+	unsigned            n = 0;
+
+	for (unsigned i = 0; i < sim->cfg.ndisks; i++)
+		ret_disks[i] = false;
+	if (!healthy(sim))
+		return false;
+	for (unsigned d = 0; d < f->ndomains && n < domains_max; d++) {
+		if (!f->weak[d])
+			continue;
+		n++;
+		for (unsigned i = 0; i < sim->cfg.ndisks; i++)
+			ret_disks[i] |= sim->media[i]->domain == d;
+	}
+	return n > 0;
+}
+
+void fault_stall(struct sim *sim, const bool *disks)
+{
+	uint64_t ns = between(&sim->fault_rng, 1000, 8000) * NS_PER_MS;
+	bool     slow = chance(&sim->fault_rng, 1, 3);
+
+	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
+		if (disks[i] && slow)
+			slow_down(sim, sim->media[i]);
+		else if (disks[i])
+			hang(sim, sim->media[i], ns);
+	}
+}

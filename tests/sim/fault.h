@@ -22,6 +22,13 @@ void fault_tick(struct sim *sim);
 void fault_inject(struct sim *sim);
 /* Number of kinds, so that the caller can see that each comes. */
 unsigned fault_kinds(void);
+/* Choose up to domains_max of the weak domains; members of ret_disks become
+ * true for their disks.  False: there are none, or something is not in order
+ * as it is. */
+bool fault_choose_stall(struct sim *sim, unsigned domains_max,
+			bool *ret_disks);
+/* These disks hang, or are very slow, for some seconds. */
+void fault_stall(struct sim *sim, const bool *disks);
 /* No server runs now: disks may be found gone at the next opening. */
 void fault_between_lives(struct sim *sim);
 /* Bring every disk back that is away; true if there was one. */

@@ -226,6 +226,8 @@ static void shift(struct sim *sim, uint64_t steps, bool must_crash)
 
 	if (!work_run(sim, steps))
 		sim_fail(sim, "the engine stopped by itself");
+	if (chance(&sim->fault_rng, 1, 4) && !work_slow(sim))
+		sim_fail(sim, "the engine stopped by itself");
 	if (!crash_inside) {
 		close_now(sim, false);
 		return;

@@ -196,7 +196,7 @@ static enum kind pick_kind(struct sim *sim)
 }
 
 /* A volume that takes requests, or -1. */
-static int pick_volume(struct sim *sim)
+int work_pick_volume(struct sim *sim)
 {
 	unsigned n = 0;
 	int      pick = -1;
@@ -298,7 +298,7 @@ static void change(struct sim *sim, struct slot *s, enum kind kind)
 	r->op = kind == KIND_WRITE ? VOL_WRITE :
 		kind == KIND_ZERO  ? VOL_ZERO :
 				     VOL_TRIM;
-	if (chance(&sim->rng, 1, 16)) {
+	if (!s->plain && chance(&sim->rng, 1, 16)) {
 		r->flags |= VOL_FUA;
 		STAT(sim, fua);
 	}
@@ -342,33 +342,30 @@ static const enum sim_stat kind_stats[KINDS] = {
 	STAT_flushes, STAT_statuses, STAT_reads, STAT_controls,
 };
 
-/* One request, if there is anything to make it of. */
-static void issue(struct sim *sim, enum kind kind)
+static void slot_take(struct sim *sim, struct slot *s, int vol)
 {
-	struct slot    *s = work_free_slot(sim);
-	int             vol = pick_volume(sim);
-	struct vol_req *r;
+	struct vol_req *r = &s->req;
 
-	if (s == NULL || vol < 0)
-		return;
-	r = &s->req;
 	memset(r, 0, sizeof(*r));
 	s->vol = (unsigned)vol;
 	s->op = 0;
 	r->vol = sim->model->vols[vol].vol;
 	r->done = slot_done;
 	s->submit_ns = sim_now_ns(sim);
+}
+
+static void slot_submit(struct sim *sim, struct slot *s, enum kind kind)
+{
+	struct vol_req *r = &s->req;
+
 	if (kind == KIND_FLUSH) {
 		r->op = VOL_FLUSH;
 		s->mark = model_flush_begin(sim->model);
+	} else if (kind == KIND_WRITE || kind == KIND_TRIM ||
+		   kind == KIND_ZERO) {
+		change(sim, s, kind);
 	} else {
-		pick_range(sim, &sim->model->vols[vol], kind, &r->off_bytes,
-			   &r->len_bytes);
-		if (kind == KIND_WRITE || kind == KIND_TRIM ||
-		    kind == KIND_ZERO)
-			change(sim, s, kind);
-		else
-			look(sim, s, kind);
+		look(sim, s, kind);
 	}
 	s->busy = true;
 	sim->work->inflight++;
@@ -377,11 +374,47 @@ static void issue(struct sim *sim, enum kind kind)
 	TRACE(sim, 52, r->off_bytes, r->len_bytes, "request %zu: op %u flags "
 	      "%u of %s at %llu+%llu (blocks %llu+%llu), operation %u",
 	      (size_t)(s - sim->work->slots), r->op, r->flags,
-	      sim->model->vols[vol].name, (unsigned long long)r->off_bytes,
+	      sim->model->vols[s->vol].name, (unsigned long long)r->off_bytes,
 	      (unsigned long long)r->len_bytes,
 	      (unsigned long long)(r->off_bytes / TARN_BLOCK),
 	      (unsigned long long)(r->len_bytes / TARN_BLOCK), s->op);
 	vol_submit(r);
+}
+
+/* One request, if there is anything to make it of. */
+static void issue(struct sim *sim, enum kind kind)
+{
+	struct slot *s = work_free_slot(sim);
+	int          vol = work_pick_volume(sim);
+
+	if (s == NULL || vol < 0)
+		return;
+	slot_take(sim, s, vol);
+	if (kind != KIND_FLUSH)
+		pick_range(sim, &sim->model->vols[vol], kind,
+			   &s->req.off_bytes, &s->req.len_bytes);
+	slot_submit(sim, s, kind);
+}
+
+void work_flush(struct sim *sim, int vol)
+{
+	struct slot *s = work_free_slot(sim);
+
+	slot_take(sim, s, vol);
+	slot_submit(sim, s, KIND_FLUSH);
+}
+
+struct slot *work_write(struct sim *sim, int vol, uint64_t block)
+{
+	struct slot *s = work_free_slot(sim);
+
+	slot_take(sim, s, vol);
+	s->req.off_bytes = block * TARN_BLOCK;
+	s->req.len_bytes = TARN_BLOCK;
+	s->plain = true;
+	slot_submit(sim, s, KIND_WRITE);
+	s->plain = false;
+	return s;
 }
 
 static void check_stuck(struct sim *sim)

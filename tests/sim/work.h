@@ -18,6 +18,10 @@ bool work_first_volumes(struct sim *sim);
 void work_attach(struct sim *sim);
 /* Make n requests.  False: the engine stopped. */
 bool work_run(struct sim *sim, uint64_t n);
+/* P6: disks of up to m domains stall while there are others to write to; no
+ * write takes long.  Does nothing when that is not so now.  False: the engine
+ * stopped. */
+bool work_slow(struct sim *sim);
 /* Wait for all in flight. */
 bool work_drain(struct sim *sim);
 /* Before a clean close. */

@@ -13,6 +13,7 @@ struct slot {
 	struct vol_req    req;
 	struct sim       *sim;
 	bool              busy;
+	bool              plain;     /* no FUA */
 	unsigned          vol;       /* index in the model */
 	uint32_t          op;        /* in the model; 0: changes nothing */
 	uint64_t          mark;      /* FLUSH: model_flush_begin() */
@@ -65,6 +66,12 @@ struct work {
 
 /* NULL when all are in use. */
 struct slot *work_free_slot(struct sim *sim);
+
+/* A volume that takes requests, or -1. */
+int work_pick_volume(struct sim *sim);
+/* There is a free slot. */
+void work_flush(struct sim *sim, int vol);
+struct slot *work_write(struct sim *sim, int vol, uint64_t block);
 
 /* work_admin.c */
 /* Start a control operation; false when the engine stopped. */

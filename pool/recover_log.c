@@ -53,8 +53,15 @@ static int row_order(const void *a, const void *b)
 
 	if (x->info.row_no != y->info.row_no)
 		return x->info.row_no < y->info.row_no ? -1 : 1;
-	/* Of two copies of a row the one with more valid units counts. */
-	return __builtin_popcount(y->valid) - __builtin_popcount(x->valid);
+	/* Of two copies of a row the one with more valid units counts; both say
+	 * the same (late.c). */
+	if (__builtin_popcount(x->valid) != __builtin_popcount(y->valid))
+		return __builtin_popcount(y->valid) -
+		       __builtin_popcount(x->valid);
+	if (__builtin_popcount(x->headers) != __builtin_popcount(y->headers))
+		return __builtin_popcount(y->headers) -
+		       __builtin_popcount(x->headers);
+	return x->seg->no < y->seg->no ? -1 : x->seg->no > y->seg->no;
 }
 
 /* Only rows of the owner whose commit this is, and younger than it. */

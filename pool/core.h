@@ -2,12 +2,12 @@
  *
  * Private to pool/.  One thread; everything is reached from struct pool.
  *
- * Who may call what: log.c places and writes rows; flush.c knows what is
- * flushed; member.c turns disk errors into member states; label_write.c makes
- * labels durable; segment.c owns zones and live counts; table.c the index;
- * commit.c a commit; scan.c and recover.c bring a pool back; cleaner.c empties
- * segments; owner.c holds the claim; open.c, create.c, close.c are the big
- * operations over all of them.
+ * Who may call what: log.c places and writes rows; late.c writes late ones
+ * again; flush.c knows what is flushed; member.c turns disk errors into member
+ * states; label_write.c makes labels durable; segment.c owns zones and live
+ * counts; table.c the index; commit.c a commit; scan.c and recover.c bring a
+ * pool back; cleaner.c empties segments; owner.c holds the claim; open.c,
+ * create.c, close.c are the big operations over all of them.
  */
 #ifndef TARN_POOL_CORE_H
 #define TARN_POOL_CORE_H

@@ -58,10 +58,7 @@ static int row_order(const void *a, const void *b)
 	if (__builtin_popcount(x->valid) != __builtin_popcount(y->valid))
 		return __builtin_popcount(y->valid) -
 		       __builtin_popcount(x->valid);
-	if (__builtin_popcount(x->headers) != __builtin_popcount(y->headers))
-		return __builtin_popcount(y->headers) -
-		       __builtin_popcount(x->headers);
-	return x->seg->no < y->seg->no ? -1 : x->seg->no > y->seg->no;
+	return __builtin_popcount(y->headers) - __builtin_popcount(x->headers);
 }
 
 /* Only rows of the owner whose commit this is, and younger than it. */

@@ -22,6 +22,9 @@
 #define ROW_RECORDS_MAX  257
 /* Format: body of one CATALOG record, bytes. */
 #define CATALOG_BODY_MAX 1024
+/* Format: numbers of claims, labels, commits and rows, at most: counting never
+ * comes to an end, and two bits are left for flags. */
+#define POOL_NUMBER_MAX  ((1ull << 62) - 1)
 /* Format: zone size in blocks, as a power of two: 2 MiB to 64 GiB. */
 #define ZONE_SHIFT_MIN   9
 #define ZONE_SHIFT_MAX   24

@@ -16,6 +16,10 @@
 #include "pool/scan.h"
 
 #define RUN_BLOCKS 64u
+/* Passes that may come to nothing before there is a pause. */
+#define VAIN_PASSES 3u
+/* A larger index is not read: the segment is scanned. */
+#define INDEX_BLOCKS_MAX (1u << 18)
 
 enum cleaner_state {
 	CLEANER_IDLE,
@@ -120,6 +124,7 @@ static void victim_end(struct cleaner *c)
 {
 	struct pool    *p = c->pool;
 	struct segment *s = c->victim;
+	bool            in_vain;
 
 	scan_rows_free(c->rows);
 	c->rows = NULL;
@@ -129,14 +134,18 @@ static void victim_end(struct cleaner *c)
 	c->state = CLEANER_IDLE;
 	s->victim = false;
 	/* Not again before a commit has written what was made dirty; after a
-	 * failure, a good while later. */
+	 * failure, or when something is in it that is not in its rows, a good
+	 * while later. */
+	if (c->no_space)
+		s->clean_vain = 0;
+	in_vain = s->clean_vain >= VAIN_PASSES;
 	s->cleaned_at = p->last.commit +
-			(c->failed && !c->no_space ? 16 : 1);
+			((c->failed && !c->no_space) || in_vain ? 16 : 1);
 	p->counters.cleaned_segments++;
 	seg_unpin(p, s);
 	if (p->state != POOL_ST_ACTIVE)
 		return;
-	if (c->need_commit || s->live + s->tables > 0)
+	if (!in_vain && (c->need_commit || s->live + s->tables > 0))
 		pool_commit_want(p);
 	log_kick(p);
 	cleaner_kick(p);
@@ -352,6 +361,20 @@ static void index_read(struct cleaner *c)
 	victim_scan(c);
 }
 
+/* A pass takes something out of it by the second commit after it at the latest,
+ * or what is in it is not in its rows: then its count is wrong, or its rows
+ * are. */
+static void note_pass(struct segment *s)
+{
+	uint32_t now = s->live + s->tables;
+
+	if (now != s->clean_start)
+		s->clean_vain = 0;
+	else if (s->clean_vain < VAIN_PASSES)
+		s->clean_vain++;
+	s->clean_start = now;
+}
+
 static void victim_start(struct cleaner *c, struct segment *s)
 {
 	struct pool *p = c->pool;
@@ -362,9 +385,11 @@ static void victim_start(struct cleaner *c, struct segment *s)
 	c->need_commit = false;
 	c->rows = NULL;
 	c->unit = 0;
+	note_pass(s);
 	s->victim = true;
 	s->pins++;
-	if (s->index_off != 0)
+	if (s->index_off != 0 &&
+	    p->zone_blocks - s->index_off <= INDEX_BLOCKS_MAX)
 		c->index_buf = aligned_alloc(
 			TARN_BLOCK, (size_t)(p->zone_blocks - s->index_off) *
 					    TARN_BLOCK);

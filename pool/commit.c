@@ -324,10 +324,7 @@ void pool_commit_put(struct pool *p, struct commit_put *put)
 
 void pool_commit_unref_node(struct pool *p, place_t place)
 {
-	struct segment *s = pool_seg(p, place_seg(p, place));
-
-	assert(s != NULL && s->live_frozen > 0);
-	s->live_frozen--;
+	seg_frozen_unref(p, place);
 	pool_place_unref(p, place, 1);
 }
 

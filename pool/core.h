@@ -112,6 +112,7 @@ struct segment {
 	bool     victim;      /* being emptied by the cleaner */
 	bool     rows_seen;   /* recovery found rows in it; not flushed yet */
 	bool     dead;        /* counted in pool->sealed_dead */
+	bool     miscounted;  /* `live` was found wrong: never freed */
 	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
 	uint32_t frozen_index_off;
 	uint8_t  class;       /* enum log_class while open */
@@ -124,6 +125,8 @@ struct segment {
 	uint32_t scan_from;   /* as of the freeze, or as loaded */
 	uint32_t index_off;   /* SEALED: 0 or where the index is */
 	uint64_t cleaned_at;  /* commit number when the cleaner last tried */
+	uint32_t clean_start; /* what was in it then */
+	uint8_t  clean_vain;  /* passes since that took nothing out of it */
 	uint32_t pins;        /* reads in flight */
 	uint32_t rows;        /* rows not yet applied, copies not at rest */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
@@ -438,9 +441,13 @@ static inline place_t place_make(const struct pool *p, uint32_t seg,
 	return (((uint64_t)seg * p->k + unit) << p->zone_shift) | off_blocks;
 }
 
+/* A damaged map may name any place: one that cannot be is in a segment that
+ * there never is. */
 static inline uint32_t place_seg(const struct pool *p, place_t place)
 {
-	return (uint32_t)((place >> p->zone_shift) / p->k);
+	uint64_t no = (place >> p->zone_shift) / p->k;
+
+	return no < UINT32_MAX ? (uint32_t)no : UINT32_MAX;
 }
 
 static inline uint32_t place_unit(const struct pool *p, place_t place)
@@ -646,11 +653,15 @@ bool seg_writable(const struct pool *p, const struct segment *s);
 /* Table pages. */
 uint32_t seg_pages(const struct pool *p);
 void seg_page_encode(const struct pool *p, uint32_t page, uint8_t *buf);
-int  seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
-		     const char **ret_why);
-
-/* In the id of a TABLE record: the block is an index page of that kind. */
-#define TABLE_INDEX_BIT 0x100u
+/* nsegments: that the whole table has. */
+int  seg_page_decode(struct pool *p, uint32_t page, uint32_t nsegments,
+		     const uint8_t *buf, const char **ret_why);
+/* More segments than its disks can hold, no pool has. */
+uint64_t segs_max(const struct pool *p);
+/* May live blocks be in it? */
+bool seg_may_live(const struct segment *s);
+/* Take n live nodes off the state that a commit writes. */
+void seg_frozen_unref(struct pool *p, place_t place);
 
 /* --- table.c ------------------------------------------------------------- */
 void tables_fini(struct pool *p);

@@ -85,7 +85,6 @@ static void header_encode_root(const struct label *l, struct label_header *h)
 	h->root_slice = le32_of(l->root_slice);
 	h->commit = le64_of(l->commit);
 	h->commit_row = le64_of(l->commit_row);
-	h->next_row = le64_of(l->next_row);
 	for (uint32_t u = 0; u < POOL_UNITS_MAX; u++) {
 		h->root_zones[u].member = le32_of(l->root_zones[u].member);
 		h->root_zones[u].zone = le32_of(l->root_zones[u].zone);
@@ -145,10 +144,43 @@ void label_encode(const struct label *l, uint8_t *buf)
 	       sizeof(h.crc32c));
 }
 
+static bool is_zero(const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+	uint8_t        any = 0;
+
+	for (size_t i = 0; i < len; i++)
+		any |= p[i];
+	return any == 0;
+}
+
+/* A name and the zeros behind it.  It goes into messages and JSON. */
+static bool name_valid(const char *name, size_t size)
+{
+	size_t len = strnlen(name, size);
+
+	for (size_t i = 0; i < len; i++) {
+		if ((uint8_t)name[i] < ' ' || name[i] == 0x7f)
+			return false;
+	}
+	return len < size && is_zero(name + len, size - len);
+}
+
+/* One disk twice in the table would be opened twice. */
+static bool uuid_twice(const struct label *l, uint32_t i)
+{
+	for (uint32_t j = 0; j < i; j++) {
+		if (uuid_equal(&l->members[j].uuid, &l->members[i].uuid))
+			return true;
+	}
+	return false;
+}
+
 static const char *decode_members(const struct label_header *h,
 				  const uint8_t *p, struct label *l)
 {
 	uint32_t zone_blocks = 1u << l->zone_shift;
+	bool     strict = (l->compat | l->ro_compat) == 0;
 
 	for (uint32_t i = 0; i < l->nmembers; i++) {
 		struct label_member        m;
@@ -162,8 +194,13 @@ static const char *decode_members(const struct label_header *h,
 		o->out_row = le64_get(m.out_row);
 		o->out_claim = le64_get(m.out_claim);
 		memcpy(o->domain, m.domain, sizeof(o->domain));
-		if (o->domain[DOMAIN_NAME_MAX] != '\0')
+		if (!name_valid(o->domain, sizeof(o->domain)))
 			return "member domain";
+		if (uuid_twice(l, i))
+			return "member twice";
+		if (strict && (!is_zero(m.zero0, sizeof(m.zero0)) ||
+			       !is_zero(m.zero1, sizeof(m.zero1))))
+			return "reserved bytes of a member";
 		if (o->state != LABEL_MEMBER_IN && o->state != LABEL_MEMBER_OUT)
 			return "member state";
 		if (o->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
@@ -174,6 +211,8 @@ static const char *decode_members(const struct label_header *h,
 	}
 	if (!uuid_equal(&l->members[l->self].uuid, &h->disk))
 		return "self";
+	if (l->members[l->self].size_blocks != l->size_blocks)
+		return "size of the disk";
 	return NULL;
 }
 
@@ -213,9 +252,10 @@ static const char *decode_root(const struct label_header *h, struct label *l)
 	l->root_slice = le32_get(h->root_slice);
 	l->commit = le64_get(h->commit);
 	l->commit_row = le64_get(h->commit_row);
-	l->next_row = le64_get(h->next_row);
 	if (l->root_blocks > ROW_PAYLOAD_MAX || l->root_place >> PLACE_BITS)
 		return "root";
+	if (l->commit > POOL_NUMBER_MAX || l->commit_row > POOL_NUMBER_MAX)
+		return "commit";
 	if (l->root_blocks == 0)
 		return NULL;
 	if (l->root_slice != div_up(l->root_blocks, l->k))
@@ -260,8 +300,10 @@ static void decode_plain(const struct label_header *h, struct label *l)
 /* Everything whose range other decoding relies on. */
 static const char *plain_problem(const struct label *l)
 {
-	if (l->name[POOL_NAME_MAX] != '\0')
+	if (!name_valid(l->name, sizeof(l->name)))
 		return "name";
+	if (l->claim > POOL_NUMBER_MAX || l->number > POOL_NUMBER_MAX)
+		return "numbers";
 	if (l->k < 1 || l->k > POOL_K_MAX || l->m > POOL_M_MAX)
 		return "redundancy";
 	if (l->min_parity > l->m)
@@ -277,9 +319,16 @@ static const char *plain_problem(const struct label *l)
 		return "ancestors";
 	if (l->nextra > LABEL_EXTRA_MAX)
 		return "extra";
-	if (l->size_blocks > DISK_BYTES_MAX / TARN_BLOCK)
-		return "size";
 	return NULL;
+}
+
+/* Features that may be ignored would be in the reserved bytes. */
+static bool reserved_zero(const struct label_header *h)
+{
+	return (le64_get(h->compat) | le64_get(h->ro_compat)) != 0 ||
+	       (le64_get(h->zero2) == 0 &&
+		is_zero(h->zero0, sizeof(h->zero0)) &&
+		is_zero(h->zero1, sizeof(h->zero1)));
 }
 
 int label_validate(const uint8_t *buf, uint32_t slot, struct label *ret_label,
@@ -303,12 +352,15 @@ int label_validate(const uint8_t *buf, uint32_t slot, struct label *ret_label,
 		return -EBADMSG;
 	memset(ret_label, 0, sizeof(*ret_label));
 	decode_plain(&h, ret_label);
-	ret_label->name[POOL_NAME_MAX] = '\0';
 	*ret_why = "a newer format version or feature";
 	if (le32_get(h.version) != LABEL_VERSION ||
-	    (ret_label->incompat & ~LABEL_INCOMPAT_KNOWN) != 0)
+	    (ret_label->incompat & ~LABEL_INCOMPAT_KNOWN) != 0) {
+		ret_label->name[POOL_NAME_MAX] = '\0';
 		return -ENOTSUP;
+	}
 	why = plain_problem(ret_label);
+	if (why == NULL && !reserved_zero(&h))
+		why = "reserved bytes";
 	if (why == NULL && (le32_get(h.slot) != slot ||
 			    slot != label_slot(ret_label->claim,
 					       ret_label->number)))
@@ -444,6 +496,7 @@ int lease_validate(const uint8_t *buf, struct lease *ret_lease)
 	if (memcmp(s.magic, LEASE_MAGIC, sizeof(s.magic)) != 0)
 		return -ENODATA;
 	if (le32_get(s.version) != LABEL_VERSION ||
+	    le64_get(s.claim) > POOL_NUMBER_MAX ||
 	    crc32c(0, buf + CRC_FROM, TARN_BLOCK - CRC_FROM) !=
 		    le32_get(s.crc32c))
 		return -EBADMSG;

@@ -13,8 +13,6 @@
 #include "pool/label_format.h"
 #include "pool/pool.h"
 
-#define LABEL_EXTRA_MAX 64u
-
 struct zone_ref {
 	uint32_t member; /* index in the member table */
 	uint32_t zone;   /* of that disk */
@@ -59,7 +57,7 @@ struct label {
 	uint64_t    root_place;      /* PLACE_NONE: nothing committed */
 	uint32_t    root_blocks, root_crc;
 	uint32_t    root_generation, root_slice;
-	uint64_t    commit, commit_row, next_row;
+	uint64_t    commit, commit_row;
 	struct uuid machine, boot, instance;
 	uint32_t    min_parity;
 	uint32_t    nancestors;

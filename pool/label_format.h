@@ -49,8 +49,7 @@
  *      244    4 root_slice    of the row that holds the root
  *      248    8 commit        number of the commit
  *      256    8 commit_row    the state is that after this row
- *      264    8 next_row      rows at and above this number were never used
- *                             by an earlier claim (0: not known)
+ *      264    8 zero
  *      272   16 machine       who claims: machine id
  *      288   16 boot          … boot id
  *      304   16 instance      … process
@@ -108,6 +107,7 @@
 #define LABEL_FIRST_BLOCK  16u
 #define LABEL_MEMBERS_OFF  1152u
 #define LABEL_ANCESTORS    16u
+#define LABEL_EXTRA_MAX    64u
 #define LEASE_SLOTS        16u
 
 #define LABEL_FLAG_DOMAIN_DISK (1u << 0)
@@ -161,7 +161,7 @@ struct label_header {
 	le32        root_slice;
 	le64        commit;
 	le64        commit_row;
-	le64        next_row;
+	le64        zero2;
 	struct uuid machine;
 	struct uuid boot;
 	struct uuid instance;

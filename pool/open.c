@@ -208,6 +208,17 @@ static void choose_newest(struct opener *o)
 	}
 }
 
+/* Blocks that it has by the pool's newest label, with which it may differ. */
+static uint64_t member_blocks(const struct label *newest,
+			      const struct label *l)
+{
+	for (uint32_t i = 0; i < newest->nmembers; i++) {
+		if (uuid_equal(&newest->members[i].uuid, &l->disk))
+			return newest->members[i].size_blocks;
+	}
+	return 0;
+}
+
 static void check_disk(struct opener *o, struct open_disk *d)
 {
 	const struct label *l = d->label;
@@ -215,7 +226,8 @@ static void check_disk(struct opener *o, struct open_disk *d)
 
 	if (d->refused || l == NULL)
 		return;
-	if (d->disk->size_bytes < blocks_to_bytes(l->size_blocks))
+	if (d->disk->size_bytes < blocks_to_bytes(l->size_blocks) ||
+	    d->disk->size_bytes < blocks_to_bytes(member_blocks(n, l)))
 		refuse(o, d, "it is smaller than its label says");
 	else if (d->disk->read_only && !o->read_only)
 		refuse(o, d, "it is read-only");

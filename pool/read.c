@@ -457,7 +457,7 @@ void pool_read_submit(struct pool *p, struct pool_read *r)
 	s = read_seg(r);
 	if (r->bad != NULL)
 		memset(r->bad, 0, r->n);
-	if (s == NULL || s->state == SEG_FREE ||
+	if (s == NULL || !seg_may_live(s) ||
 	    place_off(p, r->place) + r->n > p->zone_blocks) {
 		/* Only a damaged map can name such a place. */
 		r->res = -EBADMSG;

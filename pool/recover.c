@@ -93,6 +93,7 @@ static int root_parse(struct recover *r, uint32_t bytes)
 	struct root_header h;
 	uint32_t pos = sizeof(h);
 	uint32_t boot = 8 + 8 * p->units;
+	uint32_t per = seg_entries_per_page(p->k, p->m);
 
 	memcpy(&h, r->root, sizeof(h));
 	if (bytes < sizeof(h) ||
@@ -100,9 +101,17 @@ static int root_parse(struct recover *r, uint32_t bytes)
 	    le32_get(h.bytes) > bytes || le32_get(h.bytes) < sizeof(h) ||
 	    crc32c(0, r->root + CRC_FROM, le32_get(h.bytes) - CRC_FROM) !=
 		    le32_get(h.crc32c) ||
+	    le32_get(h.crc32c) != p->last.root_crc ||
 	    !uuid_equal(&h.pool, &p->uuid) ||
 	    le64_get(h.commit) != p->last.commit ||
-	    le64_get(h.row) != p->last.row)
+	    le64_get(h.row) != p->last.row ||
+	    le64_get(h.claim) != r->root_claim.claim ||
+	    le64_get(h.row) >= r->root_row || r->root_row > POOL_NUMBER_MAX)
+		return -EBADMSG;
+	/* What is made for segments is bounded by the disks. */
+	if (le32_get(h.nsegments) > segs_max(p) ||
+	    le32_get(h.kinds[TABLE_SEGMENTS].npages) !=
+		    div_up(le32_get(h.nsegments), per))
 		return -EBADMSG;
 	bytes = le32_get(h.bytes);
 	for (uint32_t k = 0; k < TABLE_KINDS; k++) {
@@ -185,6 +194,8 @@ static bool root_assemble(struct recover *r)
 	    info.payload_blocks != p->last.root_blocks)
 		return false;
 	r->root_row = info.row_no;
+	r->root_claim.claim = info.claim;
+	r->root_claim.id = info.claim_id;
 	for (uint32_t d = 0; d < p->k; d++) {
 		uint8_t *out = r->root + (size_t)d * slice_bytes;
 
@@ -274,11 +285,16 @@ static void loads_step(struct recover *r);
 
 static void load_take(struct recover *r, struct page_load *l)
 {
+	struct table *t = &r->pool->tables[l->kind];
+	uint32_t first = l->page * INDEX_REFS_A_PAGE;
+	uint32_t n;
+
 	/* Pages of segments stay where they are until all are there. */
-	if (r->phase == REC_INDEX)
-		memcpy(r->pool->tables[l->kind].refs +
-			       (size_t)l->page * INDEX_REFS_A_PAGE,
-		       l->buf, TARN_BLOCK);
+	if (r->phase != REC_INDEX)
+		return;
+	/* Nothing but zeros may be behind the last page: the table grows. */
+	n = min_u32(INDEX_REFS_A_PAGE, t->npages - first);
+	memcpy(t->refs + first, l->buf, n * sizeof(t->refs[0]));
 }
 
 static void load_done(struct pool_read *read)
@@ -380,7 +396,7 @@ static int count_ref(struct pool *p, const struct page_ref *ref)
 	if (place == PLACE_NONE)
 		return 0;
 	s = pool_seg(p, place_seg(p, place));
-	if (s == NULL || s->state == SEG_FREE)
+	if (s == NULL || !seg_may_live(s) || place >> PLACE_BITS != 0)
 		return -EBADMSG;
 	table_count(p, place, 1);
 	return 0;
@@ -422,7 +438,8 @@ static void segs_loaded(struct recover *r)
 		const uint8_t *buf =
 			r->load_bufs + (size_t)(READS_AT_ONCE + i) * TARN_BLOCK;
 
-		if (seg_page_decode(p, i, buf, &why) < 0) {
+		if (seg_page_decode(p, i, le32_get(r->header.nsegments), buf,
+				    &why) < 0) {
 			recover_fail(r, -EBADMSG,
 				     "its segment table is damaged: %s", why);
 			return;
@@ -430,8 +447,8 @@ static void segs_loaded(struct recover *r)
 	}
 	if (count_tables(p) < 0) {
 		recover_fail(r, -EBADMSG,
-			     "its table index points to a free "
-			     "segment");
+			     "its table index points to where "
+			     "no table can be");
 		return;
 	}
 	for (uint32_t i = 1; i <= p->nsegs; i++) {

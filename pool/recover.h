@@ -69,6 +69,7 @@ struct recover {
 	uint8_t *root;
 	struct root_header header;
 	uint64_t root_row; /* number of the row that holds the root */
+	struct claim_ref root_claim; /* who wrote it, and the log after it */
 	const uint8_t *client_root;
 	/* Pages. */
 	struct page_load loads[READS_AT_ONCE];

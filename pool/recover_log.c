@@ -64,7 +64,8 @@ static int row_order(const void *a, const void *b)
 /* Only rows of the owner whose commit this is, and younger than it. */
 static bool row_relevant(const struct recover *r, const struct scan_row *row)
 {
-	return row->info.claim == le64_get(r->header.claim) &&
+	return row->info.claim == r->root_claim.claim &&
+	       uuid_equal(&row->info.claim_id, &r->root_claim.id) &&
 	       row->info.row_no > r->pool->last.row;
 }
 

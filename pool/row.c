@@ -200,7 +200,7 @@ static const char *header_problem(const struct row_geometry *g,
 	return NULL;
 }
 
-static bool records_valid(const struct row_info *i)
+bool row_records_valid(const struct row_info *i)
 {
 	uint32_t    pos = 0, n = 0, payload = 0;
 	struct rec  rec;
@@ -274,7 +274,7 @@ int row_header_validate(const struct row_geometry *g, const uint8_t *buf,
 	if (*ret_why != NULL)
 		return -EBADMSG;
 	*ret_why = "records";
-	if (!records_valid(&i))
+	if (!row_records_valid(&i))
 		return -EBADMSG;
 	*ret_info = i;
 	*ret_why = NULL;

@@ -52,6 +52,9 @@ void row_rec_encode(const struct rec *rec, const void *body, uint8_t *buf);
 int row_rec_next(const uint8_t *recs, uint32_t bytes, uint32_t *pos,
 		 struct rec *ret_rec, const void **ret_body);
 
+/* Are the records of i a valid list of nrecs for payload_blocks blocks? */
+bool row_records_valid(const struct row_info *i);
+
 /* Payload blocks of a record. */
 uint32_t rec_payload_blocks(const struct rec *rec);
 

@@ -54,7 +54,8 @@
  *        1    1 flags           bit 0: must understand
  *        2    2 n               payload blocks (WRITE, MOVE, NODE, TABLE,
  *                               ROOT), body bytes (CATALOG), 0 (UNMAP)
- *        4    4 id              volume, node id, table kind or subtype
+ *        4    4 id              volume, node id, subtype, or table kind;
+ *                               TABLE_INDEX_BIT: an index page of that kind
  *        8    8 block           first block, page, or index
  *       16    8 ext             UNMAP: blocks; MOVE: place they were at
  *
@@ -73,6 +74,9 @@
 
 #define ROW_MAGIC   "TARNROW\1"
 #define ROW_VERSION 1
+
+/* In the id of a TABLE record: the block is an index page of that kind. */
+#define TABLE_INDEX_BIT 0x100u
 
 struct row_header {
 	uint8_t     magic[8];

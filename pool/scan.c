@@ -76,6 +76,21 @@ static bool header_at(const struct seg_scan *s, uint32_t unit, uint32_t off,
 	       ret->off_blocks == off && (p->k == 1 || ret->unit == unit);
 }
 
+/* Units differ in nothing but their number: what follows reads and rebuilds
+ * all of them by the header of one. */
+static bool same_row(const struct row_info *a, const struct row_info *b)
+{
+	return a->row_no == b->row_no && a->claim == b->claim &&
+	       uuid_equal(&a->claim_id, &b->claim_id) &&
+	       a->header_blocks == b->header_blocks &&
+	       a->payload_blocks == b->payload_blocks &&
+	       a->nrecs == b->nrecs && a->recs_bytes == b->recs_bytes &&
+	       memcmp(a->parity_crc, b->parity_crc, sizeof(a->parity_crc)) ==
+		       0 &&
+	       memcmp(a->crcs, b->crcs, 4 * (size_t)a->payload_blocks) == 0 &&
+	       memcmp(a->recs, b->recs, a->recs_bytes) == 0;
+}
+
 /* Which units of the row agree with it. */
 static void row_judge(const struct seg_scan *s, struct scan_row *r)
 {
@@ -85,7 +100,7 @@ static void row_judge(const struct seg_scan *s, struct scan_row *r)
 		struct row_info i;
 
 		if (!header_at(s, u, r->info.off_blocks, &i) ||
-		    i.row_no != r->info.row_no || i.claim != r->info.claim)
+		    !same_row(&i, &r->info))
 			continue;
 		r->headers |= 1u << u;
 		if (row_slice_valid(&p->geom, &i, u,
@@ -266,6 +281,7 @@ static bool index_header_valid(const struct pool *p, const struct segment *seg,
 	       uuid_equal(&h->pool, &p->uuid) &&
 	       le32_get(h->segment) == seg->no &&
 	       le32_get(h->generation) == seg->generation &&
+	       le32_get(h->off) == seg->index_off &&
 	       crc32c(0, buf + 12, bytes - 12) == le32_get(h->crc32c);
 }
 
@@ -296,11 +312,15 @@ static struct scan_row *index_row(const struct pool *p, struct segment *seg,
 	    sizeof(ir) + crcs + i.recs_bytes > left ||
 	    i.unit_blocks < i.slice_blocks ||
 	    i.slice_blocks != div_up(i.payload_blocks, p->k) ||
-	    i.off_blocks + i.unit_blocks > p->zone_blocks)
+	    i.off_blocks >= p->zone_blocks ||
+	    i.unit_blocks > p->zone_blocks - i.off_blocks)
 		return NULL;
 	i.header_blocks = i.unit_blocks - i.slice_blocks;
 	i.crcs = (const le32 *)(const void *)(buf + sizeof(ir));
 	i.recs = buf + sizeof(ir) + crcs;
+	if (i.header_blocks < 1 || i.header_blocks > ROW_HEADER_MAX ||
+	    !row_records_valid(&i))
+		return NULL;
 	*ret_len = (uint32_t)sizeof(ir) + crcs + i.recs_bytes;
 	return row_new(seg, &i);
 }

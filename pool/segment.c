@@ -50,11 +50,13 @@ static int segs_grow(struct pool *p, uint32_t no)
 	uint32_t         cap = p->segs_cap;
 	struct segment **segs;
 
+	if (no > UINT32_MAX / 2)
+		return -ENOMEM;
 	while (cap <= no)
 		cap *= 2;
 	if (cap == p->segs_cap)
 		return 0;
-	segs = realloc(p->segs, cap * sizeof(*segs));
+	segs = realloc(p->segs, (size_t)cap * sizeof(*segs));
 	if (segs == NULL)
 		return -ENOMEM;
 	p->segs = segs;
@@ -129,6 +131,8 @@ void seg_free_zones(struct pool *p, struct segment *s)
 	s->index_off = 0;
 	s->victim = false;
 	s->stray = false;
+	s->miscounted = false;
+	s->clean_vain = 0;
 	s->claim = 0;
 }
 
@@ -600,12 +604,58 @@ void seg_check_dead(struct pool *p, struct segment *s)
 	commit_consider(p);
 }
 
+bool seg_may_live(const struct segment *s)
+{
+	return s->state == SEG_OPENABLE || s->state == SEG_OPEN ||
+	       s->state == SEG_SEALING || s->state == SEG_SEALED;
+}
+
+static uint32_t live_max(const struct pool *p)
+{
+	return p->zone_blocks * p->k;
+}
+
+/* The map points to what cannot be: damage, or made up. */
+static void place_wrong(struct pool *p, place_t place, uint32_t n)
+{
+	if (p->lost_blocks == 0)
+		pool_log(p, "the map of a volume points to places that do not "
+			    "exist (first: %llx): check the pool with "
+			    "tarn-check",
+			 (unsigned long long)place);
+	p->lost_blocks += n;
+}
+
+/* The map and the segment table do not agree about what lives in s, so nobody
+ * can know when nothing lives in it: it keeps a block that is never taken off,
+ * and so it is never freed. */
+static void miscounted(struct pool *p, struct segment *s)
+{
+	if (!s->miscounted)
+		pool_log(p, "segment %u: its live blocks were counted wrong; "
+			    "it is not used again",
+			 s->no);
+	s->miscounted = true;
+	if (s->live > 0)
+		return;
+	s->live = 1;
+	p->live_total++;
+	if (s->dead)
+		p->sealed_dead--;
+	s->dead = false;
+}
+
 void pool_place_ref(struct pool *p, place_t place, uint32_t n)
 {
 	struct segment *s = pool_seg(p, place_seg(p, place));
 
 	/* Nothing new is placed in a segment that was found dead. */
 	assert(s != NULL && !s->dead);
+	if (n > live_max(p) - s->live) {
+		/* The table gave it more than there are. */
+		n = live_max(p) - s->live;
+		miscounted(p, s);
+	}
 	s->live += n;
 	p->live_total += n;
 }
@@ -614,12 +664,31 @@ void pool_place_unref(struct pool *p, place_t place, uint32_t n)
 {
 	struct segment *s = pool_seg(p, place_seg(p, place));
 
-	assert(s != NULL && s->live >= n && p->live_total >= n);
+	if (s == NULL || !seg_may_live(s)) {
+		place_wrong(p, place, n);
+		return;
+	}
 	if (CANARY(unref_lost) && n > 1)
 		return;
+	if (s->live < n)
+		miscounted(p, s);
+	if (s->miscounted)
+		n = min_u32(n, s->live - 1);
 	s->live -= n;
 	p->live_total -= n;
 	seg_check_dead(p, s);
+}
+
+void seg_frozen_unref(struct pool *p, place_t place)
+{
+	struct segment *s = pool_seg(p, place_seg(p, place));
+
+	if (s == NULL || !seg_may_live(s))
+		return; /* pool_place_unref() says so */
+	if (s->live_frozen > 0)
+		s->live_frozen--;
+	else
+		miscounted(p, s);
 }
 
 void seg_unpin(struct pool *p, struct segment *s)
@@ -631,6 +700,17 @@ void seg_unpin(struct pool *p, struct segment *s)
 }
 
 /* --- table pages --------------------------------------------------------- */
+
+uint64_t segs_max(const struct pool *p)
+{
+	uint64_t zones = 0;
+
+	/* Each has a zone; those without are few (being read, or quarantined
+	 * by a recovery). */
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		zones += p->members[i]->zones;
+	return min_u64(zones + 4 * LABEL_EXTRA_MAX, UINT32_MAX / 4);
+}
 
 uint32_t seg_pages(const struct pool *p)
 {
@@ -647,7 +727,9 @@ static void entry_encode(const struct pool *p, struct segment *s,
 	memset(&e, 0, sizeof(e));
 	e.generation = le32_of(s->generation);
 	e.state = s->frozen_state;
-	e.live = le32_of(s->live_frozen);
+	/* One that was found to be counted wrong never becomes free. */
+	e.live = le32_of(max_u32(min_u32(s->live_frozen, live_max(p)),
+				 s->miscounted));
 	e.scan_from = le32_of(s->scan_from);
 	e.missing = le32_of(s->missing);
 	e.index_off = le32_of(s->frozen_index_off);
@@ -724,9 +806,6 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	s->scan_from = le32_get(e.scan_from);
 	s->index_off = le32_get(e.index_off);
 	s->claim = le64_get(e.claim) & ~SEG_CLAIM_STRAY;
-	/* Nobody knows how long ago that was. */
-	if (le64_get(e.claim) & SEG_CLAIM_STRAY)
-		seg_stray_mark(p, s);
 	s->write_off = p->zone_blocks;
 	if (s->scan_from > p->zone_blocks || s->index_off >= p->zone_blocks)
 		return "an offset out of range";
@@ -734,6 +813,10 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	case SEG_DISK_FREE:
 		s->state = SEG_FREE;
 		s->live = 0;
+		s->missing = 0;
+		s->claim = 0;
+		for (uint32_t u = 0; u < p->units; u++)
+			s->zones[u].member = ZONE_NONE;
 		return NULL;
 	case SEG_DISK_OPENABLE:
 		s->state = SEG_OPENABLE;
@@ -747,14 +830,25 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	default:
 		return "an unknown state";
 	}
-	if (s->live > p->zone_blocks * p->k)
+	if (s->live > live_max(p))
 		return "an impossible live count";
+	if (s->live > 0 && s->state == SEG_QUARANTINED)
+		return "live blocks in a quarantined segment";
+	if (s->missing >> p->units != 0)
+		return "a missing unit that there is not";
+	/* The index is smaller than the rows that it lists: one that is not
+	 * is not looked at, for it would have to fit into memory. */
+	if (s->index_off < p->zone_blocks / 2 - 1)
+		s->index_off = 0;
+	/* Nobody knows how long ago that was. */
+	if (le64_get(e.claim) & SEG_CLAIM_STRAY)
+		seg_stray_mark(p, s);
 	p->live_total += s->live;
 	return entry_zones(p, s, buf + sizeof(e));
 }
 
-int seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
-		    const char **ret_why)
+int seg_page_decode(struct pool *p, uint32_t page, uint32_t nsegments,
+		    const uint8_t *buf, const char **ret_why)
 {
 	uint32_t               per = seg_entries_per_page(p->k, p->m);
 	uint32_t               stride = seg_entry_stride(p->k, p->m);
@@ -766,7 +860,7 @@ int seg_page_decode(struct pool *p, uint32_t page, const uint8_t *buf,
 	*ret_why = "it is not a segment page";
 	if (memcmp(h.magic, SEG_PAGE_MAGIC, sizeof(h.magic)) != 0 ||
 	    le32_get(h.page) != page || !uuid_equal(&h.pool, &p->uuid) ||
-	    n > per)
+	    n != min_u32(per, nsegments - page * per))
 		return -EBADMSG;
 	for (uint32_t i = 0; i < n; i++) {
 		*ret_why = entry_decode(p, 1 + page * per + i,

@@ -340,7 +340,7 @@ static int apply_create(struct volumes *vols, uint64_t id, const void *body)
 	if (id != c->next_volume || catalog_find_name(c, name) != NULL)
 		return -EBADMSG;
 	slot = free_slot(c);
-	if (slot >= VOLUMES_MAX)
+	if (slot >= VOLUMES_MAX || id == UINT32_MAX)
 		return -EBADMSG;
 	/* Live, catalog_reserve() has made the room. */
 	if (catalog_set_nslots(c, max_u32(c->nslots, slot + 1)) < 0)

@@ -197,6 +197,9 @@ static void mapped_add(struct volume *v, int64_t n)
 {
 	if (n == 0)
 		return;
+	/* What was read may have said less than there is. */
+	if (n < 0)
+		n = -(int64_t)min_u64((uint64_t)-n, v->mapped);
 	v->mapped += (uint64_t)n;
 	v->vols->catalog.mapped += (uint64_t)n;
 	catalog_touch(v);

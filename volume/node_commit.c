@@ -308,13 +308,22 @@ static bool put_next_copy(struct volumes *vols)
 	return true;
 }
 
-/* Could a page that is not lost be read now? */
+/* Could a page that is not lost be read now?  While the pool is being opened,
+ * a disk that is not there does not come. */
 static bool pool_reads_all(const struct volumes *vols)
 {
-	struct pool_info info;
+	struct pool_info   info;
+	struct member_info m;
 
 	pool_get_info(vols->pool, &info);
-	return info.health == POOL_ONLINE || info.health == POOL_DEGRADED;
+	if (info.health == POOL_ONLINE || info.health == POOL_DEGRADED)
+		return true;
+	for (uint32_t i = 0; i < info.nmembers && !vols->committed; i++) {
+		pool_get_member(vols->pool, i, &m);
+		if (m.state == MEMBER_SUSPECT || m.state == MEMBER_RETURNING)
+			return false;
+	}
+	return !vols->committed;
 }
 
 static void page_retry(struct io_timer *t)

@@ -102,6 +102,11 @@ int catalog_slot_validate(const struct catalog_slot *slot,
 		BAD("catalog: root too low for the size");
 	if (le32_get(slot->family) == 0)
 		BAD("catalog: no family");
+	if (le64_get(slot->cursor) > levels_to_leaves(slot->levels))
+		BAD("catalog: cursor out of range");
+	if (le64_get(slot->mapped) >
+	    levels_to_leaves(slot->levels) * LEAF_ENTRIES)
+		BAD("catalog: more blocks mapped than there are");
 	if (le32_get(slot->birth) == 0 ||
 	    le32_get(slot->share_birth) >= le32_get(slot->birth))
 		BAD("catalog: births out of order");

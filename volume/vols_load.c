@@ -70,6 +70,12 @@ static void kind_start(struct vols_loader *l, uint32_t kind)
 	l->page = 0;
 	if (kind == TABLE_NODE_MAP) {
 		l->npages = pool_table_pages(vols->pool, kind);
+		/* All of it goes into memory: no more than there are nodes. */
+		if (l->npages > 1 + pool_table_pages(vols->pool, TABLE_NODES) /
+					    (NODE_BITS_PAGE / NODES_A_PAGE)) {
+			load_end(l, -EBADMSG);
+			return;
+		}
 	} else {
 		l->npages = (uint32_t)div_up(nslots, SLOTS_A_PAGE);
 		c->next_volume = le32_get(l->root.next_volume);

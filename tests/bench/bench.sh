@@ -121,6 +121,7 @@ sizes() {
 free_mib=$(df --output=avail -m "$D" | tail -n 1)
 memory_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
 [ "$memory_mib" -ge "$free_mib" ] || free_mib=$memory_mib
+wanted_mib=${volume_mib:-1536}
 for volume_mib in ${volume_mib:-1536 1280 1024 768 512 256 128}; do
 	sizes
 	[ $need_mib -gt "$free_mib" ] || break
@@ -129,6 +130,9 @@ done
 	fail "disks for a volume of $volume_mib MiB may grow to $need_mib MiB," \
 		"but $free_mib are free in $D: name a smaller VOLUME_MIB, or" \
 		"fewer CONTENDERS"
+[ "$volume_mib" = "$wanted_mib" ] ||
+	echo "bench: $free_mib MiB are free in $D: a volume of $volume_mib MiB" \
+		"instead of $wanted_mib" >&2
 
 # default_mib OPTION: what tarnd takes by itself.
 default_mib() {

@@ -21,7 +21,7 @@
 
 #define IMG_ZONE_SHIFT   9u
 #define IMG_ZONE_BLOCKS  512u
-#define IMG_ZONES        10u
+#define IMG_ZONES        24u
 #define IMG_DISK_BLOCKS  (256u + IMG_ZONES * IMG_ZONE_BLOCKS + 256u)
 #define IMG_SEGS         8u
 #define IMG_VOLS         3u

@@ -10,13 +10,60 @@
 #include "base/crc32c.h"
 #include "tools/check/check_state.h"
 
-/* Entries of the extra list, at most. */
-#define EXTRA_MAX 64u
-
 static struct ck_zone zone_get(const le32 *member, const le32 *zone)
 {
 	return (struct ck_zone){ .member = le32_get(*member),
 				 .zone = le32_get(*zone) };
+}
+
+static bool all_zero(const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+
+	while (len > 0 && *p == 0) {
+		p++;
+		len--;
+	}
+	return len == 0;
+}
+
+/* Ends, has no control characters, and zeros behind it. */
+static bool name_ok(const char *name, size_t size)
+{
+	size_t i = 0;
+
+	for (; i < size && name[i] != '\0'; i++) {
+		if ((unsigned char)name[i] < 32 || name[i] == 127)
+			return false;
+	}
+	return i < size && all_zero(name + i, size - i);
+}
+
+/* Bytes that mean nothing as long as there are no features. */
+static bool reserved_ok(const struct label_header *h)
+{
+	const struct label_member *m = (const struct label_member *)(h + 1);
+
+	if (le64_get(h->compat) != 0 || le64_get(h->ro_compat) != 0)
+		return true;
+	for (uint32_t i = 0; i < le32_get(h->nmembers); i++) {
+		if (!all_zero(m[i].zero0, sizeof(m[i].zero0)) ||
+		    !all_zero(m[i].zero1, sizeof(m[i].zero1)))
+			return false;
+	}
+	return le64_get(h->zero2) == 0 &&
+	       all_zero(h->zero0, sizeof(h->zero0)) &&
+	       all_zero(h->zero1, sizeof(h->zero1));
+}
+
+static const char *numbers_problem(const struct label_header *h)
+{
+	if (le64_get(h->claim) > POOL_NUMBER_MAX ||
+	    le64_get(h->number) > POOL_NUMBER_MAX ||
+	    le64_get(h->commit) > POOL_NUMBER_MAX ||
+	    le64_get(h->commit_row) > POOL_NUMBER_MAX)
+		return "a number is out of range";
+	return NULL;
 }
 
 static const char *header_problem(const struct label_header *h, uint32_t slot)
@@ -46,15 +93,17 @@ static const char *header_problem(const struct label_header *h, uint32_t slot)
 		return "this disk is not in the member table";
 	if (le32_get(h->nancestors) > LABEL_ANCESTORS)
 		return "too many ancestors";
-	if (le32_get(h->nextra) > EXTRA_MAX)
+	if (le32_get(h->nextra) > LABEL_EXTRA_MAX)
 		return "too many extra segments";
 	if (LABEL_MEMBERS_OFF +
 		    le32_get(h->nmembers) * sizeof(struct label_member) +
 		    le32_get(h->nextra) * 8ull * (1 + k + m) !=
 	    bytes)
 		return "its length is not that of its tables";
-	if (h->name[sizeof(h->name) - 1] != '\0')
-		return "the pool's name does not end";
+	if (!name_ok(h->name, sizeof(h->name)))
+		return "the pool's name is no name";
+	if (!reserved_ok(h))
+		return "reserved bytes are not zero";
 	if (le32_get(h->root_blocks) > ROW_PAYLOAD_MAX ||
 	    le64_get(h->root_place) >> PLACE_BITS != 0)
 		return "the root is out of range";
@@ -64,7 +113,7 @@ static const char *header_problem(const struct label_header *h, uint32_t slot)
 	if (le64_get(h->size_blocks) > DISK_BYTES_MAX / TARN_BLOCK ||
 	    le64_get(h->size_blocks) < 2 * LABEL_AREA_BLOCKS)
 		return "the size of the disk is out of range";
-	return NULL;
+	return numbers_problem(h);
 }
 
 static const char *member_decode(const struct label_member *m, uint32_t shift,
@@ -78,8 +127,8 @@ static const char *member_decode(const struct label_member *m, uint32_t shift,
 	ret->out_claim = le64_get(m->out_claim);
 	ret->disk = CK_NO_DISK;
 	memcpy(ret->domain, m->domain, sizeof(m->domain));
-	if (m->domain[sizeof(m->domain) - 1] != '\0')
-		return "a domain's name does not end";
+	if (!name_ok(m->domain, sizeof(m->domain)))
+		return "a domain's name is no name";
 	if (m->state != LABEL_MEMBER_IN && m->state != LABEL_MEMBER_OUT)
 		return "a member's state is unknown";
 	if (ret->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
@@ -119,7 +168,6 @@ static void header_decode(const struct label_header *h, struct ck_label *l)
 	l->root_slice = le32_get(h->root_slice);
 	l->commit = le64_get(h->commit);
 	l->commit_row = le64_get(h->commit_row);
-	l->next_row = le64_get(h->next_row);
 	l->machine = h->machine;
 	l->boot = h->boot;
 	l->instance = h->instance;
@@ -154,6 +202,11 @@ static const char *tables_decode(const uint8_t *buf, struct ck_label *l)
 
 		if (why != NULL)
 			return why;
+		for (uint32_t j = 0; j < i; j++) {
+			if (uuid_equal(&l->members[j].uuid,
+				       &l->members[i].uuid))
+				return "a disk is in the member table twice";
+		}
 		p += sizeof(struct label_member);
 	}
 	for (uint32_t i = 0; i < l->nextra; i++) {

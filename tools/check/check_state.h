@@ -76,7 +76,7 @@ struct ck_label {
 	uint64_t    created_s, size_blocks;
 	uint64_t    root_place;
 	uint32_t    root_blocks, root_crc, root_generation, root_slice;
-	uint64_t    commit, commit_row, next_row;
+	uint64_t    commit, commit_row;
 	struct uuid machine, boot, instance;
 	struct ck_claim ancestors[LABEL_ANCESTORS];
 	struct ck_zone  root_zones[POOL_UNITS_MAX];

@@ -746,6 +746,14 @@ void pool_get_info(const struct pool *p, struct pool_info *ret_info)
 	ret_info->zone_shift = FAKE_ZONE_SHIFT;
 }
 
+void pool_get_member(const struct pool *p, uint32_t i,
+		     struct member_info *ret)
+{
+	(void)p;
+	(void)i;
+	memset(ret, 0, sizeof(*ret));
+}
+
 bool pool_is_ours(const struct pool *p)
 {
 	return p->ours;

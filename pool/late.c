@@ -306,6 +306,8 @@ static bool copy_at_rest(const struct row *copy)
 
 void late_reap(struct pool *p)
 {
+	if (!pool_running(p))
+		return;
 	for (struct list *l = p->late.copies.next, *next;
 	     l != &p->late.copies; l = next) {
 		struct row *copy = list_entry(l, struct row, link);

@@ -41,7 +41,7 @@
 	X(last_row_lost, "recovery leaves out the last row") \
 	X(late_never, "late rows are not written again") \
 	X(late_counted_twice, "both copies of a late row count as live") \
-	X(late_header_kept, "the copy of a late row says that it is elsewhere") \
+	X(late_header_kept, "the copy of a late row says it is elsewhere") \
 	X(missing_not_written, \
 	  "a commit does not record what a disk lost meanwhile") \
 	X(stray_ignored, "zones are used again while writes are on their way") \

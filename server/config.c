@@ -54,7 +54,7 @@ static const struct option_spec options[] = {
 	{ "row-memory", OPT_SIZE, FIELD(row_memory_bytes), 4ull << 20,
 	  1ull << 40, "SIZE", "memory for unflushed rows (default: 64M)" },
 	{ "cache", OPT_SIZE, FIELD(cache_bytes), 0, 1ull << 44, "SIZE",
-	  "memory for cached blocks (default: 64M; 0: none)" },
+	  "memory for cached blocks (default: 128M; 0: none)" },
 	{ "commit-log", OPT_SIZE, FIELD(commit_log_bytes), 1ull << 20,
 	  1ull << 44, "SIZE", "log that starts a commit (default: 256M)" },
 	{ "open-wait", OPT_NUMBER, FIELD(open_wait_s), 0, 86400, "SECONDS",
@@ -466,7 +466,7 @@ static int set_defaults(struct config *cfg)
 	cfg->buffers_bytes = 256ull << 20;
 	cfg->node_memory_bytes = 256ull << 20;
 	cfg->row_memory_bytes = 64ull << 20;
-	cfg->cache_bytes = 64ull << 20;
+	cfg->cache_bytes = 128ull << 20;
 	cfg->open_wait_s = 5;
 	cfg->drain_s = 5;
 	cfg->control = strdup(control != NULL && *control != '\0'

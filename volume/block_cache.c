@@ -10,6 +10,9 @@
 #include "base/util.h"
 #include "volume/block_cache.h"
 
+/* Bits a bucket, so that few that were never read seem to have been. */
+#define NOTED_BITS 16u
+
 int block_cache_init(struct block_cache *c, uint64_t bytes)
 {
 	uint64_t n = bytes >> TARN_BLOCK_SHIFT;
@@ -22,7 +25,8 @@ int block_cache_init(struct block_cache *c, uint64_t bytes)
 	nbuckets = 1ull << (log2_floor(n) + 1);
 	c->slots = calloc(n, sizeof(c->slots[0]));
 	c->buckets = calloc(nbuckets, sizeof(c->buckets[0]));
-	if (c->slots == NULL || c->buckets == NULL)
+	c->noted = calloc(NOTED_BITS * nbuckets / 64, sizeof(c->noted[0]));
+	if (c->slots == NULL || c->buckets == NULL || c->noted == NULL)
 		goto err_tables;
 	c->mem = mmap(NULL, blocks_to_bytes(n), PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -35,6 +39,7 @@ int block_cache_init(struct block_cache *c, uint64_t bytes)
 err_tables:
 	free(c->slots);
 	free(c->buckets);
+	free(c->noted);
 	memset(c, 0, sizeof(*c));
 	return -ENOMEM;
 }
@@ -45,6 +50,7 @@ void block_cache_fini(struct block_cache *c)
 		munmap(c->mem, blocks_to_bytes(c->nslots));
 	free(c->slots);
 	free(c->buckets);
+	free(c->noted);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -102,6 +108,8 @@ static uint32_t slot_take(struct block_cache *c)
 		}
 		if (s->place != PLACE_NONE)
 			slot_unhash(c, i);
+		else
+			c->used++;
 		return i;
 	}
 }
@@ -127,4 +135,31 @@ void block_cache_put(struct block_cache *c, place_t place, uint32_t crc,
 	s = &c->slots[i - 1];
 	s->crc = crc;
 	memcpy(c->mem + blocks_to_bytes(i - 1), data, TARN_BLOCK);
+}
+
+/* Has the place been noted?  Then its note is used up, else it is made. */
+static bool noted(struct block_cache *c, place_t place)
+{
+	uint64_t nbits = NOTED_BITS * (c->mask + 1ull);
+	uint64_t bit = (place * 0xd6e8feb86659fd93ull) >> 20 & (nbits - 1);
+	uint64_t mask = 1ull << bit % 64;
+
+	if (c->noted[bit / 64] & mask) {
+		c->noted[bit / 64] &= ~mask;
+		return true;
+	}
+	if (c->nnoted++ == 2 * c->nslots) {
+		memset(c->noted, 0, nbits / 8);
+		c->nnoted = 0;
+	}
+	c->noted[bit / 64] |= mask;
+	return false;
+}
+
+void block_cache_offer(struct block_cache *c, place_t place, uint32_t crc,
+		       const void *data)
+{
+	if (c->nslots == 0 || (c->used == c->nslots && !noted(c, place)))
+		return;
+	block_cache_put(c, place, crc, data);
 }

@@ -5,6 +5,9 @@
  * blocks are overwritten, moved, or their segment is used again.
  *
  * Small reads and partial writes use it; large ones would only wash it out.
+ * What was read once is only noted; it is taken in when it is read again before
+ * about twice as many others as the cache holds.  So blocks that nobody comes
+ * back to cost no copy and drive out nothing.
  */
 #ifndef TARN_VOLUME_BLOCK_CACHE_H
 #define TARN_VOLUME_BLOCK_CACHE_H
@@ -28,6 +31,9 @@ struct block_cache {
 	uint32_t           nslots;  /* 0: there is no cache */
 	uint32_t           mask;    /* of the hash */
 	uint32_t           hand;    /* next slot to look at */
+	uint32_t           used;    /* slots that are not empty */
+	uint64_t          *noted;   /* bit of a hash: read lately */
+	uint32_t           nnoted;  /* since it was cleared */
 	uint64_t           hits, misses;
 };
 
@@ -39,5 +45,9 @@ const void *block_cache_get(struct block_cache *c, place_t place,
 			    uint32_t crc);
 void block_cache_put(struct block_cache *c, place_t place, uint32_t crc,
 		     const void *data);
+/* The block has been read: note it, or take it in if it was noted before or
+ * there are empty slots. */
+void block_cache_offer(struct block_cache *c, place_t place, uint32_t crc,
+		       const void *data);
 
 #endif

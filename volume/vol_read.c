@@ -212,8 +212,8 @@ static void read_done(struct pool_read *r)
 			p->res = r->res;
 	}
 	for (uint32_t i = 0; c != NULL && r->res == 0 && i < r->n; i++)
-		block_cache_put(c, r->place + i, r->crcs[i],
-				(const uint8_t *)r->buf + blocks_to_bytes(i));
+		block_cache_offer(c, r->place + i, r->crcs[i],
+				  (const uint8_t *)r->buf + blocks_to_bytes(i));
 	part_read_put(pr);
 	p->pending--;
 	if (p->pending == 0 && p->issued == p->n)

@@ -565,6 +565,8 @@ void late_unit_done(struct row_unit *unit); /* of a copy */
 void late_member_lost(struct pool *p, const struct member *m);
 void late_reap(struct pool *p);             /* copies that are at rest */
 bool late_idle(const struct pool *p);       /* no copies */
+/* Some disk still owes an answer, or holds a segment up with that. */
+bool late_waits(const struct pool *p);
 /* It has not answered in time of late, or is not usable. */
 bool late_member_slow(const struct pool *p, const struct member *m);
 /* A segment for a row that avoids slow members; NULL: no member is slow, or

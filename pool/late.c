@@ -325,6 +325,15 @@ bool late_idle(const struct pool *p)
 	return list_empty(&p->late.copies);
 }
 
+bool late_waits(const struct pool *p)
+{
+	bool any = !late_idle(p);
+
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		any |= p->members[i]->late_units > 0;
+	return any;
+}
+
 /* Same bytes, but for what the header says about its place. */
 static void copy_fill(struct row *copy, const struct row *row)
 {

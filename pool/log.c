@@ -485,8 +485,9 @@ static void starved_resolve(struct pool *p, unsigned class)
 				     now + STARVED_PATIENCE_NS);
 		return;
 	}
-	/* A commit that gains zones may itself wait for a disk that hangs. */
-	if (commit_running(p))
+	/* A commit that gains zones, or the cleaner, may itself wait for a disk
+	 * that hangs. */
+	if (commit_running(p) || late_waits(p))
 		patience = 2 * STARVED_PATIENCE_MAX_NS;
 	else if (commit_pending(p) || quarantine_will_help(p) ||
 		 (class == LOG_CLIENT && cleaner_can_help(p)))

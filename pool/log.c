@@ -492,7 +492,7 @@ static void starved_resolve(struct pool *p, unsigned class)
 	else if (commit_pending(p) || quarantine_will_help(p) ||
 		 (class == LOG_CLIENT && cleaner_can_help(p)))
 		patience = STARVED_PATIENCE_MAX_NS;
-	if (p->starved_out[class])
+	if (p->starved_out[class] && !late_waits(p))
 		patience = min_u64(patience, STARVED_AGAIN_NS);
 	if (now - p->starved_ns[class] >= patience) {
 		p->starved[class] = false;

@@ -163,6 +163,9 @@ unsigned io_run_due(struct io *io);
 /* io/uring.c: the real engine.  entries: ring size, a power of two.
  * -ENOSYS or -EPERM when the kernel has no io_uring or forbids it, -ENOMEM. */
 int io_uring_engine_open(unsigned entries, struct io **ret_io);
+/* Before it sleeps, look for completions for up to max_ns, if that is seen to
+ * pay: less latency for more processor time.  0, as it begins: never. */
+void io_uring_engine_poll(struct io *io, uint64_t max_ns);
 /* Nothing may be in flight. */
 void io_uring_engine_close(struct io *io);
 

@@ -23,10 +23,17 @@
  *
  * There is no wake-up without a cause: the wait has no bound but the nearest
  * timer and the caller's.
+ *
+ * Falling asleep and being woken takes longer than many a reply, in a virtual
+ * machine above all.  So before it sleeps the loop looks for completions for a
+ * short while, yielding the processor to whoever wants it, as long as that pays:
+ * the while grows when a sleep turns out to have been short and shrinks when it
+ * was long (KVM's halt polling and QEMU's poll-max-ns do likewise).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -44,6 +51,9 @@
 /* Pause after the kernel had no memory for a submission. */
 #define RETRY_NS NS_PER_MS
 
+/* Polling shorter than that is not worth while. */
+#define POLL_MIN_NS (8 * NS_PER_US)
+
 #define NEEDED_FEATURES (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
 
 struct uring {
@@ -54,6 +64,8 @@ struct uring {
 	struct list	finished; /* io_req.link: res is set, done() is due */
 	unsigned	inflight; /* requests whose done() is due sometime */
 	unsigned	idle_turns; /* turns since the last system call */
+	uint64_t	poll_max_ns; /* 0: never poll */
+	uint64_t	poll_ns;     /* how long now */
 };
 
 static struct uring *uring_of(struct io *io)
@@ -231,10 +243,74 @@ static int submit_and_wait(struct uring *u, uint64_t ns)
 	return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
 }
 
+/* Has anything ended, or would a system call say so? */
+static bool something_ended(const struct uring *u)
+{
+	return io_uring_cq_ready(&u->ring) > 0 ||
+	       (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
+		(IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+/* Look for completions for as long as pays, at most ns.  True: there are some;
+ * then everything has been submitted and nothing is left to wait for. */
+static bool poll_ring(struct uring *u, uint64_t ns)
+{
+	uint64_t end_ns;
+
+	if (io_uring_submit_and_get_events(&u->ring) < 0)
+		return false; /* enter() sees the error again */
+	read_clock(u);
+	end_ns = u->io.now_ns + min_u64(u->poll_ns, ns);
+	while (!something_ended(u)) {
+		if (u->io.now_ns >= end_ns)
+			return false;
+		sched_yield();
+		read_clock(u);
+	}
+	return io_uring_cq_ready(&u->ring) > 0 ||
+	       (io_uring_get_events(&u->ring) >= 0 &&
+		io_uring_cq_ready(&u->ring) > 0);
+}
+
+/* A sleep is over: would polling have spared it? */
+static void adapt_poll(struct uring *u, uint64_t slept_ns)
+{
+	if (slept_ns < u->poll_max_ns)
+		u->poll_ns = min_u64(max_u64(2 * u->poll_ns, POLL_MIN_NS),
+				     u->poll_max_ns);
+	else if (u->poll_ns > 2 * POLL_MIN_NS)
+		u->poll_ns /= 2;
+	else
+		u->poll_ns = 0;
+}
+
+static int sleep_for_events(struct uring *u, uint64_t ns)
+{
+	uint64_t began_ns = u->io.now_ns;
+	int	 r;
+
+	if (u->poll_ns > 0 && poll_ring(u, ns))
+		return 0;
+	if (u->poll_ns > 0) {
+		uint64_t polled_ns = u->io.now_ns - began_ns;
+
+		if (polled_ns >= ns)
+			return 0;
+		ns -= ns == UINT64_MAX ? 0 : polled_ns;
+		began_ns = u->io.now_ns;
+	}
+	r = submit_and_wait(u, ns);
+	if (u->poll_max_ns > 0) {
+		read_clock(u);
+		adapt_poll(u, u->io.now_ns - began_ns);
+	}
+	return r;
+}
+
 /* The system call of a turn.  0, or -errno when the ring is broken. */
 static int enter(struct uring *u, uint64_t ns)
 {
-	int r = submit_and_wait(u, ns);
+	int r = ns > 0 ? sleep_for_events(u, ns) : submit_and_wait(u, 0);
 
 	u->idle_turns = 0;
 	if (r >= 0 || r == -ETIME || r == -EINTR)
@@ -331,10 +407,12 @@ static int ring_open(struct io_uring *ring, unsigned entries)
 		IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
 			IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
 			IORING_SETUP_COOP_TASKRUN |
+			IORING_SETUP_TASKRUN_FLAG |
 			IORING_SETUP_DEFER_TASKRUN, /* 6.1 */
 		IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
 			IORING_SETUP_SUBMIT_ALL |
-			IORING_SETUP_COOP_TASKRUN, /* 5.19 */
+			IORING_SETUP_COOP_TASKRUN |
+			IORING_SETUP_TASKRUN_FLAG, /* 5.19 */
 		IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
 	};
 	int r = -EINVAL;
@@ -388,6 +466,14 @@ err_common:
 err_uring:
 	free(u);
 	return r;
+}
+
+void io_uring_engine_poll(struct io *io, uint64_t max_ns)
+{
+	struct uring *u = uring_of(io);
+
+	u->poll_max_ns = max_ns;
+	u->poll_ns = min_u64(u->poll_ns, max_ns);
 }
 
 void io_uring_engine_close(struct io *io)

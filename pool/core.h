@@ -539,7 +539,8 @@ void pool_space(const struct pool *p, uint64_t *ret_usable,
 /* --- log.c --------------------------------------------------------------- */
 int  log_init(struct pool *p);
 void log_fini(struct pool *p);
-void log_kick(struct pool *p);             /* form rows in the next turn */
+void log_kick(struct pool *p);
+void log_commit_done(struct pool *p);             /* form rows in the next turn */
 void log_row_check_stored(struct row *row); /* after a unit's state changed */
 void log_unit_submit(struct row *row, uint32_t unit);
 void log_release_row(struct row *row);     /* flushed: give everything back */

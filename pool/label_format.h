@@ -15,10 +15,14 @@
  * block 256 + z * zone_blocks.  A label is written to both areas; whichever
  * is valid and newest counts: order is (claim, number).
  *
+ * claim, number, commit and commit_row are at most POOL_NUMBER_MAX.  Reserved
+ * bytes are zero, and checked as long as compat and ro_compat are 0.  Names
+ * end, are padded with zeros, and have no control characters.
+ *
  *   OFFSET SIZE FIELD
  *        0    8 magic         "TARNLBL\1"
  *        8    4 crc32c        of bytes 12 .. bytes-1
- *       12    4 bytes         length of the label, <= 65536
+ *       12    4 bytes         its exact length, <= 65536
  *       16    4 version       1
  *       20    4 slot          its slot (catches misplaced labels)
  *       24    8 compat        feature bits that may be ignored
@@ -41,7 +45,8 @@
  *      200    4 self          index of this disk in the member table
  *      204    4 nancestors    <= 16
  *      208    8 created_s     seconds since 1970
- *      216    8 size_blocks   of this disk, as labelled
+ *      216    8 size_blocks   of this disk, as labelled: the same as in
+ *                             its entry of the member table
  *      224    8 root_place    of the first block of the commit's root
  *      232    4 root_blocks   0: nothing was committed yet
  *      236    4 root_crc      CRC32C of the root's bytes (as in the root)
@@ -49,7 +54,7 @@
  *      244    4 root_slice    of the row that holds the root
  *      248    8 commit        number of the commit
  *      256    8 commit_row    the state is that after this row
- *      264    8 zero
+ *      264    8 zero2         zero
  *      272   16 machine       who claims: machine id
  *      288   16 boot          … boot id
  *      304   16 instance      … process

@@ -492,7 +492,7 @@ static void starved_resolve(struct pool *p, unsigned class)
 	else if (commit_pending(p) || quarantine_will_help(p) ||
 		 (class == LOG_CLIENT && cleaner_can_help(p)))
 		patience = STARVED_PATIENCE_MAX_NS;
-	if (p->starved_out[class] && !late_waits(p))
+	if (p->starved_out[class] && !commit_running(p) && !late_waits(p))
 		patience = min_u64(patience, STARVED_AGAIN_NS);
 	if (now - p->starved_ns[class] >= patience) {
 		p->starved[class] = false;
@@ -503,6 +503,20 @@ static void starved_resolve(struct pool *p, unsigned class)
 	io_timer_arm(p->io, &p->starved_timer,
 		     min_u64(now + STARVED_PATIENCE_NS,
 			     p->starved_ns[class] + patience));
+}
+
+/* A commit is done that found no zones to list; the next one may. */
+void log_commit_done(struct pool *p)
+{
+	uint64_t since_ns = io_now_ns(p->io) - STARVED_PATIENCE_MAX_NS +
+			    STARVED_PATIENCE_NS;
+
+	for (unsigned i = 0; i < LOG_CLASSES; i++) {
+		p->starved_out[i] = false;
+		if (commit_pending(p))
+			p->starved_ns[i] = max_u64(p->starved_ns[i], since_ns);
+	}
+	log_kick(p);
 }
 
 static void kick_fn(struct io_work *w)

@@ -317,6 +317,24 @@ struct domain_count {
 	char     names[300];
 };
 
+/* Where every disk is a domain, its name is a UUID, and people want to know
+ * where to look: the label knows the host that it was on. */
+static int domain_say(const struct pool *p, uint32_t domain, char *buf,
+		      size_t size)
+{
+	const char *name = p->domains[domain].name;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (m->domain == domain && m->domain_name[0] != '\0' &&
+		    (p->flags & LABEL_FLAG_DOMAIN_DISK) != 0)
+			return snprintf(buf, size, "disk %s on %s", name,
+					m->domain_name);
+	}
+	return snprintf(buf, size, "%s", name);
+}
+
 static void count_domains(const struct pool *p, struct domain_count *c)
 {
 	size_t len = 0;
@@ -336,13 +354,12 @@ static void count_domains(const struct pool *p, struct domain_count *c)
 		c->in += in;
 		c->present += in && here;
 		c->missing += !here;
-		if (in && !here && len < sizeof(c->names) - 80) {
-			int n = snprintf(c->names + len,
-					 sizeof(c->names) - len, "%s%s",
-					 len > 0 ? ", " : "",
-					 p->domains[d].name);
-
-			len += n > 0 ? (size_t)n : 0;
+		if (in && !here && len < sizeof(c->names) - 120) {
+			if (len > 0)
+				len += (size_t)snprintf(c->names + len, 3,
+							", ");
+			len += (size_t)domain_say(p, d, c->names + len,
+						  sizeof(c->names) - len);
 		}
 	}
 }

@@ -262,6 +262,27 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	health(p, i);
 }
 
+/* Zones that are merely listed to be opened next hold nothing; those in
+ * quarantine, nothing that lives. */
+static void count_zones(const struct pool *p, uint32_t n,
+			struct member_info *ret)
+{
+	ret->zones_used = p->members[n]->zones_used;
+	for (uint32_t i = 1; p->segs != NULL && i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+		uint32_t zones = 0;
+
+		if (s->state != SEG_OPENABLE && s->state != SEG_NEXT &&
+		    s->state != SEG_QUARANTINED)
+			continue;
+		for (uint32_t u = 0; u < p->units; u++)
+			zones += s->zones[u].member == n;
+		ret->zones_used -= zones;
+		if (s->state == SEG_QUARANTINED)
+			ret->zones_quarantined += zones;
+	}
+}
+
 void pool_get_member(const struct pool *p, uint32_t n,
 		     struct member_info *ret)
 {
@@ -277,7 +298,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->state = m->state;
 	ret->size_bytes = blocks_to_bytes(m->size_blocks);
 	ret->zones = m->zones;
-	ret->zones_used = m->zones_used;
+	count_zones(p, n, ret);
 	ret->errors_read = m->errors_read;
 	ret->errors_write = m->errors_write;
 	ret->errors_cksum = m->errors_cksum;

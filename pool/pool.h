@@ -402,6 +402,8 @@ struct member_info {
 	char     domain[DOMAIN_NAME_MAX + 1];
 	uint8_t  state;          /* enum member_state */
 	uint64_t size_bytes;
+	/* used: of segments that are open or hold something; quarantined ones
+	 * are not among them. */
 	uint64_t zones, zones_used, zones_quarantined;
 	uint64_t errors_read, errors_write, errors_cksum;
 	char     why[200];       /* when not ONLINE: a sentence */

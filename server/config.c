@@ -65,6 +65,8 @@ static const struct option_spec options[] = {
 	  "connections to one disk, where its server allows several" },
 	{ "connections", OPT_NUMBER, FIELD(connections_max), 1, 65536, "N",
 	  "NBD clients at once (default: 256)" },
+	{ "poll", OPT_NUMBER, FIELD(poll_us), 0, 10000, "MICROSECONDS",
+	  "look for work that long before sleeping, if it pays (default: 60)" },
 	{ "drain", OPT_NUMBER, FIELD(drain_s), 0, 3600, "SECONDS",
 	  "let requests end when stopping (default: 5)" },
 };
@@ -468,6 +470,7 @@ static int set_defaults(struct config *cfg)
 	cfg->row_memory_bytes = 64ull << 20;
 	cfg->cache_bytes = 128ull << 20;
 	cfg->open_wait_s = 5;
+	cfg->poll_us = 60;
 	cfg->drain_s = 5;
 	cfg->control = strdup(control != NULL && *control != '\0'
 				      ? control : CONFIG_CONTROL_DFLT);

@@ -40,6 +40,7 @@ struct config {
 	uint64_t disk_timeout_s;    /* of a disk's request; 0: default */
 	uint64_t disk_lanes;        /* connections to a disk; 0: default */
 	uint64_t connections_max;   /* NBD clients; 0: default */
+	uint64_t poll_us;           /* the loop, before it sleeps; 0: never */
 	uint64_t drain_s;           /* for clients, at the end */
 };
 

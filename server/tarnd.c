@@ -183,6 +183,8 @@ static int start_engine(struct tarnd *t)
 			  strerror(-r));
 	else if (r < 0)
 		tarnd_log(t, "cannot set up io_uring: %s", strerror(-r));
+	else
+		io_uring_engine_poll(t->io, t->cfg->poll_us * NS_PER_US);
 	if (r < 0)
 		return r;
 	r = bufpool_open(t->cfg->buffers_bytes, &t->bufs);

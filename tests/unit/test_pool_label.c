@@ -159,6 +159,19 @@ static void test_wrong_content_with_right_checksum(void **state)
 		{ 320, 65, -EBADMSG },  /* nextra */
 		{ LABEL_MEMBERS_OFF + 24, 0xffffffff, -EBADMSG }, /* zones */
 		{ 896, 3, -EBADMSG },   /* root zone's member */
+		{ 84, 0x40000000, -EBADMSG },  /* claim, too large */
+		{ 108, 0x40000000, -EBADMSG }, /* number */
+		{ 252, 0x40000000, -EBADMSG }, /* commit */
+		{ 260, 0x40000000, -EBADMSG }, /* its row */
+		{ 112, 0x6e61740a, -EBADMSG }, /* name: a line end */
+		{ 172, 0x61616161, -EBADMSG }, /* … without an end */
+		{ 160, 1, -EBADMSG },   /* … something behind it */
+		{ 216, 99999, -EBADMSG }, /* size, not that of the table */
+		{ 264, 1, -EBADMSG },   /* reserved */
+		{ 508, 1, -EBADMSG },
+		{ 1148, 1, -EBADMSG },
+		{ LABEL_MEMBERS_OFF + 124, 1, -EBADMSG },
+		{ 12, LABEL_MEMBERS_OFF + 3 * 128 + 39, -EBADMSG }, /* bytes */
 	};
 	struct label *l = example(6, 2), *out = calloc(1, sizeof(*out));
 	uint8_t      *buf = calloc(1, LABEL_SLOT_BYTES);
@@ -175,6 +188,41 @@ static void test_wrong_content_with_right_checksum(void **state)
 		assert_int_equal(label_validate(buf, slot, out, &why),
 				 cases[i].res);
 	}
+	free(buf);
+	free(out);
+	free(l);
+}
+
+static void test_a_disk_twice(void **state)
+{
+	struct label *l = example(6, 2), *out = calloc(1, sizeof(*out));
+	uint8_t      *buf = calloc(1, LABEL_SLOT_BYTES);
+	const char   *why;
+
+	(void)state;
+	l->members[2].uuid = l->members[0].uuid;
+	label_encode(l, buf);
+	assert_int_equal(label_validate(buf, label_slot(6, 2), out, &why),
+			 -EBADMSG);
+	free(buf);
+	free(out);
+	free(l);
+}
+
+/* Bytes that mean nothing to us may mean something to a newer version. */
+static void test_reserved_bytes_of_a_feature(void **state)
+{
+	struct label *l = example(6, 2), *out = calloc(1, sizeof(*out));
+	uint8_t      *buf = calloc(1, LABEL_SLOT_BYTES);
+	const char   *why;
+
+	(void)state;
+	l->compat = 1;
+	label_encode(l, buf);
+	buf[400] = 1;
+	buf[LABEL_MEMBERS_OFF + 120] = 1;
+	reseal(buf, label_bytes(l));
+	assert_int_equal(label_validate(buf, label_slot(6, 2), out, &why), 0);
 	free(buf);
 	free(out);
 	free(l);
@@ -238,6 +286,8 @@ int main(void)
 		cmocka_unit_test(test_newest_of_all_slots_and_ends),
 		cmocka_unit_test(test_every_bit_counts),
 		cmocka_unit_test(test_wrong_content_with_right_checksum),
+		cmocka_unit_test(test_a_disk_twice),
+		cmocka_unit_test(test_reserved_bytes_of_a_feature),
 		cmocka_unit_test(test_a_newer_version_decides),
 		cmocka_unit_test(test_ancestors),
 		cmocka_unit_test(test_lease),

@@ -13,9 +13,9 @@
  * The first missing row ends the log, unless a row says that it had been
  * flushed: then it is damage, and the pool does not open without --force.
  *
- * Nobody but us writes to the segments that LABEL records: they are free in the newest
- * commit, the old owner only opens segments that a commit of its own lists,
- * and we have read the labels after our claim was on the disks.
+ * Nobody but us writes to the segments that LABEL records: they are free in
+ * the newest commit, the old owner only opens segments that a commit of its own
+ * lists, and we have read the labels after our claim was on the disks.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -87,31 +87,40 @@ void recover_fail(struct recover *r, int res, const char *fmt, ...)
 
 /* --- root ---------------------------------------------------------------- */
 
+/* The root's own checks, and what the label and the row say of it. */
+static bool root_valid(const struct recover *r, const struct root_header *h,
+		       uint32_t bytes)
+{
+	const struct pool *p = r->pool;
+	uint32_t per = seg_entries_per_page(p->k, p->m);
+
+	if (bytes < sizeof(*h) ||
+	    memcmp(h->magic, ROOT_MAGIC, sizeof(h->magic)) != 0 ||
+	    le32_get(h->bytes) > bytes || le32_get(h->bytes) < sizeof(*h) ||
+	    crc32c(0, r->root + CRC_FROM, le32_get(h->bytes) - CRC_FROM) !=
+		    le32_get(h->crc32c) ||
+	    le32_get(h->crc32c) != p->last.root_crc ||
+	    !uuid_equal(&h->pool, &p->uuid) ||
+	    le64_get(h->commit) != p->last.commit ||
+	    le64_get(h->row) != p->last.row ||
+	    le64_get(h->claim) != r->root_claim.claim ||
+	    le64_get(h->row) >= r->root_row || r->root_row > POOL_NUMBER_MAX)
+		return false;
+	/* What is made for segments is bounded by the disks. */
+	return le32_get(h->nsegments) <= segs_max(p) &&
+	       le32_get(h->kinds[TABLE_SEGMENTS].npages) ==
+		       div_up(le32_get(h->nsegments), per);
+}
+
 static int root_parse(struct recover *r, uint32_t bytes)
 {
 	struct pool *p = r->pool;
 	struct root_header h;
 	uint32_t pos = sizeof(h);
 	uint32_t boot = 8 + 8 * p->units;
-	uint32_t per = seg_entries_per_page(p->k, p->m);
 
 	memcpy(&h, r->root, sizeof(h));
-	if (bytes < sizeof(h) ||
-	    memcmp(h.magic, ROOT_MAGIC, sizeof(h.magic)) != 0 ||
-	    le32_get(h.bytes) > bytes || le32_get(h.bytes) < sizeof(h) ||
-	    crc32c(0, r->root + CRC_FROM, le32_get(h.bytes) - CRC_FROM) !=
-		    le32_get(h.crc32c) ||
-	    le32_get(h.crc32c) != p->last.root_crc ||
-	    !uuid_equal(&h.pool, &p->uuid) ||
-	    le64_get(h.commit) != p->last.commit ||
-	    le64_get(h.row) != p->last.row ||
-	    le64_get(h.claim) != r->root_claim.claim ||
-	    le64_get(h.row) >= r->root_row || r->root_row > POOL_NUMBER_MAX)
-		return -EBADMSG;
-	/* What is made for segments is bounded by the disks. */
-	if (le32_get(h.nsegments) > segs_max(p) ||
-	    le32_get(h.kinds[TABLE_SEGMENTS].npages) !=
-		    div_up(le32_get(h.nsegments), per))
+	if (!root_valid(r, &h, bytes))
 		return -EBADMSG;
 	bytes = le32_get(h.bytes);
 	for (uint32_t k = 0; k < TABLE_KINDS; k++) {

@@ -1,18 +1,16 @@
 /* Pools whose disks hold structures with right checksums and wrong contents:
  * nothing of it reaches an assertion, runs for ever, or leaks.
  *
- *	test_pool_hostile [SEED [COUNT]]	those seeds, with what the pool says
- *	test_pool_hostile found N		the n-th of what was found once
+ *	test_pool_hostile SEED [COUNT]: those seeds, and what the pool says
+ *	test_pool_hostile found N: the n-th of what was found once
  */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -40,9 +38,7 @@ static void flip_hook(struct image *im, enum img_what what, uint64_t id,
 		hostile_flip(&f->rng, f->rarity, im, what, buf);
 }
 
-static const uint32_t shapes[4][2] = {
-	{ 1, 1 }, { 2, 1 }, { 1, 0 }, { 3, 2 }
-};
+static const uint32_t shapes[4][2] = { { 1, 1 }, { 2, 1 }, { 1, 0 }, { 3, 2 } };
 
 /* Two lives: what the first one wrote must not hurt the second. */
 static void one_seed(uint64_t seed, bool verbose)

@@ -425,8 +425,10 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 						plan.recs_bytes));
 	if (seg == NULL) {
 		log_release_row(row);
-		if (!p->starved[class])
+		if (!p->starved[class]) {
 			p->starved_ns[class] = io_now_ns(p->io);
+			p->starved_first_ns[class] = io_now_ns(p->io);
+		}
 		p->starved[class] = !mark;
 		return false;
 	}
@@ -494,7 +496,8 @@ static void starved_resolve(struct pool *p, unsigned class)
 		patience = STARVED_PATIENCE_MAX_NS;
 	if (p->starved_out[class] && !commit_running(p) && !late_waits(p))
 		patience = min_u64(patience, STARVED_AGAIN_NS);
-	if (now - p->starved_ns[class] >= patience) {
+	if (now - p->starved_ns[class] >= patience ||
+	    now - p->starved_first_ns[class] >= 2 * STARVED_PATIENCE_MAX_NS) {
 		p->starved[class] = false;
 		p->starved_out[class] = true;
 		gather_fail(p, class, -ENOSPC);

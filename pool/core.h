@@ -370,10 +370,10 @@ struct pool {
 	uint32_t           inflight[LOG_CLASSES]; /* rows not yet applied */
 	bool               starved[LOG_CLASSES];  /* no segment to place in */
 	uint64_t           starved_ns[LOG_CLASSES]; /* since when */
-	uint64_t           starved_first_ns[LOG_CLASSES]; /* whatever commits
-							   * were done */
-	bool               starved_out[LOG_CLASSES]; /* and nothing could be
-						       * placed since ENOSPC */
+	uint64_t           starved_first_ns[LOG_CLASSES]; /* … and nothing was
+							   * placed since */
+	bool               starved_out[LOG_CLASSES]; /* ENOSPC was said and
+						       * nothing placed since */
 	struct io_timer    starved_timer;
 	struct list        rows;         /* not yet flushed, by number */
 	struct list        rows_free;

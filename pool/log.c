@@ -27,8 +27,9 @@
 #define CLEANER_WAIT_NS   (1 * NS_PER_MS)
 #define STARVED_PATIENCE_NS (1 * NS_PER_S)
 #define STARVED_PATIENCE_MAX_NS (3 * NS_PER_S)
-/* Once it had no end: requests may wait for one another, each for that long. */
-#define STARVED_AGAIN_NS (100 * NS_PER_MS)
+/* In all, until something could be placed: requests may wait for one another, and
+ * commits be done that gain nothing. */
+#define STARVED_MAX_NS (6 * NS_PER_S)
 
 static void unit_done(struct disk_req *req);
 
@@ -425,10 +426,10 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 						plan.recs_bytes));
 	if (seg == NULL) {
 		log_release_row(row);
-		if (!p->starved[class]) {
+		if (!p->starved[class])
 			p->starved_ns[class] = io_now_ns(p->io);
+		if (!p->starved[class] && !p->starved_out[class])
 			p->starved_first_ns[class] = io_now_ns(p->io);
-		}
 		p->starved[class] = !mark;
 		return false;
 	}
@@ -490,14 +491,12 @@ static void starved_resolve(struct pool *p, unsigned class)
 	/* A commit that gains zones, or the cleaner, may itself wait for a disk
 	 * that hangs. */
 	if (commit_running(p) || late_waits(p))
-		patience = 2 * STARVED_PATIENCE_MAX_NS;
+		patience = STARVED_MAX_NS;
 	else if (commit_pending(p) || quarantine_will_help(p) ||
 		 (class == LOG_CLIENT && cleaner_can_help(p)))
 		patience = STARVED_PATIENCE_MAX_NS;
-	if (p->starved_out[class] && !commit_running(p) && !late_waits(p))
-		patience = min_u64(patience, STARVED_AGAIN_NS);
 	if (now - p->starved_ns[class] >= patience ||
-	    now - p->starved_first_ns[class] >= 2 * STARVED_PATIENCE_MAX_NS) {
+	    now - p->starved_first_ns[class] >= STARVED_MAX_NS) {
 		p->starved[class] = false;
 		p->starved_out[class] = true;
 		gather_fail(p, class, -ENOSPC);
@@ -515,7 +514,6 @@ void log_commit_done(struct pool *p)
 			    STARVED_PATIENCE_NS;
 
 	for (unsigned i = 0; i < LOG_CLASSES; i++) {
-		p->starved_out[i] = false;
 		if (commit_pending(p))
 			p->starved_ns[i] = max_u64(p->starved_ns[i], since_ns);
 	}

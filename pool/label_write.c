@@ -106,8 +106,10 @@ static void label_io_done(struct member *m, int res)
 		m->label_state = LABEL_IO_NEEDED;
 		member_error(m, res);
 		if (m->state == MEMBER_RETURNING) {
-			/* Came back, and failed before it was in. */
+			/* Came back, and failed before it was in: nobody waits
+			 * for the labels that say so any more. */
 			m->coming_in = false;
+			list_remove(&m->waiter.link);
 			m->state = MEMBER_OUT;
 			label_writer_kick(p);
 		}
@@ -280,6 +282,10 @@ static void label_work_fn(struct io_work *work)
 
 void label_write(struct pool *p, struct label_waiter *lw)
 {
+	/* One that waits already (a disk came back a second time) waits for
+	 * this label instead. */
+	if (lw->link.next != NULL)
+		list_remove(&lw->link);
 	lw->ticket = ++p->labels.tickets;
 	list_push(&p->labels.waiters, &lw->link);
 	io_defer(p->io, &p->labels.work);

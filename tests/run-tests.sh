@@ -52,7 +52,7 @@ list_unit() {
 # Uses all processors by itself, so nothing runs beside it.
 list_sim() {
 	[ -x "$build/tarn-sim" ] &&
-		echo "sim/seeds|600|$build/tarn-sim --seeds $seeds --jobs $jobs"
+		echo "sim/seeds|900|$build/tarn-sim --seeds $seeds --jobs $jobs"
 	[ -x "$build/tarn-sim" ] &&
 		echo "sim/twice|60|$build/tarn-sim --first 5001 --seeds 20 --twice --jobs $jobs"
 }

@@ -163,7 +163,16 @@ void opener_abort(struct pool *p, int res, const char *why)
 
 static void refuse(struct opener *o, struct open_disk *d, const char *why)
 {
+	struct member *m = d->member;
+
 	d->refused = true;
+	/* At the second reading: it is the member's no more, and is closed when
+	 * the pool is open. */
+	if (m != NULL && m->disk == d->disk) {
+		m->disk = NULL;
+		m->state = MEMBER_FAULTED;
+		snprintf(m->why, sizeof(m->why), "%s", why);
+	}
 	pool_log(o->pool, "disk %s is refused: %s", d->disk->place, why);
 	if (o->error[0] == '\0')
 		snprintf(o->error, sizeof(o->error),

@@ -29,6 +29,17 @@ static void on_closed(void *arg)
 	r->closed = true;
 }
 
+void rig_begin_close(struct rig *r)
+{
+	struct disk *disk = r->disk;
+
+	assert_false(r->closing);
+	r->closing = true;
+	r->disk = NULL;
+	disk_close(disk, on_closed, r);
+	assert_false(r->closed);
+}
+
 static void on_event(struct disk *d, enum disk_event ev, void *arg)
 {
 	struct rig *r = arg;
@@ -47,12 +58,8 @@ static void on_event(struct disk *d, enum disk_event ev, void *arg)
 	assert_false(d->up);
 	assert_true(d->error < 0);
 	assert_true(strlen(d->error_text) > 10);
-	if (r->close_at_down) {
-		struct disk *disk = r->disk;
-
-		r->disk = NULL;
-		disk_close(disk, on_closed, r);
-	}
+	if (r->close_at_down)
+		rig_begin_close(r);
 }
 
 void rig_open(struct rig *r, const char *place,
@@ -102,10 +109,8 @@ void rig_close(struct rig *r)
 {
 	uint64_t end_ns = io_now_ns(r->io) + WAIT_NS;
 
-	if (r->disk != NULL) {
-		disk_close(r->disk, on_closed, r);
-		assert_false(r->closed);
-	}
+	if (!r->closing)
+		rig_begin_close(r);
 	while (!r->closed) {
 		assert_true(io_now_ns(r->io) <= end_ns);
 		rig_turn(r);

@@ -23,6 +23,7 @@ struct rig {
 	struct disk *disk;
 	unsigned     ups;    /* events so far */
 	unsigned     downs;
+	bool	     closing; /* disk_close() was called */
 	bool	     closed;
 	bool	     in_call; /* disk_open() or disk_submit() is running */
 	bool	     close_at_down; /* disk_close() from the event */
@@ -42,6 +43,8 @@ void rig_open(struct rig *r, const char *place,
 void rig_wait_ups(struct rig *r, unsigned ups);
 void rig_wait_downs(struct rig *r, unsigned downs);
 void rig_turn(struct rig *r);
+/* Close the disk, which may be done in a callback. */
+void rig_begin_close(struct rig *r);
 /* Close the disk, if that has not been begun, and the engine. */
 void rig_close(struct rig *r);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/endian.h"
@@ -17,6 +18,7 @@
 #define OPTIONS_MAX  64u
 #define PAYLOAD_MAX  (1u << 20)
 #define REQUESTS_MAX 100000u
+#define CROWD_MAX    1024u
 
 #define OPT_EXPORT_NAME 1u
 #define OPT_ABORT	2u
@@ -36,6 +38,11 @@ struct conn {
 	struct fake_config config; /* as it was at accept() */
 	int		   fd;     /* -1: free */
 	size_t		   sent_bytes;
+	char		  *out;    /* gathers what is sent, if not NULL */
+	size_t		   out_bytes; /* in it */
+	size_t		   out_cap;   /* its size */
+	be64		   first_cookie; /* of all requests */
+	unsigned	   requests; /* so far */
 	bool		   started; /* thread is to be joined */
 	pthread_t	   thread;
 };
@@ -81,16 +88,66 @@ static bool get(struct conn *c, void *buf, size_t len)
 	return recv(c->fd, buf, len, MSG_WAITALL) == (ssize_t)len;
 }
 
-static bool put(struct conn *c, const void *buf, size_t len)
+static bool send_all(struct conn *c, const char *buf, size_t len)
 {
-	size_t cut = c->config.cut_bytes;
-
-	if (cut > 0 && c->sent_bytes + len > cut) {
-		send(c->fd, buf, cut - c->sent_bytes, MSG_NOSIGNAL);
-		return false;
-	}
 	c->sent_bytes += len;
 	return send(c->fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+static void moment(unsigned ms)
+{
+	struct timespec ts = { 0, ms * 1000000l };
+
+	nanosleep(&ts, NULL);
+}
+
+static void gather(struct conn *c, const void *buf, size_t len)
+{
+	if (c->out == NULL || c->out_cap - c->out_bytes < len) {
+		c->out_cap = 2 * (c->out_bytes + len) + 4096;
+		c->out = realloc(c->out, c->out_cap);
+	}
+	if (c->out == NULL)
+		abort();
+	if (len > 0)
+		memcpy(c->out + c->out_bytes, buf, len);
+	c->out_bytes += len;
+}
+
+static bool put(struct conn *c, const void *buf, size_t len)
+{
+	const char *p = buf;
+	size_t	    cut = c->config.cut_bytes;
+	size_t	    split = c->config.split_bytes;
+	size_t	    n;
+
+	if (c->out != NULL) {
+		gather(c, buf, len);
+		return true;
+	}
+	if (cut > 0 && c->sent_bytes + len > cut) {
+		send(c->fd, p, cut - c->sent_bytes, MSG_NOSIGNAL);
+		return false;
+	}
+	if (split <= c->sent_bytes || split > c->sent_bytes + len)
+		return send_all(c, p, len);
+	n = split - c->sent_bytes;
+	if (!send_all(c, p, n))
+		return false;
+	moment(2);
+	return send_all(c, p + n, len - n);
+}
+
+/* One by one. */
+static bool put_bytes(struct conn *c, const char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (c->config.fault == FAKE_TRICKLE)
+			moment(50);
+		if (!put(c, p + i, 1))
+			return false;
+	}
+	return true;
 }
 
 static bool drop(struct conn *c, size_t len)
@@ -288,6 +345,25 @@ static bool negotiate(struct conn *c)
 
 /* --- requests ----------------------------------------------------------- */
 
+static bool send_garbage(struct conn *c)
+{
+	static const uint8_t good[8] = { 0x67, 0x44, 0x66, 0x98 };
+	uint32_t	     x = c->config.seed;
+	uint8_t		     buf[4096];
+
+	for (size_t i = 0; i < sizeof(buf); i++) {
+		x = x * 1664525 + 1013904223;
+		buf[i] = (uint8_t)(x >> 24);
+	}
+	/* Some of them begin well. */
+	if (c->config.seed % 2 == 0)
+		memcpy(buf, good, sizeof(good));
+	if (c->config.seed % 4 == 0)
+		memcpy(buf + 8, &c->first_cookie, 8);
+	put(c, buf, sizeof(buf));
+	return false;
+}
+
 static bool send_reply(struct conn *c, be64 cookie, uint32_t error,
 		       uint32_t data_len)
 {
@@ -305,10 +381,17 @@ static bool send_reply(struct conn *c, be64 cookie, uint32_t error,
 
 	if (fault == FAKE_WRONG_COOKIE)
 		h.cookie = be64_of(be64_get(cookie) + 1000);
+	if (fault == FAKE_OTHER_USE)
+		h.cookie = be64_of(be64_get(cookie) + (1ull << 32));
+	if (fault == FAKE_STALE)
+		h.cookie = c->first_cookie;
 	if (fault == FAKE_WRONG_MAGIC)
 		h.magic = be32_of(1);
 	if (fault == FAKE_STRUCTURED)
 		h.magic = be32_of(0x668e33efu);
+	if (fault == FAKE_BYTES || fault == FAKE_TRICKLE)
+		return put_bytes(c, (char *)&h, sizeof(h)) &&
+		       put_bytes(c, data, data_len);
 	if (!put(c, &h, sizeof(h)))
 		return false;
 	if (fault == FAKE_HALF_ANSWER || fault == FAKE_CUT_ANSWER) {
@@ -318,31 +401,106 @@ static bool send_reply(struct conn *c, be64 cookie, uint32_t error,
 	return data_len == 0 || put(c, data, data_len);
 }
 
-static bool serve_one(struct conn *c)
+/* Everything about a request that a good client is bound to. */
+static bool well_formed(const struct request *req, const struct conn *c)
 {
-	struct request req;
-	uint32_t       error = 0;
-	uint32_t       len;
+	uint32_t len = be32_get(req->len);
+	uint64_t off = be64_get(req->off);
+	uint16_t type = be16_get(req->type);
 
-	if (!get(c, &req, sizeof(req)))
+	if (be32_get(req->magic) != 0x25609513u || be16_get(req->flags) != 0)
 		return false;
-	len = be32_get(req.len);
-	if (be16_get(req.type) == 2) /* disconnect */
+	if (type == 3)
+		return len == 0 && off == 0;
+	return type <= 4 && off <= c->config.size_bytes &&
+	       len <= c->config.size_bytes - off;
+}
+
+/* Like hang(), but read nothing. */
+static bool wait_end(struct conn *c)
+{
+	struct pollfd end = { .fd = c->fd };
+
+	poll(&end, 1, -1);
+	return false;
+}
+
+/* A request and the data of a write. */
+static bool take_request(struct conn *c, struct request *ret)
+{
+	enum fake_fault fault = c->config.fault;
+	bool		write;
+
+	if (!get(c, ret, sizeof(*ret)))
 		return false;
-	if (be16_get(req.type) == 1 && !drop(c, len))
+	if (be16_get(ret->type) == 2) /* disconnect */
 		return false;
+	if (!well_formed(ret, c))
+		abort();
+	if (c->requests++ == 0)
+		c->first_cookie = ret->cookie;
+	write = be16_get(ret->type) == 1;
+	if (!write)
+		return true;
+	if (fault == FAKE_EARLY || fault == FAKE_DEAF ||
+	    fault == FAKE_EARLY_TWICE)
+		send_reply(c, ret->cookie, 0, 0);
+	if (fault == FAKE_EARLY_TWICE)
+		send_reply(c, ret->cookie, 0, 0);
+	if (fault == FAKE_DEAF || fault == FAKE_EARLY_TWICE)
+		return wait_end(c);
+	return drop(c, be32_get(ret->len));
+}
+
+static bool answer(struct conn *c, const struct request *req)
+{
+	uint32_t error = 0;
+	uint32_t len = be32_get(req->len);
+
 	if (c->config.fault == FAKE_NO_ANSWER)
 		return hang(c);
-	if (c->config.fault == FAKE_ODD_ERROR)
-		error = UINT32_MAX;
-	if (c->config.fault == FAKE_SHUTDOWN)
-		error = 108;
-	if (be16_get(req.type) != 0 || error != 0)
+	if (c->config.fault == FAKE_GARBAGE)
+		return send_garbage(c);
+	if (c->config.fault == FAKE_EARLY && be16_get(req->type) == 1)
+		return true; /* it has been */
+	if (c->config.fault == FAKE_ERROR)
+		error = c->config.error;
+	if (be16_get(req->type) != 0 || error != 0)
 		len = 0;
-	if (len > PAYLOAD_MAX || !send_reply(c, req.cookie, error, len))
+	if (len > PAYLOAD_MAX || !send_reply(c, req->cookie, error, len))
 		return false;
 	return c->config.fault != FAKE_TWICE ||
-	       send_reply(c, req.cookie, error, len);
+	       send_reply(c, req->cookie, error, len);
+}
+
+static bool send_gathered(struct conn *c)
+{
+	char *out = c->out;
+	bool  ok;
+
+	c->out = NULL;
+	ok = put(c, out, c->out_bytes);
+	c->out_bytes = 0;
+	free(out);
+	return ok;
+}
+
+/* As many requests as are to be answered at once. */
+static bool serve_crowd(struct conn *c)
+{
+	struct request reqs[CROWD_MAX];
+	unsigned       n = c->config.crowd > 1 ? c->config.crowd : 1;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!take_request(c, &reqs[i]))
+			return false;
+	}
+	if (n == 1)
+		return answer(c, &reqs[0]);
+	gather(c, NULL, 0);
+	while (n > 0 && answer(c, &reqs[n - 1]))
+		n--;
+	return send_gathered(c) && n == 0;
 }
 
 static void *conn_main(void *arg)
@@ -353,7 +511,7 @@ static void *conn_main(void *arg)
 	if (greet(c) && negotiate(c)) {
 		if (c->config.fault == FAKE_UNASKED)
 			send_reply(c, be64_of(1), 0, 0);
-		for (unsigned i = 0; i < REQUESTS_MAX && serve_one(c); i++)
+		for (unsigned i = 0; i < REQUESTS_MAX && serve_crowd(c); i++)
 			;
 	}
 	pthread_mutex_lock(&f->lock);
@@ -399,6 +557,9 @@ static void *listen_main(void *arg)
 		c->f = f;
 		c->config = f->config;
 		c->sent_bytes = 0;
+		c->requests = 0;
+		c->out = NULL;
+		c->out_bytes = 0;
 		c->fd = fd;
 		c->started = true;
 		if (f->stop)
@@ -416,6 +577,7 @@ struct fake_config fake_default(enum fake_fault fault)
 		.fault = fault,
 		.size_bytes = 1 << 20,
 		.flags = 1 | 1 << 2 | 1 << 5, /* FLUSH and TRIM */
+		.error = UINT32_MAX,
 	};
 
 	return config;

@@ -34,8 +34,15 @@ enum fake_fault {
 	FAKE_NO_ANSWER,
 	FAKE_HALF_ANSWER, /* half the data, then nothing */
 	FAKE_CUT_ANSWER,  /* half the data, then the end */
-	FAKE_ODD_ERROR,   /* error 2^32-1 */
-	FAKE_SHUTDOWN,    /* ESHUTDOWN */
+	FAKE_ERROR,       /* config.error */
+	FAKE_STALE,       /* the first request's cookie, always */
+	FAKE_OTHER_USE,   /* a cookie that differs in its upper half */
+	FAKE_BYTES,       /* one byte at a time */
+	FAKE_TRICKLE,     /* likewise, one each 50 ms */
+	FAKE_EARLY,       /* to a write before its data has been read */
+	FAKE_DEAF,        /* likewise, and then nothing is read any more */
+	FAKE_EARLY_TWICE, /* two times, and then nothing is read any more */
+	FAKE_GARBAGE,     /* bytes by chance */
 };
 
 struct fake_nbd;
@@ -50,6 +57,11 @@ struct fake_config {
 	uint32_t block_max;
 	size_t	 cut_bytes;   /* end each connection after so many bytes have
 			       * been sent; 0: never */
+	size_t	 split_bytes; /* wait a moment after so many; 0: do not */
+	uint32_t error;       /* of FAKE_ERROR; 2^32-1 by default */
+	uint32_t seed;        /* of FAKE_GARBAGE */
+	unsigned crowd;       /* > 1: so many requests are answered with one
+			       * send, the last one first */
 };
 
 /* A disk of 1 MiB that reads as bytes of 0xfa, listening on `path`. */

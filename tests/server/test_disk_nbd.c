@@ -1,19 +1,29 @@
 /* tests/server/test_disk_nbd.c - disks behind real NBD servers: nbdkit,
- * qemu-nbd, nbd-server; and what happens when those die, stop, come back
- * different, or answer with errors.
+ * qemu-nbd, nbd-server, tarn-diskd, over unix sockets and TCP; and what happens
+ * when those die, stop, come back different, or answer with errors.
+ *
+ * tarn-diskd is looked for in $BUILD, or two folders above this program.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/prng.h"
 #include "disk_kit.h"
+#include "io/disk_nbd.h"
 
 #define SIZE	 (64u << 20)
 #define REQUESTS 300u
+
+/* exercise_mixed(): so many requests at a time, each in a region of its own. */
+#define MIXED	     24u
+#define MIXED_BYTES  (2u << 20)
+#define MIXED_ROUNDS 12u
 
 static char sock[128];  /* of the server */
 static char place[200]; /* of its default export */
@@ -41,6 +51,66 @@ static int setup(void **state)
 	snprintf(sock, sizeof(sock), "%s/sock", kit_dir());
 	snprintf(place, sizeof(place), "nbd+unix:///?socket=%s", sock);
 	return 0;
+}
+
+/* A disk of SIZE bytes in a file. */
+static void make_file(char *path, size_t len, const char *name)
+{
+	int fd;
+
+	snprintf(path, len, "%s/%s", kit_dir(), name);
+	fd = open(path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, SIZE), 0);
+	close(fd);
+}
+
+/* Requests of all sizes, many in flight; in each region of the disk now a
+ * write, now a read, which must find what was written there. */
+static void exercise_mixed(struct rig *r)
+{
+	struct rig_req *q = calloc(MIXED, sizeof(*q));
+	char	       *out = rig_buf(MIXED * MIXED_BYTES);
+	char	       *in = rig_buf(MIXED * MIXED_BYTES);
+	struct prng	prng;
+
+	assert_true(r->disk->size_bytes >= MIXED * MIXED_BYTES);
+	prng_init(&prng, 4096);
+	for (uint32_t i = 0; i < MIXED * MIXED_BYTES; i++)
+		out[i] = (char)(i * 2654435761u >> 24);
+	for (unsigned i = 0; i < MIXED; i++)
+		rig_submit(r, &q[i], DISK_WRITE, (uint64_t)i * MIXED_BYTES,
+			   MIXED_BYTES, out + (size_t)i * MIXED_BYTES);
+	for (unsigned i = 0; i < MIXED; i++)
+		assert_int_equal(rig_wait(r, &q[i]), 0);
+	for (unsigned n = 0; n < MIXED * MIXED_ROUNDS; n++) {
+		unsigned i = n % MIXED;
+		uint32_t len = (uint32_t)(1 + prng_below(&prng, 64)) * 4096;
+		uint32_t skew = (uint32_t)prng_below(&prng, 64) * 4096;
+		size_t	 at = (size_t)i * MIXED_BYTES + skew;
+
+		if (n >= MIXED)
+			assert_int_equal(rig_wait(r, &q[i]), 0);
+		if (prng_below(&prng, 4) == 0)
+			len = MIXED_BYTES - skew;
+		if (prng_below(&prng, 3) == 0) {
+			memset(out + at, (int)n, len);
+			rig_submit(r, &q[i], DISK_WRITE, at, len, out + at);
+		} else {
+			rig_submit(r, &q[i], DISK_READ, at, len, in + at);
+		}
+	}
+	for (unsigned i = 0; i < MIXED; i++)
+		assert_int_equal(rig_wait(r, &q[i]), 0);
+	for (unsigned i = 0; i < MIXED; i++)
+		rig_submit(r, &q[i], DISK_READ, (uint64_t)i * MIXED_BYTES,
+			   MIXED_BYTES, in + (size_t)i * MIXED_BYTES);
+	for (unsigned i = 0; i < MIXED; i++)
+		assert_int_equal(rig_wait(r, &q[i]), 0);
+	assert_memory_equal(in, out, MIXED * MIXED_BYTES);
+	free(q);
+	free(out);
+	free(in);
 }
 
 /* Write, flush, read back, trim, all over the disk. */
@@ -91,6 +161,7 @@ static void test_nbdkit(void **state)
 	assert_true(r.disk->can_flush && r.disk->can_trim);
 	assert_string_equal(r.disk->host, "local");
 	exercise(&r);
+	exercise_mixed(&r);
 	rig_close(&r);
 	kit_kill(pid);
 }
@@ -214,12 +285,8 @@ static pid_t start_qemu_nbd(const char *name)
 			       NULL, NULL };
 	char  file[160];
 	pid_t pid;
-	int   fd;
 
-	snprintf(file, sizeof(file), "%s/qemu.img", kit_dir());
-	fd = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-	assert_int_equal(ftruncate(fd, SIZE), 0);
-	close(fd);
+	make_file(file, sizeof(file), "qemu.img");
 	unlink(sock);
 	argv[11] = file;
 	pid = kit_spawn(argv);
@@ -245,6 +312,7 @@ static void test_qemu_nbd(void **state)
 	rig_open(&r, place, NULL);
 	rig_wait_ups(&r, 1);
 	exercise(&r);
+	exercise_mixed(&r);
 	rig_close(&r);
 	kit_kill(pid);
 }
@@ -263,10 +331,7 @@ static void test_nbd_server(void **state)
 	(void)state;
 	kit_need("nbd-server");
 	snprintf(config, sizeof(config), "%s/nbd.conf", kit_dir());
-	snprintf(file, sizeof(file), "%s/nbd.img", kit_dir());
-	f = fopen(file, "w");
-	assert_int_equal(ftruncate(fileno(f), SIZE), 0);
-	fclose(f);
+	make_file(file, sizeof(file), "nbd.img");
 	f = fopen(config, "w");
 	fprintf(f,
 		"[generic]\n listenaddr = 127.0.0.1\n port = %u\n"
@@ -288,7 +353,116 @@ static void test_nbd_server(void **state)
 	rig_open(&r, place, NULL);
 	rig_wait_ups(&r, 1);
 	exercise(&r);
+	exercise_mixed(&r);
 	rig_close(&r);
+	kit_kill(pid);
+}
+
+/* What libnbd does with TLS, without it. */
+static void test_through_libnbd(void **state)
+{
+	struct rig r;
+	pid_t	   pid;
+
+	(void)state;
+	kit_need("nbdkit");
+	pid = NBDKIT("memory", "64M");
+	rig_open(&r, place, NULL);
+	nbd_disk_of(r.disk)->through_libnbd = true;
+	rig_wait_ups(&r, 1);
+	exercise(&r);
+	exercise_mixed(&r);
+	rig_close(&r);
+	kit_kill(pid);
+}
+
+/* The server that is to listen on this port. */
+static void exercise_port(unsigned port, const char *export)
+{
+	struct rig r;
+
+	kit_wait_port(port);
+	snprintf(place, sizeof(place), "nbd://127.0.0.1:%u/%s", port, export);
+	rig_open(&r, place, NULL);
+	rig_wait_ups(&r, 1);
+	assert_string_equal(r.disk->host, "127.0.0.1");
+	exercise(&r);
+	exercise_mixed(&r);
+	rig_close(&r);
+}
+
+static void test_tcp(void **state)
+{
+	unsigned    port = kit_free_port();
+	char	    text[16];
+	char	    file[160];
+	const char *nbdkit[] = { "nbdkit", "-f",   "-i",     "127.0.0.1", "-p",
+				 text,	   "memory", "64M", NULL };
+	const char *qemu[] = { "qemu-nbd", "-f", "raw", "-t", "-e", "8",
+			       "-x", "d", "-b", "127.0.0.1", "-p", text,
+			       file, NULL };
+	pid_t	    pid;
+
+	(void)state;
+	kit_need("nbdkit");
+	kit_need("qemu-nbd");
+	snprintf(text, sizeof(text), "%u", port);
+	pid = kit_spawn(nbdkit);
+	exercise_port(port, "");
+	kit_kill(pid);
+
+	make_file(file, sizeof(file), "tcp.img");
+	port = kit_free_port();
+	snprintf(text, sizeof(text), "%u", port);
+	pid = kit_spawn(qemu);
+	exercise_port(port, "d");
+	kit_kill(pid);
+}
+
+static char diskd[600]; /* where tarn-diskd is */
+
+static void find_diskd(const char *self)
+{
+	const char *build = getenv("BUILD");
+	char	    path[500];
+
+	snprintf(path, sizeof(path), "%s", self);
+	if (build != NULL)
+		snprintf(diskd, sizeof(diskd), "%s/tarn-diskd", build);
+	else
+		snprintf(diskd, sizeof(diskd), "%s/../../tarn-diskd",
+			 dirname(path));
+}
+
+static void test_diskd(void **state)
+{
+	unsigned    port = kit_free_port();
+	char	    file[160];
+	char	    unix_listen[160];
+	char	    tcp_listen[160];
+	const char *argv[] = { diskd, file, "--name", "d",
+			       "--listen", unix_listen, NULL };
+	struct rig  r;
+	pid_t	    pid;
+
+	(void)state;
+	make_file(file, sizeof(file), "diskd.img");
+	snprintf(unix_listen, sizeof(unix_listen), "unix:%s", sock);
+	snprintf(tcp_listen, sizeof(tcp_listen), "127.0.0.1:%u", port);
+	unlink(sock);
+	pid = kit_spawn(argv);
+	kit_wait_socket(sock);
+	snprintf(place, sizeof(place), "nbd+unix:///d?socket=%s", sock);
+	rig_open(&r, place, NULL);
+	rig_wait_ups(&r, 1);
+	exercise(&r);
+	exercise_mixed(&r);
+	rig_close(&r);
+	kit_kill(pid);
+
+	argv[5] = tcp_listen;
+	pid = kit_spawn(argv);
+	exercise_port(port, "d");
 	kit_kill(pid);
 }
 
@@ -423,8 +597,8 @@ static void test_hang(void **state)
 	kit_kill(pid);
 }
 
-/* Writes that fill the socket, to a server that does not read: libnbd must
- * wait for room, and go on when there is some. */
+/* Writes that fill the socket, to a server that does not read: they wait for
+ * room, and go on when there is some. */
 static void test_full_socket(void **state)
 {
 	struct rig	r;
@@ -535,11 +709,14 @@ int main(int argc, char **argv)
 		T(test_nbdkit),	     T(test_lanes),
 		T(test_block_sizes), T(test_what_it_cannot),
 		T(test_qemu_nbd),    T(test_nbd_server),
+		T(test_tcp),	     T(test_diskd),
+		T(test_through_libnbd),
 		T(test_errors),	     T(test_kill_and_restart),
 		T(test_hang),	     T(test_full_socket),
 		T(test_close),	     T(test_names),
 	};
 
+	find_diskd(argv[0]);
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,7 +213,7 @@ static void test_hostile(void **state)
 		FAKE_SILENT,	  FAKE_BAD_MAGIC,    FAKE_OLD_STYLE,
 		FAKE_HUGE_REPLY,  FAKE_ENDLESS_INFO, FAKE_NO_INFO,
 		FAKE_WRONG_COOKIE, FAKE_NO_ANSWER,   FAKE_HALF_ANSWER,
-		FAKE_ODD_ERROR,	  FAKE_CUT_ANSWER,
+		FAKE_ERROR,	  FAKE_CUT_ANSWER,
 	};
 	struct fake_nbd	  *fakes[ARRAY_LEN(faults)];
 	char		   places[ARRAY_LEN(faults)][200];

@@ -13,9 +13,10 @@
  * The first missing row ends the log, unless a row says that it had been
  * flushed: then it is damage, and the pool does not open without --force.
  *
- * Nobody but us writes to the segments that LABEL records: they are free in
- * the newest commit, the old owner only opens segments that a commit of its own
- * lists, and we have read the labels after our claim was on the disks.
+ * Nobody but us writes to the segments that LABEL records.  Of an owner that may
+ * still be there they are none that its commit lists, and it opens no others; of
+ * one that is dead, none that it can have had open (settle_segments() and
+ * quarantine.c).  We have read the labels after our claim was on the disks.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -547,10 +548,10 @@ static void recover_work_fn(struct io_work *w)
 	case REC_ROOT_READ:
 		root_read(r);
 		break;
-	case REC_LOAD:
 	case REC_ZONES:
 		recover_zones_step(r);
 		break;
+	case REC_LOAD:
 	case REC_LABEL:
 	case REC_COMMIT:
 		break;

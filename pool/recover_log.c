@@ -436,7 +436,7 @@ static struct segment *extra_slot(struct pool *p,
  * never came to its commit.  Like us, it took zones that the commit lists as
  * openable and that had no rows, so they are free again by now, or in
  * quarantine already. */
-static void quarantine_extra(struct pool *p)
+static void quarantine_extra(struct pool *p, bool doubt)
 {
 	for (uint32_t e = 0; e < p->nextra; e++) {
 		const struct label_extra_seg *x = &p->extra[e];
@@ -446,7 +446,7 @@ static void quarantine_extra(struct pool *p)
 			continue;
 		s->generation = max_u32(s->generation, x->generation);
 		s->claim = p->last_claim;
-		if (owner_is_doubtful(p, p->last_claim))
+		if (doubt)
 			s->claim |= CLAIM_DOUBT;
 		for (uint32_t u = 0; u < p->units; u++) {
 			const struct zone_ref *z = &x->zones[u];
@@ -491,7 +491,7 @@ static void settle_segments(struct recover *r)
 		seg_stray_mark(p, s);
 	}
 	p->openable = 0;
-	quarantine_extra(p);
+	quarantine_extra(p, doubt);
 }
 
 static void repair_start(struct recover *r)
@@ -790,6 +790,8 @@ void recover_zones_step(struct recover *r)
 	uint32_t more = segs_reserve(p) + segs_unlisted(p) +
 			p->segs_possible / 16;
 
+	/* Everything has been found, redone and made whole. */
+	assert(r->phase == REC_ZONES);
 	keep_extra(p);
 	if ((segs_free_possible(p) < want + more ||
 	     LABEL_EXTRA_MAX - p->nextra < min_u32(want, LABEL_EXTRA_MAX / 2)) &&

@@ -96,10 +96,15 @@ bool pool_commit_is_blocked(const struct pool *p)
 	       ((p->openable <= 1 && !commit_gains(p)) || !commit_fits(p));
 }
 
+/* How many openable segments the next commit may need. */
+static uint32_t openable_kept(const struct pool *p)
+{
+	return segs_reserve(p) + 3;
+}
+
 static bool commit_due(struct pool *p)
 {
 	uint64_t log = p->log_blocks * TARN_BLOCK;
-	bool     gain = commit_gains(p);
 
 	if (pool_commit_is_blocked(p))
 		return false;
@@ -108,9 +113,7 @@ static bool commit_due(struct pool *p)
 	if (2 * p->client->commit_blocks(p->client_arg) >=
 		    p->params.rows_memory_bytes / TARN_BLOCK * 8)
 		return true;
-	if (!gain)
-		return false;
-	return segs_openable_whole(p) <= segs_reserve(p) + 3;
+	return segs_openable_whole(p) <= openable_kept(p) && commit_gains(p);
 }
 
 bool commit_pending(struct pool *p)
@@ -434,15 +437,7 @@ static void free_dead_segments(struct pool *p)
 			continue;
 		}
 		seg_free_zones(p, s);
-		s->frozen_state = SEG_DISK_FREE;
-		s->frozen_index_off = 0;
 	}
-}
-
-/* How many openable segments the next commit may need. */
-static uint32_t openable_kept(const struct pool *p)
-{
-	return segs_reserve(p) + 3;
 }
 
 /* Would another commit take back segments that lack a unit, now that it has
@@ -458,7 +453,7 @@ static bool partial_can_go(const struct pool *p)
  * then on would lack redundancy.  Enough of them stay for this commit. */
 static void free_partial_segments(struct pool *p)
 {
-	if (pool_domains_lost(p) > 0)
+	if (p->partial == 0 || pool_domains_lost(p) > 0)
 		return;
 	for (uint32_t i = 1;
 	     i <= p->nsegs && p->openable > openable_kept(p); i++) {
@@ -467,10 +462,8 @@ static void free_partial_segments(struct pool *p)
 		if (s->state != SEG_OPENABLE || s->missing == 0 ||
 		    s->rows != 0 || s->pins != 0)
 			continue;
+		segs_openable_take(p, s);
 		seg_free_zones(p, s);
-		s->frozen_state = SEG_DISK_FREE;
-		s->frozen_index_off = 0;
-		p->openable--;
 	}
 }
 
@@ -703,8 +696,7 @@ static void commit_finish(struct pool *p)
 	c->state = COMMIT_IDLE;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		if (p->segs[i]->state == SEG_NEXT) {
-			p->segs[i]->state = SEG_OPENABLE;
-			p->openable++;
+			segs_openable_add(p, p->segs[i]);
 			cleaner_unstick(p);
 		}
 	}

@@ -352,6 +352,7 @@ struct pool {
 	uint32_t           segs_cap;
 	struct segment   **segs;         /* [no], [0] unused */
 	uint32_t           openable;     /* in state SEG_OPENABLE */
+	uint32_t           partial;      /* … of them, that lack a unit */
 	uint32_t           sealed_dead;  /* sealed, nothing live: wait for a
 					  * commit to free them */
 	struct segment    *open[LOG_CLASSES][OPEN_SLOTS];
@@ -542,6 +543,8 @@ void pool_space(const struct pool *p, uint64_t *ret_usable,
 int  log_init(struct pool *p);
 void log_fini(struct pool *p);
 void log_kick(struct pool *p);
+/* A new row gets its place at the end of s. */
+void log_row_place(struct row *row, struct segment *s);
 void log_commit_done(struct pool *p);             /* form rows in the next turn */
 void log_row_check_stored(struct row *row); /* after a unit's state changed */
 void log_unit_submit(struct row *row, uint32_t unit);
@@ -618,8 +621,11 @@ struct segment *seg_slot(struct pool *p, uint32_t no);
  * SEG_OPENABLE; returns how many could be made. */
 uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
 /* Give its zones back. */
-/* Openable segments that lack no unit, if all domains are there. */
+/* Openable segments; if all domains are there, those that lack no unit. */
 uint32_t segs_openable_whole(const struct pool *p);
+/* s becomes openable; will be so no more (its state is the caller's). */
+void segs_openable_add(struct pool *p, struct segment *s);
+void segs_openable_take(struct pool *p, struct segment *s);
 /* How many segments of a class are open at once. */
 uint32_t segs_open_max(const struct pool *p, enum log_class class);
 void seg_free_zones(struct pool *p, struct segment *s);

@@ -384,8 +384,6 @@ static bool row_copy(struct row *row)
 	copy->is_copy = true;
 	copy->copy = row;
 	row->copy = copy;
-	copy->seg = seg;
-	copy->off = seg->write_off;
 	copy->header_blocks = row->header_blocks;
 	copy->payload_blocks = row->payload_blocks;
 	copy->slice_blocks = row->slice_blocks;
@@ -393,8 +391,7 @@ static bool row_copy(struct row *row)
 	copy->nrecs = row->nrecs;
 	copy->recs_bytes = row->recs_bytes;
 	list_init(&copy->appends);
-	seg->write_off += copy->unit_blocks;
-	seg->rows++;
+	log_row_place(copy, seg);
 	copy_fill(copy, row);
 	list_push(&p->late.copies, &copy->link);
 	p->counters.late_rows++;

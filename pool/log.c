@@ -344,6 +344,14 @@ struct row *log_row_get(struct pool *p, uint32_t unit_blocks,
 	return row;
 }
 
+void log_row_place(struct row *row, struct segment *s)
+{
+	row->seg = s;
+	row->off = s->write_off;
+	s->write_off += row->unit_blocks;
+	s->rows++;
+}
+
 static void row_init(struct pool *p, struct row *row, unsigned class,
 		     const struct row_plan *plan, struct segment *seg)
 {
@@ -354,8 +362,6 @@ static void row_init(struct pool *p, struct row *row, unsigned class,
 	row->empty = plan->napps == 0;
 	row->is_copy = false;
 	row->copy = NULL;
-	row->seg = seg;
-	row->off = seg->write_off;
 	row->header_blocks = plan->header_blocks;
 	row->payload_blocks = plan->payload_blocks;
 	row->slice_blocks = plan->slice_blocks;
@@ -363,8 +369,7 @@ static void row_init(struct pool *p, struct row *row, unsigned class,
 	row->nrecs = plan->napps;
 	row->recs_bytes = plan->recs_bytes;
 	list_init(&row->appends);
-	seg->write_off += plan->unit_blocks;
-	seg->rows++;
+	log_row_place(row, seg);
 	for (uint32_t i = 0; i < plan->napps; i++) {
 		struct log_append *a = list_first(&p->gather[class],
 						  struct log_append, link);
@@ -512,11 +517,10 @@ void log_commit_done(struct pool *p)
 {
 	uint64_t since_ns = io_now_ns(p->io) - STARVED_PATIENCE_MAX_NS +
 			    STARVED_PATIENCE_NS;
+	bool     another = commit_pending(p);
 
-	for (unsigned i = 0; i < LOG_CLASSES; i++) {
-		if (commit_pending(p))
-			p->starved_ns[i] = max_u64(p->starved_ns[i], since_ns);
-	}
+	for (unsigned i = 0; another && i < LOG_CLASSES; i++)
+		p->starved_ns[i] = max_u64(p->starved_ns[i], since_ns);
 	log_kick(p);
 }
 

@@ -266,7 +266,7 @@ static bool seg_compose(struct pool *p, enum seg_state state)
 		zone_take(p, &s->zones[u]);
 	}
 	if (state == SEG_OPENABLE)
-		p->openable++;
+		segs_openable_add(p, s);
 	return true;
 }
 
@@ -308,18 +308,14 @@ static uint32_t capacity(const struct pool *p, const uint32_t *zones,
 static uint32_t capacity_now(const struct pool *p, bool only_free)
 {
 	uint32_t zones[POOL_MEMBERS_MAX] = {0};
-	bool     there[POOL_MEMBERS_MAX] = {false};
-	uint32_t n = 0;
+	uint32_t n = domains_in(p);
 
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (!m->in)
-			continue;
-		n += !there[m->domain];
-		there[m->domain] = true;
-		zones[m->domain] += only_free ? member_free_zones(m)
-					      : m->zones;
+		if (m->in)
+			zones[m->domain] += only_free ? member_free_zones(m)
+						      : m->zones;
 	}
 	if (n < p->k + p->min_parity)
 		return 0;
@@ -460,15 +456,25 @@ bool seg_has_room(const struct pool *p, const struct segment *s,
 
 uint32_t segs_openable_whole(const struct pool *p)
 {
-	uint32_t n = 0;
-
 	/* While a domain is lost there are no whole ones to be had. */
-	if (pool_domains_lost(p) > 0)
+	if (p->partial == 0 || pool_domains_lost(p) > 0)
 		return p->openable;
-	for (uint32_t i = 1; p->openable > 0 && i <= p->nsegs; i++)
-		n += p->segs[i]->state == SEG_OPENABLE &&
-		     p->segs[i]->missing == 0;
-	return n;
+	return p->openable - p->partial;
+}
+
+void segs_openable_add(struct pool *p, struct segment *s)
+{
+	s->state = SEG_OPENABLE;
+	p->openable++;
+	p->partial += s->missing != 0;
+}
+
+void segs_openable_take(struct pool *p, struct segment *s)
+{
+	assert(s->state == SEG_OPENABLE && p->openable > 0);
+	p->openable--;
+	p->partial -= s->missing != 0;
+	assert(p->partial <= p->openable);
 }
 
 uint32_t segs_keep(const struct pool *p, enum log_class class)
@@ -480,13 +486,12 @@ uint32_t segs_keep(const struct pool *p, enum log_class class)
 
 void seg_open(struct pool *p, struct segment *s, enum log_class class)
 {
-	assert(s->state == SEG_OPENABLE);
+	segs_openable_take(p, s);
 	s->state = SEG_OPEN;
 	s->class = (uint8_t)class;
 	s->idx.bytes = (uint32_t)sizeof(struct seg_index_header);
 	s->idx.nrows = 0;
 	s->scan_from = 0;
-	p->openable--;
 }
 
 static struct segment *seg_open_next(struct pool *p, enum log_class class)

@@ -69,6 +69,15 @@ static int setup(void **state)
 	return 0;
 }
 
+/* The same, with a loop that polls before it sleeps. */
+static int setup_polling(void **state)
+{
+	int r = setup(state);
+
+	io_uring_engine_poll(*state, NS_PER_MS);
+	return r;
+}
+
 static int teardown(void **state)
 {
 	io_uring_engine_close(*state);
@@ -347,11 +356,16 @@ static void test_idle_turn(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define P(f) cmocka_unit_test_setup_teardown(f, setup_polling, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_send_recv),    T(test_accept_connect),
 		T(test_file),	      T(test_crowd),
 		T(test_cancel_crowd), T(test_timer),
 		T(test_deferred_chain), T(test_idle_turn),
+		P(test_send_recv),    P(test_accept_connect),
+		P(test_file),	      P(test_crowd),
+		P(test_cancel_crowd), P(test_timer),
+		P(test_deferred_chain), P(test_idle_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

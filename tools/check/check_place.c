@@ -51,9 +51,11 @@ static int file_open(const char *place, struct file_source *f,
 
 	f->fd = open(place, O_RDONLY | O_CLOEXEC);
 	if (f->fd < 0 || fstat(f->fd, &st) < 0) {
+		int r = -errno;
+
 		snprintf(ret_err, 512, "%.200s: cannot be opened: %s", place,
-			 strerror(errno));
-		return -errno;
+			 strerror(-r));
+		return r;
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
 		snprintf(ret_err, 512, "%.200s: is neither a file nor a block "
@@ -62,9 +64,11 @@ static int file_open(const char *place, struct file_source *f,
 	}
 	end = lseek(f->fd, 0, SEEK_END);
 	if (end < 0) {
+		int r = -errno;
+
 		snprintf(ret_err, 512, "%.200s: its size cannot be found: %s",
-			 place, strerror(errno));
-		return -errno;
+			 place, strerror(-r));
+		return r;
 	}
 	f->source.size_bytes = (uint64_t)end;
 	return 0;

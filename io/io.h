@@ -126,6 +126,9 @@ struct io {
 	uint32_t             timers_cap;
 	struct list          deferred; /* struct io_work */
 	struct prng          prng;     /* identities, back-off jitter */
+	unsigned             depth;    /* requests of clients being served, as
+					* the server counts them: the engine
+					* polls only while they are few */
 };
 
 /* The engine's clock as of this turn: monotonic nanoseconds, counts suspend. */

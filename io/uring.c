@@ -29,6 +29,11 @@
  * short while, yielding the processor to whoever wants it, as long as that pays:
  * the while grows when a sleep turns out to have been short and shrinks when it
  * was long (KVM's halt polling and QEMU's poll-max-ns do likewise).
+ *
+ * That shortens the wait of a few requests.  While many are being served it
+ * only takes the processor from those who work on them, and cuts into small
+ * pieces what a sleep would have gathered: then the loop does not poll.  Their
+ * number swings within a batch, so what counts is how many there were lately.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,6 +59,12 @@
 /* Polling shorter than that is not worth while. */
 #define POLL_MIN_NS (8 * NS_PER_US)
 
+/* Nor is polling while so many requests of clients are being served. */
+#define POLL_DEPTH_MAX 8u
+/* Their number is followed in such fractions: up at once, and down by one part
+ * in as many of the difference at each sleep. */
+#define DEPTH_PARTS 16u
+
 #define NEEDED_FEATURES (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
 
 struct uring {
@@ -66,6 +77,7 @@ struct uring {
 	unsigned	idle_turns; /* turns since the last system call */
 	uint64_t	poll_max_ns; /* 0: never poll */
 	uint64_t	poll_ns;     /* how long now */
+	unsigned	depth_lately; /* io.depth, followed, in DEPTH_PARTS */
 };
 
 static struct uring *uring_of(struct io *io)
@@ -284,11 +296,25 @@ static void adapt_poll(struct uring *u, uint64_t slept_ns)
 		u->poll_ns = 0;
 }
 
+static void follow_depth(struct uring *u)
+{
+	unsigned depth = DEPTH_PARTS * u->io.depth;
+
+	if (depth >= u->depth_lately)
+		u->depth_lately = depth;
+	else
+		u->depth_lately -= (u->depth_lately - depth + DEPTH_PARTS - 1) /
+				   DEPTH_PARTS;
+}
+
 static int sleep_for_events(struct uring *u, uint64_t ns)
 {
 	uint64_t began_ns = u->io.now_ns;
 	int	 r;
 
+	follow_depth(u);
+	if (u->depth_lately >= DEPTH_PARTS * POLL_DEPTH_MAX)
+		return submit_and_wait(u, ns);
 	if (u->poll_ns > 0 && poll_ring(u, ns))
 		return 0;
 	if (u->poll_ns > 0) {

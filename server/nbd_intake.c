@@ -36,6 +36,7 @@ static struct nbd_task *task_get(struct nbd_conn *c, const struct nbd_cmd *cmd)
 		return NULL;
 	}
 	c->inflight++;
+	c->srv->io->depth++;
 	t->cmd = *cmd;
 	t->req.exp = c->sess.exp;
 	t->req.op = cmd->op;

@@ -341,6 +341,7 @@ void nbd_task_free(struct nbd_task *t)
 	list_remove(&t->link);
 	list_push_front(&c->free, &t->link);
 	c->inflight--;
+	c->srv->io->depth--;
 }
 
 /* --- sending ------------------------------------------------------------- */

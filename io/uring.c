@@ -8,6 +8,10 @@
  *   4. call done() of everything that completed,
  *   5. run due timers and deferred work.
  *
+ * Receives go after everything else of a turn.  To take what a peer has sent
+ * wakes it if it waits for more from us, and on a unix socket for nothing; but
+ * not when it has been woken by what we sent it before.
+ *
  * So a turn costs one system call however many requests it starts and ends.
  * When deferred work waits, turns follow each other without a system call, at
  * most TURNS_WITHOUT_ENTER of them: a chain of deferred steps ends in one
@@ -70,6 +74,7 @@
 struct uring {
 	struct io	io;
 	struct io_uring ring;
+	struct list	receives; /* io_req.link: last in this turn */
 	struct list	waiting;  /* io_req.link: no room in the ring yet */
 	struct list	cancels;  /* io_req.link: in the ring, to cancel */
 	struct list	finished; /* io_req.link: res is set, done() is due */
@@ -173,19 +178,26 @@ static void uring_submit(struct io *io, struct io_req *req)
 	assert(req->done != NULL && req->op <= IO_POLL);
 	u->inflight++;
 	list_init(&req->link);
-	if (!list_empty(&u->waiting) || !try_prepare(u, req))
+	if (req->op == IO_RECV)
+		list_push(&u->receives, &req->link);
+	else if (!list_empty(&u->waiting) || !try_prepare(u, req))
 		list_push(&u->waiting, &req->link);
+}
+
+static bool is_in(const struct list *head, const struct list *link)
+{
+	for (const struct list *l = head->next; l != head; l = l->next)
+		if (l == link)
+			return true;
+	return false;
 }
 
 static void uring_cancel(struct io *io, struct io_req *req)
 {
 	struct uring *u = uring_of(io);
-	struct list  *l;
 
 	/* Not yet in the ring: it ends here, in the next turn. */
-	for (l = u->waiting.next; l != &u->waiting; l = l->next) {
-		if (l != &req->link)
-			continue;
+	if (is_in(&u->waiting, &req->link) || is_in(&u->receives, &req->link)) {
 		list_remove(&req->link);
 		req->res = -ECANCELED;
 		list_push(&u->finished, &req->link);
@@ -198,9 +210,11 @@ static void uring_cancel(struct io *io, struct io_req *req)
 		list_push(&u->cancels, &req->link);
 }
 
-/* What had no room before.  Cancellations last: their requests went first. */
+/* What had no room before, and the receives.  Cancellations last: their
+ * requests went first. */
 static void fill_ring(struct uring *u)
 {
+	list_splice(&u->waiting, &u->receives);
 	while (!list_empty(&u->waiting)) {
 		struct io_req *req =
 			list_first(&u->waiting, struct io_req, link);
@@ -480,6 +494,7 @@ int io_uring_engine_open(unsigned entries, struct io **ret_io)
 	r = ring_open(&u->ring, entries);
 	if (r < 0)
 		goto err_common;
+	list_init(&u->receives);
 	list_init(&u->waiting);
 	list_init(&u->cancels);
 	list_init(&u->finished);

@@ -54,7 +54,8 @@ static const struct option_spec options[] = {
 	{ "row-memory", OPT_SIZE, FIELD(row_memory_bytes), 4ull << 20,
 	  1ull << 40, "SIZE", "memory for unflushed rows (default: 64M)" },
 	{ "cache", OPT_SIZE, FIELD(cache_bytes), 0, 1ull << 44, "SIZE",
-	  "memory for cached blocks (default: 128M; 0: none)" },
+	  "memory for cached blocks, and what map nodes leave of theirs "
+	  "(default: 128M; 0: none)" },
 	{ "commit-log", OPT_SIZE, FIELD(commit_log_bytes), 1ull << 20,
 	  1ull << 44, "SIZE", "log that starts a commit (default: 256M)" },
 	{ "open-wait", OPT_NUMBER, FIELD(open_wait_s), 0, 86400, "SECONDS",

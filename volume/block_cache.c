@@ -1,165 +1,228 @@
-/* volume/block_cache.c - a hash over slots, and a clock over them: a slot that
- * was used since the hand came by is passed over once.
+/* volume/block_cache.c - a set-associative cache: a place may be in one of the
+ * eight ways of one set.  In each set goes a clock: a way that was used since
+ * the hand came by is passed over once.
  */
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/mem.h"
 #include "base/util.h"
 #include "volume/block_cache.h"
 
-/* Bits a bucket, so that few that were never read seem to have been. */
-#define NOTED_BITS 16u
+static_assert(sizeof(struct cache_set) == 128, "two lines of cache");
+
+/* No way has it. */
+#define NO_WAY CACHE_WAYS
+
+static size_t sets_bytes(const struct block_cache *c)
+{
+	return round_up(c->nsets * sizeof(struct cache_set), MEM_HUGE_BYTES);
+}
+
+static size_t all_bytes(const struct block_cache *c)
+{
+	return sets_bytes(c) + blocks_to_bytes(c->nslots);
+}
 
 int block_cache_init(struct block_cache *c, uint64_t bytes)
 {
-	uint64_t n = bytes >> TARN_BLOCK_SHIFT;
-	uint64_t nbuckets;
+	uint8_t *mem;
 
 	memset(c, 0, sizeof(*c));
-	if (n == 0)
+	c->nslots = min_u64(bytes >> TARN_BLOCK_SHIFT, 1ull << 32);
+	if (c->nslots == 0)
 		return 0;
-	n = min_u64(n, 1u << 30);
-	nbuckets = 1ull << (log2_floor(n) + 1);
-	c->slots = calloc(n, sizeof(c->slots[0]));
-	c->buckets = calloc(nbuckets, sizeof(c->buckets[0]));
-	c->noted = calloc(NOTED_BITS * nbuckets / 64, sizeof(c->noted[0]));
-	if (c->slots == NULL || c->buckets == NULL || c->noted == NULL)
-		goto err_tables;
-	c->mem = mmap(NULL, blocks_to_bytes(n), PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (c->mem == MAP_FAILED)
-		goto err_tables;
-	c->nslots = (uint32_t)n;
-	c->mask = (uint32_t)(nbuckets - 1);
+	c->limit = c->nslots;
+	c->nsets = (uint32_t)((c->nslots + CACHE_WAYS - 1) / CACHE_WAYS);
+	mem = mem_map(all_bytes(c));
+	if (mem == NULL) {
+		memset(c, 0, sizeof(*c));
+		return -ENOMEM;
+	}
+	c->sets = (struct cache_set *)(void *)mem;
+	c->blocks = mem + sets_bytes(c);
 	return 0;
-
-err_tables:
-	free(c->slots);
-	free(c->buckets);
-	free(c->noted);
-	memset(c, 0, sizeof(*c));
-	return -ENOMEM;
 }
 
 void block_cache_fini(struct block_cache *c)
 {
-	if (c->nslots > 0)
-		munmap(c->mem, blocks_to_bytes(c->nslots));
-	free(c->slots);
-	free(c->buckets);
-	free(c->noted);
+	mem_unmap(c->sets, all_bytes(c));
 	memset(c, 0, sizeof(*c));
 }
 
-static uint32_t *bucket_of(const struct block_cache *c, place_t place)
+/* --- looking ------------------------------------------------------------- */
+
+static uint64_t hash_of(place_t place)
 {
-	return &c->buckets[(place * 0x9e3779b97f4a7c15ull) >> 32 & c->mask];
+	return place * 0x9e3779b97f4a7c15ull;
 }
 
-static uint32_t slot_find(const struct block_cache *c, place_t place)
+static uint32_t set_of(const struct block_cache *c, place_t place)
 {
-	uint32_t i = *bucket_of(c, place);
+	return (uint32_t)((hash_of(place) >> 32) * c->nsets >> 32);
+}
 
-	while (i != 0 && c->slots[i - 1].place != place)
-		i = c->slots[i - 1].next;
-	return i;
+static uint64_t slot_of(const struct block_cache *c, uint32_t set,
+			unsigned way)
+{
+	return (uint64_t)way * c->nsets + set;
+}
+
+static uint8_t *block_of(const struct block_cache *c, uint32_t set,
+			 unsigned way)
+{
+	return c->blocks + blocks_to_bytes(slot_of(c, set, way));
+}
+
+static unsigned way_find(const struct cache_set *s, place_t place)
+{
+	for (unsigned w = 0; w < CACHE_WAYS; w++)
+		if (s->place[w] == place)
+			return w;
+	return NO_WAY;
 }
 
 const void *block_cache_get(struct block_cache *c, place_t place,
 			    uint32_t crc)
 {
-	uint32_t i;
+	struct cache_set *s;
+	uint32_t set;
+	unsigned w;
 
 	if (c->nslots == 0)
 		return NULL;
-	i = slot_find(c, place);
-	if (i == 0 || c->slots[i - 1].crc != crc) {
+	set = set_of(c, place);
+	s = &c->sets[set];
+	w = way_find(s, place);
+	if (w == NO_WAY || s->crc[w] != crc) {
 		c->misses++;
 		return NULL;
 	}
 	c->hits++;
-	c->slots[i - 1].ref = true;
-	return c->mem + blocks_to_bytes(i - 1);
+	s->ref |= (uint8_t)(1u << w);
+	return block_of(c, set, w);
 }
 
-static void slot_unhash(struct block_cache *c, uint32_t i)
-{
-	uint32_t *p = bucket_of(c, c->slots[i - 1].place);
+/* --- taking in and giving up --------------------------------------------- */
 
-	while (*p != i)
-		p = &c->slots[*p - 1].next;
-	*p = c->slots[i - 1].next;
+/* An empty way within the limit. */
+static unsigned way_empty(const struct block_cache *c, uint32_t set)
+{
+	unsigned w = way_find(&c->sets[set], PLACE_NONE);
+
+	return w != NO_WAY && slot_of(c, set, w) < c->limit ? w : NO_WAY;
 }
 
-/* A slot for something new: the hand goes round at most once and a bit. */
-static uint32_t slot_take(struct block_cache *c)
+/* A way for something new: the hand goes round at most once and a bit.  NO_WAY
+ * if the limit leaves the set none. */
+static unsigned way_take(struct block_cache *c, uint32_t set)
 {
+	struct cache_set *s = &c->sets[set];
+	unsigned w = way_empty(c, set);
+
+	if (w != NO_WAY) {
+		c->used++;
+		return w;
+	}
+	if (slot_of(c, set, 0) >= c->limit)
+		return NO_WAY;
 	for (;;) {
-		struct cache_slot *s = &c->slots[c->hand];
-		uint32_t i = c->hand + 1;
-
-		c->hand = i % c->nslots;
-		if (s->ref) {
-			s->ref = false;
+		w = s->hand++;
+		if (w >= CACHE_WAYS || slot_of(c, set, w) >= c->limit) {
+			s->hand = 0;
 			continue;
 		}
-		if (s->place != PLACE_NONE)
-			slot_unhash(c, i);
-		else
-			c->used++;
-		return i;
+		if ((s->ref & 1u << w) == 0)
+			return w;
+		s->ref &= (uint8_t) ~(1u << w);
 	}
 }
 
 void block_cache_put(struct block_cache *c, place_t place, uint32_t crc,
 		     const void *data)
 {
-	struct cache_slot *s;
-	uint32_t i;
+	struct cache_set *s;
+	uint32_t set;
+	unsigned w;
 
 	if (c->nslots == 0)
 		return;
-	i = slot_find(c, place);
-	if (i == 0) {
-		uint32_t *bucket = bucket_of(c, place);
-
-		i = slot_take(c);
-		s = &c->slots[i - 1];
-		s->place = place;
-		s->next = *bucket;
-		*bucket = i;
-	}
-	s = &c->slots[i - 1];
-	s->crc = crc;
-	memcpy(c->mem + blocks_to_bytes(i - 1), data, TARN_BLOCK);
+	set = set_of(c, place);
+	s = &c->sets[set];
+	w = way_find(s, place);
+	if (w == NO_WAY)
+		w = way_take(c, set);
+	if (w == NO_WAY)
+		return;
+	s->place[w] = place;
+	s->crc[w] = crc;
+	memcpy(block_of(c, set, w), data, TARN_BLOCK);
 }
 
 /* Has the place been noted?  Then its note is used up, else it is made. */
-static bool noted(struct block_cache *c, place_t place)
+static bool noted(struct cache_set *s, place_t place)
 {
-	uint64_t nbits = NOTED_BITS * (c->mask + 1ull);
-	uint64_t bit = (place * 0xd6e8feb86659fd93ull) >> 20 & (nbits - 1);
-	uint64_t mask = 1ull << bit % 64;
+	uint16_t note = (uint16_t)(hash_of(place) >> 16 | 1); /* 0: none */
 
-	if (c->noted[bit / 64] & mask) {
-		c->noted[bit / 64] &= ~mask;
-		return true;
+	for (unsigned i = 0; i < CACHE_NOTES; i++) {
+		if (s->notes[i] == note) {
+			s->notes[i] = 0;
+			return true;
+		}
 	}
-	if (c->nnoted++ == 2 * c->nslots) {
-		memset(c->noted, 0, nbits / 8);
-		c->nnoted = 0;
-	}
-	c->noted[bit / 64] |= mask;
+	s->notes[s->note_next] = note;
+	s->note_next = (uint8_t)((s->note_next + 1u) % CACHE_NOTES);
 	return false;
 }
 
 void block_cache_offer(struct block_cache *c, place_t place, uint32_t crc,
 		       const void *data)
 {
-	if (c->nslots == 0 || (c->used == c->nslots && !noted(c, place)))
+	uint32_t set;
+
+	if (c->nslots == 0)
 		return;
-	block_cache_put(c, place, crc, data);
+	set = set_of(c, place);
+	if (way_empty(c, set) != NO_WAY || noted(&c->sets[set], place))
+		block_cache_put(c, place, crc, data);
+}
+
+static void way_drop(struct block_cache *c, struct cache_set *s, unsigned w)
+{
+	s->place[w] = PLACE_NONE;
+	s->ref &= (uint8_t) ~(1u << w);
+	c->used--;
+}
+
+void block_cache_drop(struct block_cache *c, place_t place)
+{
+	struct cache_set *s;
+	unsigned w;
+
+	if (c->used == 0)
+		return;
+	s = &c->sets[set_of(c, place)];
+	w = way_find(s, place);
+	if (w != NO_WAY)
+		way_drop(c, s, w);
+}
+
+void block_cache_limit(struct block_cache *c, uint64_t bytes)
+{
+	uint64_t limit = min_u64(bytes >> TARN_BLOCK_SHIFT, c->nslots);
+	uint64_t was = c->limit;
+
+	c->limit = limit;
+	if (limit >= was)
+		return;
+	for (uint64_t slot = limit; slot < was; slot++) {
+		struct cache_set *s = &c->sets[slot % c->nsets];
+		unsigned w = (unsigned)(slot / c->nsets);
+
+		if (s->place[w] != PLACE_NONE)
+			way_drop(c, s, w);
+	}
+	mem_forget(c->blocks + blocks_to_bytes(limit),
+		   blocks_to_bytes(was - limit));
 }

@@ -169,14 +169,16 @@ struct place_run {
 	uint32_t n;
 };
 
-static void run_flush(struct pool *pool, struct place_run *run, bool ref)
+static void run_flush(struct volumes *vols, struct place_run *run, bool ref)
 {
 	if (run->n == 0)
 		return;
 	if (ref)
-		pool_place_ref(pool, run->place, run->n);
+		pool_place_ref(vols->pool, run->place, run->n);
 	else
-		pool_place_unref(pool, run->place, run->n);
+		pool_place_unref(vols->pool, run->place, run->n);
+	for (uint32_t i = 0; i < run->n && !ref; i++)
+		block_cache_drop(&vols->blocks, run->place + i);
 	run->n = 0;
 }
 
@@ -188,7 +190,7 @@ static void run_add(struct volumes *vols, struct place_run *run, place_t place,
 		run->n++;
 		return;
 	}
-	run_flush(vols->pool, run, ref);
+	run_flush(vols, run, ref);
 	run->place = place;
 	run->n = 1;
 }
@@ -229,8 +231,8 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 		run_add(vols, &refs, places[i], true);
 		entry_set(e, places[i], v->birth, crcs[i]);
 	}
-	run_flush(vols->pool, &refs, true);
-	run_flush(vols->pool, &unrefs, false);
+	run_flush(vols, &refs, true);
+	run_flush(vols, &unrefs, false);
 	leaf->used += fresh;
 	mapped_add(v, (int64_t)fresh);
 }
@@ -274,7 +276,7 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 		run_add(v->vols, &unrefs, old, false);
 		entry_set(e, PLACE_NONE, v->birth, 0);
 	}
-	run_flush(v->vols->pool, &unrefs, false);
+	run_flush(v->vols, &unrefs, false);
 	leaf->used -= dead;
 	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
 	if (leaf->used == 0 && v->birth == 1)

@@ -19,14 +19,17 @@
 /* Looks at the LRU list per call. */
 #define TRIM_LOOKS_MAX 32u
 
+/* With its struct mnode, which takes about a fifteenth of its buffer. */
+#define NODE_BYTES (TARN_BLOCK + 256u)
+
 int node_cache_init(struct volumes *vols, uint64_t budget_bytes)
 {
 	struct node_cache *c = &vols->cache;
 
 	list_init(&c->lru);
 	list_init(&c->dirty);
-	/* A struct mnode takes about a fifteenth of its buffer. */
-	c->budget_slabs = budget_bytes / (TARN_BLOCK + 256);
+	c->budget_bytes = budget_bytes;
+	c->budget_slabs = budget_bytes / NODE_BYTES;
 	return objpool_init(&c->mnodes, sizeof(struct mnode), MNODES_A_CHUNK,
 			    0);
 }
@@ -313,10 +316,25 @@ static void node_evict(struct mnode *n)
 	mnode_free(n);
 }
 
+/* Buffers are kept once they are mapped: the budget is taken step by step. */
+static void take_budget(struct volumes *vols)
+{
+	struct node_cache *c = &vols->cache;
+	uint64_t buffers = vols->slab.nchunks * (SLAB_CHUNK_BYTES / TARN_BLOCK);
+	uint64_t taken = min_u64(buffers * NODE_BYTES, c->budget_bytes);
+
+	if (taken <= c->taken_bytes || vols->params.cache_bytes == 0)
+		return;
+	c->taken_bytes = taken;
+	block_cache_limit(&vols->blocks, vols->params.cache_bytes +
+						 c->budget_bytes - taken);
+}
+
 void node_cache_trim(struct volumes *vols)
 {
 	struct node_cache *c = &vols->cache;
 
+	take_budget(vols);
 	if (vols->redoing)
 		return;
 	for (unsigned i = 0; i < TRIM_LOOKS_MAX &&

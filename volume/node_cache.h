@@ -103,7 +103,9 @@ struct mnode {
 struct node_cache {
 	struct objpool mnodes;
 	struct list    lru;          /* struct cached, coldest first */
+	uint64_t       budget_bytes;
 	uint64_t       budget_slabs; /* buffers wanted at most */
+	uint64_t       taken_bytes;  /* of the budget; the rest is lent */
 	struct list    dirty;        /* struct mnode */
 	uint64_t       ndirty;
 	uint64_t       nodes_mem;    /* mnodes that are READY */
@@ -134,7 +136,8 @@ void node_loaded(struct mnode *n, int res);
 struct node_entry node_entry_of(const struct mnode *n);
 /* A zombie whose content has been written. */
 void node_zombie_free(struct mnode *z);
-/* Give back clean, unused buffers while over budget; bounded work. */
+/* Give back clean, unused buffers while over budget; bounded work.  What the
+ * nodes have not needed of their budget yet, the block cache uses. */
 void node_cache_trim(struct volumes *vols);
 /* Forget the tree of a volume that is gone: no pins may be left. */
 void node_tree_forget(struct volume *v);

@@ -1,13 +1,11 @@
-/* volume/slab.c - chunks of 1 MiB, a stack of free buffers. */
+/* volume/slab.c - chunks of a huge page, a stack of free buffers. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/mem.h"
 #include "base/util.h"
 #include "volume/slab.h"
-
-#define CHUNK_BYTES (1u << 20)
 
 void slab_init(struct slab *s)
 {
@@ -17,7 +15,7 @@ void slab_init(struct slab *s)
 void slab_fini(struct slab *s)
 {
 	for (uint32_t i = 0; i < s->nchunks; i++)
-		munmap(s->chunks[i], CHUNK_BYTES);
+		mem_unmap(s->chunks[i], SLAB_CHUNK_BYTES);
 	free(s->chunks);
 	slab_init(s);
 }
@@ -35,12 +33,11 @@ static bool grow(struct slab *s)
 			return false;
 		s->chunks = chunks;
 	}
-	chunk = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (chunk == MAP_FAILED)
+	chunk = mem_map(SLAB_CHUNK_BYTES);
+	if (chunk == NULL)
 		return false;
 	s->chunks[s->nchunks++] = chunk;
-	for (size_t off = CHUNK_BYTES; off > 0;) {
+	for (size_t off = SLAB_CHUNK_BYTES; off > 0;) {
 		off -= TARN_BLOCK;
 		memcpy(chunk + off, &s->free, sizeof(s->free));
 		s->free = chunk + off;

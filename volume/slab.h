@@ -15,6 +15,8 @@ struct slab {
 	uint64_t used;   /* buffers given out */
 };
 
+#define SLAB_CHUNK_BYTES (2u << 20)
+
 void slab_init(struct slab *s);
 void slab_fini(struct slab *s);
 /* Aligned to 4096, contents undefined; NULL: out of memory. */

@@ -31,7 +31,8 @@ struct volume;  /* one of them */
 struct volumes_params {
 	uint64_t node_budget_bytes;  /* map nodes and table pages kept in
 				      * memory; 0: 256 MiB */
-	uint64_t cache_bytes;        /* block cache; 0: none */
+	uint64_t cache_bytes;        /* block cache, which also has what nodes
+				      * leave of their budget; 0: none */
 	uint64_t dirty_nodes_max;    /* a commit starts at this many dirty
 				      * nodes; 0: from the node budget */
 };

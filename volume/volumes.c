@@ -48,7 +48,12 @@ int vols_open(struct io *io, const struct volumes_params *params,
 	slab_init(&vols->slab);
 	id_map_init(&vols->ids, &vols->slab);
 	vol_reaper_init(vols);
-	r = block_cache_init(&vols->blocks, vols->params.cache_bytes);
+	/* What the nodes do not take of their budget is the blocks' (see
+	 * node_cache_trim). */
+	r = block_cache_init(&vols->blocks,
+			     vols->params.cache_bytes == 0 ?
+				     0 :
+				     vols->params.cache_bytes + budget);
 	if (r == 0)
 		r = node_cache_init(vols, budget);
 	if (r == 0)

@@ -22,10 +22,11 @@
 #
 # Size of the volume.  Random reads are to be reads of disks, so the volume is
 # at least four times what tarnd keeps in memory, cached blocks and map nodes
-# together: with the defaults (64 + 256 MiB) that is 1280 MiB, and 1536 are
-# taken.  Much more does not fit: the disks are memory, and with room for the
-# log those of all contenders may grow to ten times the volume and 3 GiB, that
-# is to 18 GiB.  On a smaller machine, or with a smaller VOLUME_MIB, tarnd is
+# together: with the defaults (128 + 256 MiB) that is 1536 MiB.  Much more does
+# not fit: the disks are memory, and with room for the log those of all
+# contenders may grow to ten times the volume and 3 GiB, that is to 18 GiB.  Up
+# to a quarter of the reads are then found in memory, since blocks use what the
+# map does not need of its share.  On a smaller machine, or with a smaller VOLUME_MIB, tarnd is
 # given less memory in the same measure, and the output says that these are not
 # its defaults.
 # The map of a volume is a 256th of it, so all of it stays in memory at any size

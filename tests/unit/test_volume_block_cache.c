@@ -10,9 +10,10 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "volume/block_cache.h"
 
-#define SLOTS 64u
+#define SLOTS 4096u
 
 static struct block_cache cache;
 static uint8_t		  block[TARN_BLOCK];
@@ -52,51 +53,123 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void fill(void)
+static unsigned count(place_t from, place_t to)
 {
-	for (place_t p = 1; p <= SLOTS; p++)
-		offer(p);
-	for (place_t p = 1; p <= SLOTS; p++)
-		assert_true(has(p));
+	unsigned n = 0;
+
+	for (place_t p = from; p <= to; p++)
+		n += has(p);
+	return n;
 }
 
-/* Empty slots take whatever comes. */
+/* Read until every set is full. */
+static place_t fill(void)
+{
+	place_t p = 0;
+
+	while (cache.used < SLOTS) {
+		assert_true(p < 64 * SLOTS);
+		offer(++p);
+	}
+	return p;
+}
+
+/* Empty slots take whatever comes, and most places find one. */
 static void test_fill(void **state)
 {
 	(void)state;
-	fill();
-	assert_int_equal(cache.hits, SLOTS);
-	assert_int_equal(cache.misses, 0);
+	for (place_t p = 1; p <= SLOTS / 2; p++)
+		offer(p);
+	assert_in_range(count(1, SLOTS / 2), SLOTS * 15 / 32, SLOTS / 2);
+	assert_int_equal(cache.hits, cache.used);
+	assert_int_equal(cache.hits + cache.misses, SLOTS / 2);
+	assert_int_equal(count(1, fill()), SLOTS);
 }
 
 /* What is read once drives out nothing; what is read again does. */
 static void test_second_read(void **state)
 {
-	unsigned kept = 0;
+	place_t last = fill();
+	place_t other = last + 1000;
 
 	(void)state;
-	fill();
-	offer(1000);
-	assert_false(has(1000));
-	for (place_t p = 1; p <= SLOTS; p++)
-		assert_true(has(p));
-	offer(1000);
-	assert_true(has(1000));
-	for (place_t p = 1; p <= SLOTS; p++)
-		kept += has(p);
-	assert_int_equal(kept, SLOTS - 1);
+	offer(other);
+	assert_false(has(other));
+	assert_int_equal(count(1, last), SLOTS);
+	offer(other);
+	assert_true(has(other));
+	assert_int_equal(count(1, last), SLOTS - 1);
+}
+
+/* What was used lately stays, what was not goes. */
+static void test_second_chance(void **state)
+{
+	place_t last = fill(), used = 0;
+
+	(void)state;
+	for (place_t p = 1; used == 0; p++)
+		if (has(p))
+			used = p;
+	for (place_t p = last + 1; p <= last + 16 * SLOTS; p++) {
+		block_cache_put(&cache, p, (uint32_t)p, data_of(p));
+		assert_true(has(used));
+	}
+	assert_int_equal(count(1, last), 1);
+	assert_int_equal(cache.used, SLOTS);
 }
 
 /* A note is forgotten when many others have been read since. */
 static void test_forget(void **state)
 {
+	place_t last = fill();
+	place_t other = last + 1000;
+
 	(void)state;
-	fill();
-	offer(1000);
-	for (place_t p = 2000; p < 2000 + 8 * SLOTS; p++)
+	offer(other);
+	for (place_t p = other + 1; p < other + 8 * SLOTS; p++)
 		offer(p);
-	offer(1000);
-	assert_false(has(1000));
+	offer(other);
+	assert_false(has(other));
+}
+
+/* What is dropped leaves room for something that is read for the first time. */
+static void test_drop(void **state)
+{
+	place_t last = fill();
+	unsigned came = 0;
+
+	(void)state;
+	for (place_t p = 1; p <= last; p++)
+		block_cache_drop(&cache, p);
+	assert_int_equal(cache.used, 0);
+	assert_int_equal(count(1, last), 0);
+	block_cache_drop(&cache, 1);
+	for (place_t p = last + 1; p <= last + SLOTS / 2; p++) {
+		offer(p);
+		came += has(p);
+	}
+	assert_in_range(came, SLOTS * 15 / 32, SLOTS / 2);
+}
+
+/* A lower limit gives up what is beyond it, at once and for good. */
+static void test_limit(void **state)
+{
+	static const unsigned limits[] = { 3000, 2048, 1999, 100, 0 };
+	place_t last = fill();
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(limits); i++) {
+		block_cache_limit(&cache, limits[i] * (uint64_t)TARN_BLOCK);
+		assert_int_equal(cache.used, limits[i]);
+		assert_int_equal(count(1, last), limits[i]);
+		for (place_t p = 1; p <= 8 * SLOTS; p++)
+			block_cache_put(&cache, p, (uint32_t)p, data_of(p));
+		last = 8 * SLOTS;
+		assert_int_equal(cache.used, limits[i]);
+		assert_int_equal(count(1, last), limits[i]);
+	}
+	block_cache_limit(&cache, (uint64_t)SLOTS * TARN_BLOCK);
+	assert_int_equal(count(1, fill()), SLOTS);
 }
 
 /* What is put is there at once; the same place with another CRC is another
@@ -104,7 +177,7 @@ static void test_forget(void **state)
 static void test_put(void **state)
 {
 	(void)state;
-	fill();
+	(void)fill();
 	block_cache_put(&cache, 77, 77, data_of(77));
 	assert_true(has(77));
 	assert_null(block_cache_get(&cache, 77, 78));
@@ -120,6 +193,8 @@ static void test_none(void **state)
 	(void)state;
 	assert_int_equal(block_cache_init(&none, 0), 0);
 	block_cache_offer(&none, 1, 1, data_of(1));
+	block_cache_drop(&none, 1);
+	block_cache_limit(&none, 0);
 	block_cache_put(&none, 1, 1, data_of(1));
 	assert_null(block_cache_get(&none, 1, 1));
 	block_cache_fini(&none);
@@ -130,7 +205,8 @@ static void test_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_fill), T(test_second_read), T(test_forget), T(test_put),
+		T(test_fill), T(test_second_read), T(test_second_chance),
+		T(test_forget), T(test_drop), T(test_limit), T(test_put),
 		T(test_none),
 	};
 

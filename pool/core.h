@@ -375,6 +375,7 @@ struct pool {
 							   * placed since */
 	bool               starved_out[LOG_CLASSES]; /* ENOSPC was said and
 						       * nothing placed since */
+	uint64_t           starved_live[LOG_CLASSES]; /* live_total then */
 	struct io_timer    starved_timer;
 	struct list        rows;         /* not yet flushed, by number */
 	struct list        rows_free;
@@ -542,10 +543,15 @@ void pool_space(const struct pool *p, uint64_t *ret_usable,
 /* --- log.c --------------------------------------------------------------- */
 int  log_init(struct pool *p);
 void log_fini(struct pool *p);
+/* Form rows in the next turn. */
 void log_kick(struct pool *p);
+/* The same; zones or a disk came back, so waiting for space is worth while
+ * again although it was in vain before. */
+void log_hope(struct pool *p);
+/* A commit is done that found no zones to list. */
+void log_commit_done(struct pool *p);
 /* A new row gets its place at the end of s. */
 void log_row_place(struct row *row, struct segment *s);
-void log_commit_done(struct pool *p);             /* form rows in the next turn */
 void log_row_check_stored(struct row *row); /* after a unit's state changed */
 void log_unit_submit(struct row *row, uint32_t unit);
 void log_release_row(struct row *row);     /* flushed: give everything back */

@@ -407,6 +407,21 @@ static void row_send(struct pool *p, struct row *row)
 	log_row_check_stored(row);
 }
 
+/* No segment for a row of the class.  After it failed with ENOSPC the time it
+ * may wait goes on where it was, unless so much has died since that cleaning
+ * is worth another try. */
+static void starve(struct pool *p, unsigned class)
+{
+	uint64_t now = io_now_ns(p->io);
+
+	p->starved_ns[class] = now;
+	if (p->starved_out[class] &&
+	    p->live_total + p->seg_data_blocks / 4 <= p->starved_live[class])
+		p->starved_out[class] = false;
+	if (!p->starved_out[class])
+		p->starved_first_ns[class] = now;
+}
+
 /* True when a row was formed. */
 static bool row_form(struct pool *p, unsigned class, bool mark)
 {
@@ -432,9 +447,7 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 	if (seg == NULL) {
 		log_release_row(row);
 		if (!p->starved[class])
-			p->starved_ns[class] = io_now_ns(p->io);
-		if (!p->starved[class] && !p->starved_out[class])
-			p->starved_first_ns[class] = io_now_ns(p->io);
+			starve(p, class);
 		p->starved[class] = !mark;
 		return false;
 	}
@@ -483,8 +496,11 @@ static void starved_resolve(struct pool *p, unsigned class)
 	commit_consider(p);
 	cleaner_kick(p);
 	if (class == LOG_COMMIT) {
+		/* To close soon after a crash may have to wait for the
+		 * quarantine, which ends by itself. */
 		if (p->state == POOL_ST_CLOSING &&
-		    now - p->starved_ns[class] >= STARVED_PATIENCE_MAX_NS)
+		    now - p->starved_ns[class] >= STARVED_PATIENCE_MAX_NS &&
+		    !quarantine_will_release(p))
 			pool_fail(p, -ENOSPC,
 				  "there is no space for its last commit; its "
 				  "log is replayed when it is opened again");
@@ -504,6 +520,7 @@ static void starved_resolve(struct pool *p, unsigned class)
 	    now - p->starved_first_ns[class] >= STARVED_MAX_NS) {
 		p->starved[class] = false;
 		p->starved_out[class] = true;
+		p->starved_live[class] = p->live_total;
 		gather_fail(p, class, -ENOSPC);
 		return;
 	}
@@ -561,6 +578,13 @@ static void starved_timer_fn(struct io_timer *t)
 void log_kick(struct pool *p)
 {
 	io_defer(p->io, &p->kick);
+}
+
+void log_hope(struct pool *p)
+{
+	for (unsigned i = 0; i < LOG_CLASSES; i++)
+		p->starved_out[i] = false;
+	log_kick(p);
 }
 
 /* --- writing units ------------------------------------------------------- */

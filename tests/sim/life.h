@@ -14,7 +14,8 @@
 enum life_end {
 	LIFE_OK,
 	LIFE_KILLED,  /* the engine stopped: call life_kill() */
-	LIFE_REFUSED, /* the pool would not open; the life is over */
+	LIFE_REFUSED, /* the pool would not open, or end cleanly; the life is
+		       * over */
 };
 
 struct life {

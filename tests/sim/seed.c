@@ -118,12 +118,11 @@ static struct sim *sim_open(const struct seed_options *opt,
 
 /* Start the server until it stays up.  The first attempts may be killed in
  * the middle. */
-static void start(struct sim *sim)
+static void start(struct sim *sim, bool force)
 {
 	unsigned deaths = chance(&sim->rng, 1, 2) ?
 				  0 :
 				  (unsigned)between(&sim->rng, 1, 3);
-	bool     force = false;
 
 	for (unsigned attempt = 0; attempt < 64; attempt++) {
 		uint64_t events = UINT64_MAX;
@@ -175,7 +174,7 @@ static void crash(struct sim *sim, bool power)
 		sim->takeover++;
 	}
 	fault_between_lives(sim);
-	start(sim);
+	start(sim, false);
 	work_attach(sim);
 	work_verify(sim);
 }
@@ -195,28 +194,34 @@ static void kill_now(struct sim *sim)
 /* A clean end of the server, then a look at the disks. */
 static void close_now(struct sim *sim, bool last)
 {
-	uint64_t events = UINT64_MAX;
+	uint64_t      events = UINT64_MAX;
+	enum life_end end;
 
 	if (!last && chance(&sim->rng, 1, 4))
 		events = between(&sim->rng, 1, 200);
 	if (!work_drain(sim))
 		sim_fail(sim, "the engine stopped by itself");
 	work_detach(sim);
-	if (life_close(sim, events) == LIFE_KILLED) {
+	end = life_close(sim, events);
+	if (end == LIFE_KILLED) {
 		kill_now(sim);
 		return;
 	}
 	/* Everything was answered, so everything must be there. */
 	model_crash(sim->model, false);
 	work_forget(sim);
-	if (last || chance(&sim->rng, 1, 2))
+	if (end == LIFE_OK && (last || chance(&sim->rng, 1, 2)))
 		offline_check(sim);
-	if (last)
+	if (end == LIFE_OK && last)
 		return;
-	fault_between_lives(sim);
-	start(sim);
+	if (!last)
+		fault_between_lives(sim);
+	/* What ended for lack of space has it when an operator says so. */
+	start(sim, end != LIFE_OK);
 	work_attach(sim);
 	work_verify(sim);
+	if (last)
+		close_now(sim, true);
 }
 
 /* Requests until the server dies or closes. */

@@ -115,6 +115,13 @@ static void settle(struct sim_media *m, const struct media_write *w)
 	forget_truth(m, w->block);
 }
 
+/* The write is half durable.  Over damage that leaves damage, which healing
+ * ends as if the write had been dropped. */
+static void settle_torn(struct sim_media *m, const struct media_write *w)
+{
+	set(&m->dur[w->block], w->page);
+}
+
 void media_flush(struct sim_media *m, uint64_t upto)
 {
 	while (m->log_first < m->log_len && m->log_seq < upto) {
@@ -222,7 +229,7 @@ static void lose(struct sim_media *m, enum loss loss)
 		p = torn(m, m->dur[w->block], w->page);
 		page_put(w->page);
 		w->page = p;
-		settle(m, w);
+		settle_torn(m, w);
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t b = m->log[m->log_first + i].block;

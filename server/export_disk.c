@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bitmap.h"
@@ -474,6 +475,25 @@ static void set_mode(int fd)
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK | O_DIRECT);
 }
 
+/* A server that was killed holds its locks until the kernel has ended what was
+ * in its ring, which is a little after the process is gone. */
+#define LOCK_TRIES    50u
+#define LOCK_PAUSE_NS (20 * NS_PER_MS)
+
+static int lock(int fd, int how)
+{
+	const struct timespec pause = { 0, LOCK_PAUSE_NS };
+
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, how | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return -EBUSY;
+}
+
 /* Open and lock f->path. */
 static int file_open(struct export_disks *disks, struct disk_file *f,
 		     const char *path, char *ret_err)
@@ -491,9 +511,8 @@ static int file_open(struct export_disks *disks, struct disk_file *f,
 	set_mode(f->fd);
 	ret_err[0] = 0;
 	r = measure(f, ret_err);
-	if (r == 0 &&
-	    flock(f->fd, (disks->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
-		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (r == 0)
+		r = lock(f->fd, disks->read_only ? LOCK_SH : LOCK_EX);
 	if (r == 0)
 		return 0;
 	if (r == -EBUSY)

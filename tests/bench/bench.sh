@@ -160,21 +160,34 @@ disk_uri() {
 	echo "nbd+unix:///$2?socket=$D/disk$1.sock"
 }
 
+# A disk has its space; here it is taken beforehand, too.  Else whoever writes
+# where nobody wrote before pays for new memory, which takes several times as
+# long as the write.
+disk_file() {
+	local file=$D/disk$1/$2 have
+
+	wants "$2" || return 0
+	have=$(stat -c %s "$file" 2> /dev/null || echo 0)
+	head -c $(($3 * 1048576 - have)) /dev/zero >> "$file" ||
+		fail "no room for disk $1 of $2"
+}
+
 for i in 1 2 3; do
 	mkdir "$D/disk$i"
-	truncate -s ${disk11_mib}M "$D/disk$i/tarn11" "$D/disk$i/raw"
-	truncate -s ${disk21_mib}M "$D/disk$i/tarn21"
+	disk_file $i tarn21 $disk21_mib
 	[ $i = 3 ] && break
+	disk_file $i tarn11 $disk11_mib
+	wants qcow2 || continue
 	qemu-img create -q -f qcow2 "$D/disk$i/qcow2" ${volume_mib}M ||
 		fail "qemu-img create"
 	# The same image twice, as the quorum would have written it.
 	[ $i = 1 ] || cp "$D/disk1/qcow2" "$D/disk$i/qcow2"
-	truncate -s ${qcow2_mib}M "$D/disk$i/qcow2"
+	disk_file $i qcow2 $qcow2_mib
 done
-truncate -s ${volume_mib}M "$D/disk1/raw"
+disk_file 1 raw ${volume_mib}
 for i in 1 2 3; do
 	start disk$i nbdkit -f -U "$D/disk$i.sock" file dir="$D/disk$i"
-	wait_for nbdinfo --size "$(disk_uri $i tarn11)"
+	wait_for nbdinfo --list "nbd+unix://?socket=$D/disk$i.sock"
 done
 
 # tarn_start NAME: tarnd with the disks that it had before, if any.

@@ -256,11 +256,11 @@ enum life_end life_close(struct sim *sim, uint64_t events)
 	l->op_done = false;
 	l->io.events_left = events;
 	count(sim);
+	pool_get_info(l->pool, &info);
 	pool_close(l->pool, &l->op);
 	if (!life_wait(sim, &l->op_done, OPEN_LIMIT_S, "closing the pool"))
 		return LIFE_KILLED;
 	/* Zones that wait for an operator's word may be all that is left. */
-	pool_get_info(l->pool, &info);
 	unclean = l->op.res == -ENOSPC && info.segments_quarantined > 0;
 	if (l->op.res != 0 && !unclean)
 		sim_fail(sim, "the pool did not close: %s", l->op.error);

@@ -521,7 +521,7 @@ void io_uring_engine_close(struct io *io)
 {
 	struct uring *u = uring_of(io);
 
-	assert(u->inflight == 0);
+	assert(u->inflight == 0 && u->io.depth == 0);
 	io_uring_queue_exit(&u->ring);
 	io_common_fini(io);
 	free(u);

@@ -688,6 +688,7 @@ static void root_send(struct pool *p)
 static void commit_finish(struct pool *p)
 {
 	struct commit *c = &p->commit;
+	uint32_t       openable = 0, partial = 0;
 
 	p->last = p->next;
 	p->next_valid = false;
@@ -699,7 +700,12 @@ static void commit_finish(struct pool *p)
 			segs_openable_add(p, p->segs[i]);
 			cleaner_unstick(p);
 		}
+		if (p->segs[i]->state == SEG_OPENABLE) {
+			openable++;
+			partial += p->segs[i]->missing != 0;
+		}
 	}
+	assert(openable == p->openable && partial == p->partial);
 	/* Now that there are whole ones to open. */
 	if (pool_domains_lost(p) == 0) {
 		seg_seal_degraded(p);

@@ -626,7 +626,6 @@ struct segment *seg_slot(struct pool *p, uint32_t no);
 /* Take n more segments out of free zones, in state SEG_NEXT or
  * SEG_OPENABLE; returns how many could be made. */
 uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
-/* Give its zones back. */
 /* Openable segments; if all domains are there, those that lack no unit. */
 uint32_t segs_openable_whole(const struct pool *p);
 /* s becomes openable; will be so no more (its state is the caller's). */
@@ -634,6 +633,7 @@ void segs_openable_add(struct pool *p, struct segment *s);
 void segs_openable_take(struct pool *p, struct segment *s);
 /* How many segments of a class are open at once. */
 uint32_t segs_open_max(const struct pool *p, enum log_class class);
+/* Give its zones back. */
 void seg_free_zones(struct pool *p, struct segment *s);
 /* A free zone becomes unit u of a segment that goes to quarantine. */
 void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,

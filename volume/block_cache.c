@@ -90,6 +90,7 @@ const void *block_cache_get(struct block_cache *c, place_t place,
 	uint32_t set;
 	unsigned w;
 
+	assert(place != PLACE_NONE); /* says that a way is empty */
 	if (c->nslots == 0)
 		return NULL;
 	set = set_of(c, place);
@@ -146,6 +147,7 @@ void block_cache_put(struct block_cache *c, place_t place, uint32_t crc,
 	uint32_t set;
 	unsigned w;
 
+	assert(place != PLACE_NONE);
 	if (c->nslots == 0)
 		return;
 	set = set_of(c, place);
@@ -181,6 +183,7 @@ void block_cache_offer(struct block_cache *c, place_t place, uint32_t crc,
 {
 	uint32_t set;
 
+	assert(place != PLACE_NONE);
 	if (c->nslots == 0)
 		return;
 	set = set_of(c, place);
@@ -200,6 +203,7 @@ void block_cache_drop(struct block_cache *c, place_t place)
 	struct cache_set *s;
 	unsigned w;
 
+	assert(place != PLACE_NONE);
 	if (c->used == 0)
 		return;
 	s = &c->sets[set_of(c, place)];

@@ -316,18 +316,16 @@ static void node_evict(struct mnode *n)
 	mnode_free(n);
 }
 
-/* Buffers are kept once they are mapped: the budget is taken step by step. */
+/* Buffers are kept once they are mapped: the budget is taken step by step, and
+ * what is left of it is lent to the block cache. */
 static void take_budget(struct volumes *vols)
 {
-	struct node_cache *c = &vols->cache;
+	uint64_t budget = vols->cache.budget_bytes;
 	uint64_t buffers = vols->slab.nchunks * (SLAB_CHUNK_BYTES / TARN_BLOCK);
-	uint64_t taken = min_u64(buffers * NODE_BYTES, c->budget_bytes);
+	uint64_t taken = min_u64(buffers * NODE_BYTES, budget);
 
-	if (taken <= c->taken_bytes || vols->params.cache_bytes == 0)
-		return;
-	c->taken_bytes = taken;
-	block_cache_limit(&vols->blocks, vols->params.cache_bytes +
-						 c->budget_bytes - taken);
+	block_cache_limit(&vols->blocks,
+			  vols->params.cache_bytes + budget - taken);
 }
 
 void node_cache_trim(struct volumes *vols)

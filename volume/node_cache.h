@@ -105,7 +105,6 @@ struct node_cache {
 	struct list    lru;          /* struct cached, coldest first */
 	uint64_t       budget_bytes;
 	uint64_t       budget_slabs; /* buffers wanted at most */
-	uint64_t       taken_bytes;  /* of the budget; the rest is lent */
 	struct list    dirty;        /* struct mnode */
 	uint64_t       ndirty;
 	uint64_t       nodes_mem;    /* mnodes that are READY */

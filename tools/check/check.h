@@ -93,6 +93,8 @@ struct check_report {
 	uint64_t    blocks_checked;   /* payload blocks read and compared */
 	uint64_t    lost_blocks;      /* live and not to be had */
 	uint64_t    damaged_units;    /* of rows with live blocks */
+	uint64_t    damaged_commit;   /* … that the commit covers: a recovery
+				       * does not look at those */
 };
 
 /* Check the pool on n disks.  Returns

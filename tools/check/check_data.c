@@ -147,6 +147,8 @@ static void unit_check(struct check_row *c, uint32_t u)
 		return;
 	if (durable)
 		ck->rep->damaged_units++;
+	if (row->row <= max_u64(ck->commit_row, ck->root_row))
+		ck->rep->damaged_commit++;
 	ck_say(ck, durable ? CHECK_DAMAGE : CHECK_INFO,
 	       "segment %" PRIu32 " generation %" PRIu32 ", row %" PRIu64
 	       " at block %" PRIu32 ", %s: %s%s", c->seg->no,

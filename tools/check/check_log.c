@@ -60,13 +60,11 @@ static bool slice_valid(struct log *log, const struct cand *c, uint32_t u)
 	return true;
 }
 
-/* Units of the row that are whole; up to the mark, that have a header. */
+/* Units of the row that are whole. */
 static uint32_t valid_units(struct log *log, const struct cand *c)
 {
 	uint32_t n = 0;
 
-	if (c->row->row <= log->ck->flushed)
-		return (uint32_t)__builtin_popcount(c->row->units);
 	for (uint32_t u = 0; u < log->ck->units; u++) {
 		if ((c->row->units >> u & 1) != 0 && slice_valid(log, c, u))
 			n++;
@@ -140,23 +138,27 @@ static int collect(struct log *log)
 }
 
 /* The best copy of the row that cands[at..end-1] are copies of; NULL: none is
- * good enough. */
+ * good enough.  Of copies with equally many whole units the one with more
+ * headers counts. */
 static const struct cand *best_copy(struct log *log, uint32_t at, uint32_t end)
 {
 	const struct cand *best = NULL;
-	uint32_t best_units = 0;
+	uint32_t best_rank = 0;
 
 	for (uint32_t i = at; i < end; i++) {
-		uint32_t n = log->cands[i].hidden ?
-				     0 :
-				     valid_units(log, &log->cands[i]);
-		uint32_t need = log->cands[i].row->row <= log->ck->flushed ?
-					1 :
-					log->ck->k;
+		const struct cand *c = &log->cands[i];
+		bool durable = c->row->row <= log->ck->flushed;
+		uint32_t headers = (uint32_t)__builtin_popcount(c->row->units);
+		uint32_t valid = 0, rank;
 
-		if (n >= need && n > best_units) {
-			best = &log->cands[i];
-			best_units = n;
+		if (c->hidden)
+			continue;
+		if (!durable || end - at > 1)
+			valid = valid_units(log, c);
+		rank = valid * (POOL_UNITS_MAX + 1) + headers;
+		if ((durable || valid >= log->ck->k) && rank > best_rank) {
+			best = c;
+			best_rank = rank;
 		}
 	}
 	return best;

@@ -200,6 +200,39 @@ static int table_decode(struct ck *ck, uint32_t **owner)
 	return 0;
 }
 
+/* Holds the segment something that a recovery must keep? */
+static bool in_use(const struct ck_segment *s)
+{
+	return (s->state == SEG_DISK_OPENABLE || s->state == SEG_DISK_SEALED) &&
+	       (s->live > 0 ||
+		(s->state == SEG_DISK_OPENABLE && s->scan_from > 0));
+}
+
+/* A segment of the label's list.  Recoveries that came to no commit of their
+ * own took numbers and zones of whatever the commit lists as openable and they
+ * found empty, and each one may have taken what the one before had. */
+static void extra_check(struct ck *ck, const struct ck_segment *x,
+			uint32_t **owner)
+{
+	if (x->no >= 1 && x->no <= ck->nsegs && in_use(&ck->segs[x->no - 1]))
+		ck_error(ck, "segment %" PRIu32 " was opened by a recovery "
+			 "though the commit uses it", x->no);
+	for (uint32_t u = 0; u < ck->units; u++) {
+		const struct ck_zone *z = &x->zones[u];
+		uint32_t no = 0;
+
+		if (z->member < ck->nmembers &&
+		    z->zone < ck->members[z->member].zones)
+			no = owner[z->member][z->zone];
+		if (no != 0 && in_use(&ck->segs[no - 1]))
+			ck_error(ck, "%s, zone %" PRIu32 " was used by a "
+				 "recovery, as segment %" PRIu32 ", though "
+				 "segment %" PRIu32 " of the commit is there",
+				 ck_member_text(ck, z->member).s, z->zone,
+				 x->no, no);
+	}
+}
+
 /* What was believed before the table was known must be what it says. */
 static void boot_compare(struct ck *ck, uint32_t **owner)
 {
@@ -221,11 +254,8 @@ static void boot_compare(struct ck *ck, uint32_t **owner)
 				 "the segment table, but the segment table "
 				 "gives it other zones or another state",
 				 b->no);
-		else if (s != NULL && s->state != SEG_DISK_FREE)
-			ck_error(ck, "segment %" PRIu32 " was opened by a "
-				 "recovery though the commit uses it", b->no);
 		else
-			zones_check(ck, b, owner);
+			extra_check(ck, b, owner);
 	}
 }
 

@@ -8,5 +8,10 @@
 
 /* Fails the seed on what no crash and no disk fault explains. */
 void offline_check(struct sim *sim);
+/* The same over all disks, also those that are away, and without the silent
+ * damage: what the last commit covers has all the redundancy that it is said
+ * to have.  A budget of faults that is full again when the pool is healthy
+ * relies on that, and so does everybody who loses a disk. */
+void offline_audit(struct sim *sim);
 
 #endif

@@ -142,6 +142,8 @@ static void start(struct sim *sim, bool force)
 			life_kill(sim, power);
 			if (power)
 				sim->model->power = true;
+			if (chance(&sim->rng, 1, 2))
+				offline_audit(sim);
 			deaths--;
 			force = false;
 			fault_between_lives(sim);
@@ -169,6 +171,8 @@ static void crash(struct sim *sim, bool power)
 {
 	model_crash(sim->model, power);
 	work_forget(sim);
+	if (chance(&sim->rng, 1, 2))
+		offline_audit(sim);
 	if (chance(&sim->rng, 1, 8)) {
 		STAT(sim, takeovers);
 		sim->takeover++;
@@ -212,6 +216,8 @@ static void close_now(struct sim *sim, bool last)
 	work_forget(sim);
 	if (end == LIFE_OK && (last || chance(&sim->rng, 1, 2)))
 		offline_check(sim);
+	if (end == LIFE_OK)
+		offline_audit(sim);
 	if (end == LIFE_OK && last)
 		return;
 	if (!last)

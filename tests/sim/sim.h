@@ -27,6 +27,7 @@
 	X(lives) X(kills) X(power_losses) X(kills_in_recovery)           \
 	X(clean_closes) X(unclean_closes)                                \
 	X(forced_opens) X(refused_opens) X(checks)                       \
+	X(audits)                                                        \
 	X(disk_reads) X(disk_writes) X(disk_flushes) X(disk_trims)       \
 	X(blocks_kept) X(blocks_dropped) X(blocks_torn)                  \
 	X(late_writes) X(disk_power_losses) X(disk_drops) X(disk_gone)   \

@@ -346,6 +346,15 @@ bool media_stale(struct sim_media *m, struct prng *rng)
 	return media_damage(m, o->block, p);
 }
 
+page_t media_mended(const struct sim_media *m, uint32_t block)
+{
+	/* A write over damage has not ended it before it is flushed. */
+	return m->truth[block] != MEDIA_NO_TRUTH &&
+			       m->cur[block] == m->dur[block] ?
+		       m->truth[block] :
+		       m->cur[block];
+}
+
 void media_heal(struct sim_media *m)
 {
 	for (uint32_t b = 0; b < m->nblocks && m->ndamaged > 0; b++) {

@@ -102,6 +102,8 @@ void media_make_bad(struct sim_media *m, uint32_t block);
 void media_rot(struct sim_media *m, struct prng *rng, uint32_t block);
 /* Put an old content back; false when none is at hand. */
 bool media_stale(struct sim_media *m, struct prng *rng);
+/* What a read would see of the block after media_heal(). */
+page_t media_mended(const struct sim_media *m, uint32_t block);
 /* As if a scrub had found all damage and mended it. */
 void media_heal(struct sim_media *m);
 

@@ -276,6 +276,22 @@ enum life_end life_close(struct sim *sim, uint64_t events)
 	return LIFE_OK;
 }
 
+/* When every disk drops something, little of the log's end is left.  Where only
+ * m domains do, rows are there that lack units or parts of them: those are for
+ * recovery to make whole. */
+static void choose_batteries(struct sim *sim)
+{
+	bool     lossy[SIM_DISKS_MAX] = { false };
+	uint32_t domains = (uint32_t)div_up(sim->cfg.ndisks,
+					    sim->cfg.disks_a_domain);
+	bool     any = chance(&sim->disk_rng, 1, 2);
+
+	for (uint32_t i = 0; i < max_u32(sim->cfg.m, 1); i++)
+		lossy[prng_below(&sim->disk_rng, domains)] = true;
+	for (unsigned i = 0; i < sim->cfg.ndisks; i++)
+		sim->media[i]->battery = any && !lossy[sim->media[i]->domain];
+}
+
 void life_kill(struct sim *sim, bool power)
 {
 	struct life *l = sim->life;
@@ -283,8 +299,10 @@ void life_kill(struct sim *sim, bool power)
 	TRACE(sim, 15, power, 0, power ? "*** power loss" : "*** kill");
 	if (l->open)
 		count(sim);
-	if (power)
+	if (power) {
 		sim->boots++;
+		choose_batteries(sim);
+	}
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
 		struct sim_media *m = sim->media[i];
 
@@ -294,6 +312,7 @@ void life_kill(struct sim *sim, bool power)
 			sim_late_drop(sim, m);
 			media_power_loss(m);
 		}
+		m->battery = false;
 	}
 	drop(sim);
 }

@@ -243,6 +243,9 @@ static void shift(struct sim *sim, uint64_t steps, bool must_crash)
 		close_now(sim, false);
 		return;
 	}
+	/* Trouble seldom comes alone. */
+	if (chance(&sim->fault_rng, 1, 3))
+		fault_inject(sim);
 	/* Go on until the axe falls, between any two events. */
 	sim->life->io.events_left = between(&sim->rng, 0, 600);
 	while (work_run(sim, 16))

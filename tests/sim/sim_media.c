@@ -244,7 +244,9 @@ static void lose(struct sim_media *m, enum loss loss)
 
 void media_power_loss(struct sim_media *m)
 {
-	lose(m, (enum loss)prng_below(&m->sim->disk_rng, LOSS_KINDS));
+	enum loss loss = (enum loss)prng_below(&m->sim->disk_rng, LOSS_KINDS);
+
+	lose(m, m->battery ? LOSS_KEEP_ALL : loss);
 }
 
 void media_flush_failed(struct sim_media *m)

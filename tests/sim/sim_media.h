@@ -58,6 +58,7 @@ struct sim_media {
 	bool                hung;     /* reachable, answers nothing */
 	uint32_t            slow;     /* latency factor, 1: normal */
 	bool                keep_olds; /* gather old contents */
+	bool                battery;  /* a power loss spares what is unflushed */
 	/* How many of the next requests go wrong. */
 	uint32_t            arm_write_error;
 	uint32_t            arm_phantom;
@@ -81,7 +82,8 @@ static inline uint64_t media_seq(const struct sim_media *m)
 }
 /* Writes with a sequence number below `upto` become durable. */
 void media_flush(struct sim_media *m, uint64_t upto);
-/* Everything unflushed is kept, dropped or torn as chance has it. */
+/* Everything unflushed is kept, dropped or torn as chance has it; with a
+ * battery it is kept. */
 void media_power_loss(struct sim_media *m);
 /* A flush failed: what was unflushed may never have reached the disk. */
 void media_flush_failed(struct sim_media *m);

@@ -201,7 +201,8 @@ static bool all_closed(const struct sim *sim)
 	return true;
 }
 
-enum life_end life_open(struct sim *sim, bool force, uint64_t events)
+enum life_end life_open(struct sim *sim, bool force,
+			const struct life_span *span)
 {
 	struct life            *l = life_new(sim);
 	struct pool_disk        disks[SIM_DISKS_MAX];
@@ -214,12 +215,15 @@ enum life_end life_open(struct sim *sim, bool force, uint64_t events)
 
 	TRACE(sim, 13, n, force, "opening with %u disks%s", n,
 	      force ? ", by force" : "");
-	l->io.events_left = events;
+	l->io.events_left = span->events;
+	l->io.writes_left = span->writes;
+	l->io.events_after = span->events_after;
 	pool_open(l->pool, &op, disks, n, &l->op);
 	if (!life_wait(sim, &l->op_done, OPEN_LIMIT_S, "opening the pool"))
 		return LIFE_KILLED;
 	if (l->op.res == 0) {
 		l->io.events_left = UINT64_MAX;
+		l->io.writes_left = 0;
 		l->open = true;
 		return LIFE_OK;
 	}

@@ -31,10 +31,20 @@ struct life {
 	bool             open;    /* serves requests */
 };
 
+/* When the engine stops by itself: after so many events; and once so many
+ * writes have been sent, after so many more.  Deaths that are counted in
+ * writes are as likely where little is read as where much is. */
+struct life_span {
+	uint64_t events;       /* UINT64_MAX: never */
+	uint64_t writes;       /* 0: never */
+	uint64_t events_after; /* `writes` */
+};
+
 /* Format the disks and start serving. */
 enum life_end life_create(struct sim *sim);
-/* events: the engine stops after so many (a crash in recovery); ~0: never. */
-enum life_end life_open(struct sim *sim, bool force, uint64_t events);
+/* span: to crash in recovery. */
+enum life_end life_open(struct sim *sim, bool force,
+			const struct life_span *span);
 /* Flush, commit and close.  LIFE_KILLED when `events` were too few. */
 enum life_end life_close(struct sim *sim, uint64_t events);
 /* kill -9; power: of all disks, too. */

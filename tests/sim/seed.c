@@ -116,6 +116,24 @@ static struct sim *sim_open(const struct seed_options *opt,
 	return sim;
 }
 
+/* How long a server lives that is killed while it opens the pool.  Its writes
+ * are few, and after each of them there is something else on the disks for the
+ * next one to find. */
+static struct life_span short_life(struct sim *sim)
+{
+	struct life_span span = { .events = 1ull << between(&sim->rng, 2, 11) };
+
+	span.events = between(&sim->rng, span.events / 2, span.events);
+	if (chance(&sim->rng, 1, 2)) {
+		span.events = UINT64_MAX;
+		span.writes = between(&sim->rng, 1,
+				      1ull << between(&sim->rng, 3, 8));
+		span.events_after = prng_below(&sim->rng,
+					       1ull << between(&sim->rng, 0, 4));
+	}
+	return span;
+}
+
 /* Start the server until it stays up.  The first attempts may be killed in
  * the middle. */
 static void start(struct sim *sim, bool force)
@@ -123,16 +141,18 @@ static void start(struct sim *sim, bool force)
 	unsigned deaths = chance(&sim->rng, 1, 2) ?
 				  0 :
 				  (unsigned)between(&sim->rng, 1, 3);
+	struct life_span span = { .events = UINT64_MAX };
 
 	for (unsigned attempt = 0; attempt < 64; attempt++) {
-		uint64_t events = UINT64_MAX;
-		bool     power;
+		bool power;
 
-		if (deaths > 0)
-			events = 1ull << between(&sim->rng, 2, 11);
-		if (deaths > 0)
-			events = between(&sim->rng, events / 2, events);
-		switch (life_open(sim, force, events)) {
+		/* What kills a server may be there still when the next one
+		 * comes to the same place. */
+		if (deaths == 0)
+			span = (struct life_span){ .events = UINT64_MAX };
+		else if (attempt == 0 || chance(&sim->rng, 1, 2))
+			span = short_life(sim);
+		switch (life_open(sim, force, &span)) {
 		case LIFE_OK:
 			STAT_ADD(sim, forced_opens, force);
 			return;

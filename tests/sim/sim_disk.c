@@ -340,6 +340,8 @@ static void sd_submit(struct disk *d, struct disk_req *req)
 	op->deadline_ns = sd->io->io.now_ns + SIM_DISK_TIMEOUT_NS;
 	op->flush_upto = media_seq(sd->media);
 	d->inflight++;
+	if (req->op == DISK_WRITE)
+		sim_io_written(sd->io);
 	list_push(&sd->inflight, &op->link);
 	TRACE(sd->media->sim, 5, req->off_bytes ^ req->len_bytes, req->op,
 	      "disk %u: %s %u+%u", sd->media->index, op_names[req->op],

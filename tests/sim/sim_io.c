@@ -75,6 +75,12 @@ void sim_event_cancel(struct sim_io *s, struct sim_event *ev)
 		settle(s, pos, last);
 }
 
+void sim_io_written(struct sim_io *s)
+{
+	if (s->writes_left > 0 && --s->writes_left == 0)
+		s->events_left = min_u64(s->events_left, s->events_after);
+}
+
 static int sim_run(struct io *io, uint64_t max_wait_ns)
 {
 	struct sim_io *s = container_of(io, struct sim_io, io);
@@ -139,6 +145,8 @@ void sim_io_open(struct sim_io *s, uint64_t now_ns, uint64_t seed)
 	s->turns = 0;
 	s->fired = 0;
 	s->events_left = UINT64_MAX;
+	s->writes_left = 0;
+	s->events_after = 0;
 	s->stopped = false;
 }
 

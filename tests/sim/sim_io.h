@@ -31,6 +31,9 @@ struct sim_io {
 	uint64_t           turns; /* turns run, ever */
 	uint64_t           fired; /* events fired, ever */
 	uint64_t           events_left; /* until the stop; ~0: none */
+	uint64_t           writes_left; /* to be submitted; with the last one
+					 * events_left is at most … */
+	uint64_t           events_after; /* … this; writes_left 0: never */
 	bool               stopped;
 };
 
@@ -48,5 +51,8 @@ static inline void sim_event_init(struct sim_event *ev,
 /* (Re)schedule; never before the next turn. */
 void sim_event_at(struct sim_io *s, struct sim_event *ev, uint64_t due_ns);
 void sim_event_cancel(struct sim_io *s, struct sim_event *ev);
+
+/* A disk was given a write. */
+void sim_io_written(struct sim_io *s);
 
 #endif

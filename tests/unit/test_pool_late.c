@@ -189,9 +189,11 @@ static void answer_again(struct sim_media *m)
 /* Killed and started again: everything is there, once. */
 static void kill_and_check(void)
 {
+	const struct life_span span = { .events = UINT64_MAX };
+
 	life_kill(sim, false);
 	offline_check(sim);
-	assert_int_equal(life_open(sim, false, UINT64_MAX), LIFE_OK);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
 	attach();
 	check_blocks();
 }

@@ -128,8 +128,8 @@ static struct life_span short_life(struct sim *sim)
 		span.events = UINT64_MAX;
 		span.writes = between(&sim->rng, 1,
 				      1ull << between(&sim->rng, 3, 8));
-		span.events_after = prng_below(&sim->rng,
-					       1ull << between(&sim->rng, 0, 4));
+		span.events_after = 1ull << between(&sim->rng, 0, 4);
+		span.events_after = prng_below(&sim->rng, span.events_after);
 	}
 	return span;
 }

@@ -19,6 +19,7 @@ struct late {
 	uint64_t          due_ns;
 	uint64_t          life;   /* number of the life that sent it */
 	page_t           *pages;  /* NULL: a trim */
+	bool              known;  /* the disks tell that it may be under way */
 };
 
 static struct late lates[LATE_MAX];
@@ -38,6 +39,7 @@ bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 	l->due_ns = due_ns;
 	l->life = m->sim->stats->v[STAT_lives];
 	l->pages = NULL;
+	l->known = false;
 	if (data != NULL) {
 		l->pages = malloc(nblocks * sizeof(l->pages[0]));
 		assert(l->pages != NULL);
@@ -104,6 +106,38 @@ void sim_late_check(struct sim_media *m, uint32_t block, uint32_t nblocks,
 				 l->pages != NULL ? "write" : "trim",
 				 (unsigned long long)l->life);
 		}
+	}
+}
+
+void sim_late_forget_known(void)
+{
+	for (unsigned i = 0; i < nlates; i++)
+		lates[i].known = false;
+}
+
+void sim_late_known(const struct sim_media *m, uint64_t block, uint32_t nblocks)
+{
+	for (unsigned i = 0; i < nlates; i++) {
+		struct late *l = &lates[i];
+
+		if (l->media == m && l->block >= block &&
+		    l->block < block + nblocks)
+			l->known = true;
+	}
+}
+
+void sim_late_check_known(struct sim *sim)
+{
+	for (unsigned i = 0; i < nlates; i++) {
+		const struct late *l = &lates[i];
+
+		if (l->known || too_late(l) ||
+		    in_labels(l->media, l->block, l->nblocks))
+			continue;
+		sim_fail(sim, "disk %u: a write of life %llu is on its way to "
+			 "block %u, which neither the last commit nor the "
+			 "labels tell", l->media->index,
+			 (unsigned long long)l->life, l->block);
 	}
 }
 

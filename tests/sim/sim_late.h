@@ -13,4 +13,12 @@ bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 void sim_late_check(struct sim_media *m, uint32_t block, uint32_t nblocks,
 		    const uint8_t *data);
 
+/* Nobody serves the pool.  Whoever opens it must be able to know of every zone
+ * that something is on its way to: forget, then say which zones the disks tell
+ * of, then fail if there are others. */
+void sim_late_forget_known(void);
+void sim_late_known(const struct sim_media *m, uint64_t block,
+		    uint32_t nblocks);
+void sim_late_check_known(struct sim *sim);
+
 #endif

@@ -58,7 +58,7 @@ struct sim_media {
 	bool                hung;     /* reachable, answers nothing */
 	uint32_t            slow;     /* latency factor, 1: normal */
 	bool                keep_olds; /* gather old contents */
-	bool                battery;  /* a power loss spares what is unflushed */
+	bool                battery;  /* a power loss spares it all */
 	/* How many of the next requests go wrong. */
 	uint32_t            arm_write_error;
 	uint32_t            arm_phantom;

@@ -57,7 +57,12 @@ struct check_options {
 		       uint64_t size_bytes);
 	void (*block)(void *arg, uint32_t volume, uint64_t block,
 		      const void *data);
-	void *arg;    /* of the three */
+	/* A zone that nobody may use for anything new: a segment of the commit
+	 * or of the labels' list has it.  disk: index among those given; more
+	 * than once for zones that recoveries used again.  May be NULL. */
+	void (*zone)(void *arg, unsigned disk, uint64_t first_block,
+		     uint32_t nblocks);
+	void *arg;    /* of all of them */
 };
 
 /* What was found; all zero where the check did not come that far. */

@@ -82,6 +82,17 @@ static bool same_domain(const struct ck *ck, uint32_t a, uint32_t b)
 	return strcmp(ck->members[a].domain, ck->members[b].domain) == 0;
 }
 
+static void zone_report(struct ck *ck, const struct ck_zone *z)
+{
+	int disk = ck->members[z->member].disk;
+
+	if (ck->opt->zone != NULL && disk != CK_NO_DISK)
+		ck->opt->zone(ck->opt->arg, (unsigned)disk,
+			      LABEL_AREA_BLOCKS +
+				      ((uint64_t)z->zone << ck->zone_shift),
+			      ck->zone_blocks);
+}
+
 /* The zones of one segment; owner[member] maps its zones to segments. */
 static void zones_check(struct ck *ck, struct ck_segment *s, uint32_t **owner)
 {
@@ -113,6 +124,7 @@ static void zones_check(struct ck *ck, struct ck_segment *s, uint32_t **owner)
 		else
 			ck->rep->zones_used++;
 		owner[z->member][z->zone] = s->no;
+		zone_report(ck, z);
 		for (uint32_t v = 0; v < u; v++) {
 			if (s->zones[v].member != CK_NO_MEMBER &&
 			    same_domain(ck, z->member, s->zones[v].member))
@@ -219,11 +231,13 @@ static void extra_check(struct ck *ck, const struct ck_segment *x,
 			 "though the commit uses it", x->no);
 	for (uint32_t u = 0; u < ck->units; u++) {
 		const struct ck_zone *z = &x->zones[u];
-		uint32_t no = 0;
+		uint32_t no;
 
-		if (z->member < ck->nmembers &&
-		    z->zone < ck->members[z->member].zones)
-			no = owner[z->member][z->zone];
+		if (z->member >= ck->nmembers ||
+		    z->zone >= ck->members[z->member].zones)
+			continue;
+		zone_report(ck, z);
+		no = owner[z->member][z->zone];
 		if (no != 0 && in_use(&ck->segs[no - 1]))
 			ck_error(ck, "%s, zone %" PRIu32 " was used by a "
 				 "recovery, as segment %" PRIu32 ", though "

@@ -22,11 +22,18 @@ static struct ck_segment *boot_add(struct ck *ck, uint32_t no,
 	struct ck_segment *s;
 
 	for (uint32_t i = 0; i < ck->nboot; i++) {
+		bool same;
+
 		s = &ck->boot[i];
 		if (s->no != no)
 			continue;
-		if (s->generation != generation ||
-		    memcmp(s->zones, zones, ck->units * sizeof(*zones)) != 0)
+		same = s->generation == generation &&
+		       memcmp(s->zones, zones,
+			      ck->units * sizeof(*zones)) == 0;
+		/* Recoveries one after the other used the number. */
+		if (!same && s->extra)
+			continue;
+		if (!same)
 			ck_error(ck, "segment %" PRIu32 ": label and root give "
 				 "it different zones or generations", no);
 		return s;

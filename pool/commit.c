@@ -715,7 +715,7 @@ static void commit_finish(struct pool *p)
 		table_count(p, c->old[i].place, -1);
 	c->nold = 0;
 	p->client->commit_done(p->client_arg, 0);
-	log_commit_done(p);
+	starve_commit_done(p);
 	cleaner_kick(p);
 	if (c->finished != NULL)
 		c->finished(p);

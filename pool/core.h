@@ -263,6 +263,15 @@ struct commit {
 
 #define COMMIT_SLOTS 64u
 
+/* A class of appends, as seen by starve.c. */
+struct starve {
+	bool     waits;    /* the last row found no segment */
+	uint64_t since_ns; /* none has found one since then; 0: one has, or
+			    * there is new hope */
+	uint64_t grace_ns; /* it may wait until then at least */
+	uint64_t live;     /* live_total when it began */
+};
+
 /* What a label says about the newest durable commit. */
 struct commit_ref {
 	place_t  root_place;
@@ -369,14 +378,8 @@ struct pool {
 	uint64_t           gather_blocks[LOG_CLASSES];
 	uint32_t           gather_count[LOG_CLASSES];
 	uint32_t           inflight[LOG_CLASSES]; /* rows not yet applied */
-	bool               starved[LOG_CLASSES];  /* no segment to place in */
-	uint64_t           starved_ns[LOG_CLASSES]; /* since when */
-	uint64_t           starved_first_ns[LOG_CLASSES]; /* … and nothing was
-							   * placed since */
-	bool               starved_out[LOG_CLASSES]; /* ENOSPC was said and
-						       * nothing placed since */
-	uint64_t           starved_live[LOG_CLASSES]; /* live_total then */
-	struct io_timer    starved_timer;
+	struct starve      starve[LOG_CLASSES];
+	struct io_timer    starve_timer;
 	struct list        rows;         /* not yet flushed, by number */
 	struct list        rows_free;
 	struct row        *rows_mem;
@@ -545,11 +548,10 @@ int  log_init(struct pool *p);
 void log_fini(struct pool *p);
 /* Form rows in the next turn. */
 void log_kick(struct pool *p);
-/* The same; zones or a disk came back, so waiting for space is worth while
- * again although it was in vain before. */
-void log_hope(struct pool *p);
-/* A commit is done that found no zones to list. */
-void log_commit_done(struct pool *p);
+/* What is gathered in the class, and was asked for then or before, fails; all
+ * of it if that is UINT64_MAX. */
+void log_gather_fail(struct pool *p, unsigned class, uint64_t asked_ns,
+		     int res);
 /* A new row gets its place at the end of s. */
 void log_row_place(struct row *row, struct segment *s);
 void log_row_check_stored(struct row *row); /* after a unit's state changed */
@@ -566,6 +568,19 @@ void log_row_submit(struct row *row);      /* all units, for the first time */
 struct row *log_first_unstable(struct pool *p); /* NULL: all are stable */
 struct row *log_next_row(const struct row *row);
 uint8_t *row_unit_buf(const struct row *row, uint32_t unit);
+
+/* --- starve.c ------------------------------------------------------------ */
+void starve_init(struct pool *p);
+/* A row of the class found no segment; found one, or may again. */
+void starve_miss(struct pool *p, unsigned class);
+void starve_none(struct pool *p, unsigned class);
+/* What waits in the class waits on, or fails. */
+void starve_resolve(struct pool *p, unsigned class);
+/* Zones or a disk came back: waiting for space is worth while again although
+ * it was in vain before.  Forms rows in the next turn. */
+void starve_hope(struct pool *p);
+/* A commit is done.  Forms rows in the next turn. */
+void starve_commit_done(struct pool *p);
 
 /* --- late.c -------------------------------------------------------------- */
 void late_init(struct pool *p);

@@ -8,8 +8,8 @@
  *   flush.c                   flushed: FUA done(), buffers given back
  *
  * What goes wrong:
- *  - no segment may be opened: the class is starved; a commit or the cleaner
- *    helps, or the appends fail with -ENOSPC.  Rows get their number only
+ *  - no segment may be opened: the class starves (starve.c); a commit or the
+ *    cleaner helps, or the appends fail with -ENOSPC.  Rows get their number only
  *    when they have their place, so nothing behind them is held up.
  *  - no buffer or row: a flush gives some back.
  *  - a unit's write fails: the unit goes idle until its member is back (then
@@ -24,12 +24,7 @@
 #include "base/crc32c.h"
 #include "pool/core.h"
 
-#define CLEANER_WAIT_NS   (1 * NS_PER_MS)
-#define STARVED_PATIENCE_NS (1 * NS_PER_S)
-#define STARVED_PATIENCE_MAX_NS (3 * NS_PER_S)
-/* In all, until something could be placed: requests may wait for one another, and
- * commits be done that gain nothing. */
-#define STARVED_MAX_NS (6 * NS_PER_S)
+#define CLEANER_WAIT_NS (1 * NS_PER_MS)
 
 static void unit_done(struct disk_req *req);
 
@@ -55,21 +50,25 @@ static void gather_take(struct pool *p, struct log_append *a)
 	p->gather_count[a->class]--;
 }
 
-static void gather_fail(struct pool *p, unsigned class, int res)
+void log_gather_fail(struct pool *p, unsigned class, uint64_t asked_ns, int res)
 {
 	struct list failed;
+	struct list *l, *next;
 
 	list_init(&failed);
-	list_splice(&failed, &p->gather[class]);
-	p->gather_blocks[class] = 0;
-	p->gather_count[class] = 0;
-	for (;;) {
-		struct list       *l = list_pop(&failed);
-		struct log_append *a;
+	for (l = p->gather[class].next; l != &p->gather[class]; l = next) {
+		struct log_append *a = list_entry(l, struct log_append, link);
 
-		if (l == NULL)
-			return;
-		a = list_entry(l, struct log_append, link);
+		next = l->next;
+		if (asked_ns != UINT64_MAX &&
+		    (a->asked_ns == 0 || a->asked_ns > asked_ns))
+			continue;
+		gather_take(p, a);
+		list_push(&failed, l);
+	}
+	while ((l = list_pop(&failed)) != NULL) {
+		struct log_append *a = list_entry(l, struct log_append, link);
+
 		a->res = res;
 		a->done(a);
 	}
@@ -407,21 +406,6 @@ static void row_send(struct pool *p, struct row *row)
 	log_row_check_stored(row);
 }
 
-/* No segment for a row of the class.  After it failed with ENOSPC the time it
- * may wait goes on where it was, unless so much has died since that cleaning
- * is worth another try. */
-static void starve(struct pool *p, unsigned class)
-{
-	uint64_t now = io_now_ns(p->io);
-
-	p->starved_ns[class] = now;
-	if (p->starved_out[class] &&
-	    p->live_total + p->seg_data_blocks / 4 <= p->starved_live[class])
-		p->starved_out[class] = false;
-	if (!p->starved_out[class])
-		p->starved_first_ns[class] = now;
-}
-
 /* True when a row was formed. */
 static bool row_form(struct pool *p, unsigned class, bool mark)
 {
@@ -446,13 +430,11 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 						plan.recs_bytes));
 	if (seg == NULL) {
 		log_release_row(row);
-		if (!p->starved[class])
-			starve(p, class);
-		p->starved[class] = !mark;
+		if (!mark)
+			starve_miss(p, class);
 		return false;
 	}
-	p->starved[class] = false;
-	p->starved_out[class] = false;
+	starve_none(p, class);
 	if (class == LOG_CLEANER)
 		p->cleaner_due = false;
 	row_init(p, row, class, &plan, seg);
@@ -484,63 +466,6 @@ static bool may_send(struct pool *p, unsigned class)
 	       p->gather_count[class] >= ROW_RECORDS_MAX;
 }
 
-/* No segment may be opened for a class.  A commit or the cleaner may make
- * room; when nothing of the class could be placed for a while, what waits
- * fails: the sooner if neither of them can help.  What a commit writes waits
- * until zones are released: without it nothing could go on. */
-static void starved_resolve(struct pool *p, unsigned class)
-{
-	uint64_t now = io_now_ns(p->io);
-	uint64_t patience = STARVED_PATIENCE_NS;
-
-	commit_consider(p);
-	cleaner_kick(p);
-	if (class == LOG_COMMIT) {
-		/* To close soon after a crash may have to wait for the
-		 * quarantine, which ends by itself. */
-		if (p->state == POOL_ST_CLOSING &&
-		    now - p->starved_ns[class] >= STARVED_PATIENCE_MAX_NS &&
-		    !quarantine_will_release(p))
-			pool_fail(p, -ENOSPC,
-				  "there is no space for its last commit; its "
-				  "log is replayed when it is opened again");
-		else
-			io_timer_arm(p->io, &p->starved_timer,
-				     now + STARVED_PATIENCE_NS);
-		return;
-	}
-	/* A commit that gains zones, or the cleaner, may itself wait for a disk
-	 * that hangs. */
-	if (commit_running(p) || late_waits(p))
-		patience = STARVED_MAX_NS;
-	else if (commit_pending(p) || quarantine_will_help(p) ||
-		 (class == LOG_CLIENT && cleaner_can_help(p)))
-		patience = STARVED_PATIENCE_MAX_NS;
-	if (now - p->starved_ns[class] >= patience ||
-	    now - p->starved_first_ns[class] >= STARVED_MAX_NS) {
-		p->starved[class] = false;
-		p->starved_out[class] = true;
-		p->starved_live[class] = p->live_total;
-		gather_fail(p, class, -ENOSPC);
-		return;
-	}
-	io_timer_arm(p->io, &p->starved_timer,
-		     min_u64(now + STARVED_PATIENCE_NS,
-			     p->starved_ns[class] + patience));
-}
-
-/* A commit is done that found no zones to list; the next one may. */
-void log_commit_done(struct pool *p)
-{
-	uint64_t since_ns = io_now_ns(p->io) - STARVED_PATIENCE_MAX_NS +
-			    STARVED_PATIENCE_NS;
-	bool     another = commit_pending(p);
-
-	for (unsigned i = 0; another && i < LOG_CLASSES; i++)
-		p->starved_ns[i] = max_u64(p->starved_ns[i], since_ns);
-	log_kick(p);
-}
-
 static void kick_fn(struct io_work *w)
 {
 	struct pool *p = container_of(w, struct pool, kick);
@@ -548,17 +473,18 @@ static void kick_fn(struct io_work *w)
 	for (unsigned i = LOG_CLASSES; i-- > 0;) {
 		if (!pool_running(p) ||
 		    (p->last_commit && i != LOG_COMMIT)) {
-			gather_fail(p, i, p->state == POOL_ST_READ_ONLY
-						  ? -EROFS
-						  : -ESHUTDOWN);
+			log_gather_fail(p, i, UINT64_MAX,
+					p->state == POOL_ST_READ_ONLY
+						? -EROFS
+						: -ESHUTDOWN);
 			continue;
 		}
 		while (may_send(p, i)) {
 			if (!row_form(p, i, false))
 				break;
 		}
-		if (p->starved[i] && p->gather_count[i] > 0)
-			starved_resolve(p, i);
+		if (p->starve[i].waits && p->gather_count[i] > 0)
+			starve_resolve(p, i);
 	}
 }
 
@@ -570,21 +496,9 @@ static void cleaner_timer_fn(struct io_timer *t)
 	log_kick(p);
 }
 
-static void starved_timer_fn(struct io_timer *t)
-{
-	log_kick(container_of(t, struct pool, starved_timer));
-}
-
 void log_kick(struct pool *p)
 {
 	io_defer(p->io, &p->kick);
-}
-
-void log_hope(struct pool *p)
-{
-	for (unsigned i = 0; i < LOG_CLASSES; i++)
-		p->starved_out[i] = false;
-	log_kick(p);
 }
 
 /* --- writing units ------------------------------------------------------- */
@@ -790,7 +704,7 @@ void log_release_row(struct row *row)
 void log_fail_all(struct pool *p, int res)
 {
 	for (unsigned i = 0; i < LOG_CLASSES; i++)
-		gather_fail(p, i, res);
+		log_gather_fail(p, i, UINT64_MAX, res);
 	list_for_each(l, &p->rows) {
 		struct row *row = list_entry(l, struct row, link);
 
@@ -827,7 +741,7 @@ int log_init(struct pool *p)
 	late_init(p);
 	io_timer_init(&p->mark_timer, mark_fn);
 	io_timer_init(&p->cleaner_timer, cleaner_timer_fn);
-	io_timer_init(&p->starved_timer, starved_timer_fn);
+	starve_init(p);
 	p->rows_mem = calloc(ROWS_MAX, sizeof(*p->rows_mem));
 	p->units_mem = calloc((size_t)ROWS_MAX * p->units,
 			      sizeof(*p->units_mem));
@@ -861,7 +775,7 @@ void log_fini(struct pool *p)
 	io_undefer(&p->advance);
 	io_timer_cancel(p->io, &p->mark_timer);
 	io_timer_cancel(p->io, &p->cleaner_timer);
-	io_timer_cancel(p->io, &p->starved_timer);
+	io_timer_cancel(p->io, &p->starve_timer);
 	free(p->rows_mem);
 	free(p->units_mem);
 	p->rows_mem = NULL;

@@ -308,7 +308,7 @@ enum pool_state {
 #define LOG_INFLIGHT_MAX (LOG_CLASSES * ROWS_INFLIGHT_MAX)
 #define CLEANER_RELOCS   64u
 
-struct opener;  /* open.c: state of pool_open()/pool_create() */
+struct opener;  /* open.h: state of pool_open() */
 struct cleaner; /* cleaner.c */
 struct owner;   /* owner.c */
 
@@ -432,7 +432,7 @@ struct pool {
 	struct label_waiter close_waiter;
 	struct creator    *creator;
 	unsigned           disks_closing;
-	struct list        late_disks;   /* open.c: offered, being looked at */
+	struct list        late_disks;   /* disk_offer.c: being looked at */
 
 	uint64_t           lost_blocks;
 	struct pool_info   counters;     /* activity only */
@@ -503,12 +503,14 @@ static inline bool pool_running(const struct pool *p)
 	       p->state == POOL_ST_CLOSING;
 }
 
-/* --- pool.c, open.c, create.c, close.c ----------------------------------- */
+/* --- pool.c, open.c, disk_offer.c, create.c, close.c --------------------- */
 int  pool_setup(struct pool *p);
 void opener_free(struct pool *p);
 void opener_abort(struct pool *p, int res, const char *why);
 void create_abort(struct pool *p, int res, const char *why);
 void disk_forgotten(void *arg);
+/* Nothing is to be done about a disk that is no member yet. */
+void disk_event_ignore(struct disk *d, enum disk_event ev, void *arg);
 /* Close the disks that were offered and are still being looked at; returns
  * how many, closed() is called for each. */
 unsigned late_disks_close(struct pool *p, void (*closed)(void *arg), void *arg);

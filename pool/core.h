@@ -7,7 +7,7 @@
  * states; label_write.c makes labels durable; segment.c owns zones and live
  * counts; capacity.c says what fits; segment_open.c chooses where rows go;
  * segment_seal.c ends a segment; segment_table.c has them all on disk; table.c
- * the index; commit*.c a commit; scan.c and recover.c bring a pool back;
+ * the index; commit*.c a commit; scan.c and recover*.c bring a pool back;
  * cleaner.c empties segments; owner.c holds the claim; open.c, create.c,
  * close.c are the big operations over all of them.
  */

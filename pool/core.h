@@ -561,14 +561,18 @@ void log_unit_submit(struct row *row, uint32_t unit);
 void log_release_row(struct row *row);     /* flushed: give everything back */
 void log_fail_all(struct pool *p, int res);
 bool log_idle(const struct pool *p);       /* nothing gathered, in flight */
-/* Payload block j of a row: its unit and offset in the zones. */
-place_t row_place(const struct pool *p, const struct row *row, uint32_t j);
 /* A row with a buffer, if unflushed rows stay below max_bytes; NULL. */
 struct row *log_row_get(struct pool *p, uint32_t unit_blocks,
 			uint64_t max_bytes);
 void log_row_submit(struct row *row);      /* all units, for the first time */
 struct row *log_first_unstable(struct pool *p); /* NULL: all are stable */
 struct row *log_next_row(const struct row *row);
+
+/* --- row_fill.c ---------------------------------------------------------- */
+/* Number, place and plan are set, the appends are listed: now its bytes. */
+void row_fill(struct pool *p, struct row *row);
+/* Payload block j of a row: its unit and offset in the zones. */
+place_t row_place(const struct pool *p, const struct row *row, uint32_t j);
 uint8_t *row_unit_buf(const struct row *row, uint32_t unit);
 
 /* --- starve.c ------------------------------------------------------------ */

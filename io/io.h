@@ -169,6 +169,9 @@ int io_uring_engine_open(unsigned entries, struct io **ret_io);
 /* Before it sleeps, look for completions for up to max_ns, if that is seen to
  * pay: less latency for more processor time.  0, as it begins: never. */
 void io_uring_engine_poll(struct io *io, uint64_t max_ns);
+/* From now on the calling thread, which is the engine's, does not preempt others
+ * when it is woken (SCHED_BATCH). */
+void io_uring_engine_patient(void);
 /* Nothing may be in flight. */
 void io_uring_engine_close(struct io *io);
 

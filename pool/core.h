@@ -5,9 +5,11 @@
  * Who may call what: log.c places and writes rows; late.c writes late ones
  * again; flush.c knows what is flushed; member.c turns disk errors into member
  * states; label_write.c makes labels durable; segment.c owns zones and live
- * counts; table.c the index; commit.c a commit; scan.c and recover.c bring a
- * pool back; cleaner.c empties segments; owner.c holds the claim; open.c,
- * create.c, close.c are the big operations over all of them.
+ * counts; capacity.c says what fits; segment_open.c chooses where rows go;
+ * segment_seal.c ends a segment; segment_table.c has them all on disk; table.c
+ * the index; commit*.c a commit; scan.c and recover*.c bring a pool back;
+ * cleaner.c empties segments; owner.c holds the claim; open.c, create.c,
+ * close.c are the big operations over all of them.
  */
 #ifndef TARN_POOL_CORE_H
 #define TARN_POOL_CORE_H
@@ -263,6 +265,15 @@ struct commit {
 
 #define COMMIT_SLOTS 64u
 
+/* A class of appends, as seen by starve.c. */
+struct starve {
+	bool     waits;    /* the last row found no segment */
+	uint64_t since_ns; /* none has found one since then; 0: one has, or
+			    * there is new hope */
+	uint64_t grace_ns; /* it may wait until then at least */
+	uint64_t live;     /* live_total when it began */
+};
+
 /* What a label says about the newest durable commit. */
 struct commit_ref {
 	place_t  root_place;
@@ -306,7 +317,7 @@ enum pool_state {
 #define LOG_INFLIGHT_MAX (LOG_CLASSES * ROWS_INFLIGHT_MAX)
 #define CLEANER_RELOCS   64u
 
-struct opener;  /* open.c: state of pool_open()/pool_create() */
+struct opener;  /* open.h: state of pool_open() */
 struct cleaner; /* cleaner.c */
 struct owner;   /* owner.c */
 
@@ -369,14 +380,8 @@ struct pool {
 	uint64_t           gather_blocks[LOG_CLASSES];
 	uint32_t           gather_count[LOG_CLASSES];
 	uint32_t           inflight[LOG_CLASSES]; /* rows not yet applied */
-	bool               starved[LOG_CLASSES];  /* no segment to place in */
-	uint64_t           starved_ns[LOG_CLASSES]; /* since when */
-	uint64_t           starved_first_ns[LOG_CLASSES]; /* … and nothing was
-							   * placed since */
-	bool               starved_out[LOG_CLASSES]; /* ENOSPC was said and
-						       * nothing placed since */
-	uint64_t           starved_live[LOG_CLASSES]; /* live_total then */
-	struct io_timer    starved_timer;
+	struct starve      starve[LOG_CLASSES];
+	struct io_timer    starve_timer;
 	struct list        rows;         /* not yet flushed, by number */
 	struct list        rows_free;
 	struct row        *rows_mem;
@@ -430,7 +435,7 @@ struct pool {
 	struct label_waiter close_waiter;
 	struct creator    *creator;
 	unsigned           disks_closing;
-	struct list        late_disks;   /* open.c: offered, being looked at */
+	struct list        late_disks;   /* disk_offer.c: being looked at */
 
 	uint64_t           lost_blocks;
 	struct pool_info   counters;     /* activity only */
@@ -501,12 +506,14 @@ static inline bool pool_running(const struct pool *p)
 	       p->state == POOL_ST_CLOSING;
 }
 
-/* --- pool.c, open.c, create.c, close.c ----------------------------------- */
+/* --- pool.c, open.c, disk_offer.c, create.c, close.c --------------------- */
 int  pool_setup(struct pool *p);
 void opener_free(struct pool *p);
 void opener_abort(struct pool *p, int res, const char *why);
 void create_abort(struct pool *p, int res, const char *why);
 void disk_forgotten(void *arg);
+/* Nothing is to be done about a disk that is no member yet. */
+void disk_event_ignore(struct disk *d, enum disk_event ev, void *arg);
 /* Close the disks that were offered and are still being looked at; returns
  * how many, closed() is called for each. */
 unsigned late_disks_close(struct pool *p, void (*closed)(void *arg), void *arg);
@@ -537,19 +544,16 @@ bool quarantine_holds(const struct pool *p, const struct segment *s);
 bool seg_must_quarantine(const struct pool *p, const struct segment *s);
 /* SEALED or OPENABLE, nothing lives in it -> QUARANTINED. */
 void seg_quarantine(struct pool *p, struct segment *s);
-void pool_space(const struct pool *p, uint64_t *ret_usable,
-		uint64_t *ret_used);
 
 /* --- log.c --------------------------------------------------------------- */
 int  log_init(struct pool *p);
 void log_fini(struct pool *p);
 /* Form rows in the next turn. */
 void log_kick(struct pool *p);
-/* The same; zones or a disk came back, so waiting for space is worth while
- * again although it was in vain before. */
-void log_hope(struct pool *p);
-/* A commit is done that found no zones to list. */
-void log_commit_done(struct pool *p);
+/* What is gathered in the class, and was asked for then or before, fails; all
+ * of it if that is UINT64_MAX. */
+void log_gather_fail(struct pool *p, unsigned class, uint64_t asked_ns,
+		     int res);
 /* A new row gets its place at the end of s. */
 void log_row_place(struct row *row, struct segment *s);
 void log_row_check_stored(struct row *row); /* after a unit's state changed */
@@ -557,15 +561,32 @@ void log_unit_submit(struct row *row, uint32_t unit);
 void log_release_row(struct row *row);     /* flushed: give everything back */
 void log_fail_all(struct pool *p, int res);
 bool log_idle(const struct pool *p);       /* nothing gathered, in flight */
-/* Payload block j of a row: its unit and offset in the zones. */
-place_t row_place(const struct pool *p, const struct row *row, uint32_t j);
 /* A row with a buffer, if unflushed rows stay below max_bytes; NULL. */
 struct row *log_row_get(struct pool *p, uint32_t unit_blocks,
 			uint64_t max_bytes);
 void log_row_submit(struct row *row);      /* all units, for the first time */
 struct row *log_first_unstable(struct pool *p); /* NULL: all are stable */
 struct row *log_next_row(const struct row *row);
+
+/* --- row_fill.c ---------------------------------------------------------- */
+/* Number, place and plan are set, the appends are listed: now its bytes. */
+void row_fill(struct pool *p, struct row *row);
+/* Payload block j of a row: its unit and offset in the zones. */
+place_t row_place(const struct pool *p, const struct row *row, uint32_t j);
 uint8_t *row_unit_buf(const struct row *row, uint32_t unit);
+
+/* --- starve.c ------------------------------------------------------------ */
+void starve_init(struct pool *p);
+/* A row of the class found no segment; found one, or may again. */
+void starve_miss(struct pool *p, unsigned class);
+void starve_none(struct pool *p, unsigned class);
+/* What waits in the class waits on, or fails. */
+void starve_resolve(struct pool *p, unsigned class);
+/* Zones or a disk came back: waiting for space is worth while again although
+ * it was in vain before.  Forms rows in the next turn. */
+void starve_hope(struct pool *p);
+/* A commit is done.  Forms rows in the next turn. */
+void starve_commit_done(struct pool *p);
 
 /* --- late.c -------------------------------------------------------------- */
 void late_init(struct pool *p);
@@ -626,6 +647,39 @@ struct segment *seg_slot(struct pool *p, uint32_t no);
 /* Take n more segments out of free zones, in state SEG_NEXT or
  * SEG_OPENABLE; returns how many could be made. */
 uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
+/* Give its zones back. */
+void seg_free_zones(struct pool *p, struct segment *s);
+/* A free zone belongs to a segment from now on. */
+void zone_take(struct pool *p, const struct zone_ref *z);
+/* A free zone becomes unit u of a segment that goes to quarantine. */
+void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,
+		   const struct zone_ref *z);
+/* Of a segment in quarantine: the zone of unit u is free again. */
+void seg_zone_put(struct pool *p, struct segment *s, uint32_t u);
+/* Zones of a member that segments may be composed of now. */
+uint32_t member_free_zones(const struct member *m);
+/* Domains with a member that is in, by the newest membership. */
+uint32_t pool_domains_in(const struct pool *p);
+void seg_unpin(struct pool *p, struct segment *s);
+void seg_check_dead(struct pool *p, struct segment *s);
+/* May live blocks be in it? */
+bool seg_may_live(const struct segment *s);
+/* Blocks that can live in one. */
+uint32_t seg_live_max(const struct pool *p);
+/* Take n live nodes off the state that a commit writes. */
+void seg_frozen_unref(struct pool *p, place_t place);
+
+/* --- capacity.c ---------------------------------------------------------- */
+void segs_capacity(struct pool *p); /* recompute segs_possible */
+uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
+/* More segments than its disks can hold, no pool has. */
+uint64_t segs_max(const struct pool *p);
+uint32_t segs_reserve(const struct pool *p);
+uint32_t segs_unlisted(const struct pool *p); /* never made openable */
+void pool_space(const struct pool *p, uint64_t *ret_usable,
+		uint64_t *ret_used);
+
+/* --- segment_open.c ------------------------------------------------------ */
 /* Openable segments; if all domains are there, those that lack no unit. */
 uint32_t segs_openable_whole(const struct pool *p);
 /* s becomes openable; will be so no more (its state is the caller's). */
@@ -633,25 +687,21 @@ void segs_openable_add(struct pool *p, struct segment *s);
 void segs_openable_take(struct pool *p, struct segment *s);
 /* How many segments of a class are open at once. */
 uint32_t segs_open_max(const struct pool *p, enum log_class class);
-/* Give its zones back. */
-void seg_free_zones(struct pool *p, struct segment *s);
-/* A free zone becomes unit u of a segment that goes to quarantine. */
-void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,
-		   const struct zone_ref *z);
-/* Of a segment in quarantine: the zone of unit u is free again. */
-void seg_zone_put(struct pool *p, struct segment *s, uint32_t u);
+/* Openable segments that are not for this class. */
+uint32_t segs_keep(const struct pool *p, enum log_class class);
+/* OPENABLE -> OPEN. */
+void seg_open(struct pool *p, struct segment *s, enum log_class class);
+/* The open segment of a class that has only one; NULL. */
+const struct segment *seg_only_open(const struct pool *p, enum log_class class);
 /* A segment with room for a row of this size, opened if need be. NULL: none
  * may be opened now. */
 struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
 bool seg_has_room(const struct pool *p, const struct segment *s,
 		  uint32_t unit_blocks, uint32_t index_bytes);
-/* OPENABLE -> OPEN. */
-void seg_open(struct pool *p, struct segment *s, enum log_class class);
-/* Openable segments that are not for this class. */
-uint32_t segs_keep(const struct pool *p, enum log_class class);
-/* The open segment of a class that has only one; NULL. */
-const struct segment *seg_only_open(const struct pool *p, enum log_class class);
+bool seg_writable(const struct pool *p, const struct segment *s);
+
+/* --- segment_seal.c ------------------------------------------------------ */
 void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
 void seg_seal_open(struct pool *p); /* all open ones */
@@ -660,25 +710,13 @@ void seg_seal_degraded(struct pool *p);
 int  seg_index_add(struct segment *s, const struct row *row,
 		   const uint8_t *crcs, const uint8_t *recs);
 uint32_t seg_index_entry_bytes(uint32_t payload_blocks, uint32_t recs_bytes);
-void seg_unpin(struct pool *p, struct segment *s);
-void seg_check_dead(struct pool *p, struct segment *s);
-uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
-uint32_t segs_reserve(const struct pool *p);
-uint32_t segs_unlisted(const struct pool *p); /* never made openable */
-void segs_capacity(struct pool *p); /* recompute segs_possible */
-bool seg_writable(const struct pool *p, const struct segment *s);
-/* Table pages. */
+
+/* --- segment_table.c ----------------------------------------------------- */
 uint32_t seg_pages(const struct pool *p);
 void seg_page_encode(const struct pool *p, uint32_t page, uint8_t *buf);
 /* nsegments: that the whole table has. */
 int  seg_page_decode(struct pool *p, uint32_t page, uint32_t nsegments,
 		     const uint8_t *buf, const char **ret_why);
-/* More segments than its disks can hold, no pool has. */
-uint64_t segs_max(const struct pool *p);
-/* May live blocks be in it? */
-bool seg_may_live(const struct segment *s);
-/* Take n live nodes off the state that a commit writes. */
-void seg_frozen_unref(struct pool *p, place_t place);
 
 /* --- table.c ------------------------------------------------------------- */
 void tables_fini(struct pool *p);
@@ -687,7 +725,7 @@ void table_ref_set(struct pool *p, enum table_kind kind, uint32_t page,
 	       place_t place, uint32_t crc);
 void table_count(struct pool *p, place_t place, int delta);
 
-/* --- commit.c ------------------------------------------------------------ */
+/* --- commit.c, commit_schedule.c, commit_root.c -------------------------- */
 int  commit_init(struct pool *p);
 void commit_fini(struct pool *p);
 void commit_start(struct pool *p);     /* when none is under way */

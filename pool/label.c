@@ -456,9 +456,11 @@ bool label_has_ancestor(const struct label *l, uint64_t claim,
 {
 	if (l->claim == claim)
 		return uuid_equal(&l->claim_id, id);
+	/* Two that tried at once have the same number. */
 	for (uint32_t a = 0; a < l->nancestors; a++) {
-		if (l->ancestors[a].claim == claim)
-			return uuid_equal(&l->ancestors[a].id, id);
+		if (l->ancestors[a].claim == claim &&
+		    uuid_equal(&l->ancestors[a].id, id))
+			return true;
 	}
 	/* Older than all that is remembered: the list is newest first, and
 	 * a claim of that age cannot have diverged unseen. */

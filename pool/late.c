@@ -109,8 +109,8 @@ static bool slow_avoidable(const struct pool *p)
 /* --- segments without them ----------------------------------------------- */
 
 /* The first openable segment without a slow member.  Recovery finds out which
- * segments may have been opened by their order (recover_log.c), so only a few
- * are passed over. */
+ * segments may have been opened by their order (recover_segments.c), so only a
+ * few are passed over. */
 static struct segment *find_openable(const struct pool *p,
 				     enum log_class class)
 {

@@ -8,8 +8,8 @@
  *   flush.c                   flushed: FUA done(), buffers given back
  *
  * What goes wrong:
- *  - no segment may be opened: the class is starved; a commit or the cleaner
- *    helps, or the appends fail with -ENOSPC.  Rows get their number only
+ *  - no segment may be opened: the class starves (starve.c); a commit or the
+ *    cleaner helps, or the appends fail with -ENOSPC.  Rows get their number only
  *    when they have their place, so nothing behind them is held up.
  *  - no buffer or row: a flush gives some back.
  *  - a unit's write fails: the unit goes idle until its member is back (then
@@ -21,15 +21,9 @@
 #include <string.h>
 
 #include "base/canary.h"
-#include "base/crc32c.h"
 #include "pool/core.h"
 
-#define CLEANER_WAIT_NS   (1 * NS_PER_MS)
-#define STARVED_PATIENCE_NS (1 * NS_PER_S)
-#define STARVED_PATIENCE_MAX_NS (3 * NS_PER_S)
-/* In all, until something could be placed: requests may wait for one another, and
- * commits be done that gain nothing. */
-#define STARVED_MAX_NS (6 * NS_PER_S)
+#define CLEANER_WAIT_NS (1 * NS_PER_MS)
 
 static void unit_done(struct disk_req *req);
 
@@ -55,58 +49,31 @@ static void gather_take(struct pool *p, struct log_append *a)
 	p->gather_count[a->class]--;
 }
 
-static void gather_fail(struct pool *p, unsigned class, int res)
+void log_gather_fail(struct pool *p, unsigned class, uint64_t asked_ns, int res)
 {
 	struct list failed;
+	struct list *l, *next;
 
 	list_init(&failed);
-	list_splice(&failed, &p->gather[class]);
-	p->gather_blocks[class] = 0;
-	p->gather_count[class] = 0;
-	for (;;) {
-		struct list       *l = list_pop(&failed);
-		struct log_append *a;
+	for (l = p->gather[class].next; l != &p->gather[class]; l = next) {
+		struct log_append *a = list_entry(l, struct log_append, link);
 
-		if (l == NULL)
-			return;
-		a = list_entry(l, struct log_append, link);
+		next = l->next;
+		if (asked_ns != UINT64_MAX &&
+		    (a->asked_ns == 0 || a->asked_ns > asked_ns))
+			continue;
+		gather_take(p, a);
+		list_push(&failed, l);
+	}
+	while ((l = list_pop(&failed)) != NULL) {
+		struct log_append *a = list_entry(l, struct log_append, link);
+
 		a->res = res;
 		a->done(a);
 	}
 }
 
 /* --- places -------------------------------------------------------------- */
-
-place_t row_place(const struct pool *p, const struct row *row, uint32_t j)
-{
-	uint32_t unit = 0, in_slice = j;
-
-	if (p->k > 1) {
-		unit = j / row->slice_blocks;
-		in_slice = j % row->slice_blocks;
-	}
-	return place_make(p, row->seg->no, unit,
-			  row->off + row->header_blocks + in_slice);
-}
-
-uint8_t *row_unit_buf(const struct row *row, uint32_t unit)
-{
-	if (row->pool->k == 1)
-		return row->buf;
-	return row->buf + (size_t)unit * row->unit_blocks * TARN_BLOCK;
-}
-
-static uint8_t *row_payload(const struct row *row, uint32_t j)
-{
-	uint32_t unit = 0, in_slice = j;
-
-	if (row->pool->k > 1) {
-		unit = j / row->slice_blocks;
-		in_slice = j % row->slice_blocks;
-	}
-	return row_unit_buf(row, unit) +
-	       (size_t)(row->header_blocks + in_slice) * TARN_BLOCK;
-}
 
 place_t log_append_place(const struct log_append *a, unsigned i)
 {
@@ -123,139 +90,6 @@ uint32_t log_append_crc(const struct log_append *a, unsigned i)
 		       (size_t)(a->first + i) * sizeof(crc),
 	       sizeof(crc));
 	return le32_get(crc);
-}
-
-/* --- filling a row ------------------------------------------------------- */
-
-/* Reads a list of pieces as a stream. */
-struct piece_reader {
-	const struct iovec *iov;
-	unsigned            left;
-	size_t              pos;
-};
-
-static void piece_copy(struct piece_reader *pr, uint8_t *dst, size_t len)
-{
-	while (len > 0) {
-		size_t n = pr->iov->iov_len - pr->pos;
-
-		assert(pr->left > 0);
-		if (n == 0) {
-			pr->iov++;
-			pr->left--;
-			pr->pos = 0;
-			continue;
-		}
-		if (n > len)
-			n = len;
-		memcpy(dst, (const uint8_t *)pr->iov->iov_base + pr->pos, n);
-		pr->pos += n;
-		dst += n;
-		len -= n;
-	}
-}
-
-static void row_copy_payload(struct row *row, struct log_append *a,
-			     uint32_t first)
-{
-	uint8_t *crcs = row->buf + sizeof(struct row_header);
-	uint32_t n = rec_payload_blocks(&a->rec);
-	struct piece_reader pr = {.iov = a->iov, .left = a->niov};
-
-	for (uint32_t i = 0; i < n; i++) {
-		uint8_t *dst = row_payload(row, first + i);
-		le32     crc;
-
-		piece_copy(&pr, dst, TARN_BLOCK);
-		crc = le32_of(crc32c(0, dst, TARN_BLOCK));
-		memcpy(crcs + (size_t)(first + i) * sizeof(crc), &crc,
-		       sizeof(crc));
-	}
-}
-
-static void row_info_of(const struct pool *p, const struct row *row,
-			struct row_info *i)
-{
-	memset(i, 0, sizeof(*i));
-	i->claim = p->claim;
-	i->claim_id = p->claim_id;
-	i->segment = row->seg->no;
-	i->generation = row->seg->generation;
-	i->row_no = row->no;
-	i->flushed = CANARY(mark_too_high) ? p->stable_row : p->flushed_row;
-	i->commit = p->last.row;
-	i->off_blocks = row->off;
-	i->unit_blocks = row->unit_blocks;
-	i->header_blocks = row->header_blocks;
-	i->payload_blocks = row->payload_blocks;
-	i->slice_blocks = row->slice_blocks;
-	i->nrecs = row->nrecs;
-	i->recs_bytes = row->recs_bytes;
-}
-
-static void row_encode_parity(struct pool *p, struct row *row,
-			      struct row_info *info)
-{
-	uint8_t *units[POOL_UNITS_MAX];
-	uint32_t len = row->slice_blocks * TARN_BLOCK;
-	size_t   header_bytes = (size_t)row->header_blocks * TARN_BLOCK;
-
-	for (uint32_t j = row->payload_blocks; j < p->k * row->slice_blocks;
-	     j++)
-		memset(row_payload(row, j), 0, TARN_BLOCK);
-	for (uint32_t u = 0; u < p->units; u++)
-		units[u] = row_unit_buf(row, u) + header_bytes;
-	stripe_encode(&p->stripe, CANARY(parity_short) ? len - 512 : len,
-		      units);
-	for (uint32_t i = 0; i < p->m; i++)
-		info->parity_crc[i] = crc32c(0, units[p->k + i], len);
-}
-
-static void row_write_headers(struct pool *p, struct row *row,
-			      const struct row_info *info)
-{
-	uint8_t *first = row_unit_buf(row, 0);
-
-	row_header_encode(&p->geom, info, 0, first);
-	if (p->k == 1)
-		return;
-	for (uint32_t u = 1; u < p->units; u++) {
-		uint8_t *h = row_unit_buf(row, u);
-
-		memcpy(h, first, (size_t)row->header_blocks * TARN_BLOCK);
-		row_header_encode(&p->geom, info, u, h);
-	}
-}
-
-static void row_fill(struct pool *p, struct row *row)
-{
-	struct row_info info;
-	uint8_t        *recs;
-	uint32_t        pos = 0, first = 0;
-
-	memset(row->buf, 0, (size_t)row->header_blocks * TARN_BLOCK);
-	recs = row->buf + round_up(sizeof(struct row_header) +
-					   4 * (uint64_t)row->payload_blocks,
-				   8);
-	list_for_each(l, &row->appends) {
-		struct log_append *a = list_entry(l, struct log_append, link);
-
-		a->row = row;
-		a->row_no = row->no;
-		a->first = first;
-		row_rec_encode(&a->rec, a->body, recs + pos);
-		pos += row_rec_bytes(&a->rec);
-		row_copy_payload(row, a, first);
-		first += rec_payload_blocks(&a->rec);
-	}
-	assert(pos == row->recs_bytes && first == row->payload_blocks);
-	row_info_of(p, row, &info);
-	if (p->k > 1)
-		row_encode_parity(p, row, &info);
-	seg_index_add(row->seg, row, row->buf + sizeof(struct row_header),
-		      recs);
-	row_write_headers(p, row, &info);
-	p->mark_row = max_u64(p->mark_row, info.flushed);
 }
 
 /* --- forming rows -------------------------------------------------------- */
@@ -407,21 +241,6 @@ static void row_send(struct pool *p, struct row *row)
 	log_row_check_stored(row);
 }
 
-/* No segment for a row of the class.  After it failed with ENOSPC the time it
- * may wait goes on where it was, unless so much has died since that cleaning
- * is worth another try. */
-static void starve(struct pool *p, unsigned class)
-{
-	uint64_t now = io_now_ns(p->io);
-
-	p->starved_ns[class] = now;
-	if (p->starved_out[class] &&
-	    p->live_total + p->seg_data_blocks / 4 <= p->starved_live[class])
-		p->starved_out[class] = false;
-	if (!p->starved_out[class])
-		p->starved_first_ns[class] = now;
-}
-
 /* True when a row was formed. */
 static bool row_form(struct pool *p, unsigned class, bool mark)
 {
@@ -446,13 +265,11 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 						plan.recs_bytes));
 	if (seg == NULL) {
 		log_release_row(row);
-		if (!p->starved[class])
-			starve(p, class);
-		p->starved[class] = !mark;
+		if (!mark)
+			starve_miss(p, class);
 		return false;
 	}
-	p->starved[class] = false;
-	p->starved_out[class] = false;
+	starve_none(p, class);
 	if (class == LOG_CLEANER)
 		p->cleaner_due = false;
 	row_init(p, row, class, &plan, seg);
@@ -484,63 +301,6 @@ static bool may_send(struct pool *p, unsigned class)
 	       p->gather_count[class] >= ROW_RECORDS_MAX;
 }
 
-/* No segment may be opened for a class.  A commit or the cleaner may make
- * room; when nothing of the class could be placed for a while, what waits
- * fails: the sooner if neither of them can help.  What a commit writes waits
- * until zones are released: without it nothing could go on. */
-static void starved_resolve(struct pool *p, unsigned class)
-{
-	uint64_t now = io_now_ns(p->io);
-	uint64_t patience = STARVED_PATIENCE_NS;
-
-	commit_consider(p);
-	cleaner_kick(p);
-	if (class == LOG_COMMIT) {
-		/* To close soon after a crash may have to wait for the
-		 * quarantine, which ends by itself. */
-		if (p->state == POOL_ST_CLOSING &&
-		    now - p->starved_ns[class] >= STARVED_PATIENCE_MAX_NS &&
-		    !quarantine_will_release(p))
-			pool_fail(p, -ENOSPC,
-				  "there is no space for its last commit; its "
-				  "log is replayed when it is opened again");
-		else
-			io_timer_arm(p->io, &p->starved_timer,
-				     now + STARVED_PATIENCE_NS);
-		return;
-	}
-	/* A commit that gains zones, or the cleaner, may itself wait for a disk
-	 * that hangs. */
-	if (commit_running(p) || late_waits(p))
-		patience = STARVED_MAX_NS;
-	else if (commit_pending(p) || quarantine_will_help(p) ||
-		 (class == LOG_CLIENT && cleaner_can_help(p)))
-		patience = STARVED_PATIENCE_MAX_NS;
-	if (now - p->starved_ns[class] >= patience ||
-	    now - p->starved_first_ns[class] >= STARVED_MAX_NS) {
-		p->starved[class] = false;
-		p->starved_out[class] = true;
-		p->starved_live[class] = p->live_total;
-		gather_fail(p, class, -ENOSPC);
-		return;
-	}
-	io_timer_arm(p->io, &p->starved_timer,
-		     min_u64(now + STARVED_PATIENCE_NS,
-			     p->starved_ns[class] + patience));
-}
-
-/* A commit is done that found no zones to list; the next one may. */
-void log_commit_done(struct pool *p)
-{
-	uint64_t since_ns = io_now_ns(p->io) - STARVED_PATIENCE_MAX_NS +
-			    STARVED_PATIENCE_NS;
-	bool     another = commit_pending(p);
-
-	for (unsigned i = 0; another && i < LOG_CLASSES; i++)
-		p->starved_ns[i] = max_u64(p->starved_ns[i], since_ns);
-	log_kick(p);
-}
-
 static void kick_fn(struct io_work *w)
 {
 	struct pool *p = container_of(w, struct pool, kick);
@@ -548,17 +308,18 @@ static void kick_fn(struct io_work *w)
 	for (unsigned i = LOG_CLASSES; i-- > 0;) {
 		if (!pool_running(p) ||
 		    (p->last_commit && i != LOG_COMMIT)) {
-			gather_fail(p, i, p->state == POOL_ST_READ_ONLY
-						  ? -EROFS
-						  : -ESHUTDOWN);
+			log_gather_fail(p, i, UINT64_MAX,
+					p->state == POOL_ST_READ_ONLY
+						? -EROFS
+						: -ESHUTDOWN);
 			continue;
 		}
 		while (may_send(p, i)) {
 			if (!row_form(p, i, false))
 				break;
 		}
-		if (p->starved[i] && p->gather_count[i] > 0)
-			starved_resolve(p, i);
+		if (p->starve[i].waits && p->gather_count[i] > 0)
+			starve_resolve(p, i);
 	}
 }
 
@@ -570,21 +331,9 @@ static void cleaner_timer_fn(struct io_timer *t)
 	log_kick(p);
 }
 
-static void starved_timer_fn(struct io_timer *t)
-{
-	log_kick(container_of(t, struct pool, starved_timer));
-}
-
 void log_kick(struct pool *p)
 {
 	io_defer(p->io, &p->kick);
-}
-
-void log_hope(struct pool *p)
-{
-	for (unsigned i = 0; i < LOG_CLASSES; i++)
-		p->starved_out[i] = false;
-	log_kick(p);
 }
 
 /* --- writing units ------------------------------------------------------- */
@@ -790,7 +539,7 @@ void log_release_row(struct row *row)
 void log_fail_all(struct pool *p, int res)
 {
 	for (unsigned i = 0; i < LOG_CLASSES; i++)
-		gather_fail(p, i, res);
+		log_gather_fail(p, i, UINT64_MAX, res);
 	list_for_each(l, &p->rows) {
 		struct row *row = list_entry(l, struct row, link);
 
@@ -827,7 +576,7 @@ int log_init(struct pool *p)
 	late_init(p);
 	io_timer_init(&p->mark_timer, mark_fn);
 	io_timer_init(&p->cleaner_timer, cleaner_timer_fn);
-	io_timer_init(&p->starved_timer, starved_timer_fn);
+	starve_init(p);
 	p->rows_mem = calloc(ROWS_MAX, sizeof(*p->rows_mem));
 	p->units_mem = calloc((size_t)ROWS_MAX * p->units,
 			      sizeof(*p->units_mem));
@@ -861,7 +610,7 @@ void log_fini(struct pool *p)
 	io_undefer(&p->advance);
 	io_timer_cancel(p->io, &p->mark_timer);
 	io_timer_cancel(p->io, &p->cleaner_timer);
-	io_timer_cancel(p->io, &p->starved_timer);
+	io_timer_cancel(p->io, &p->starve_timer);
 	free(p->rows_mem);
 	free(p->units_mem);
 	p->rows_mem = NULL;

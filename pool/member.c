@@ -276,7 +276,7 @@ static void member_online(struct member *m)
 	label_writer_kick(p);
 	member_resolve_suspects(p);
 	flush_want(p);
-	log_hope(p);
+	starve_hope(p);
 	quarantine_start(p);
 }
 

@@ -284,6 +284,47 @@ static uint32_t free_slot(struct pool *p)
 
 /* --- acquiring ----------------------------------------------------------- */
 
+static void add_ancestor(struct pool *p, const struct lease *l)
+{
+	uint32_t at = 0;
+
+	while (at < p->nancestors && p->ancestors[at].claim >= l->claim) {
+		if (p->ancestors[at].claim == l->claim &&
+		    uuid_equal(&p->ancestors[at].id, &l->claim_id))
+			return;
+		at++;
+	}
+	if (at == LABEL_ANCESTORS)
+		return;
+	p->nancestors = min_u32(p->nancestors + 1, LABEL_ANCESTORS);
+	memmove(&p->ancestors[at + 1], &p->ancestors[at],
+		(p->nancestors - at - 1) * sizeof(p->ancestors[0]));
+	p->ancestors[at].claim = l->claim;
+	p->ancestors[at].id = l->claim_id;
+}
+
+/* Claims that died before their first label was on all the disks it had to be
+ * on: such an owner has acknowledged nothing and used no free zone.  The label
+ * may be on a disk that is not here now; by the opening rule, had it been
+ * complete, one of those that are here would carry it.  That disk has not
+ * diverged and comes back like any other that was away.  Who forces the pool
+ * open breaks the rule, and cannot tell. */
+static void note_stillborn(struct owner *o)
+{
+	struct pool *p = o->pool;
+
+	if (o->force)
+		return;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		for (uint32_t s = 0; s < LEASE_SLOTS; s++) {
+			struct lease l;
+
+			if (lease_at(p, i, s, &l) && l.claim > o->newest_claim)
+				add_ancestor(p, &l);
+		}
+	}
+}
+
 static void acquire_end(struct owner *o, int res)
 {
 	owner_done_fn done = o->done;
@@ -315,6 +356,7 @@ static void try_claim(struct owner *o, uint64_t newest)
 	struct pool *p = o->pool;
 
 	o->slot = free_slot(p);
+	note_stillborn(o);
 	new_claim(o, newest);
 	o->sent_ns = io_now_ns(p->io);
 	pass_start(o, OWNER_TRY, DISK_WRITE, LEASE_TRYING);

@@ -95,6 +95,9 @@ struct log_append {
 	unsigned     niov;
 	uint8_t      class;  /* enum log_class */
 	bool         fua;    /* done() only when the row is flushed */
+	/* When a client asked for it, on the engine's clock: how long it may
+	 * wait for space.  0: nobody waits. */
+	uint64_t     asked_ns;
 	/* Called when the row is stable, in row order. */
 	void (*apply)(struct log_append *a);
 	/* Last touch. */

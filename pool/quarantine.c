@@ -148,7 +148,7 @@ static void quarantine_fn(struct io_timer *t)
 	if (p->state == POOL_ST_ACTIVE) {
 		cleaner_unstick(p);
 		commit_consider(p);
-		log_hope(p);
+		starve_hope(p);
 	}
 	recover_kick(p);
 }

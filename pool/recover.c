@@ -13,10 +13,14 @@
  * The first missing row ends the log, unless a row says that it had been
  * flushed: then it is damage, and the pool does not open without --force.
  *
- * Nobody but us writes to the segments that LABEL records.  Of an owner that may
- * still be there they are none that its commit lists, and it opens no others; of
- * one that is dead, none that it can have had open (settle_segments() and
- * quarantine.c).  We have read the labels after our claim was on the disks.
+ * Nobody but us writes to the segments that LABEL records.  Of an owner that
+ * may still be there they are none that its commit lists, and it opens no
+ * others; of one that is dead, none that it can have had open
+ * (recover_segments.c and quarantine.c).  We have read the labels after our
+ * claim was on the disks.
+ *
+ * This file is ROOT to LOAD; recover_log.c SCAN and REDO, recover_repair.c
+ * REPAIR, recover_commit.c the rest.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -1,7 +1,9 @@
 /* pool/recover.h - the state of a recovery; private to pool/.
  *
- * recover.c reads what the newest commit points to; recover_log.c finds,
- * redoes and repairs the log after it and commits under the new claim.
+ * recover.c reads what the newest commit points to; recover_log.c finds and
+ * redoes the log after it, recover_repair.c makes its rows whole,
+ * recover_segments.c settles the segments it was in, recover_commit.c commits
+ * under the new claim.
  */
 #ifndef TARN_POOL_RECOVER_H
 #define TARN_POOL_RECOVER_H
@@ -103,6 +105,17 @@ struct recover {
 void recover_end(struct recover *r, int res);
 void recover_fail(struct recover *r, int res, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The n-th of the rows that are the log, from 0. */
+static inline struct scan_row *recover_row(const struct recover *r, uint32_t n)
+{
+	return r->chosen[n];
+}
+
+/* All rows are redone: repair them, then commit; the end if read-only. */
+void recover_repair_start(struct recover *r);
+/* Every segment that was open gets the state that it has from now on. */
+void recover_segments_settle(struct recover *r);
 
 /* Go on with the phase that r is in. */
 void recover_scans_step(struct recover *r);

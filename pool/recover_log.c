@@ -1,6 +1,14 @@
 /* pool/recover_log.c - recovery, second half: the log after the commit.
  *
- * See recover.c for the phases: SCAN to COMMIT are here.
+ * See recover.c for the phases: SCAN and REDO are here, the others in
+ * recover_repair.c and recover_commit.c.  The segments that may hold younger
+ * rows are scanned, a few at once.  Of what is found, the rows from the commit
+ * on are the log, in number order and while each is whole; each is redone by
+ * the client, prepared in a window and applied in order.
+ *
+ * The ways to fail: a row that had been flushed is lost (-EBADMSG, but for
+ * --force and read-only), no memory.  A record that could not be prepared is
+ * said, and redone as far as possible.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -168,6 +176,7 @@ void recover_scans_step(struct recover *r)
 			if (r->scans[i].pool == NULL)
 				scan = &r->scans[i];
 		}
+		assert(scan != NULL);
 		scan->pool = p;
 		scan->seg = s;
 		scan->priv = r;
@@ -193,11 +202,6 @@ static place_t scan_place(const struct pool *p, const struct scan_row *row,
 	}
 	return place_make(p, row->seg->no, unit,
 			  i->off_blocks + i->header_blocks + in_slice);
-}
-
-static struct scan_row *accepted_row(const struct recover *r, uint32_t n)
-{
-	return r->chosen[n];
 }
 
 static void redo_row_put(struct recover *r, struct redo_row *w, int res)
@@ -290,13 +294,11 @@ static void redo_apply_row(struct recover *r, struct redo_row *w)
 	p->counters.replayed_rows++;
 }
 
-static void repair_start(struct recover *r);
-
 void recover_redo_step(struct recover *r)
 {
 	while (r->prepared < r->naccepted &&
 	       r->prepared - r->applied < REDO_WINDOW) {
-		struct scan_row *row = accepted_row(r, r->prepared++);
+		struct scan_row *row = recover_row(r, r->prepared++);
 
 		if (redo_prepare_row(r, row) < 0) {
 			recover_fail(r, -ENOMEM, "out of memory");
@@ -305,7 +307,7 @@ void recover_redo_step(struct recover *r)
 		redo_row_put(r, &r->window[row->info.row_no % REDO_WINDOW], 0);
 	}
 	while (r->applied < r->prepared) {
-		struct scan_row *row = accepted_row(r, r->applied);
+		struct scan_row *row = recover_row(r, r->applied);
 		struct redo_row *w = &r->window[row->info.row_no % REDO_WINDOW];
 
 		if (w->pending > 0)
@@ -324,7 +326,7 @@ void recover_redo_step(struct recover *r)
 		}
 	}
 	if (r->applied == r->naccepted)
-		repair_start(r);
+		recover_repair_start(r);
 }
 
 static void redo_start(struct recover *r)
@@ -344,471 +346,4 @@ static void redo_start(struct recover *r)
 	}
 	assert(n == r->naccepted);
 	recover_redo_step(r);
-}
-
-/* --- repair -------------------------------------------------------------- */
-
-/* Segments that the last owner may have opened without that any row in them
- * has arrived yet: it opens them in the order of their numbers, and has a
- * limited number of rows in flight.  With spare domains it may have opened one
- * more of each class, and have passed over some for it (late.c). */
-static uint32_t unseen_max(const struct pool *p)
-{
-	uint32_t unit = ROW_HEADER_MAX +
-			(uint32_t)div_up(p->row_blocks_max, p->k);
-
-	return segs_open_max(p, LOG_CLIENT) + LOG_CLASSES - 1 +
-	       (p->ndomains > p->units ? LOG_CLASSES + LATE_PASSED_MAX : 0) +
-	       (uint32_t)div_up(LOG_INFLIGHT_MAX * unit, p->zone_blocks);
-}
-
-static void note_rows(struct recover *r)
-{
-	for (uint32_t i = 0; i < r->nrows; i++)
-		r->rows[i]->seg->rows_seen = true;
-}
-
-/* A segment that the last owner had open, or may have opened.  Those with rows
- * are sealed; the others go back, or to quarantine while writes to them may be
- * on their way. */
-static void settle_segment(struct recover *r, struct segment *s, bool doubt,
-			   uint32_t *unseen)
-{
-	struct pool *p = r->pool;
-
-	if (s->rows_seen || s->live > 0 || s->tables > 0 || s->scan_from > 0) {
-		s->state = SEG_SEALED;
-		s->index_off = 0;
-		if (doubt)
-			s->claim |= CLAIM_DOUBT;
-		if (!r->released)
-			seg_stray_mark(p, s);
-		seg_check_dead(p, s);
-	} else if (!r->released && (doubt || *unseen > 0)) {
-		if (doubt)
-			s->claim |= CLAIM_DOUBT;
-		else
-			(*unseen)--;
-		seg_stray_mark(p, s);
-		seg_quarantine(p, s);
-	} else {
-		seg_free_zones(p, s);
-	}
-}
-
-/* Rows that were found on it, or written again, had not been flushed. */
-static void units_lost(struct pool *p, const struct member *m)
-{
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
-
-		for (uint32_t u = 0; s->rows_seen && u < p->units; u++) {
-			if (s->zones[u].member == m->index)
-				s->missing |= 1u << u;
-		}
-	}
-}
-
-void recover_member_lost(struct pool *p, const struct member *m)
-{
-	struct recover *r = p->recover;
-
-	if (r == NULL)
-		return;
-	r->lost[m->index] = true;
-	units_lost(p, m);
-}
-
-/* A slot for what is in quarantine: the one it had, if nobody has it. */
-static struct segment *extra_slot(struct pool *p,
-				  const struct label_extra_seg *x)
-{
-	struct segment *s = pool_seg(p, x->segment);
-
-	if (s == NULL && x->segment <= p->nsegs + LABEL_EXTRA_MAX)
-		s = seg_slot(p, x->segment);
-	if (s == NULL || s->state != SEG_FREE)
-		s = seg_slot(p, p->nsegs + 1);
-	return s;
-}
-
-/* Segments of the labels' extra list: an earlier recovery wrote to them, and
- * never came to its commit.  Like us, it took zones that the commit lists as
- * openable and that had no rows, so they are free again by now, or in
- * quarantine already. */
-static void quarantine_extra(struct pool *p, bool doubt)
-{
-	for (uint32_t e = 0; e < p->nextra; e++) {
-		const struct label_extra_seg *x = &p->extra[e];
-		struct segment *s = extra_slot(p, x);
-
-		if (s == NULL)
-			continue;
-		s->generation = max_u32(s->generation, x->generation);
-		s->claim = p->last_claim;
-		if (doubt)
-			s->claim |= CLAIM_DOUBT;
-		for (uint32_t u = 0; u < p->units; u++) {
-			const struct zone_ref *z = &x->zones[u];
-
-			s->zones[u].member = ZONE_NONE;
-			if (z->member == ZONE_NONE ||
-			    bitmap_test(p->members[z->member]->zone_map,
-					z->zone))
-				continue;
-			seg_zone_take(p, s, u, z);
-		}
-		seg_stray_mark(p, s);
-		seg_quarantine(p, s);
-	}
-}
-
-static void settle_segments(struct recover *r)
-{
-	struct pool *p = r->pool;
-	uint32_t unseen = unseen_max(p);
-	bool doubt = owner_is_doubtful(p, p->last_claim) && !r->force;
-
-	note_rows(r);
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
-
-		if (s->state == SEG_OPENABLE)
-			settle_segment(r, s, doubt, &unseen);
-	}
-	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (r->lost[i])
-			units_lost(p, p->members[i]);
-	}
-	/* By --force the operator says that no other server is left; what it
-	 * had sent may still be on its way. */
-	for (uint32_t i = 1; r->force && i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
-
-		if ((s->claim & CLAIM_DOUBT) == 0)
-			continue;
-		s->claim &= ~CLAIM_DOUBT;
-		seg_stray_mark(p, s);
-	}
-	p->openable = 0;
-	quarantine_extra(p, doubt);
-}
-
-static void repair_start(struct recover *r)
-{
-	struct pool *p = r->pool;
-
-	p->next_row = p->stable_row + 1;
-	p->flushed_row = p->stable_row;
-	p->mark_row = p->stable_row;
-	if (r->read_only) {
-		recover_end(r, 0);
-		return;
-	}
-	r->phase = REC_REPAIR;
-	r->repairing = 0;
-	recover_repair_step(r);
-}
-
-static void repair_req_done(struct disk_req *req)
-{
-	struct recover_req *q = container_of(req, struct recover_req, req);
-	struct recover *r = q->rec;
-	struct scan_row *row = accepted_row(r, r->repairing);
-
-	q->ok = req->res == 0;
-	if (!q->ok && req->op == DISK_WRITE)
-		row->seg->missing |= 1u << q->unit;
-	if (--r->pending == 0)
-		io_defer(r->pool->io, &r->work);
-}
-
-static void repair_io(struct recover *r, struct scan_row *row, uint32_t u,
-		      enum disk_op op, uint32_t header_blocks)
-{
-	struct pool *p = r->pool;
-	struct recover_req *q = &r->reqs[u];
-	const struct zone_ref *z = &row->seg->zones[u];
-
-	q->rec = r;
-	q->unit = u;
-	q->ok = false;
-	q->req.op = (uint8_t)op;
-	q->req.off_bytes = zone_off_bytes(p, z->zone,
-					  row->info.off_blocks + header_blocks);
-	q->req.len_bytes = (row->info.unit_blocks - header_blocks) * TARN_BLOCK;
-	q->req.buf = r->repair_units[u] + (size_t)header_blocks * TARN_BLOCK;
-	q->req.done = repair_req_done;
-	r->pending++;
-	disk_submit(p->members[z->member]->disk, &q->req);
-}
-
-static bool unit_present(const struct pool *p, const struct segment *s,
-			 uint32_t u)
-{
-	const struct member *m = seg_member(p, s, u);
-
-	return m != NULL && m->in && member_usable(m);
-}
-
-/* Read k valid units; then repair_write(). */
-static bool repair_read(struct recover *r, struct scan_row *row)
-{
-	struct pool *p = r->pool;
-	uint32_t n = 0;
-
-	if (row->info.slice_blocks == 0)
-		return true;
-	for (uint32_t u = 0; u < p->units && n < p->k; u++) {
-		struct member *m = seg_member(p, row->seg, u);
-
-		if ((row->valid & (1u << u)) == 0 || !member_readable(m))
-			continue;
-		repair_io(r, row, u, DISK_READ, row->info.header_blocks);
-		n++;
-	}
-	return n >= p->k;
-}
-
-static void repair_headers(struct recover *r, struct scan_row *row, uint32_t u)
-{
-	struct pool *p = r->pool;
-	uint8_t *h = r->repair_units[u];
-
-	memset(h, 0, (size_t)row->info.header_blocks * TARN_BLOCK);
-	memcpy(h + sizeof(struct row_header), row->info.crcs,
-	       4 * (size_t)row->info.payload_blocks);
-	memcpy(h + row->info.recs_off, row->info.recs, row->info.recs_bytes);
-	row_header_encode(&p->geom, &row->info, u, h);
-}
-
-/* Write every unit that is not valid and whose disk is there. */
-static void repair_write(struct recover *r, struct scan_row *row)
-{
-	struct pool *p = r->pool;
-	uint8_t *slices[POOL_UNITS_MAX];
-	uint32_t have = 0;
-	uint32_t len = row->info.slice_blocks * TARN_BLOCK;
-
-	for (uint32_t u = 0; u < p->units; u++) {
-		slices[u] = r->repair_units[u] +
-			    (size_t)row->info.header_blocks * TARN_BLOCK;
-		if (r->reqs[u].ok &&
-		    row_slice_valid(&p->geom, &row->info, u, slices[u]))
-			have |= 1u << u;
-	}
-	for (uint32_t u = 0; u < p->units; u++) {
-		if ((row->valid & (1u << u)) != 0)
-			continue;
-		if (!unit_present(p, row->seg, u) ||
-		    (len > 0 && stripe_rebuild(&p->stripe, len, slices, have, u,
-					       slices[u]) < 0)) {
-			row->seg->missing |= 1u << u;
-			continue;
-		}
-		repair_headers(r, row, u);
-		repair_io(r, row, u, DISK_WRITE, 0);
-	}
-}
-
-static int repair_buffers(struct recover *r)
-{
-	size_t len = (size_t)(ROW_HEADER_MAX + ROW_PAYLOAD_MAX) * TARN_BLOCK;
-
-	for (uint32_t u = 0; u < r->pool->units; u++) {
-		if (r->repair_units[u] == NULL)
-			r->repair_units[u] = aligned_alloc(TARN_BLOCK, len);
-		if (r->repair_units[u] == NULL)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-void recover_repair_step(struct recover *r)
-{
-	struct pool *p = r->pool;
-	uint32_t all = (uint32_t)((1ull << p->units) - 1);
-
-	/* The work item may still be queued from the redo: what was asked of
-	 * the disks comes first. */
-	if (r->pending > 0)
-		return;
-	for (; r->repairing < r->naccepted; r->repairing++) {
-		struct scan_row *row = accepted_row(r, r->repairing);
-
-		if (r->repair_written) {
-			r->repair_written = false;
-			r->repair_loaded = false;
-			continue;
-		}
-		if (row->valid == all || CANARY(no_repair))
-			continue;
-		if (repair_buffers(r) < 0) {
-			recover_fail(r, -ENOMEM, "out of memory");
-			return;
-		}
-		r->pending = 1;
-		if (!r->repair_loaded) {
-			for (uint32_t u = 0; u < p->units; u++)
-				r->reqs[u].ok = false;
-			r->repair_loaded = true;
-			if (repair_read(r, row) && r->pending > 1) {
-				r->pending--;
-				return;
-			}
-			if (r->pending > 1) {
-				/* Fewer than k: nothing to make it from. */
-				r->pending--;
-				return;
-			}
-		}
-		r->repair_written = true;
-		repair_write(r, row);
-		if (--r->pending > 0)
-			return;
-		r->repair_written = false;
-		r->repair_loaded = false;
-	}
-	settle_segments(r);
-	segs_capacity(p);
-	r->phase = REC_ZONES;
-	recover_zones_step(r);
-}
-
-/* --- our own commit ------------------------------------------------------ */
-
-static void recover_committed(struct pool *p)
-{
-	p->commit.finished = NULL;
-	for (uint32_t i = 1; i <= p->nsegs; i++)
-		p->segs[i]->rows_seen = false;
-	recover_end(p->recover, 0);
-}
-
-static void extra_labelled(struct label_waiter *w)
-{
-	struct recover *r = container_of(w, struct recover, waiter);
-	struct pool *p = r->pool;
-
-	if (w->res < 0) {
-		recover_fail(r, w->res, "its labels could not be written");
-		return;
-	}
-	r->phase = REC_COMMIT;
-	p->commit.finished = recover_committed;
-	commit_start(p);
-}
-
-/* Zones for our own commit, and for the next one. */
-static uint32_t commit_segments(const struct pool *p)
-{
-	uint64_t blocks = p->client->commit_blocks(p->client_arg) +
-			  seg_pages(p) + 64;
-
-	return 2 + (uint32_t)div_up(2 * blocks, p->seg_data_blocks);
-}
-
-static bool zone_in_quarantine(const struct pool *p, const struct zone_ref *z)
-{
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		const struct segment *s = p->segs[i];
-
-		for (uint32_t u = 0;
-		     s->state == SEG_QUARANTINED && u < p->units; u++) {
-			if (s->zones[u].member == z->member &&
-			    s->zones[u].zone == z->zone)
-				return true;
-		}
-	}
-	return false;
-}
-
-/* What an earlier recovery wrote stays listed while it is in quarantine: our
- * commit, too, may never be. */
-static void keep_extra(struct pool *p)
-{
-	uint32_t n = 0;
-
-	for (uint32_t e = 0; e < p->nextra; e++) {
-		const struct label_extra_seg *x = &p->extra[e];
-		bool keep = false;
-
-		for (uint32_t u = 0; u < p->units && !keep; u++)
-			keep = x->zones[u].member != ZONE_NONE &&
-			       zone_in_quarantine(p, &x->zones[u]);
-		if (keep && !CANARY(extra_forgotten))
-			p->extra[n++] = *x;
-	}
-	p->nextra = n;
-}
-
-static void list_extra(struct pool *p)
-{
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
-		struct label_extra_seg *x = &p->extra[p->nextra];
-
-		if (s->state != SEG_OPENABLE)
-			continue;
-		assert(p->nextra < LABEL_EXTRA_MAX);
-		x->segment = s->no;
-		x->generation = s->generation;
-		memcpy(x->zones, s->zones, sizeof(x->zones));
-		p->nextra++;
-	}
-}
-
-static void label_and_commit(struct recover *r)
-{
-	struct pool *p = r->pool;
-
-	for (uint32_t i = 0; i < p->nmembers; i++)
-		p->members[i]->dirty = true;
-	segs_compose(p,
-		     min_u32(commit_segments(p), LABEL_EXTRA_MAX - p->nextra),
-		     SEG_OPENABLE);
-	if (p->openable == 0) {
-		recover_fail(r, -ENOSPC,
-			     "no free zones are left to open it with; if its "
-			     "last server is off for good, import it with "
-			     "--force");
-		return;
-	}
-	list_extra(p);
-	r->phase = REC_LABEL;
-	r->waiter.done = extra_labelled;
-	label_write(p, &r->waiter);
-}
-
-/* Not to wait would be to use zones that a dead server's writes may still
- * reach: see quarantine.c. */
-void recover_zones_step(struct recover *r)
-{
-	struct pool *p = r->pool;
-	uint32_t want = commit_segments(p);
-	/* … for the commit after it, and for clients to go on at once. */
-	uint32_t more = segs_reserve(p) + segs_unlisted(p) +
-			p->segs_possible / 16;
-
-	/* Everything has been found, redone and made whole. */
-	assert(r->phase == REC_ZONES);
-	keep_extra(p);
-	if ((segs_free_possible(p) < want + more ||
-	     LABEL_EXTRA_MAX - p->nextra < min_u32(want, LABEL_EXTRA_MAX / 2)) &&
-	    quarantine_will_release(p)) {
-		if (!r->told_waiting)
-			pool_log(p, "waiting up to 10 s until nothing that the "
-				    "last server sent can arrive any more");
-		r->told_waiting = true;
-		return; /* recover_kick() */
-	}
-	label_and_commit(r);
-}
-
-void recover_kick(struct pool *p)
-{
-	struct recover *r = p->recover;
-
-	if (r != NULL && r->phase == REC_ZONES)
-		io_defer(p->io, &r->work);
 }

@@ -340,6 +340,7 @@ int main(int argc, char **argv)
 
 	if (r < 0) {
 		r = io_uring_engine_open(RING_ENTRIES, &d.io);
+		io_uring_engine_patient();
 		if (r < 0) {
 			complain("io_uring is not to be had here (%s): allow "
 				 "it in the kernel and in the sandbox",

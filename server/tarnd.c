@@ -176,6 +176,7 @@ static int start_engine(struct tarnd *t)
 {
 	int r = io_uring_engine_open(RING_ENTRIES, &t->io);
 
+	io_uring_engine_patient();
 	if (r == -ENOSYS || r == -EPERM || r == -EACCES)
 		tarnd_log(t, "this kernel has no io_uring for us (%s): a "
 			     "kernel from 5.11 on is needed, and permission "

@@ -192,6 +192,7 @@ static void ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	a->niov = 0;
 	a->class = frees ? LOG_CLEANER : LOG_CLIENT;
 	a->fua = true;
+	a->asked_ns = io_now_ns(vols->io);
 	a->apply = ctl_apply;
 	a->done = ctl_append_done;
 	log_append_submit(vols->pool, a);

@@ -121,6 +121,7 @@ static void reap_loaded(struct vol_reaper *rp)
 	rp->append.niov = 0;
 	rp->append.class = LOG_CLEANER;
 	rp->append.fua = false;
+	rp->append.asked_ns = 0;
 	rp->append.apply = reap_apply;
 	rp->append.done = reap_done;
 	log_append_submit(v->vols->pool, &rp->append);

@@ -203,6 +203,7 @@ static void move_read_done(struct pool_read *rd)
 	op->append.niov = 1;
 	op->append.class = LOG_CLEANER;
 	op->append.fua = false;
+	op->append.asked_ns = 0;
 	op->append.apply = move_apply;
 	op->append.done = move_done;
 	log_append_submit(op->vols->pool, &op->append);

@@ -347,6 +347,7 @@ static void submit(struct vol_req *req)
 	req->res = 0;
 	req->pending = 1;
 	req->nextents = 0;
+	req->asked_ns = req->state & REQ_INTERNAL ? 0 : io_now_ns(v->vols->io);
 	req->next_off_bytes = req->off_bytes;
 	req->range.held = false;
 	list_init(&req->link);

@@ -119,6 +119,7 @@ static void slice_loaded(struct vol_span *s)
 		.ext = s->slice_end - s->slice_block,
 	};
 	s->append.class = LOG_CLEANER;
+	s->append.asked_ns = s->req->asked_ns;
 	s->append.apply = unmap_apply;
 	s->append.done = unmap_done;
 	log_append_submit(s->vol->vols->pool, &s->append);

@@ -165,6 +165,7 @@ static void write_append(struct vol_part *p)
 	a->iov = p->iov;
 	a->class = internal ? LOG_CLEANER : LOG_CLIENT;
 	a->fua = req->flags & VOL_FUA;
+	a->asked_ns = req->asked_ns;
 	a->apply = write_apply;
 	a->done = write_done;
 	log_append_submit(v->vols->pool, a);

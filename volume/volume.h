@@ -146,6 +146,7 @@ struct vol_req {
 	struct vol_range range;
 	struct io_work work;
 	struct log_sync sync;
+	uint64_t       asked_ns;  /* when it was submitted; 0: internal */
 	uint64_t       next_off_bytes; /* how far it has been cut into parts */
 	uint32_t       pending;
 	uint32_t       state;

@@ -10,7 +10,8 @@
 #	raw        one nbdkit disk by itself: no redundancy, no thinness
 #	tarn 2+1   tarnd, three disks
 #
-# Environment: RUNS (5) alternating runs, SECONDS_EACH (3) of one measurement,
+# Environment: TRANSPORT (unix) or tcp between the servers and the disks, RUNS
+# (5) alternating runs, SECONDS_EACH (3) of one measurement,
 # VOLUME_MIB, CONTENDERS ("tarn11 qcow2 raw tarn21"), WORKLOADS (all), EXTRAS
 # (1: recovery and idle too), BENCH_DIR (a directory on tmpfs).
 #
@@ -48,6 +49,8 @@ contenders=${CONTENDERS:-tarn11 qcow2 raw tarn21}
 workloads="seqread seqwrite randread1 randread32 randwrite1 randwrite32"
 workloads=${WORKLOADS:-$workloads writesync seqread_frag}
 extras=${EXTRAS:-1}
+transport=${TRANSPORT:-unix}
+port=$((20000 + $$ % 10000))
 D=$(mktemp -d "${BENCH_DIR:-/dev/shm}/tarn-bench.XXXXXX") || exit 1
 declare -A PID SERVER TARGET
 
@@ -157,7 +160,25 @@ fi
 # --- the contenders ------------------------------------------------------------
 
 disk_uri() {
-	echo "nbd+unix:///$2?socket=$D/disk$1.sock"
+	case $transport in
+	tcp) echo "nbd://127.0.0.1:$((port + $1))/$2" ;;
+	*) echo "nbd+unix:///$2?socket=$D/disk$1.sock" ;;
+	esac
+}
+
+# For nbdkit and for qemu-storage-daemon.
+disk_listen() {
+	case $transport in
+	tcp) echo "-i 127.0.0.1 -p $((port + $1))" ;;
+	*) echo "-U $D/disk$1.sock" ;;
+	esac
+}
+
+disk_address() {
+	case $transport in
+	tcp) echo "server.type=inet,server.host=127.0.0.1,server.port=$((port + $1))" ;;
+	*) echo "server.type=unix,server.path=$D/disk$1.sock" ;;
+	esac
 }
 
 # A disk has its space; here it is taken beforehand, too.  Else whoever writes
@@ -186,8 +207,9 @@ for i in 1 2 3; do
 done
 disk_file 1 raw ${volume_mib}
 for i in 1 2 3; do
-	start disk$i nbdkit -f -U "$D/disk$i.sock" file dir="$D/disk$i"
-	wait_for nbdinfo --list "nbd+unix://?socket=$D/disk$i.sock"
+	# shellcheck disable=SC2046 # two or four words
+	start disk$i nbdkit -f $(disk_listen $i) file dir="$D/disk$i"
+	wait_for nbdinfo --list "$(disk_uri $i "")"
 done
 
 # tarn_start NAME: tarnd with the disks that it had before, if any.
@@ -225,8 +247,8 @@ if wants tarn21; then tarn_create tarn21 2+1; fi
 if wants qcow2; then
 	q=driver=quorum,node-name=q,vote-threshold=1,read-pattern=fifo
 	start qcow2 qemu-storage-daemon \
-		--blockdev driver=nbd,node-name=d1,server.type=unix,server.path="$D/disk1.sock",export=qcow2 \
-		--blockdev driver=nbd,node-name=d2,server.type=unix,server.path="$D/disk2.sock",export=qcow2 \
+		--blockdev "driver=nbd,node-name=d1,$(disk_address 1),export=qcow2" \
+		--blockdev "driver=nbd,node-name=d2,$(disk_address 2),export=qcow2" \
 		--blockdev $q,children.0=d1,children.1=d2 \
 		--blockdev driver=qcow2,node-name=v,file=q \
 		--nbd-server addr.type=unix,addr.path="$D/qcow2.sock",max-connections=16 \
@@ -350,7 +372,7 @@ report() {
 
 report -v part=table
 echo
-echo "random read qd32: volume of $volume_mib MiB; tarnd with $cache_mib MiB of" \
+echo "disks over $transport; random read qd32: volume of $volume_mib MiB; tarnd with $cache_mib MiB of" \
 	"block cache and $node_mib MiB of node memory ($settings)"
 awk -v volume="$volume_mib" -v cache="$cache_mib" -v node="$node_mib" 'BEGIN {
 	x = volume / (cache + node)

@@ -1,6 +1,5 @@
 /* tests/server/disk_kit.c - see disk_kit.h. */
 #include <errno.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "disk_kit.h"
+#include "tests/lib/work_dir.h"
 
 #define TURN_NS	     (50 * NS_PER_MS)
 #define CHILDREN_MAX 64u
@@ -176,15 +176,6 @@ void *rig_buf(uint32_t len)
 static char  work_dir[64];
 static pid_t children[CHILDREN_MAX];
 
-static int remove_one(const char *path, const struct stat *st, int flag,
-		      struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static void clean_up(void)
 {
 	for (unsigned i = 0; i < CHILDREN_MAX; i++) {
@@ -192,7 +183,7 @@ static void clean_up(void)
 			kit_kill(children[i]);
 	}
 	if (work_dir[0] != '\0')
-		nftw(work_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		work_dir_remove(work_dir);
 }
 
 const char *kit_dir(void)

@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <libgen.h>
 #include <libnbd.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "tests/lib/work_dir.h"
 
 #define MB   (1u << 20)
 #define ARGS 20
@@ -428,15 +428,6 @@ static void test_stop_busy(void **state)
 
 /* --- running the tests -------------------------------------------------- */
 
-static int remove_fn(const char *path, const struct stat *st, int type,
-		     struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static void find_program(char *self)
 {
 	const char *build = getenv("BUILD");
@@ -475,6 +466,6 @@ int main(int argc, char **argv)
 	if (mkdtemp(dir) == NULL)
 		return 1;
 	r = cmocka_run_group_tests(tests, NULL, NULL);
-	(void)nftw(dir, remove_fn, 10, FTW_DEPTH | FTW_PHYS);
+	(void)work_dir_remove(dir);
 	return r;
 }

@@ -281,8 +281,9 @@ int ck_claim_known(const struct ck *ck, const struct ck_claim *c)
 	if (c->no == l->claim.no)
 		return uuid_equal(&c->id, &l->claim.id);
 	for (uint32_t i = 0; i < l->nancestors; i++) {
-		if (c->no == l->ancestors[i].no)
-			return uuid_equal(&c->id, &l->ancestors[i].id);
+		if (c->no == l->ancestors[i].no &&
+		    uuid_equal(&c->id, &l->ancestors[i].id))
+			return 1;
 		oldest = l->ancestors[i].no;
 	}
 	return c->no < oldest && l->nancestors == LABEL_ANCESTORS ? -1 : 0;

@@ -1,0 +1,168 @@
+/* pool/capacity.c - how many segments the disks can hold, and so how many
+ * blocks the clients can have.
+ *
+ * The idea: a formula over the zones of each domain says how many segments can
+ * be; less those that commits, the cleaner and a recovery need, times what a
+ * well-filled one holds, that is what may be promised.  A write reserves its
+ * space before anything is taken, so that ENOSPC is said early.
+ *
+ * The way to fail: -ENOSPC, of pool_space_reserve().  While disks are out or
+ * zones in quarantine that comes sooner.
+ */
+#include <errno.h>
+
+#include "base/canary.h"
+#include "pool/core.h"
+
+/* Blocks that tables may grow by before the next write is refused. */
+#define TABLES_MARGIN 16u
+
+/* design, section 5, Capacity: the largest r with
+ * sum over domains of min(z_i, r) >= (k+m) * r. */
+static uint32_t capacity(const struct pool *p, const uint32_t *zones,
+			 uint32_t units)
+{
+	uint32_t lo = 0, hi = UINT32_MAX / 2;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo + 1) / 2;
+		uint64_t sum = 0;
+
+		for (uint32_t d = 0; d < p->ndomains; d++)
+			sum += min_u32(zones[d], mid);
+		if (sum >= (uint64_t)units * mid)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return lo;
+}
+
+/* Segments that the disks that are in can hold, or their free zones.  With
+ * fewer domains than units, segments have as many units as there are domains
+ * (too few domains: design, section 5). */
+static uint32_t capacity_now(const struct pool *p, bool only_free)
+{
+	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+	uint32_t n = pool_domains_in(p);
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (m->in)
+			zones[m->domain] += only_free ? member_free_zones(m)
+						      : m->zones;
+	}
+	if (n < p->k + p->min_parity)
+		return 0;
+	return capacity(p, zones, min_u32(n, p->units));
+}
+
+/* With every disk that the pool has. */
+static uint32_t capacity_whole(const struct pool *p)
+{
+	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		zones[p->members[i]->domain] += p->members[i]->zones;
+	return capacity(p, zones, p->units);
+}
+
+void segs_capacity(struct pool *p)
+{
+	uint32_t row = 1 + (uint32_t)div_up(p->row_blocks_max, p->k);
+	uint32_t index = 2 + p->zone_blocks / 128;
+	uint32_t avail;
+
+	/* Full rows, as the cleaner writes them, less the index and the end
+	 * that its longest run may leave unused. */
+	avail = p->zone_blocks - index - (uint32_t)div_up(64, p->k) - 2;
+	p->seg_data_blocks =
+		(uint32_t)((uint64_t)avail * p->row_blocks_max / row);
+	p->segs_possible = capacity_whole(p);
+	p->segs_now = capacity_now(p, false);
+	p->quarantined = 0;
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		p->quarantined += quarantine_holds(p, p->segs[i]);
+}
+
+uint32_t segs_free_possible(const struct pool *p)
+{
+	return capacity_now(p, true);
+}
+
+uint64_t segs_max(const struct pool *p)
+{
+	uint64_t zones = 0;
+
+	/* Each has a zone; those without are few (being read, or quarantined
+	 * by a recovery). */
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		zones += p->members[i]->zones;
+	return min_u64(zones + 4 * LABEL_EXTRA_MAX, UINT32_MAX / 4);
+}
+
+/* Segments that one commit may need.  That many zones are never listed as
+ * openable: a recovery that cannot trust the last owner uses none that it
+ * could open.  And as many openable ones are kept for the next commit. */
+uint32_t segs_reserve(const struct pool *p)
+{
+	uint64_t commit = p->client->commit_blocks(p->client_arg) +
+			  p->tables_total + seg_pages(p) + 16;
+
+	return 1 + (uint32_t)div_up(commit, p->seg_data_blocks);
+}
+
+/* With those a recovery commits and its cleaner begins. */
+uint32_t segs_unlisted(const struct pool *p)
+{
+	return segs_reserve(p) + 2;
+}
+
+static uint64_t usable_of(const struct pool *p, uint32_t segs)
+{
+	/* Never listed: for a recovery and its first cleaning.  Listed: for a
+	 * commit and the cleaner.  And what is open, partly filled. */
+	uint32_t reserve = 11 + p->segs_possible / 32;
+
+	return segs <= reserve ? 0
+			       : (uint64_t)(segs - reserve) *
+					 p->seg_data_blocks;
+}
+
+/* Blocks of tables that a commit has superseded are not counted twice. */
+static uint64_t used_blocks(const struct pool *p)
+{
+	return p->live_total + p->tables_total -
+	       min_u64(p->tables_total, p->commit.nold);
+}
+
+void pool_space(const struct pool *p, uint64_t *ret_usable,
+		uint64_t *ret_used)
+{
+	*ret_usable = usable_of(p, p->segs_possible);
+	*ret_used = used_blocks(p);
+}
+
+int pool_space_reserve(struct pool *p, uint64_t blocks)
+{
+	/* While disks are out or zones in quarantine, no more than fits
+	 * without them. */
+	uint32_t segs = min_u32(p->segs_possible, p->segs_now);
+	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
+
+	if (CANARY(space_halved))
+		usable /= 2;
+	if (CANARY(space_unlimited))
+		usable *= 2;
+	if (used_blocks(p) + p->reserved + blocks + TABLES_MARGIN > usable)
+		return -ENOSPC;
+	p->reserved += blocks;
+	return 0;
+}
+
+void pool_space_unreserve(struct pool *p, uint64_t blocks)
+{
+	assert(p->reserved >= blocks);
+	p->reserved -= blocks;
+}

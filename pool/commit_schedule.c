@@ -1,0 +1,137 @@
+/* pool/commit_schedule.c - when a commit starts.
+ *
+ * One is due when somebody wants it, when the log after the last one is long
+ * (or what is dirty is much), and when few segments are openable and a commit
+ * would list more.  What only frees dead segments may wait a while for company.
+ * Whoever may have changed that calls commit_consider(); the commit starts in
+ * a later turn.
+ *
+ * The way to fail: a commit that would run out of room could not end, so none
+ * is started (pool_commit_is_blocked()) until zones are freed.
+ */
+#include "pool/commit.h"
+
+#define IDLE_COMMIT_NS  (2 * NS_PER_S)
+
+/* A dead segment whose zones a commit would really give back. */
+static bool any_freeable(const struct pool *p)
+{
+	for (uint32_t i = 1; p->sealed_dead > 0 && i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+
+		if (s->dead && s->pins == 0 && !s->victim &&
+		    !seg_must_quarantine(p, s))
+			return true;
+	}
+	return false;
+}
+
+/* Would a commit free segments, or list more of them? */
+static bool commit_gains(const struct pool *p)
+{
+	uint32_t zones = segs_free_possible(p);
+
+	return any_freeable(p) || zones > segs_unlisted(p) ||
+	       (p->openable <= 1 && zones > 0);
+}
+
+/* Is there room for all that a commit would write, in rows that are half
+ * headers at worst?  One that runs out of room could not end. */
+static bool commit_fits(const struct pool *p)
+{
+	static const unsigned slots[] = { 0, SEG_ASIDE };
+	uint64_t need = p->client->commit_blocks(p->client_arg) +
+			p->tables_total + seg_pages(p) + 16;
+	uint64_t room = (uint64_t)p->openable * p->zone_blocks;
+
+	for (unsigned i = 0; i < ARRAY_LEN(slots); i++) {
+		const struct segment *s = p->open[LOG_COMMIT][slots[i]];
+
+		if (s != NULL && s->write_off < p->zone_blocks)
+			room += p->zone_blocks - s->write_off;
+	}
+	return room * p->k >= 2 * need;
+}
+
+/* The last openable segment is for a commit that lists more. */
+bool pool_commit_is_blocked(const struct pool *p)
+{
+	return p->state == POOL_ST_ACTIVE && !commit_running(p) &&
+	       ((p->openable <= 1 && !commit_gains(p)) || !commit_fits(p));
+}
+
+uint32_t commit_openable_kept(const struct pool *p)
+{
+	return segs_reserve(p) + 3;
+}
+
+static bool commit_due(struct pool *p)
+{
+	uint64_t log = p->log_blocks * TARN_BLOCK;
+
+	if (pool_commit_is_blocked(p))
+		return false;
+	if (p->commit.wanted || log >= p->params.commit_log_bytes)
+		return true;
+	if (2 * p->client->commit_blocks(p->client_arg) >=
+		    p->params.rows_memory_bytes / TARN_BLOCK * 8)
+		return true;
+	return segs_openable_whole(p) <= commit_openable_kept(p) &&
+	       commit_gains(p);
+}
+
+bool commit_pending(struct pool *p)
+{
+	return commit_running(p) ||
+	       (p->state == POOL_ST_ACTIVE && commit_due(p));
+}
+
+void commit_consider(struct pool *p)
+{
+	if (p->state != POOL_ST_ACTIVE || commit_running(p))
+		return;
+	if (commit_due(p) || p->commit.wanted)
+		io_defer(p->io, &p->commit.work);
+	else if (p->sealed_dead > 0 && !io_timer_armed(&p->commit_timer))
+		io_timer_arm(p->io, &p->commit_timer,
+			     io_now_ns(p->io) + IDLE_COMMIT_NS);
+}
+
+void pool_commit_want(struct pool *p)
+{
+	p->commit.wanted = true;
+	commit_consider(p);
+}
+
+static void commit_timer_fn(struct io_timer *t)
+{
+	struct pool *p = container_of(t, struct pool, commit_timer);
+
+	if (p->sealed_dead > 0)
+		pool_commit_want(p);
+}
+
+static void commit_work_fn(struct io_work *w)
+{
+	struct pool *p = container_of(w, struct pool, commit.work);
+
+	if (commit_running(p) || p->state != POOL_ST_ACTIVE)
+		return;
+	if (commit_due(p))
+		commit_start(p);
+	else if (p->commit.wanted && pool_commit_is_blocked(p) &&
+		 p->client->commit_blocked != NULL)
+		p->client->commit_blocked(p->client_arg);
+}
+
+void commit_schedule_init(struct pool *p)
+{
+	io_timer_init(&p->commit_timer, commit_timer_fn);
+	io_work_init(&p->commit.work, commit_work_fn);
+}
+
+void commit_schedule_fini(struct pool *p)
+{
+	io_timer_cancel(p->io, &p->commit_timer);
+	io_undefer(&p->commit.work);
+}

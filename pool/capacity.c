@@ -38,24 +38,37 @@ static uint32_t capacity(const struct pool *p, const uint32_t *zones,
 	return lo;
 }
 
-/* Segments that the disks that are in can hold, or their free zones.  With
- * fewer domains than units, segments have as many units as there are domains
- * (too few domains: design, section 5). */
-static uint32_t capacity_now(const struct pool *p, bool only_free)
+/* Segments that the disks that are in can hold, or their free zones; without
+ * the domains that lack a disk, if only those that do not count. */
+static uint32_t capacity_of(const struct pool *p, bool only_free,
+			    bool only_whole)
 {
 	uint32_t zones[POOL_MEMBERS_MAX] = {0};
-	uint32_t n = pool_domains_in(p);
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (m->in)
+		if (m->in && !(only_whole && domain_lacks_disk(p, m->domain)))
 			zones[m->domain] += only_free ? member_free_zones(m)
 						      : m->zones;
 	}
+	for (uint32_t d = 0; d < p->ndomains; d++)
+		n += domain_in(p, d) &&
+		     (zones[d] > 0 || !domain_lacks_disk(p, d));
 	if (n < p->k + p->min_parity)
 		return 0;
 	return capacity(p, zones, min_u32(n, p->units));
+}
+
+/* With fewer domains than units, segments have as many units as there are
+ * domains (too few domains: design, section 5).  What is left of a domain that
+ * lost a disk may be little; that must not be worse than if all of it were
+ * lost, so segments do without it when it is full. */
+static uint32_t capacity_now(const struct pool *p, bool only_free)
+{
+	return max_u32(capacity_of(p, only_free, false),
+		       capacity_of(p, only_free, true));
 }
 
 /* With every disk that the pool has. */

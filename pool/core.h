@@ -626,6 +626,9 @@ bool member_readable(const struct member *m);
 void member_attach(struct member *m, struct disk *d);
 /* Domains without any usable member. */
 uint32_t pool_domains_lost(const struct pool *p);
+/* By the newest membership: is a member of the domain in; is one out? */
+bool domain_in(const struct pool *p, uint32_t domain);
+bool domain_lacks_disk(const struct pool *p, uint32_t domain);
 void member_resolve_suspects(struct pool *p);
 uint64_t member_label_off_bytes(const struct member *m, unsigned area,
 				uint32_t slot);
@@ -658,8 +661,6 @@ void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,
 void seg_zone_put(struct pool *p, struct segment *s, uint32_t u);
 /* Zones of a member that segments may be composed of now. */
 uint32_t member_free_zones(const struct member *m);
-/* Domains with a member that is in, by the newest membership. */
-uint32_t pool_domains_in(const struct pool *p);
 void seg_unpin(struct pool *p, struct segment *s);
 void seg_check_dead(struct pool *p, struct segment *s);
 /* May live blocks be in it? */

@@ -121,6 +121,25 @@ void member_error(struct member *m, int res)
 
 /* --- out ----------------------------------------------------------------- */
 
+static bool domain_has(const struct pool *p, uint32_t domain, bool in)
+{
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (p->members[i]->domain == domain && p->members[i]->in == in)
+			return true;
+	}
+	return false;
+}
+
+bool domain_in(const struct pool *p, uint32_t domain)
+{
+	return domain_has(p, domain, true);
+}
+
+bool domain_lacks_disk(const struct pool *p, uint32_t domain)
+{
+	return domain_has(p, domain, false);
+}
+
 uint32_t pool_domains_lost(const struct pool *p)
 {
 	uint32_t lost = 0;

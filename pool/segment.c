@@ -195,20 +195,16 @@ static uint32_t pick_domains(const struct pool *p, uint32_t *ret_domains)
 	return n;
 }
 
-uint32_t pool_domains_in(const struct pool *p)
+/* Domains that a segment composed now must have a zone in.  One that has lost
+ * a disk, and is full on those that it has left, counts as lost. */
+static uint32_t domains_due(const struct pool *p)
 {
-	bool     there[POOL_MEMBERS_MAX] = {false};
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < p->nmembers; i++) {
-		const struct member *m = p->members[i];
-
-		if (!m->in)
-			continue;
-		n += !there[m->domain];
-		there[m->domain] = true;
-	}
-	return n;
+	for (uint32_t d = 0; d < p->ndomains; d++)
+		n += domain_in(p, d) &&
+		     (domain_free(p, d) > 0 || !domain_lacks_disk(p, d));
+	return min_u32(n, p->units);
 }
 
 static struct segment *free_slot(struct pool *p)
@@ -229,9 +225,8 @@ static bool seg_compose(struct pool *p, enum seg_state state)
 
 	/* With fewer domains than units, the rest of the units is absent and
 	 * made when disks are back; never below what a row needs, and never
-	 * because a domain that is there is merely full. */
-	if (n < p->k + p->min_parity ||
-	    n < min_u32(p->units, pool_domains_in(p)))
+	 * because a domain that lacks nothing is merely full. */
+	if (n < p->k + p->min_parity || n < domains_due(p))
 		return false;
 	s = free_slot(p);
 	if (s == NULL)

@@ -1,0 +1,156 @@
+/* What segments are composed of when a domain is full or has lost a disk.  The
+ * pool has nothing but members and zones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka needs the headers above first. */
+#include <cmocka.h>
+
+#include "pool/core.h"
+
+#define HOSTS   3u
+#define DISKS   (2 * HOSTS)
+#define ZONES   10u
+
+static struct pool   *p;
+static struct member  members[DISKS];
+static struct member *list[DISKS];
+static uint64_t       zone_maps[DISKS][(ZONES + 63) / 64];
+
+/* 1+2 over three hosts of two disks each. */
+static int setup(void **state)
+{
+	(void)state;
+	p = calloc(1, sizeof(*p));
+	assert_non_null(p);
+	memset(members, 0, sizeof(members));
+	memset(zone_maps, 0, sizeof(zone_maps));
+	p->k = 1;
+	p->m = 2;
+	p->units = 3;
+	p->ndomains = HOSTS;
+	p->nmembers = DISKS;
+	p->members = list;
+	for (uint32_t i = 0; i < DISKS; i++) {
+		members[i].index = i;
+		members[i].domain = i / 2;
+		members[i].in = true;
+		members[i].state = MEMBER_ONLINE;
+		members[i].zones = ZONES;
+		members[i].zone_map = zone_maps[i];
+		list[i] = &members[i];
+	}
+	return segs_init(p);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	segs_fini(p);
+	free(p);
+	return 0;
+}
+
+static void fill(uint32_t member, uint32_t but)
+{
+	while (members[member].zones_used < ZONES - but) {
+		struct zone_ref z = {
+			.member = member,
+			.zone = members[member].zones_used,
+		};
+
+		zone_take(p, &z);
+	}
+}
+
+static void lose(uint32_t member)
+{
+	members[member].in = false;
+	members[member].state = MEMBER_MISSING;
+}
+
+static uint32_t whole_segments(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		n += p->segs[i]->missing == 0;
+	return n;
+}
+
+/* Nothing is broken: no redundancy is given up for space. */
+static void test_full_domain(void **state)
+{
+	(void)state;
+	fill(2, 0);
+	fill(3, 2);
+	assert_int_equal(segs_free_possible(p), 2);
+	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 2);
+	assert_int_equal(whole_segments(), 2);
+}
+
+static void test_lost_domain(void **state)
+{
+	(void)state;
+	lose(2);
+	lose(3);
+	assert_int_equal(segs_free_possible(p), 2 * ZONES);
+	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 5);
+	assert_int_equal(whole_segments(), 0);
+}
+
+/* What is left of the host is used up first. */
+static void test_full_rest(void **state)
+{
+	(void)state;
+	lose(2);
+	fill(3, 2);
+	assert_int_equal(segs_free_possible(p), 2 * ZONES);
+	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 5);
+	assert_int_equal(whole_segments(), 2);
+	assert_int_equal(segs_free_possible(p), 2 * ZONES - 5);
+}
+
+/* The lost disk excuses its own host only. */
+static void test_other_domain_full(void **state)
+{
+	(void)state;
+	lose(2);
+	fill(4, 0);
+	fill(5, 3);
+	assert_int_equal(segs_free_possible(p), 3);
+	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 3);
+	assert_int_equal(whole_segments(), 3);
+}
+
+static void test_min_parity(void **state)
+{
+	(void)state;
+	p->min_parity = 2;
+	lose(2);
+	fill(3, 2);
+	assert_int_equal(segs_free_possible(p), 2);
+	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 2);
+	assert_int_equal(whole_segments(), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_full_domain, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_lost_domain, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_full_rest, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_other_domain_full, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_min_parity, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -7,19 +7,7 @@
 #include "tests/sim/fault.h"
 #include "tests/sim/work_priv.h"
 
-/* What a request is, in tenths of a phase's weight. */
-enum kind {
-	KIND_READ,
-	KIND_WRITE,
-	KIND_TRIM,
-	KIND_ZERO,
-	KIND_FLUSH,
-	KIND_STATUS,
-	KIND_CACHE,
-	KIND_CONTROL,
-	KINDS
-};
-
+/* How often each kind is asked for, of the sum of its phase. */
 static const unsigned weights[PHASES][KINDS] = {
 	/*                    read write trim zero flush stat cache ctl */
 	[PHASE_MIXED] =      { 300, 480,  50,  50,   60,  20,  10,  8 },
@@ -64,6 +52,7 @@ static void next_phase(struct sim *sim)
 				      between(&sim->rng, 2, SLOTS_MAX));
 	w->cursor = prng_u64(&sim->rng);
 	w->hot = prng_u64(&sim->rng);
+	w->in_order = w->phase == PHASE_FILL && chance(&sim->rng, 1, 2);
 	if (w->phase == PHASE_FILL)
 		STAT(sim, fills);
 	TRACE(sim, 50, w->phase, w->depth, "phase %u, depth %u", w->phase,
@@ -195,90 +184,6 @@ static enum kind pick_kind(struct sim *sim)
 	return (enum kind)k;
 }
 
-/* A volume that takes requests, or -1. */
-int work_pick_volume(struct sim *sim)
-{
-	unsigned n = 0;
-	int      pick = -1;
-
-	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
-		const struct mvol *v = &sim->model->vols[i];
-
-		if (!v->alive || v->nblocks == 0 || admin_holds(sim, i))
-			continue;
-		if (chance(&sim->rng, 1, ++n))
-			pick = (int)i;
-	}
-	return pick;
-}
-
-static uint64_t pick_blocks(struct sim *sim, enum kind kind)
-{
-	struct prng *rng = &sim->rng;
-	enum phase   phase = sim->work->phase;
-	uint64_t     x = prng_below(rng, 100);
-
-	if (phase == PHASE_SMALL)
-		return x < 90 ? 1 : between(rng, 1, 4);
-	if (phase == PHASE_HOT)
-		return between(rng, 1, 4);
-	if (phase == PHASE_SEQUENTIAL)
-		return between(rng, 1, 32);
-	if (phase == PHASE_FILL && kind == KIND_WRITE)
-		return between(rng, 16, 256);
-	if (kind == KIND_TRIM || kind == KIND_ZERO || kind == KIND_STATUS)
-		return x < 50 ? between(rng, 1, 16) :
-		       x < 90 ? between(rng, 16, 512) :
-				between(rng, 256, BLOCKS_MAX);
-	return x < 55 ? 1 :
-	       x < 80 ? between(rng, 2, 8) :
-	       x < 94 ? between(rng, 8, 64) :
-	       x < 99 ? between(rng, 64, 256) :
-			between(rng, 256, BLOCKS_MAX);
-}
-
-/* Where, in bytes: whole blocks mostly. */
-static void pick_range(struct sim *sim, const struct mvol *v, enum kind kind,
-		       uint64_t *ret_off, uint64_t *ret_len)
-{
-	struct work *w = sim->work;
-	struct prng *rng = &sim->rng;
-	uint64_t     whole = v->size_bytes / TARN_BLOCK;
-	uint64_t     n, at, off, len;
-
-	if (whole == 0) {
-		*ret_off = 0;
-		*ret_len = v->size_bytes;
-		return;
-	}
-	n = min_u64(pick_blocks(sim, kind), whole);
-	if (w->phase == PHASE_SEQUENTIAL) {
-		at = w->cursor % (whole - n + 1);
-		w->cursor = at + n;
-	} else if (w->phase == PHASE_HOT) {
-		at = min_u64(w->hot % whole + prng_below(rng, 12), whole - n);
-	} else {
-		at = prng_below(rng, whole - n + 1);
-	}
-	off = at * TARN_BLOCK;
-	len = n * TARN_BLOCK;
-	if (kind != KIND_CACHE && chance(rng, 1, 7)) {
-		uint64_t grain = chance(rng, 1, 2) ? 512 : 1;
-		uint64_t cut = prng_below(rng, len / grain) * grain;
-
-		off += cut;
-		len -= cut;
-		len -= prng_below(rng, len / grain) * grain;
-	}
-	/* The odd bytes at the end of a volume are bytes, too. */
-	if (chance(rng, 1, 50)) {
-		off = v->size_bytes - min_u64(len, v->size_bytes);
-		len = v->size_bytes - off;
-	}
-	*ret_off = off;
-	*ret_len = len;
-}
-
 struct slot *work_free_slot(struct sim *sim)
 {
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
@@ -385,13 +290,13 @@ static void slot_submit(struct sim *sim, struct slot *s, enum kind kind)
 static void issue(struct sim *sim, enum kind kind)
 {
 	struct slot *s = work_free_slot(sim);
-	int          vol = work_pick_volume(sim);
+	int          vol = range_pick_volume(sim, kind);
 
 	if (s == NULL || vol < 0)
 		return;
 	slot_take(sim, s, vol);
 	if (kind != KIND_FLUSH)
-		pick_range(sim, &sim->model->vols[vol], kind,
+		range_pick(sim, &sim->model->vols[vol], kind,
 			   &s->req.off_bytes, &s->req.len_bytes);
 	slot_submit(sim, s, kind);
 }

@@ -25,6 +25,18 @@ struct slot {
 	struct vol_extent extents[EXTENTS_MAX];
 };
 
+enum kind {
+	KIND_READ,
+	KIND_WRITE,
+	KIND_TRIM,
+	KIND_ZERO,
+	KIND_FLUSH,
+	KIND_STATUS,
+	KIND_CACHE,
+	KIND_CONTROL,
+	KINDS
+};
+
 enum phase {
 	PHASE_MIXED,
 	PHASE_SMALL,   /* single blocks, many in flight */
@@ -53,7 +65,10 @@ struct work {
 	uint64_t        phase_left;  /* requests */
 	unsigned        depth;       /* slots in use */
 	unsigned        kind_weight[8];
-	uint64_t        cursor;      /* PHASE_SEQUENTIAL, bytes */
+	uint64_t        cursor;      /* PHASE_SEQUENTIAL: block */
+	bool            in_order;    /* PHASE_FILL: from here on … */
+	unsigned        fill_vol;    /* … and here, from phase to phase */
+	uint64_t        fill_block;
 	uint64_t        hot;         /* PHASE_HOT: first block */
 	uint64_t        fault_every; /* requests between faults */
 	uint64_t        fault_in;    /* until the next one */
@@ -67,11 +82,18 @@ struct work {
 /* NULL when all are in use. */
 struct slot *work_free_slot(struct sim *sim);
 
-/* A volume that takes requests, or -1. */
-int work_pick_volume(struct sim *sim);
 /* There is a free slot. */
 void work_flush(struct sim *sim, int vol);
 struct slot *work_write(struct sim *sim, int vol, uint64_t block);
+
+/* work_range.c */
+/* A volume that takes requests, or -1. */
+int work_pick_volume(struct sim *sim);
+/* For a request of that kind. */
+int range_pick_volume(struct sim *sim, enum kind kind);
+/* Where, in bytes: whole blocks mostly. */
+void range_pick(struct sim *sim, const struct mvol *v, enum kind kind,
+		uint64_t *ret_off, uint64_t *ret_len);
 
 /* work_admin.c */
 /* Start a control operation; false when the engine stopped. */

@@ -32,8 +32,9 @@ struct life {
 };
 
 /* When the engine stops by itself: after so many events; and once so many
- * writes have been sent, after so many more.  Deaths that are counted in
- * writes are as likely where little is read as where much is. */
+ * writes to zones have been sent, after so many more.  Deaths that are counted
+ * in writes are as likely where little is read as where much is, and the few
+ * writes that a recovery makes are its repairs and its commit. */
 struct life_span {
 	uint64_t events;       /* UINT64_MAX: never */
 	uint64_t writes;       /* 0: never */

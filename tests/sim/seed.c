@@ -116,9 +116,10 @@ static struct sim *sim_open(const struct seed_options *opt,
 	return sim;
 }
 
-/* How long a server lives that is killed while it opens the pool.  Its writes
- * are few, and after each of them there is something else on the disks for the
- * next one to find. */
+/* How long a server lives that is killed while it opens the pool.  Half of all
+ * such deaths by time come before it has found out what there is to do, so the
+ * others are counted in writes: those are few, and after each of them there is
+ * something else on the disks for the next one to find. */
 static struct life_span short_life(struct sim *sim)
 {
 	struct life_span span = { .events = 1ull << between(&sim->rng, 2, 11) };
@@ -127,7 +128,7 @@ static struct life_span short_life(struct sim *sim)
 	if (chance(&sim->rng, 1, 2)) {
 		span.events = UINT64_MAX;
 		span.writes = between(&sim->rng, 1,
-				      1ull << between(&sim->rng, 3, 8));
+				      1ull << between(&sim->rng, 0, 6));
 		span.events_after = 1ull << between(&sim->rng, 0, 4);
 		span.events_after = prng_below(&sim->rng, span.events_after);
 	}

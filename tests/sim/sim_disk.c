@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/label_format.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_late.h"
 
@@ -340,7 +341,8 @@ static void sd_submit(struct disk *d, struct disk_req *req)
 	op->deadline_ns = sd->io->io.now_ns + SIM_DISK_TIMEOUT_NS;
 	op->flush_upto = media_seq(sd->media);
 	d->inflight++;
-	if (req->op == DISK_WRITE)
+	if (req->op == DISK_WRITE && block_of(req) >= LABEL_AREA_BLOCKS &&
+	    block_of(req) < sd->media->nblocks - LABEL_AREA_BLOCKS)
 		sim_io_written(sd->io);
 	list_push(&sd->inflight, &op->link);
 	TRACE(sd->media->sim, 5, req->off_bytes ^ req->len_bytes, req->op,

@@ -52,7 +52,7 @@ static inline void sim_event_init(struct sim_event *ev,
 void sim_event_at(struct sim_io *s, struct sim_event *ev, uint64_t due_ns);
 void sim_event_cancel(struct sim_io *s, struct sim_event *ev);
 
-/* A disk was given a write. */
+/* A disk was given a write that is not to its labels. */
 void sim_io_written(struct sim_io *s);
 
 #endif

@@ -46,11 +46,11 @@ static void report(void *arg, enum check_severity severity, const char *text)
 
 /* Disks are given in the order of their numbers, all of them. */
 static void zone(void *arg, unsigned disk, uint64_t first_block,
-		 uint32_t nblocks)
+		 uint32_t nblocks, uint64_t claim)
 {
 	struct sim *sim = arg;
 
-	sim_late_known(sim->media[disk], first_block, nblocks);
+	sim_late_known(sim->media[disk], first_block, nblocks, claim);
 }
 
 static void run(struct sim *sim, bool mended, struct check_report *ret_rep)

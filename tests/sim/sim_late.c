@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "pool/label_format.h"
+#include "tests/sim/life.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_late.h"
 
@@ -18,6 +19,7 @@ struct late {
 	uint32_t          nblocks;
 	uint64_t          due_ns;
 	uint64_t          life;   /* number of the life that sent it */
+	uint64_t          claim;  /* … and its claim */
 	page_t           *pages;  /* NULL: a trim */
 	bool              known;  /* the disks tell that it may be under way */
 };
@@ -28,16 +30,20 @@ static unsigned    nlates;
 bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 		  const uint8_t *data, uint64_t due_ns)
 {
-	struct late *l;
+	struct pool_info info = { .claim = 0 };
+	struct late     *l;
 
 	if (nlates == LATE_MAX)
 		return false;
+	if (m->sim->life != NULL)
+		pool_get_info(m->sim->life->pool, &info);
 	l = &lates[nlates++];
 	l->media = m;
 	l->block = block;
 	l->nblocks = nblocks;
 	l->due_ns = due_ns;
 	l->life = m->sim->stats->v[STAT_lives];
+	l->claim = info.claim;
 	l->pages = NULL;
 	l->known = false;
 	if (data != NULL) {
@@ -115,13 +121,15 @@ void sim_late_forget_known(void)
 		lates[i].known = false;
 }
 
-void sim_late_known(const struct sim_media *m, uint64_t block, uint32_t nblocks)
+void sim_late_known(const struct sim_media *m, uint64_t block,
+		    uint32_t nblocks, uint64_t claim)
 {
 	for (unsigned i = 0; i < nlates; i++) {
 		struct late *l = &lates[i];
 
 		if (l->media == m && l->block >= block &&
-		    l->block < block + nblocks)
+		    l->block < block + nblocks &&
+		    (claim == 0 || claim == l->claim))
 			l->known = true;
 	}
 }

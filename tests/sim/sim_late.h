@@ -15,10 +15,11 @@ void sim_late_check(struct sim_media *m, uint32_t block, uint32_t nblocks,
 
 /* Nobody serves the pool.  Whoever opens it must be able to know of every zone
  * that something is on its way to: forget, then say which zones the disks tell
- * of, then fail if there are others. */
+ * of (claim: of what was sent under that one, 0: under any), then fail if there
+ * are others. */
 void sim_late_forget_known(void);
 void sim_late_known(const struct sim_media *m, uint64_t block,
-		    uint32_t nblocks);
+		    uint32_t nblocks, uint64_t claim);
 void sim_late_check_known(struct sim *sim);
 
 #endif

@@ -59,9 +59,11 @@ struct check_options {
 		      const void *data);
 	/* A zone that nobody may use for anything new: a segment of the commit
 	 * or of the labels' list has it.  disk: index among those given; more
-	 * than once for zones that recoveries used again.  May be NULL. */
+	 * than once for zones that recoveries used again.  claim: for what was
+	 * sent under that one only (0: under any); what others may have sent
+	 * there, this says nothing of.  May be NULL. */
 	void (*zone)(void *arg, unsigned disk, uint64_t first_block,
-		     uint32_t nblocks);
+		     uint32_t nblocks, uint64_t claim);
 	void *arg;    /* of all of them */
 };
 

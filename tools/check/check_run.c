@@ -94,6 +94,7 @@ static int steps(struct ck *ck)
 		r = ck_copies(ck);
 	if (r < 0)
 		return r;
+	ck_zones_report(ck);
 	ck_own_tables(ck);
 	r = ck_map(ck);
 	if (r == 0)

@@ -82,17 +82,6 @@ static bool same_domain(const struct ck *ck, uint32_t a, uint32_t b)
 	return strcmp(ck->members[a].domain, ck->members[b].domain) == 0;
 }
 
-static void zone_report(struct ck *ck, const struct ck_zone *z)
-{
-	int disk = ck->members[z->member].disk;
-
-	if (ck->opt->zone != NULL && disk != CK_NO_DISK)
-		ck->opt->zone(ck->opt->arg, (unsigned)disk,
-			      LABEL_AREA_BLOCKS +
-				      ((uint64_t)z->zone << ck->zone_shift),
-			      ck->zone_blocks);
-}
-
 /* The zones of one segment; owner[member] maps its zones to segments. */
 static void zones_check(struct ck *ck, struct ck_segment *s, uint32_t **owner)
 {
@@ -124,7 +113,6 @@ static void zones_check(struct ck *ck, struct ck_segment *s, uint32_t **owner)
 		else
 			ck->rep->zones_used++;
 		owner[z->member][z->zone] = s->no;
-		zone_report(ck, z);
 		for (uint32_t v = 0; v < u; v++) {
 			if (s->zones[v].member != CK_NO_MEMBER &&
 			    same_domain(ck, z->member, s->zones[v].member))
@@ -236,7 +224,6 @@ static void extra_check(struct ck *ck, const struct ck_segment *x,
 		if (z->member >= ck->nmembers ||
 		    z->zone >= ck->members[z->member].zones)
 			continue;
-		zone_report(ck, z);
 		no = owner[z->member][z->zone];
 		if (no != 0 && in_use(&ck->segs[no - 1]))
 			ck_error(ck, "%s, zone %" PRIu32 " was used by a "
@@ -306,4 +293,49 @@ int ck_segments(struct ck *ck)
 		free(owner[i]);
 	free(owner);
 	return r;
+}
+
+/* --- zones that may not be used ------------------------------------------ */
+
+/* A segment that the commit lists as openable and in which nothing is, the next
+ * recovery may use.  What the commit's owner may have sent to it, it expects;
+ * nobody else's writes. */
+static uint64_t zone_sender(const struct ck *ck, const struct ck_segment *s)
+{
+	return !s->extra && s->state == SEG_DISK_OPENABLE && s->nrows == 0 &&
+			       !in_use(s) && ck->claim_known ?
+		       ck->commit_claim.no :
+		       0;
+}
+
+static void zones_report(const struct ck *ck, const struct ck_segment *s)
+{
+	for (uint32_t u = 0; u < ck->units; u++) {
+		const struct ck_zone *z = &s->zones[u];
+		int disk;
+
+		if (z->member >= ck->nmembers ||
+		    z->zone >= ck->members[z->member].zones)
+			continue;
+		disk = ck->members[z->member].disk;
+		if (disk != CK_NO_DISK)
+			ck->opt->zone(ck->opt->arg, (unsigned)disk,
+				      LABEL_AREA_BLOCKS + ((uint64_t)z->zone
+							   << ck->zone_shift),
+				      ck->zone_blocks, zone_sender(ck, s));
+	}
+}
+
+void ck_zones_report(const struct ck *ck)
+{
+	if (ck->opt->zone == NULL)
+		return;
+	for (uint32_t i = 0; i < ck->nsegs; i++) {
+		if (ck->segs[i].state != SEG_DISK_FREE)
+			zones_report(ck, &ck->segs[i]);
+	}
+	for (uint32_t i = 0; i < ck->nboot; i++) {
+		if (ck->boot[i].extra)
+			zones_report(ck, &ck->boot[i]);
+	}
 }

@@ -370,6 +370,7 @@ int  ck_index_row_decode(const struct ck_geometry *g, const uint8_t *buf,
 int  ck_labels(struct ck *ck);
 int  ck_root(struct ck *ck);
 int  ck_segments(struct ck *ck);
+void ck_zones_report(const struct ck *ck); /* when all rows are known */
 int  ck_rows_load(struct ck *ck, struct ck_segment *seg);
 int  ck_rows_all(struct ck *ck);
 int  ck_copies(struct ck *ck);

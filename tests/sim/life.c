@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/core.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/life.h"
 
@@ -64,6 +65,7 @@ static struct life *life_new(struct sim *sim)
 	int r;
 
 	assert(l != NULL && sim->life == NULL);
+	memset(sim->out, 0, sizeof(sim->out));
 	l->sim = sim;
 	STAT(sim, lives);
 	sim_io_open(&l->io, sim->now_ns, prng_u64(&sim->disk_rng));
@@ -296,6 +298,18 @@ static void choose_batteries(struct sim *sim)
 		sim->media[i]->battery = any && !lossy[sim->media[i]->domain];
 }
 
+/* Without which disks did it serve?  Labels that are being written may be those
+ * of a disk that was coming back, and failed again. */
+static void note_out(struct sim *sim)
+{
+	const struct pool *p = sim->life->pool;
+
+	if (!sim->life->open || p->labels.running)
+		return;
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		sim->out[i] = !p->members[i]->in;
+}
+
 void life_kill(struct sim *sim, bool power)
 {
 	struct life *l = sim->life;
@@ -307,6 +321,7 @@ void life_kill(struct sim *sim, bool power)
 		sim->boots++;
 		choose_batteries(sim);
 	}
+	note_out(sim);
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
 		struct sim_media *m = sim->media[i];
 

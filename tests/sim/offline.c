@@ -53,6 +53,13 @@ static void zone(void *arg, unsigned disk, uint64_t first_block,
 	sim_late_known(sim->media[disk], first_block, nblocks, claim);
 }
 
+static void out(void *arg, uint32_t member)
+{
+	struct sim *sim = arg;
+
+	sim->out_told[member] = true;
+}
+
 static void run(struct sim *sim, bool mended, struct check_report *ret_rep)
 {
 	struct source        sources[SIM_DISKS_MAX];
@@ -61,8 +68,10 @@ static void run(struct sim *sim, bool mended, struct check_report *ret_rep)
 	unsigned             n = 0;
 	int                  r;
 
-	if (mended)
+	if (mended) {
 		opt.zone = zone;
+		opt.out = out;
+	}
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
 		struct sim_media *m = sim->media[i];
 		struct source    *s = &sources[n];
@@ -104,8 +113,14 @@ void offline_audit(struct sim *sim)
 
 	STAT(sim, audits);
 	sim_late_forget_known();
+	memset(sim->out_told, 0, sizeof(sim->out_told));
 	run(sim, true, &rep);
 	sim_late_check_known(sim);
+	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
+		if (sim->out[i] && !sim->out_told[i])
+			sim_fail(sim, "the server went on without disk %u, "
+				 "and no label says so", i);
+	}
 	if (rep.damaged_commit > 0)
 		sim_fail(sim, "P1: %llu units are not whole, although every "
 			 "disk is there and nobody has recorded that they "

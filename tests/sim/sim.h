@@ -85,6 +85,9 @@ struct sim {
 	struct model     *model;
 	struct life      *life;    /* the server that runs, NULL between */
 	struct work      *work;
+	bool              out[SIM_DISKS_MAX]; /* the server that was killed went
+				     * on without the disk … */
+	bool              out_told[SIM_DISKS_MAX]; /* … as the labels say */
 	uint64_t          now_ns;  /* time that survives lives */
 	struct uuid       pool_uuid;
 	uint64_t          takeover; /* which machine serves */

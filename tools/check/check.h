@@ -64,6 +64,8 @@ struct check_options {
 	 * there, this says nothing of.  May be NULL. */
 	void (*zone)(void *arg, unsigned disk, uint64_t first_block,
 		     uint32_t nblocks, uint64_t claim);
+	/* The member is recorded out.  May be NULL. */
+	void (*out)(void *arg, uint32_t member);
 	void *arg;    /* of all of them */
 };
 

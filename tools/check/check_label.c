@@ -370,6 +370,8 @@ static void members_report(struct ck *ck)
 		rep->zones += m->zones;
 		if (m->state == LABEL_MEMBER_OUT) {
 			rep->members_out++;
+			if (ck->opt->out != NULL)
+				ck->opt->out(ck->opt->arg, i);
 			ck_info(ck, "%s is recorded out since row %" PRIu64
 				": what is younger is not on it",
 				ck_member_text(ck, i).s, m->out_row);

@@ -240,13 +240,14 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
 			    unsigned n)
 {
-	const struct leaf_entry *e = leaf_entries(leaf) + slot;
+	const struct leaf_entry *e;
 	unsigned count = 0;
 
 	if (leaf->state == MNODE_HOLE)
 		return n;
 	if (leaf->used == LEAF_ENTRIES)
 		return 0;
+	e = leaf_entries(leaf) + slot;
 	for (unsigned i = 0; i < n; i++)
 		count += entry_place(&e[i]) == PLACE_NONE ? 1 : 0;
 	return count;
@@ -320,10 +321,12 @@ bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 	      uint32_t crc)
 {
 	struct pool       *pool = leaf->vol->vols->pool;
-	struct leaf_entry *e = leaf_entries(leaf) + slot;
+	struct leaf_entry *e;
 
-	if (leaf->state != MNODE_READY ||
-	    (entry_place(e) != from && !CANARY(move_unconditional)) ||
+	if (leaf->state != MNODE_READY)
+		return false;
+	e = leaf_entries(leaf) + slot;
+	if ((entry_place(e) != from && !CANARY(move_unconditional)) ||
 	    entry_place(e) == PLACE_NONE)
 		return false;
 	node_touch(leaf);

@@ -41,7 +41,7 @@ static int node_verdict(struct mnode *n, unsigned level, unsigned flags,
 	case MNODE_LOADING:
 		return POS_LOADING;
 	case MNODE_FAILED:
-		pos->error = n->error;
+		pos->error = n->node->error;
 		/* While the log is redone it stays in the tree. */
 		if (!n->vol->vols->redoing) {
 			pos->node = NULL;

@@ -16,8 +16,9 @@
 /* Looks at the LRU list per call. */
 #define TRIM_LOOKS_MAX 32u
 
-/* With its struct mnode, which takes about a fifteenth of its buffer. */
-#define NODE_BYTES (TARN_BLOCK + 256u)
+/* With its struct node and a struct mnode, which take about a thirteenth of
+ * its buffer. */
+#define NODE_BYTES (TARN_BLOCK + 320u)
 
 int node_cache_init(struct volumes *vols, uint64_t budget_bytes)
 {

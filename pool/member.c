@@ -309,6 +309,9 @@ static void member_in_done(struct label_waiter *w)
 	m->in = true;
 	pool_log(m->pool, "disk %s is back", m->disk->place);
 	member_online(m);
+	/* It may have gone away again while its label was being written. */
+	if (!m->disk->up || m->epoch != m->disk->epoch)
+		member_error(m, -ENOTCONN);
 	segs_capacity(m->pool);
 	seg_seal_degraded(m->pool);
 	pool_commit_want(m->pool);

@@ -26,43 +26,30 @@ static void parent_link(struct mnode *n)
 
 	n->parent_birth = v->birth;
 	if (n->parent == NULL) {
-		v->root_id = n->id;
+		v->root_id = n->node->id;
 		catalog_touch(v);
 		return;
 	}
-	node_touch(n->parent);
+	node_touch(n->parent->node);
 	c = &inner_children(n->parent)[node_slot(n)];
 	if (le32_get(c->node) == 0)
-		n->parent->used++;
-	c->node = le32_of(n->id);
+		n->parent->node->used++;
+	c->node = le32_of(n->node->id);
 	c->birth = le32_of(v->birth);
 }
 
 /* A HOLE becomes a node. */
 static void make_real(struct mnode *n)
 {
-	struct volumes   *vols = n->vol->vols;
-	struct node_entry e;
-
 	if (n->state == MNODE_READY)
 		return;
-	assert(n->state == MNODE_HOLE && n->used == 0);
+	assert(n->state == MNODE_HOLE);
 	if (n->parent != NULL)
 		make_real(n->parent);
-	n->id = id_alloc(&vols->ids);
+	node_join(node_make(n->vol, n->level, n->index), n);
 	n->state = MNODE_READY;
-	n->place = PLACE_NONE;
-	n->crc = 0;
-	n->refs = 1;
-	n->birth = n->vol->birth;
-	n->reserved = vols->node_credit > 0;
-	if (n->reserved)
-		vols->node_credit--;
-	vols->cache.nodes_mem++;
-	e = node_entry_of(n);
-	table_set(vols, n->id, &e);
 	parent_link(n);
-	node_touch(n);
+	node_touch(n->node);
 }
 
 static void free_node(struct mnode *n);
@@ -77,42 +64,22 @@ static void parent_unlink(struct mnode *n)
 		catalog_touch(n->vol);
 		return;
 	}
-	node_touch(parent);
+	node_touch(parent->node);
 	c = &inner_children(parent)[node_slot(n)];
 	c->node = le32_of(0);
 	c->birth = le32_of(0);
-	parent->used--;
-	if (parent->used == 0)
+	parent->node->used--;
+	if (parent->node->used == 0)
 		free_node(parent);
 }
 
 /* A node below which nothing is mapped becomes a HOLE. */
 static void free_node(struct mnode *n)
 {
-	static const struct node_entry none;
-	struct volumes *vols = n->vol->vols;
-
-	assert(n->state == MNODE_READY && n->used == 0);
-	/* Until the commit under way has placed the node, the place it has is
-	 * the commit's to take off. */
-	if (n->place != PLACE_NONE && n->commit != MCOMMIT_QUEUED &&
-	    n->commit != MCOMMIT_PUT)
-		pool_place_unref(vols->pool, n->place, 1);
-	node_split_frozen(n);
-	node_untouch(n);
-	if (n->reserved)
-		pool_space_unreserve(vols->pool, 1);
-	n->reserved = false;
-	table_set(vols, n->id, &none);
-	id_free(&vols->ids, n->id);
-	vols->cache.nodes_mem--;
-	list_remove(&n->cached.link);
-	n->pins++; /* parent_unlink() may settle our parent, not us */
+	assert(n->state == MNODE_READY);
+	n->pins++; /* it stays as a HOLE, for now */
+	node_free(n->node);
 	parent_unlink(n);
-	n->id = 0;
-	n->place = PLACE_NONE;
-	n->state = MNODE_HOLE;
-	memset(n->data, 0, TARN_BLOCK);
 	node_unpin(n);
 }
 
@@ -141,7 +108,7 @@ void map_raise_root(struct volume *v)
 	make_real(n);
 	inner_children(n)[0].node = le32_of(id);
 	inner_children(n)[0].birth = le32_of(v->birth);
-	n->used = 1;
+	n->node->used = 1;
 	node_unpin(n);
 }
 
@@ -156,7 +123,7 @@ static void note_birth(struct mnode *n)
 		n->parent_birth = birth;
 		if (n->parent == NULL)
 			return;
-		node_touch(n->parent);
+		node_touch(n->parent->node);
 		inner_children(n->parent)[node_slot(n)].birth =
 			le32_of(birth);
 		n = n->parent;
@@ -218,7 +185,7 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 
 	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
 	make_real(leaf);
-	node_touch(leaf);
+	node_touch(leaf->node);
 	note_birth(leaf);
 	e = leaf_entries(leaf) + slot;
 	for (unsigned i = 0; i < n; i++, e++) {
@@ -233,20 +200,21 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	}
 	run_flush(vols, &refs, true);
 	run_flush(vols, &unrefs, false);
-	leaf->used += fresh;
+	leaf->node->used += fresh;
 	mapped_add(v, (int64_t)fresh);
 }
 
 unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
 			    unsigned n)
 {
-	const struct leaf_entry *e = leaf_entries(leaf) + slot;
+	const struct leaf_entry *e;
 	unsigned count = 0;
 
 	if (leaf->state == MNODE_HOLE)
 		return n;
-	if (leaf->used == LEAF_ENTRIES)
+	if (leaf->node->used == LEAF_ENTRIES)
 		return 0;
+	e = leaf_entries(leaf) + slot;
 	for (unsigned i = 0; i < n; i++)
 		count += entry_place(&e[i]) == PLACE_NONE ? 1 : 0;
 	return count;
@@ -265,7 +233,7 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 	dead = n - map_count_unmapped(leaf, slot, n);
 	if (dead == 0)
 		return;
-	node_touch(leaf);
+	node_touch(leaf->node);
 	note_birth(leaf);
 	e = leaf_entries(leaf) + slot;
 	for (unsigned i = 0; i < n; i++, e++) {
@@ -277,9 +245,9 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 		entry_set(e, PLACE_NONE, v->birth, 0);
 	}
 	run_flush(v->vols, &unrefs, false);
-	leaf->used -= dead;
+	leaf->node->used -= dead;
 	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
-	if (leaf->used == 0 && v->birth == 1)
+	if (leaf->node->used == 0 && v->birth == 1)
 		free_node(leaf);
 }
 
@@ -320,13 +288,15 @@ bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 	      uint32_t crc)
 {
 	struct pool       *pool = leaf->vol->vols->pool;
-	struct leaf_entry *e = leaf_entries(leaf) + slot;
+	struct leaf_entry *e;
 
-	if (leaf->state != MNODE_READY ||
-	    (entry_place(e) != from && !CANARY(move_unconditional)) ||
+	if (leaf->state != MNODE_READY)
+		return false;
+	e = leaf_entries(leaf) + slot;
+	if ((entry_place(e) != from && !CANARY(move_unconditional)) ||
 	    entry_place(e) == PLACE_NONE)
 		return false;
-	node_touch(leaf);
+	node_touch(leaf->node);
 	e = leaf_entries(leaf) + slot;
 	pool_place_ref(pool, to, 1);
 	pool_place_unref(pool, from, 1);
@@ -336,32 +306,35 @@ bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 
 void map_poison(const struct map_pos *pos)
 {
-	struct mnode *n = pos->node;
+	struct node *node;
+	struct volumes *vols;
 	struct node_entry e;
 	struct tpage *tp;
 	struct node_info info;
 	const char *why;
 
-	if (n == NULL || n->poisoned)
+	if (pos->node == NULL || pos->node->node->poisoned)
 		return;
-	tp = table_page(n->vol->vols, n->id / NODES_A_PAGE);
-	if (tp == NULL || !id_used(&n->vol->vols->ids, n->id))
+	node = pos->node->node;
+	vols = node->vols;
+	tp = table_page(vols, node->id / NODES_A_PAGE);
+	if (tp == NULL || !id_used(&vols->ids, node->id))
 		return;
 	/* An entry that is of another node (damage) stays so. */
-	if (table_entry_known(tp, n->id) &&
-	    (node_entry_validate(table_entry(tp, n->id), &info, &why) < 0 ||
-	     info.family != n->vol->family || info.level != n->level ||
-	     info.index != n->index))
+	if (table_entry_known(tp, node->id) &&
+	    (node_entry_validate(table_entry(tp, node->id), &info, &why) < 0 ||
+	     info.family != node->family || info.level != node->level ||
+	     info.index != node->index))
 		return;
-	n->poisoned = true;
-	if (n->place != PLACE_NONE)
-		pool_place_unref(n->vol->vols->pool, n->place, 1);
+	node->poisoned = true;
+	if (node->place != PLACE_NONE)
+		pool_place_unref(vols->pool, node->place, 1);
 	/* What it was is kept, so that its id can be freed with its parent. */
-	n->place = PLACE_NONE;
-	n->crc = 0;
-	n->refs = 0;
-	e = node_entry_of(n);
-	table_set(n->vol->vols, n->id, &e);
+	node->place = PLACE_NONE;
+	node->crc = 0;
+	node->refs = 0;
+	e = node_entry_of(node);
+	table_set(vols, node->id, &e);
 }
 
 /* Is `id` really the i-th child of n, though it cannot be read? */
@@ -420,7 +393,7 @@ static void drop_subtree(struct mnode *n)
 			drop_unreadable(n);
 	}
 	if (n->state == MNODE_READY) {
-		n->used = 0;
+		n->node->used = 0;
 		free_node(n);
 	}
 	node_unpin(n);

@@ -41,7 +41,7 @@ static int node_verdict(struct mnode *n, unsigned level, unsigned flags,
 	case MNODE_LOADING:
 		return POS_LOADING;
 	case MNODE_FAILED:
-		pos->error = n->error;
+		pos->error = n->node->error;
 		/* While the log is redone it stays in the tree. */
 		if (!n->vol->vols->redoing) {
 			pos->node = NULL;
@@ -103,6 +103,7 @@ enum map_pos_kind map_find(struct volume *v, unsigned level, uint64_t index,
 		if (n == NULL)
 			n = child_get(v, parent, at, here, flags, &found);
 		if (n == NULL) {
+			ret_pos->node = NULL;
 			ret_pos->end = subtree_end(level, at, here);
 			/* A HOLE made for nothing goes again. */
 			if (parent != NULL)

@@ -1,12 +1,9 @@
-/* volume/node_cache.c - the life of a node in memory; what it says is changed
- * by map.c.
+/* volume/node_cache.c - the life of a position in memory; what its node says is
+ * changed by map.c.
  *
- * Saving the frozen content works by exchange: the buffer that a commit will
- * write, or is writing, keeps its bytes and its address, and the node goes on
- * in a copy.
- *
- * Eviction gives each node a second chance: a node that was used since it was
- * looked at last goes to the warm end once more.
+ * Eviction gives each position a second chance: one that was used since it was
+ * looked at last goes to the warm end once more.  A node goes with the last
+ * position that shows it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -19,8 +16,9 @@
 /* Looks at the LRU list per call. */
 #define TRIM_LOOKS_MAX 32u
 
-/* With its struct mnode, which takes about a fifteenth of its buffer. */
-#define NODE_BYTES (TARN_BLOCK + 256u)
+/* With its struct node and a struct mnode, which take about a thirteenth of
+ * its buffer. */
+#define NODE_BYTES (TARN_BLOCK + 320u)
 
 int node_cache_init(struct volumes *vols, uint64_t budget_bytes)
 {
@@ -30,6 +28,8 @@ int node_cache_init(struct volumes *vols, uint64_t budget_bytes)
 	list_init(&c->dirty);
 	c->budget_bytes = budget_bytes;
 	c->budget_slabs = budget_bytes / NODE_BYTES;
+	if (nodes_init(vols) < 0)
+		return -ENOMEM;
 	return objpool_init(&c->mnodes, sizeof(struct mnode), MNODES_A_CHUNK,
 			    0);
 }
@@ -37,14 +37,11 @@ int node_cache_init(struct volumes *vols, uint64_t budget_bytes)
 void node_cache_fini(struct volumes *vols)
 {
 	objpool_fini(&vols->cache.mnodes);
+	nodes_fini(vols);
 }
 
-static struct slab *node_slab(struct mnode *n)
-{
-	return &n->vol->vols->slab;
-}
-
-static struct mnode *mnode_alloc(struct volume *v, bool inner)
+static struct mnode *mnode_alloc(struct volume *v, unsigned level,
+				 uint64_t index)
 {
 	struct volumes *vols = v->vols;
 	struct mnode   *n = objpool_get(&vols->cache.mnodes);
@@ -53,28 +50,21 @@ static struct mnode *mnode_alloc(struct volume *v, bool inner)
 		return NULL;
 	memset(n, 0, sizeof(*n));
 	n->vol = v;
+	n->level = (uint8_t)level;
+	n->index = index;
+	n->state = MNODE_HOLE;
 	list_init(&n->cached.link);
-	list_init(&n->dirty_link);
-	list_init(&n->commit_link);
+	list_init(&n->node_link);
 	list_init(&n->waiters);
-	list_init(&n->io_link);
-	list_init(&n->page_wait.link);
-	n->data = slab_get(&vols->slab);
-	if (n->data == NULL)
-		goto err_mnode;
-	if (inner) {
-		n->kids = slab_get(&vols->slab);
-		if (n->kids == NULL)
-			goto err_data;
-		memset(n->kids, 0, TARN_BLOCK);
+	if (level == 0)
+		return n;
+	n->kids = slab_get(&vols->slab);
+	if (n->kids == NULL) {
+		objpool_put(&vols->cache.mnodes, n);
+		return NULL;
 	}
+	memset(n->kids, 0, TARN_BLOCK);
 	return n;
-
-err_data:
-	slab_put(&vols->slab, n->data);
-err_mnode:
-	objpool_put(&vols->cache.mnodes, n);
-	return NULL;
 }
 
 static void mnode_free(struct mnode *n)
@@ -83,47 +73,63 @@ static void mnode_free(struct mnode *n)
 
 	assert(n->pins == 0 && list_empty(&n->waiters));
 	list_remove(&n->cached.link);
-	slab_put(&vols->slab, n->data);
+	if (n->node != NULL)
+		node_leave(n);
 	slab_put(&vols->slab, n->kids);
-	slab_put(&vols->slab, n->frozen_data);
 	objpool_put(&vols->cache.mnodes, n);
+}
+
+static void mnode_attach(struct mnode *n, struct mnode *parent)
+{
+	unsigned slot = node_slot(n);
+
+	n->parent = parent;
+	n->attached = true;
+	if (parent == NULL) {
+		assert(n->vol->root == NULL);
+		n->vol->root = n;
+		return;
+	}
+	assert(parent->kids[slot] == NULL);
+	parent->kids[slot] = n;
+	parent->nkids++;
+	list_remove(&parent->cached.link);
+}
+
+static uint8_t state_of(const struct node *node)
+{
+	if (node->state == NODE_LOADING)
+		return MNODE_LOADING;
+	return node->state == NODE_READY ? MNODE_READY : MNODE_FAILED;
 }
 
 struct mnode *node_new(struct volume *v, struct mnode *parent, unsigned level,
 		       uint64_t index, uint32_t id)
 {
-	struct mnode *n = mnode_alloc(v, level > 0);
+	struct mnode *n = mnode_alloc(v, level, index);
+	struct node  *node;
 
 	if (n == NULL)
 		return NULL;
-	n->parent = parent;
-	n->level = (uint8_t)level;
-	n->index = index;
-	n->id = id;
-	n->attached = true;
-	if (parent == NULL) {
-		assert(v->root == NULL);
-		v->root = n;
-	} else {
-		unsigned slot = node_slot(n);
-
-		assert(parent->kids[slot] == NULL);
-		parent->kids[slot] = n;
-		parent->nkids++;
-		list_remove(&parent->cached.link);
-		if (id != 0)
-			n->parent_birth = le32_get(
-				inner_children(parent)[slot].birth);
-	}
 	if (id == 0) {
-		n->state = MNODE_HOLE;
-		memset(n->data, 0, TARN_BLOCK);
+		mnode_attach(n, parent);
 		return n;
 	}
+	node = node_get(v, level, index, id);
+	if (node == NULL) {
+		mnode_free(n);
+		return NULL;
+	}
+	mnode_attach(n, parent);
+	node_join(node, n);
+	n->state = state_of(node);
 	if (parent == NULL)
 		n->parent_birth = v->birth;
-	n->state = MNODE_LOADING;
-	node_load_start(n);
+	else
+		n->parent_birth = le32_get(
+			inner_children(parent)[node_slot(n)].birth);
+	if (n->state == MNODE_READY)
+		node_settle(n);
 	return n;
 }
 
@@ -177,24 +183,24 @@ void node_settle(struct mnode *n)
 	mnode_free(n);
 }
 
-void node_loaded(struct mnode *n, int res)
+void mnode_loaded(struct mnode *n)
 {
-	struct list  waiters;
-	struct list *link;
-
 	assert(n->state == MNODE_LOADING);
-	if (res == 0) {
-		n->state = MNODE_READY;
-		n->vol->vols->cache.nodes_mem++;
-	} else {
-		n->state = MNODE_FAILED;
-		n->error = res;
-	}
-	/* A waiter may unpin it: hold it until all know. */
+	n->state = state_of(n->node);
+	/* A waiter may unpin it, or be the last user of the volume. */
 	n->pins++;
+	vol_hold(n->vol);
+}
+
+void mnode_tell(struct mnode *n, int res)
+{
+	struct volume *v = n->vol;
+	struct list    waiters;
+	struct list   *link;
+
 	list_init(&waiters);
 	list_splice(&waiters, &n->waiters);
-	if (res < 0 && n->attached && !n->vol->vols->redoing)
+	if (res < 0 && n->attached && !v->vols->redoing)
 		node_detach(n); /* to be tried anew by who comes next */
 	while ((link = list_pop(&waiters)) != NULL) {
 		struct node_waiter *w = list_entry(link, struct node_waiter,
@@ -203,115 +209,20 @@ void node_loaded(struct mnode *n, int res)
 		w->fn(w, res);
 	}
 	node_unpin(n);
+	vol_release(v);
 }
 
-static void frozen_save(struct mnode *n)
+void mnode_make_hole(struct mnode *n)
 {
-	uint8_t *copy;
-
-	if (n->commit == MCOMMIT_NONE || n->frozen_data != NULL)
-		return;
-	copy = slab_need(node_slab(n));
-	memcpy(copy, n->data, TARN_BLOCK);
-	n->frozen_data = n->data;
-	n->data = copy;
-}
-
-static void dirty_check(struct volumes *vols)
-{
-	if (vols->redoing || vols->commit_wanted ||
-	    vols->cache.ndirty < vols->dirty_max)
-		return;
-	vols->commit_wanted = true;
-	pool_commit_want(vols->pool);
-}
-
-struct node_entry node_entry_of(const struct mnode *n)
-{
-	uint64_t where = (uint64_t)n->level << 56 | n->index;
-
-	return (struct node_entry){
-		.place = le64_of(n->place),
-		.crc32c = le32_of(n->crc),
-		.refs = le32_of(n->refs),
-		.family = le32_of(n->vol->family),
-		.birth = le32_of(n->birth),
-		.where = le64_of(where),
-	};
-}
-
-void node_touch(struct mnode *n)
-{
-	struct volumes   *vols = n->vol->vols;
-	struct node_entry e;
-
-	assert(n->state == MNODE_READY && n->id != 0);
-	frozen_save(n);
-	if (n->dirty)
-		return;
-	n->dirty = true;
+	n->state = MNODE_HOLE;
 	list_remove(&n->cached.link);
-	list_push(&vols->cache.dirty, &n->dirty_link);
-	vols->cache.ndirty++;
-	e = node_entry_of(n);
-	table_touch(vols, n->id, &e);
-	dirty_check(vols);
-}
-
-void node_untouch(struct mnode *n)
-{
-	if (!n->dirty)
-		return;
-	n->dirty = false;
-	list_remove(&n->dirty_link);
-	n->vol->vols->cache.ndirty--;
-}
-
-void node_split_frozen(struct mnode *n)
-{
-	struct volumes *vols = n->vol->vols;
-	struct mnode   *z;
-
-	if (n->commit == MCOMMIT_NONE)
-		return;
-	z = objpool_get(&vols->cache.mnodes);
-	if (z == NULL)
-		abort(); /* as in slab_need() */
-	memset(z, 0, sizeof(*z));
-	z->vol = n->vol;
-	vol_hold(z->vol);
-	list_init(&z->cached.link);
-	list_init(&z->dirty_link);
-	list_init(&z->waiters);
-	list_init(&z->io_link);
-	list_init(&z->page_wait.link);
-	list_init(&z->commit_link);
-	z->zombie = true;
-	z->state = MNODE_READY;
-	z->level = n->level;
-	z->index = n->index;
-	z->id = n->id;
-	z->place = n->place;
-	z->commit = n->commit;
-	z->put = n->put;
-	z->reserved = n->reserved;
-	n->reserved = false;
-	if (n->frozen_data != NULL) {
-		z->data = n->frozen_data;
-		n->frozen_data = NULL;
-	} else {
-		z->data = n->data;
-		n->data = slab_need(&vols->slab);
-	}
-	node_commit_replace(n, z);
-	n->commit = MCOMMIT_NONE;
-	n->put = NULL;
+	node_leave(n);
+	node_settle(n);
 }
 
 static void node_evict(struct mnode *n)
 {
 	assert(n->state == MNODE_READY && !node_is_held(n));
-	n->vol->vols->cache.nodes_mem--;
 	node_detach(n);
 	mnode_free(n);
 }
@@ -354,30 +265,17 @@ void node_cache_trim(struct volumes *vols)
 	}
 }
 
-void node_zombie_free(struct mnode *z)
-{
-	struct volume *v = z->vol;
-
-	assert(z->zombie);
-	mnode_free(z);
-	vol_release(v);
-}
-
 static void subtree_forget(struct mnode *n)
 {
 	for (unsigned i = 0; n->kids != NULL && i < INNER_CHILDREN; i++)
 		if (n->kids[i] != NULL)
 			subtree_forget(n->kids[i]);
-	if (n->state == MNODE_READY)
-		n->vol->vols->cache.nodes_mem--;
-	node_untouch(n);
 	if (n->parent != NULL) {
 		n->parent->kids[node_slot(n)] = NULL;
 		n->parent->nkids--;
 	} else {
 		n->vol->root = NULL;
 	}
-	list_remove(&n->commit_link);
 	n->pins = 0;
 	mnode_free(n);
 }

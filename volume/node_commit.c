@@ -4,9 +4,9 @@
  * Table pages of which not all entries are known are read meanwhile.  Then
  * all pages go, and the pool is told that this was all.
  *
- * A node that was freed after the freeze lives on as a zombie until it has
- * been written: the commit's state still points to it.  Its new place is
- * taken off the current count at once.
+ * A node that was freed after the freeze stays until it has been written: the
+ * commit's state still points to it.  Its new place is taken off the current
+ * count at once.
  *
  * When the pool fails in mid-commit, nothing goes on: what was frozen stays
  * in memory until the volumes are closed.
@@ -26,7 +26,7 @@
 struct node_put {
 	struct commit_put put;
 	struct volumes   *vols;
-	struct mnode     *node; /* one of the three: a node, */
+	struct node      *node; /* one of the three: a node, */
 	struct tpage     *page; /* a table page, */
 	void             *copy; /* or a copied page (buffer of ours) */
 	uint32_t          kind; /* of the copied page: enum table_kind */
@@ -91,16 +91,6 @@ void node_commit_fini(struct volumes *vols)
 uint64_t node_commit_backlog(const struct volumes *vols)
 {
 	return vols->cache.ndirty + vols->commit.nnodes_left;
-}
-
-void node_commit_replace(struct mnode *n, struct mnode *z)
-{
-	if (n->commit == MCOMMIT_QUEUED) {
-		list_push_front(&n->commit_link, &z->commit_link);
-		list_remove(&n->commit_link);
-	} else {
-		n->put->node = z;
-	}
 }
 
 /* --- freeze -------------------------------------------------------------- */
@@ -178,12 +168,12 @@ void vols_commit_freeze(void *arg)
 	assert(c->state == COMMIT_IDLE);
 	c->state = COMMIT_FROZEN;
 	for (struct list *it; (it = list_pop(&vols->cache.dirty)) != NULL;) {
-		struct mnode *n = list_entry(it, struct mnode, dirty_link);
+		struct node *node = list_entry(it, struct node, dirty_link);
 
-		assert(n->commit == MCOMMIT_NONE);
-		n->dirty = false;
-		n->commit = MCOMMIT_QUEUED;
-		list_push(&c->nodes, &n->commit_link);
+		assert(node->commit == MCOMMIT_NONE);
+		node->dirty = false;
+		node->commit = MCOMMIT_QUEUED;
+		list_push(&c->nodes, &node->commit_link);
 	}
 	c->nnodes_left = vols->cache.ndirty;
 	vols->cache.ndirty = 0;
@@ -209,22 +199,22 @@ static void put_done(struct commit_put *p);
 static void node_placed(struct commit_put *cp, place_t place, uint32_t crc)
 {
 	struct node_put *p = container_of(cp, struct node_put, put);
-	struct mnode    *n = p->node;
+	struct node     *node = p->node;
 	struct volumes  *vols = p->vols;
 
-	assert(n->commit == MCOMMIT_PUT);
-	n->commit = MCOMMIT_PLACED;
+	assert(node->commit == MCOMMIT_PUT);
+	node->commit = MCOMMIT_PLACED;
 	p->placed = true;
-	if (n->place != PLACE_NONE)
-		pool_commit_unref_node(vols->pool, n->place);
-	n->place = place;
-	n->crc = crc;
-	if (n->reserved)
+	if (node->place != PLACE_NONE)
+		pool_commit_unref_node(vols->pool, node->place);
+	node->place = place;
+	node->crc = crc;
+	if (node->reserved)
 		pool_space_unreserve(vols->pool, 1);
-	n->reserved = false;
-	if (!CANARY(node_place_lost) || n->level == 0 || n->crc == 0)
-		table_placed(vols, n->id, place, crc, !n->zombie);
-	if (n->zombie)
+	node->reserved = false;
+	if (!CANARY(node_place_lost) || node->level == 0 || node->crc == 0)
+		table_placed(vols, node->id, place, crc, !node->freed);
+	if (node->freed)
 		pool_place_unref(vols->pool, place, 1);
 	vols->commit.nnodes_left--;
 }
@@ -257,22 +247,22 @@ static bool put_next_node(struct volumes *vols)
 {
 	struct node_commit *c = &vols->commit;
 	struct node_put    *p;
-	struct mnode       *n;
+	struct node        *node;
 
 	if (list_empty(&c->nodes))
 		return false;
 	p = put_new(vols);
 	if (p == NULL)
 		return false;
-	n = list_entry(list_pop(&c->nodes), struct mnode, commit_link);
-	assert(n->commit == MCOMMIT_QUEUED);
-	n->commit = MCOMMIT_PUT;
-	n->put = p;
-	p->node = n;
-	put_submit(p, REC_NODE, n->id, n->index,
-		   n->frozen_data != NULL && !CANARY(node_not_frozen)
-			   ? n->frozen_data
-			   : n->data);
+	node = list_entry(list_pop(&c->nodes), struct node, commit_link);
+	assert(node->commit == MCOMMIT_QUEUED);
+	node->commit = MCOMMIT_PUT;
+	node->put = p;
+	p->node = node;
+	put_submit(p, REC_NODE, node->id, node->index,
+		   node->frozen_data != NULL && !CANARY(node_not_frozen)
+			   ? node->frozen_data
+			   : node->data);
 	return true;
 }
 
@@ -422,21 +412,6 @@ static void commit_step(struct volumes *vols)
 	}
 }
 
-static void node_put_done(struct node_put *p)
-{
-	struct mnode *n = p->node;
-
-	n->commit = MCOMMIT_NONE;
-	n->put = NULL;
-	if (n->zombie) {
-		node_zombie_free(n);
-		return;
-	}
-	slab_put(&p->vols->slab, n->frozen_data);
-	n->frozen_data = NULL;
-	node_settle(n);
-}
-
 static void put_done(struct commit_put *cp)
 {
 	struct node_put *p = container_of(cp, struct node_put, put);
@@ -450,7 +425,7 @@ static void put_done(struct commit_put *cp)
 		p->node->commit = MCOMMIT_QUEUED;
 		list_push(&vols->commit.nodes, &p->node->commit_link);
 	} else if (p->node != NULL) {
-		node_put_done(p);
+		node_written(p->node);
 	} else if (p->page != NULL) {
 		slab_put(&vols->slab, p->page->frozen);
 		p->page->frozen = NULL;

@@ -4,7 +4,7 @@
  *   IDLE --freeze--> FROZEN --write--> NODES --> PAGES --> READY --done--> IDLE
  *
  * freeze() takes the lists of what is dirty; from then on nodes and table
- * pages save their frozen content before they change (node_cache.c,
+ * pages save their frozen content before they change (node.c,
  * node_table.c).  Pages of node map and catalog are few: they are copied at
  * the freeze.
  */
@@ -27,7 +27,7 @@ enum commit_state {
 struct node_commit {
 	uint8_t     state;       /* enum commit_state */
 	struct objpool puts;     /* struct node_put, a hard limit */
-	struct list nodes;       /* struct mnode: not yet handed in */
+	struct list nodes;       /* struct node: not yet handed in */
 	uint64_t    nnodes_left; /* nodes without a place */
 	struct list unread;      /* struct tpage: not all of it is known */
 	struct list pages;       /* struct tpage: complete, to be handed in */
@@ -43,8 +43,6 @@ struct node_commit {
 
 int  node_commit_init(struct volumes *vols);
 void node_commit_fini(struct volumes *vols);
-/* z takes the part of n in the commit under way. */
-void node_commit_replace(struct mnode *n, struct mnode *z);
 /* Nodes that must be written before all of them are clean. */
 uint64_t node_commit_backlog(const struct volumes *vols);
 

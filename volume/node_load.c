@@ -1,7 +1,7 @@
 /* volume/node_load.c - from a node id to a validated node in memory.
  *
  *   entry known? --no--> table page is read --> entry --> node is read -->
- *   validated against what its parent expects --> READY
+ *   validated against what its holders expect --> READY
  *
  * A node that its table entry does not describe (another family, level or
  * index, or free) is damage: -EBADMSG, as is a CRC that does not fit.
@@ -21,7 +21,7 @@ struct node_io {
 	struct pool_read rd;
 	uint32_t         crc;
 	struct volumes  *vols;
-	struct mnode    *node; /* one of the two */
+	struct node     *node; /* one of the two */
 	struct tpage    *page;
 	void            *buf;
 };
@@ -81,7 +81,7 @@ static void page_read(struct node_io *x, struct tpage *tp)
 	io_submit_read(x, place, crc);
 }
 
-static const char *entry_problem(const struct mnode *n,
+static const char *entry_problem(const struct node *node,
 				 const struct node_entry *e,
 				 struct node_info *ret_info)
 {
@@ -90,35 +90,35 @@ static const char *entry_problem(const struct mnode *n,
 	if (node_entry_validate(e, ret_info, &why) < 0)
 		return why;
 	if (ret_info->refs == 0 || ret_info->place == PLACE_NONE ||
-	    !id_used(&n->vol->vols->ids, n->id))
+	    !id_used(&node->vols->ids, node->id))
 		return "the node is free";
 	if (ret_info->refs != 1)
 		return "the node is shared";
-	if (ret_info->family != n->vol->family ||
-	    ret_info->level != n->level || ret_info->index != n->index)
+	if (ret_info->family != node->family ||
+	    ret_info->level != node->level || ret_info->index != node->index)
 		return "the node is another one";
 	return NULL;
 }
 
 /* The entry is known. 0, or what is wrong with it. */
-static int node_entry_take(struct mnode *n, struct tpage *tp)
+static int node_entry_take(struct node *node, struct tpage *tp)
 {
 	struct node_info info;
 
-	if (entry_problem(n, table_entry(tp, n->id), &info) != NULL)
+	if (entry_problem(node, table_entry(tp, node->id), &info) != NULL)
 		return -EBADMSG;
-	n->place = info.place;
-	n->crc = info.crc;
-	n->refs = info.refs;
-	n->birth = info.birth;
+	node->place = info.place;
+	node->crc = info.crc;
+	node->refs = info.refs;
+	node->birth = info.birth;
 	return 0;
 }
 
-static void node_read(struct node_io *x, struct mnode *n)
+static void node_read(struct node_io *x, struct node *node)
 {
-	x->node = n;
+	x->node = node;
 	x->page = NULL;
-	io_submit_read(x, n->place, n->crc);
+	io_submit_read(x, node->place, node->crc);
 }
 
 static struct node_io *io_get(struct volumes *vols)
@@ -138,61 +138,61 @@ void page_load_start(struct tpage *tp)
 		list_push(&tp->vols->loader.wait_pages, &tp->io_link);
 }
 
-static void node_read_start(struct mnode *n)
+static void node_read_start(struct node *node)
 {
-	struct volumes *vols = n->vol->vols;
+	struct volumes *vols = node->vols;
 	struct node_io *x = io_get(vols);
 
 	if (x != NULL)
-		node_read(x, n);
+		node_read(x, node);
 	else
-		list_push(&vols->loader.wait_nodes, &n->io_link);
+		list_push(&vols->loader.wait_nodes, &node->io_link);
 }
 
 static void page_waited(struct node_waiter *w, int res)
 {
-	struct mnode *n = w->owner;
+	struct node *node = w->owner;
 
 	if (res == 0) {
-		struct tpage *tp = table_page(n->vol->vols,
-					      n->id / NODES_A_PAGE);
+		struct tpage *tp = table_page(node->vols,
+					      node->id / NODES_A_PAGE);
 
-		assert(tp != NULL && table_entry_known(tp, n->id));
-		res = node_entry_take(n, tp);
+		assert(tp != NULL && table_entry_known(tp, node->id));
+		res = node_entry_take(node, tp);
 	}
 	if (res < 0)
-		node_loaded(n, res);
+		node_loaded(node, res);
 	else
-		node_read_start(n);
+		node_read_start(node);
 }
 
-void node_load_start(struct mnode *n)
+void node_load_start(struct node *node)
 {
-	struct volumes *vols = n->vol->vols;
+	struct volumes *vols = node->vols;
 	struct tpage   *tp;
 	int r;
 
-	assert(n->state == MNODE_LOADING && n->id != 0);
+	assert(node->state == NODE_LOADING && node->id != 0);
 	vols->cache.misses++;
-	tp = table_page(vols, n->id / NODES_A_PAGE);
+	tp = table_page(vols, node->id / NODES_A_PAGE);
 	if (tp == NULL) {
-		n->state = MNODE_FAILED;
-		n->error = -ENOMEM;
+		node->state = NODE_FAILED;
+		node->error = -ENOMEM;
 		return;
 	}
-	if (!table_entry_known(tp, n->id)) {
-		n->page_wait.fn = page_waited;
-		n->page_wait.owner = n;
-		table_wait(tp, &n->page_wait);
+	if (!table_entry_known(tp, node->id)) {
+		node->page_wait.fn = page_waited;
+		node->page_wait.owner = node;
+		table_wait(tp, &node->page_wait);
 		return;
 	}
-	r = node_entry_take(n, tp);
+	r = node_entry_take(node, tp);
 	if (r < 0) {
-		n->state = MNODE_FAILED;
-		n->error = r;
+		node->state = NODE_FAILED;
+		node->error = r;
 		return;
 	}
-	node_read_start(n);
+	node_read_start(node);
 }
 
 /* A slot is free: who is next? */
@@ -208,7 +208,7 @@ static void io_put(struct node_io *x)
 	}
 	link = list_pop(&l->wait_nodes);
 	if (link != NULL) {
-		node_read(x, list_entry(link, struct mnode, io_link));
+		node_read(x, list_entry(link, struct node, io_link));
 		return;
 	}
 	list_push_front(&l->free, &x->link);
@@ -217,30 +217,30 @@ static void io_put(struct node_io *x)
 static void io_done(struct pool_read *r)
 {
 	struct node_io *x = container_of(r, struct node_io, rd);
-	struct mnode   *n = x->node;
+	struct node    *node = x->node;
 	const char     *why;
 	int             res = r->res;
 
-	if (n == NULL) {
+	if (node == NULL) {
 		struct tpage *tp = x->page;
 
 		table_loaded(tp, x->buf, res);
 		io_put(x);
 		return;
 	}
-	assert(n->state == MNODE_LOADING);
+	assert(node->state == NODE_LOADING);
 	if (res == 0) {
-		void *buf = n->data;
+		void *buf = node->data;
 
-		if (n->level == 0)
-			res = leaf_validate(x->buf, &n->used, &why);
+		if (node->level == 0)
+			res = leaf_validate(x->buf, &node->used, &why);
 		else
 			res = inner_validate(x->buf,
 					     id_map_end(&x->vols->ids),
-					     &n->used, &why);
-		n->data = x->buf;
+					     &node->used, &why);
+		node->data = x->buf;
 		x->buf = buf;
 	}
 	io_put(x);
-	node_loaded(n, res);
+	node_loaded(node, res);
 }

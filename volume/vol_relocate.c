@@ -310,13 +310,13 @@ static void node_waited(struct node_waiter *w, int res)
 }
 
 /* The node is in memory: if it still is the one, the next commit moves it. */
-static void node_make_dirty(struct reloc_op *op, struct mnode *n)
+static void node_make_dirty(struct reloc_op *op, struct node *node)
 {
-	if (n->id != op->r->rec.id || n->place != op->r->place)
+	if (node->id != op->r->rec.id || node->place != op->r->place)
 		return;
 	op->moved = 1;
-	if (n->commit != MCOMMIT_QUEUED && n->commit != MCOMMIT_PUT)
-		node_touch(n);
+	if (node->commit != MCOMMIT_QUEUED && node->commit != MCOMMIT_PUT)
+		node_touch(node);
 }
 
 static void node_step(struct reloc_op *op)
@@ -363,7 +363,7 @@ static void node_step(struct reloc_op *op)
 		list_push(&pos.node->waiters, &op->wait.link);
 		return;
 	case POS_NODE:
-		node_make_dirty(op, pos.node);
+		node_make_dirty(op, pos.node->node);
 		break;
 	case POS_FAILED:
 		op->res = pos.error;

@@ -55,12 +55,13 @@ static bool extent_add(struct vol_span *s, uint64_t end, bool hole)
 /* Go through the entries of a leaf from s->block on. */
 static bool leaf_add(struct vol_span *s, const struct mnode *leaf)
 {
-	const struct leaf_entry *e = leaf_entries(leaf);
+	const struct leaf_entry *e;
 	uint64_t first = leaf->index * LEAF_ENTRIES;
 	uint64_t end = min_u64(s->end, first + LEAF_ENTRIES);
 
 	if (leaf->state != MNODE_READY)
 		return extent_add(s, end, true);
+	e = leaf_entries(leaf);
 	while (s->block < end) {
 		uint64_t b = s->block;
 		bool hole = entry_place(&e[b - first]) == PLACE_NONE;

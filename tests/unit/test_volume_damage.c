@@ -71,7 +71,7 @@ static place_t node_place(unsigned level, uint64_t index)
 		enum map_pos_kind k = map_find(v, level, index, 0, &pos);
 
 		if (k == POS_NODE)
-			return pos.node->place;
+			return pos.node->node->place;
 		assert_int_equal(k, POS_LOADING);
 		fake_turn(P);
 	}

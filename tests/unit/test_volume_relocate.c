@@ -140,7 +140,7 @@ static place_t leaf_place(uint64_t index)
 
 	assert_int_equal(map_find(vols_find(V, "v"), 0, index, 0, &pos),
 			 POS_NODE);
-	return pos.node->place;
+	return pos.node->node->place;
 }
 
 static void test_lost_leaf(void **state)

@@ -1,0 +1,336 @@
+/* volume/node.c - the life of a node, from the first holder to the last, or to
+ * the end of the commit that writes it; what it says is changed by map.c.
+ *
+ * Nodes are found by id, but all that a position expects of its node must fit:
+ * what a damaged parent takes for its child is another node here, which is
+ * read and found not to be what the node table says, and does not come in the
+ * way of the real one.
+ *
+ * Saving the frozen content works by exchange: the buffer that a commit will
+ * write, or is writing, keeps its bytes and its address, and the node goes on
+ * in a copy.  A node that is freed has nothing to go on with: the struct, its
+ * turn in the commit and the frozen buffer stay together, without a name.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "volume/volumes.h"
+
+#define NODES_A_CHUNK 256u
+#define NODE_BUCKETS  16384u
+
+int nodes_init(struct volumes *vols)
+{
+	struct nodes *all = &vols->cache.nodes;
+
+	all->buckets = calloc(NODE_BUCKETS, sizeof(all->buckets[0]));
+	if (all->buckets == NULL)
+		return -ENOMEM;
+	return objpool_init(&all->objs, sizeof(struct node), NODES_A_CHUNK, 0);
+}
+
+void nodes_fini(struct volumes *vols)
+{
+	objpool_fini(&vols->cache.nodes.objs);
+	free(vols->cache.nodes.buckets);
+}
+
+/* --- by id --------------------------------------------------------------- */
+
+static struct node **bucket_of(struct volumes *vols, uint32_t id)
+{
+	return &vols->cache.nodes.buckets[id % NODE_BUCKETS];
+}
+
+struct node *node_find(struct volumes *vols, uint32_t family, unsigned level,
+		       uint64_t index, uint32_t id)
+{
+	struct node *node = *bucket_of(vols, id);
+
+	while (node != NULL && (node->id != id || node->family != family ||
+				node->level != level || node->index != index))
+		node = node->hash_next;
+	return node;
+}
+
+static void node_hash(struct node *node)
+{
+	struct node **bucket = bucket_of(node->vols, node->id);
+
+	assert(!node->hashed);
+	node->hash_next = *bucket;
+	*bucket = node;
+	node->hashed = true;
+}
+
+static void node_unhash(struct node *node)
+{
+	struct node **p = bucket_of(node->vols, node->id);
+
+	if (!node->hashed)
+		return;
+	while (*p != node)
+		p = &(*p)->hash_next;
+	*p = node->hash_next;
+	node->hashed = false;
+}
+
+/* --- coming and going ---------------------------------------------------- */
+
+/* Without a buffer. */
+static struct node *node_alloc(struct volume *v, unsigned level,
+			       uint64_t index)
+{
+	struct node *node = objpool_get(&v->vols->cache.nodes.objs);
+
+	if (node == NULL)
+		return NULL;
+	memset(node, 0, sizeof(*node));
+	node->vols = v->vols;
+	node->family = v->family;
+	node->level = (uint8_t)level;
+	node->index = index;
+	list_init(&node->holders);
+	list_init(&node->dirty_link);
+	list_init(&node->commit_link);
+	list_init(&node->page_wait.link);
+	list_init(&node->io_link);
+	return node;
+}
+
+struct node *node_get(struct volume *v, unsigned level, uint64_t index,
+		      uint32_t id)
+{
+	struct volumes *vols = v->vols;
+	struct node *node = node_find(vols, v->family, level, index, id);
+
+	if (node != NULL)
+		return node;
+	node = node_alloc(v, level, index);
+	if (node == NULL)
+		return NULL;
+	node->data = slab_get(&vols->slab);
+	if (node->data == NULL) {
+		objpool_put(&vols->cache.nodes.objs, node);
+		return NULL;
+	}
+	node->id = id;
+	node->state = NODE_LOADING;
+	node_load_start(node);
+	if (node->state == NODE_LOADING)
+		node_hash(node);
+	return node;
+}
+
+struct node *node_make(struct volume *v, unsigned level, uint64_t index)
+{
+	struct volumes   *vols = v->vols;
+	struct node      *node = node_alloc(v, level, index);
+	struct node_entry e;
+
+	if (node == NULL)
+		abort(); /* as in slab_need() */
+	node->data = slab_need(&vols->slab);
+	memset(node->data, 0, TARN_BLOCK);
+	node->id = id_alloc(&vols->ids);
+	node->state = NODE_READY;
+	node->place = PLACE_NONE;
+	node->refs = 1;
+	node->birth = v->birth;
+	node->reserved = vols->node_credit > 0;
+	if (node->reserved)
+		vols->node_credit--;
+	vols->cache.nodes_mem++;
+	node_hash(node);
+	e = node_entry_of(node);
+	table_set(vols, node->id, &e);
+	return node;
+}
+
+/* Does anything need it? */
+static void node_drop_unused(struct node *node)
+{
+	struct volumes *vols = node->vols;
+
+	if (node->nholders > 0 || node->state == NODE_LOADING ||
+	    node_is_unwritten(node))
+		return;
+	if (node->state == NODE_READY && !node->freed)
+		vols->cache.nodes_mem--;
+	node_unhash(node);
+	slab_put(&vols->slab, node->data);
+	slab_put(&vols->slab, node->frozen_data);
+	objpool_put(&vols->cache.nodes.objs, node);
+}
+
+/* At the front, so that a walk through the holders does not meet those that
+ * come meanwhile. */
+void node_join(struct node *node, struct mnode *n)
+{
+	assert(n->node == NULL && !node->freed);
+	n->node = node;
+	list_push_front(&node->holders, &n->node_link);
+	node->nholders++;
+}
+
+/* Not to go before node_let_go(). */
+static void node_keep(struct node *node)
+{
+	node->nholders++;
+}
+
+static void node_let_go(struct node *node)
+{
+	assert(node->nholders > 0);
+	node->nholders--;
+	node_drop_unused(node);
+}
+
+void node_leave(struct mnode *n)
+{
+	struct node *node = n->node;
+
+	n->node = NULL;
+	list_remove(&n->node_link);
+	node_let_go(node);
+}
+
+void node_loaded(struct node *node, int res)
+{
+	assert(node->state == NODE_LOADING);
+	node_keep(node);
+	if (res == 0) {
+		node->state = NODE_READY;
+		node->vols->cache.nodes_mem++;
+	} else {
+		node->state = NODE_FAILED;
+		node->error = res;
+		node_unhash(node);
+	}
+	/* All are held until all have been told, as a waiter may do anything
+	 * to any of them. */
+	list_for_each(it, &node->holders)
+		mnode_loaded(list_entry(it, struct mnode, node_link));
+	list_for_each_safe(it, tmp, &node->holders)
+		mnode_tell(list_entry(it, struct mnode, node_link), res);
+	node_let_go(node);
+}
+
+/* --- changes ------------------------------------------------------------- */
+
+static void frozen_save(struct node *node)
+{
+	uint8_t *copy;
+
+	if (node->commit == MCOMMIT_NONE || node->frozen_data != NULL)
+		return;
+	copy = slab_need(&node->vols->slab);
+	memcpy(copy, node->data, TARN_BLOCK);
+	node->frozen_data = node->data;
+	node->data = copy;
+}
+
+static void dirty_check(struct volumes *vols)
+{
+	if (vols->redoing || vols->commit_wanted ||
+	    vols->cache.ndirty < vols->dirty_max)
+		return;
+	vols->commit_wanted = true;
+	pool_commit_want(vols->pool);
+}
+
+struct node_entry node_entry_of(const struct node *node)
+{
+	uint64_t where = (uint64_t)node->level << 56 | node->index;
+
+	return (struct node_entry){
+		.place = le64_of(node->place),
+		.crc32c = le32_of(node->crc),
+		.refs = le32_of(node->refs),
+		.family = le32_of(node->family),
+		.birth = le32_of(node->birth),
+		.where = le64_of(where),
+	};
+}
+
+void node_touch(struct node *node)
+{
+	struct volumes   *vols = node->vols;
+	struct node_entry e;
+
+	assert(node->state == NODE_READY && !node->freed);
+	frozen_save(node);
+	if (node->dirty)
+		return;
+	node->dirty = true;
+	list_for_each(it, &node->holders)
+		list_remove(&list_entry(it, struct mnode, node_link)
+				     ->cached.link);
+	list_push(&vols->cache.dirty, &node->dirty_link);
+	vols->cache.ndirty++;
+	e = node_entry_of(node);
+	table_touch(vols, node->id, &e);
+	dirty_check(vols);
+}
+
+/* No longer dirty, its content does not matter. */
+static void node_untouch(struct node *node)
+{
+	if (!node->dirty)
+		return;
+	node->dirty = false;
+	list_remove(&node->dirty_link);
+	node->vols->cache.ndirty--;
+}
+
+/* Only the content that a commit may still need stays. */
+static void content_free(struct node *node)
+{
+	if (node->frozen_data == NULL)
+		return;
+	slab_put(&node->vols->slab, node->data);
+	node->data = node->frozen_data;
+	node->frozen_data = NULL;
+}
+
+void node_free(struct node *node)
+{
+	static const struct node_entry none;
+	struct volumes *vols = node->vols;
+
+	assert(node->state == NODE_READY && !node->freed && node->used == 0);
+	/* Until the commit under way has placed the node, the place it has is
+	 * the commit's to take off. */
+	if (node->place != PLACE_NONE && node->commit != MCOMMIT_QUEUED &&
+	    node->commit != MCOMMIT_PUT)
+		pool_place_unref(vols->pool, node->place, 1);
+	node_untouch(node);
+	if (node->reserved && node->commit == MCOMMIT_NONE) {
+		pool_space_unreserve(vols->pool, 1);
+		node->reserved = false;
+	}
+	table_set(vols, node->id, &none);
+	id_free(&vols->ids, node->id);
+	vols->cache.nodes_mem--;
+	node_unhash(node);
+	content_free(node);
+	node->freed = true;
+	node_keep(node);
+	while (!list_empty(&node->holders))
+		mnode_make_hole(list_first(&node->holders, struct mnode,
+					   node_link));
+	node_let_go(node);
+}
+
+void node_written(struct node *node)
+{
+	node->commit = MCOMMIT_NONE;
+	node->put = NULL;
+	slab_put(&node->vols->slab, node->frozen_data);
+	node->frozen_data = NULL;
+	list_for_each(it, &node->holders)
+		node_settle(list_entry(it, struct mnode, node_link));
+	node_drop_unused(node);
+}

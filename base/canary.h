@@ -52,6 +52,11 @@
 	X(read_unchecked, "blocks are not checked against their checksum") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \
 	X(move_unconditional, "a MOVE overwrites what was written meanwhile") \
+	X(copy_forgotten, "a node that a snapshot shows is changed in place") \
+	X(shared_freed, "overwriting frees blocks that a snapshot has") \
+	X(guard_forgotten, "what the reaper found is dropped before it is used") \
+	X(move_one_version, "a MOVE changes one version of a leaf only") \
+	X(reap_all, "deleting a snapshot frees blocks that others have") \
 	X(mapped_drifts, "a trim does not lower the count of mapped blocks") \
 	X(unmap_not_redone, "recovery forgets trims") \
 	X(redo_move_blind, "recovery redoes a MOVE like a write") \

@@ -14,6 +14,8 @@
 #define POOL_MEMBERS_MAX 256
 #define POOL_NAME_MAX    63
 #define VOLUME_NAME_MAX  255
+/* VOLUME@SNAPSHOT */
+#define TREE_NAME_MAX    (2 * VOLUME_NAME_MAX + 1)
 #define DOMAIN_NAME_MAX  63
 /* Format: payload blocks of one row: 1 MiB that need not be aligned. */
 #define ROW_PAYLOAD_MAX  257
@@ -21,7 +23,7 @@
 /* Format: records in one row. */
 #define ROW_RECORDS_MAX  257
 /* Format: body of one CATALOG record, bytes. */
-#define CATALOG_BODY_MAX 1024
+#define CATALOG_BODY_MAX 4096
 /* Format: numbers of claims, labels, commits and rows, at most: counting never
  * comes to an end, and two bits are left for flags. */
 #define POOL_NUMBER_MAX  ((1ull << 62) - 1)
@@ -30,7 +32,7 @@
 #define ZONE_SHIFT_MAX   24
 /* Format: a volume, in bytes: three inner levels. */
 #define VOLUME_BYTES_MAX (128ull << 40)
-/* Format: volumes of a pool. */
+/* Format: volumes and snapshots of a pool. */
 #define VOLUMES_MAX      65536
 /* Largest disk that is accepted: 2^60 bytes, far from any overflow. */
 #define DISK_BYTES_MAX   (1ull << 60)

@@ -22,7 +22,7 @@ int catalog_init(struct volumes *vols)
 	return 0;
 }
 
-static void volume_free(struct volume *v)
+void catalog_volume_free(struct volume *v)
 {
 	free(v);
 }
@@ -36,7 +36,7 @@ void catalog_fini(struct volumes *vols)
 			struct volume *v = c->hash[i];
 
 			c->hash[i] = v->hash_next;
-			volume_free(v);
+			catalog_volume_free(v);
 		}
 	}
 	free(c->slots);
@@ -84,22 +84,23 @@ int catalog_set_nslots(struct catalog *c, uint32_t nslots)
 	return r;
 }
 
-static uint32_t free_slot(const struct catalog *c)
+/* The lowest one from `from` on. */
+uint32_t catalog_free_slot(const struct catalog *c, uint32_t from)
 {
-	uint32_t i = 0;
-
-	while (i < c->nslots && c->slots[i] != NULL)
-		i++;
-	return i;
+	while (from < c->nslots && c->slots[from] != NULL)
+		from++;
+	return from;
 }
 
-int catalog_reserve(struct catalog *c)
+int catalog_reserve(struct catalog *c, uint32_t n)
 {
-	uint32_t slot = free_slot(c);
+	uint32_t end = 0;
 
-	if (slot >= VOLUMES_MAX)
+	for (uint32_t i = 0; i < n; i++)
+		end = catalog_free_slot(c, end) + 1;
+	if (end > VOLUMES_MAX)
 		return -ENOSPC;
-	return grow(c, slot + 1);
+	return grow(c, end);
 }
 
 /* --- finding ------------------------------------------------------------- */
@@ -127,12 +128,30 @@ static uint32_t name_pos(const struct catalog *c, const char *name,
 	return lo;
 }
 
+struct volume *catalog_find_snap(const struct volume *v, const char *name)
+{
+	for (struct volume *s = v->origin; s != NULL; s = s->origin)
+		if (s->state == CATALOG_READY && strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
 struct volume *catalog_find_name(const struct catalog *c, const char *name)
 {
-	bool found;
-	uint32_t i = name_pos(c, name, &found);
+	const char *at = strchr(name, '@');
+	char  volume[VOLUME_NAME_MAX + 1] = "";
+	bool  found;
+	uint32_t i;
 
-	return found ? c->sorted[i] : NULL;
+	if (at == NULL) {
+		i = name_pos(c, name, &found);
+		return found ? c->sorted[i] : NULL;
+	}
+	if ((size_t)(at - name) >= sizeof(volume))
+		return NULL;
+	memcpy(volume, name, (size_t)(at - name));
+	i = name_pos(c, volume, &found);
+	return found ? catalog_find_snap(c->sorted[i], at + 1) : NULL;
 }
 
 struct volume *vols_next(struct volumes *vols, const struct volume *prev)
@@ -165,7 +184,7 @@ struct volume *catalog_find_id(const struct catalog *c, uint64_t id)
 	return v;
 }
 
-static void name_insert(struct catalog *c, struct volume *v)
+void catalog_name_insert(struct catalog *c, struct volume *v)
 {
 	bool found;
 	uint32_t i = name_pos(c, v->name, &found);
@@ -177,7 +196,7 @@ static void name_insert(struct catalog *c, struct volume *v)
 	c->nsorted++;
 }
 
-static void name_remove(struct catalog *c, struct volume *v)
+void catalog_name_remove(struct catalog *c, struct volume *v)
 {
 	bool found;
 	uint32_t i = name_pos(c, v->name, &found);
@@ -206,7 +225,7 @@ void catalog_touch(struct volume *v)
 static void slot_encode(const struct volume *v, struct catalog_slot *s)
 {
 	s->id = le32_of(v->id);
-	s->kind = CATALOG_VOLUME;
+	s->kind = v->kind;
 	s->state = v->state;
 	s->levels = v->levels;
 	s->flags = v->flags;
@@ -216,7 +235,8 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->family = le32_of(v->family);
 	s->root = le32_of(v->root_id);
 	s->birth = le32_of(v->birth);
-	s->share_birth = le32_of(v->share_birth);
+	s->origin = le32_of(v->origin != NULL ? v->origin->id : 0);
+	s->volume = le32_of(v->of != NULL ? v->of->id : 0);
 	s->mapped = le64_of(v->mapped);
 	s->cursor = le64_of(v->cursor);
 	s->name_len = le16_of((uint16_t)strlen(v->name));
@@ -237,7 +257,7 @@ void catalog_encode_page(const struct catalog *c, uint32_t page, void *buf)
 }
 
 /* A volume object in its slot, known by its id. */
-static struct volume *volume_new(struct volumes *vols, uint32_t id,
+struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
 				 uint32_t slot)
 {
 	struct catalog *c = &vols->catalog;
@@ -271,7 +291,7 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 		return -EBADMSG;
 	if (id == 0)
 		return 0;
-	if (le32_get(s->family) != id) {
+	if (s->kind == CATALOG_VOLUME && le32_get(s->family) != id) {
 		*ret_why = "catalog: a clone, which this version cannot serve";
 		return -EBADMSG;
 	}
@@ -280,13 +300,15 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 		*ret_why = "catalog: volume id twice, or from the future";
 		return -EBADMSG;
 	}
-	if (s->state == CATALOG_READY && catalog_find_name(c, name) != NULL) {
+	if (s->state == CATALOG_READY && s->kind == CATALOG_VOLUME &&
+	    catalog_find_name(c, name) != NULL) {
 		*ret_why = "catalog: two volumes of one name";
 		return -EBADMSG;
 	}
-	v = volume_new(vols, id, slot);
+	v = catalog_volume_new(vols, id, slot);
 	if (v == NULL)
 		return -ENOMEM;
+	v->kind = s->kind;
 	v->state = s->state;
 	v->levels = s->levels;
 	v->flags = s->flags;
@@ -296,15 +318,87 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->family = le32_get(s->family);
 	v->root_id = le32_get(s->root);
 	v->birth = le32_get(s->birth);
-	v->share_birth = le32_get(s->share_birth);
+	v->origin_id = le32_get(s->origin);
+	v->of_id = le32_get(s->volume);
 	v->mapped = le64_get(s->mapped);
 	v->cursor = le64_get(s->cursor);
 	memcpy(v->name, name, sizeof(name));
-	if (v->state == CATALOG_READY)
-		name_insert(c, v);
-	else
+	if (v->state == CATALOG_DELETING)
 		c->ndeleting++;
+	else if (v->kind == CATALOG_VOLUME)
+		catalog_name_insert(c, v);
 	return 0;
+}
+
+static const char *link_one(const struct catalog *c, struct volume *v)
+{
+	struct volume *o;
+
+	if (v->kind == CATALOG_SNAPSHOT) {
+		v->of = catalog_find_id(c, v->of_id);
+		if (v->of == NULL || v->of->kind != CATALOG_VOLUME ||
+		    v->of->family != v->family)
+			return "catalog: a snapshot of no volume";
+	}
+	if (v->origin_id == 0)
+		return NULL;
+	o = catalog_find_id(c, v->origin_id);
+	if (o == NULL || o->kind != CATALOG_SNAPSHOT || o->next != NULL ||
+	    o->family != v->family || o->birth >= v->birth ||
+	    o->of_id != (v->kind == CATALOG_SNAPSHOT ? v->of_id : v->id))
+		return "catalog: a tree derives from what cannot be its origin";
+	v->origin = o;
+	o->next = v;
+	return NULL;
+}
+
+static int order_snaps(const void *a, const void *b)
+{
+	const struct volume *const *x = a, *const *y = b;
+
+	if ((*x)->of_id != (*y)->of_id)
+		return (*x)->of_id < (*y)->of_id ? -1 : 1;
+	return strcmp((*x)->name, (*y)->name);
+}
+
+/* READY snapshots of a volume have different names. */
+static int names_check(const struct catalog *c, const char **ret_why)
+{
+	struct volume **snaps = malloc((c->nslots + 1) * sizeof(snaps[0]));
+	uint32_t n = 0;
+
+	if (snaps == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->nslots; i++) {
+		struct volume *v = c->slots[i];
+
+		if (v != NULL && v->kind == CATALOG_SNAPSHOT &&
+		    v->state == CATALOG_READY)
+			snaps[n++] = v;
+	}
+	qsort(snaps, n, sizeof(snaps[0]), order_snaps);
+	for (uint32_t i = 1; i < n; i++)
+		if (order_snaps(&snaps[i - 1], &snaps[i]) == 0)
+			*ret_why = "catalog: two snapshots of one name";
+	free(snaps);
+	return *ret_why == NULL ? 0 : -EBADMSG;
+}
+
+int catalog_link(struct volumes *vols, const char **ret_why)
+{
+	const struct catalog *c = &vols->catalog;
+
+	*ret_why = NULL;
+	for (uint32_t i = 0; i < c->nslots && *ret_why == NULL; i++)
+		if (c->slots[i] != NULL)
+			*ret_why = link_one(c, c->slots[i]);
+	for (uint32_t i = 0; i < c->nslots && *ret_why == NULL; i++) {
+		const struct volume *v = c->slots[i];
+
+		if (v != NULL && v->kind == CATALOG_SNAPSHOT && v->next == NULL)
+			*ret_why = "catalog: a snapshot without a successor";
+	}
+	return *ret_why == NULL ? names_check(c, ret_why) : -EBADMSG;
 }
 
 int catalog_decode_page(struct volumes *vols, uint32_t page, const void *buf,
@@ -324,172 +418,4 @@ int catalog_decode_page(struct volumes *vols, uint32_t page, const void *buf,
 			return r;
 	}
 	return 0;
-}
-
-/* --- records ------------------------------------------------------------- */
-
-static int apply_create(struct volumes *vols, uint64_t id, const void *body)
-{
-	const struct catalog_create *rec = body;
-	struct catalog *c = &vols->catalog;
-	char name[VOLUME_NAME_MAX + 1] = "";
-	struct volume *v;
-	uint32_t slot;
-
-	memcpy(name, rec->name, le16_get(rec->name_len));
-	if (id != c->next_volume || catalog_find_name(c, name) != NULL)
-		return -EBADMSG;
-	slot = free_slot(c);
-	if (slot >= VOLUMES_MAX || id == UINT32_MAX)
-		return -EBADMSG;
-	/* Live, catalog_reserve() has made the room. */
-	if (catalog_set_nslots(c, max_u32(c->nslots, slot + 1)) < 0)
-		return -ENOMEM;
-	v = volume_new(vols, (uint32_t)id, slot);
-	if (v == NULL)
-		return -ENOMEM;
-	c->next_volume++;
-	v->state = CATALOG_READY;
-	v->uuid = rec->uuid;
-	v->size_bytes = le64_get(rec->size_bytes);
-	v->levels = size_to_levels(v->size_bytes);
-	v->created_s = le64_get(rec->created_s);
-	v->family = v->id;
-	v->birth = 1;
-	memcpy(v->name, name, sizeof(name));
-	name_insert(c, v);
-	catalog_touch(v);
-	return 0;
-}
-
-static int apply_resize(struct volume *v, const void *body)
-{
-	uint64_t size_bytes;
-	le64 raw;
-
-	if (v->state != CATALOG_READY)
-		return -EBADMSG;
-	memcpy(&raw, body, sizeof(raw));
-	size_bytes = le64_get(raw);
-	if (size_bytes == v->size_bytes) {
-		v->flags &= (uint8_t)~CATALOG_SHRUNK;
-	} else if (size_bytes < v->size_bytes) {
-		v->flags |= CATALOG_SHRUNK;
-	} else {
-		while (levels_to_leaves(v->levels) <
-		       size_to_leaves(size_bytes))
-			map_raise_root(v);
-	}
-	v->size_bytes = size_bytes;
-	catalog_touch(v);
-	return 0;
-}
-
-static int apply_rename(struct volume *v, const void *body)
-{
-	struct catalog *c = &v->vols->catalog;
-	char name[VOLUME_NAME_MAX + 1] = "";
-	le16 len;
-
-	memcpy(&len, body, sizeof(len));
-	memcpy(name, (const char *)body + sizeof(len), le16_get(len));
-	if (v->state != CATALOG_READY || catalog_find_name(c, name) != NULL)
-		return -EBADMSG;
-	name_remove(c, v);
-	memcpy(v->name, name, sizeof(name));
-	name_insert(c, v);
-	catalog_touch(v);
-	return 0;
-}
-
-static int apply_delete(struct volume *v)
-{
-	struct catalog *c = &v->vols->catalog;
-
-	if (v->state != CATALOG_READY)
-		return -EBADMSG;
-	name_remove(c, v);
-	v->state = CATALOG_DELETING;
-	v->cursor = 0;
-	c->ndeleting++;
-	catalog_touch(v);
-	return 0;
-}
-
-static void slot_free(struct volume *v)
-{
-	struct catalog *c = &v->vols->catalog;
-	struct volume **p = &c->hash[v->id % VOLUME_HASH];
-
-	catalog_touch(v);
-	c->slots[v->slot] = NULL;
-	c->mapped -= v->mapped;
-	v->mapped = 0;
-	c->ndeleting--;
-	while (*p != v)
-		p = &(*p)->hash_next;
-	*p = v->hash_next;
-	list_remove(&v->reap_link);
-	v->gone = true; /* whoever holds it last frees it */
-}
-
-static int apply_reap(struct volume *v, const void *body)
-{
-	uint64_t cursor;
-	le64 raw;
-
-	memcpy(&raw, body, sizeof(raw));
-	cursor = le64_get(raw);
-	if (v->state != CATALOG_DELETING || cursor < v->cursor)
-		return -EBADMSG;
-	if (cursor == UINT64_MAX) {
-		map_drop_all(v);
-		vol_hold(v);
-		slot_free(v);
-		vol_release(v);
-		return 0;
-	}
-	cursor = min_u64(cursor, levels_to_leaves(v->levels));
-	map_unmap_range(v, v->cursor * LEAF_ENTRIES,
-			(cursor - v->cursor) * LEAF_ENTRIES);
-	v->cursor = cursor;
-	catalog_touch(v);
-	return 0;
-}
-
-void vol_release(struct volume *v)
-{
-	assert(v->ops > 0);
-	v->ops--;
-	if (v->ops == 0 && v->gone) {
-		node_tree_forget(v);
-		volume_free(v);
-	}
-}
-
-int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
-		  const void *body, uint32_t len_bytes)
-{
-	struct volume *v;
-	const char *why;
-
-	if (catalog_body_validate(subtype, body, len_bytes, &why) < 0)
-		return -EBADMSG;
-	if (subtype == CATALOG_CREATE)
-		return apply_create(vols, id, body);
-	v = catalog_find_id(&vols->catalog, id);
-	if (v == NULL)
-		return -EBADMSG;
-	switch (subtype) {
-	case CATALOG_RESIZE:
-		return apply_resize(v, body);
-	case CATALOG_RENAME:
-		return apply_rename(v, body);
-	case CATALOG_DELETE:
-		return apply_delete(v);
-	case CATALOG_REAP:
-		return apply_reap(v, body);
-	default:
-		return -EBADMSG;
-	}
 }

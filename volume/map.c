@@ -1,10 +1,15 @@
 /* volume/map.c - the tree of a volume.
  *
- * Nodes are made when a block below them is first mapped, and freed when
- * nothing is left below them: as long as a volume has no snapshot and no
- * checkpoint (birth 1), an empty node says nothing that its absence does not.
- * Without snapshots nothing is shared, so an overwritten block is dead at
- * once.
+ * Nodes are made when a block below them is first mapped.  A leaf goes when
+ * nothing is left in it: the parent keeps the birth of that, so that it is a
+ * change since whatever was before.  An inner node goes likewise as long as the
+ * volume has had no snapshot and no checkpoint (birth 1); then births say
+ * nothing.
+ *
+ * Before a node is changed, it is made the tree's own: one that a snapshot
+ * shows too is copied, and so are those above it, up to the first that are not
+ * shared.  An overwritten block that a snapshot still has stays alive; any
+ * other is dead at once.  Who shares what: tree.h.
  */
 #include <assert.h>
 #include <errno.h>
@@ -15,6 +20,7 @@
 #include "volume/catalog.h"
 #include "volume/map.h"
 #include "volume/node_validate.h"
+#include "volume/tree.h"
 #include "volume/volumes.h"
 
 /* --- nodes come and go --------------------------------------------------- */
@@ -30,7 +36,7 @@ static void parent_link(struct mnode *n)
 		catalog_touch(v);
 		return;
 	}
-	node_touch(n->parent->node);
+	node_touch(n->parent->node); /* ours: own() */
 	c = &inner_children(n->parent)[node_slot(n)];
 	if (le32_get(c->node) == 0)
 		n->parent->node->used++;
@@ -38,21 +44,42 @@ static void parent_link(struct mnode *n)
 	c->birth = le32_of(v->birth);
 }
 
-/* A HOLE becomes a node. */
-static void make_real(struct mnode *n)
+static bool is_shared(const struct mnode *n)
 {
-	if (n->state == MNODE_READY)
+	return n->vol->origin != NULL && !CANARY(copy_forgotten) &&
+	       n->node->birth <= tree_shared_birth(n->vol, n->level, n->index);
+}
+
+bool map_needs_node(const struct mnode *n)
+{
+	return n->state == MNODE_HOLE || is_shared(n);
+}
+
+/* The position gets a node that no other tree shows; it is about to change. */
+static void own(struct mnode *n)
+{
+	struct node *node = n->node;
+
+	if (!map_needs_node(n)) {
+		node_touch(node);
 		return;
-	assert(n->state == MNODE_HOLE);
+	}
 	if (n->parent != NULL)
-		make_real(n->parent);
-	node_join(node_make(n->vol, n->level, n->index), n);
+		own(n->parent);
+	if (node == NULL) {
+		node = node_make(n->vol, n->level, n->index);
+	} else {
+		node = node_copy(n->vol, node);
+		node_leave(n);
+	}
+	node_join(node, n);
 	n->state = MNODE_READY;
 	parent_link(n);
-	node_touch(n->node);
+	node_touch(node);
 }
 
 static void free_node(struct mnode *n);
+static void note_birth(struct mnode *n);
 
 static void parent_unlink(struct mnode *n)
 {
@@ -67,9 +94,10 @@ static void parent_unlink(struct mnode *n)
 	node_touch(parent->node);
 	c = &inner_children(parent)[node_slot(n)];
 	c->node = le32_of(0);
-	c->birth = le32_of(0);
+	c->birth = le32_of(n->vol->birth > 1 ? n->vol->birth : 0);
+	n->parent_birth = n->vol->birth;
 	parent->node->used--;
-	if (parent->node->used == 0)
+	if (parent->node->used == 0 && n->vol->birth == 1)
 		free_node(parent);
 }
 
@@ -81,6 +109,23 @@ static void free_node(struct mnode *n)
 	node_free(n->node);
 	parent_unlink(n);
 	node_unpin(n);
+}
+
+/* Nothing is left in the leaf, as this tree sees it. */
+static void drop_leaf(struct mnode *leaf)
+{
+	if (leaf->parent != NULL)
+		own(leaf->parent);
+	note_birth(leaf);
+	if (!is_shared(leaf)) {
+		leaf->node->used = 0;
+		free_node(leaf);
+		return;
+	}
+	leaf->pins++;
+	mnode_make_hole(leaf);
+	parent_unlink(leaf);
+	node_unpin(leaf);
 }
 
 void map_raise_root(struct volume *v)
@@ -105,7 +150,7 @@ void map_raise_root(struct volume *v)
 	if (id == 0)
 		return; /* only HOLEs */
 	n->pins++;
-	make_real(n);
+	own(n);
 	inner_children(n)[0].node = le32_of(id);
 	inner_children(n)[0].birth = le32_of(v->birth);
 	n->node->used = 1;
@@ -123,7 +168,7 @@ static void note_birth(struct mnode *n)
 		n->parent_birth = birth;
 		if (n->parent == NULL)
 			return;
-		node_touch(n->parent->node);
+		own(n->parent);
 		inner_children(n->parent)[node_slot(n)].birth =
 			le32_of(birth);
 		n = n->parent;
@@ -144,6 +189,10 @@ static void run_flush(struct volumes *vols, struct place_run *run, bool ref)
 		pool_place_ref(vols->pool, run->place, run->n);
 	else
 		pool_place_unref(vols->pool, run->place, run->n);
+	if (ref)
+		vols->catalog.mapped += run->n;
+	else /* what was read may have said less than there is */
+		vols->catalog.mapped -= min_u64(run->n, vols->catalog.mapped);
 	for (uint32_t i = 0; i < run->n && !ref; i++)
 		block_cache_drop(&vols->blocks, run->place + i);
 	run->n = 0;
@@ -170,7 +219,6 @@ static void mapped_add(struct volume *v, int64_t n)
 	if (n < 0)
 		n = -(int64_t)min_u64((uint64_t)-n, v->mapped);
 	v->mapped += (uint64_t)n;
-	v->vols->catalog.mapped += (uint64_t)n;
 	catalog_touch(v);
 }
 
@@ -182,19 +230,19 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	struct place_run   refs = { 0, 0 }, unrefs = { 0, 0 };
 	struct leaf_entry *e;
 	unsigned           fresh = 0;
+	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
 	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
-	make_real(leaf);
-	node_touch(leaf->node);
+	own(leaf);
 	note_birth(leaf);
 	e = leaf_entries(leaf) + slot;
 	for (unsigned i = 0; i < n; i++, e++) {
 		place_t old = entry_place(e);
 
-		if (old != PLACE_NONE)
-			run_add(vols, &unrefs, old, false);
-		else
+		if (old == PLACE_NONE)
 			fresh++;
+		else if (le32_get(e->birth) > shared || CANARY(shared_freed))
+			run_add(vols, &unrefs, old, false);
 		run_add(vols, &refs, places[i], true);
 		entry_set(e, places[i], v->birth, crcs[i]);
 	}
@@ -220,12 +268,31 @@ unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
 	return count;
 }
 
+unsigned map_count_fresh(const struct mnode *leaf, unsigned slot, unsigned n)
+{
+	uint32_t shared = tree_shared_birth(leaf->vol, 0, leaf->index);
+	const struct leaf_entry *e;
+	unsigned count = 0;
+
+	if (shared == 0)
+		return map_count_unmapped(leaf, slot, n);
+	if (leaf->state == MNODE_HOLE)
+		return n;
+	e = leaf_entries(leaf) + slot;
+	for (unsigned i = 0; i < n; i++)
+		count += entry_place(&e[i]) == PLACE_NONE ||
+			 le32_get(e[i].birth) <= shared;
+	return count;
+}
+
 void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 {
 	struct volume     *v = leaf->vol;
 	struct place_run   unrefs = { 0, 0 };
 	struct leaf_entry *e;
 	unsigned           dead;
+	bool               all; /* that is in the leaf */
+	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
 	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
 	if (leaf->state != MNODE_READY)
@@ -233,22 +300,27 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 	dead = n - map_count_unmapped(leaf, slot, n);
 	if (dead == 0)
 		return;
-	node_touch(leaf->node);
-	note_birth(leaf);
+	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
+	all = dead == leaf->node->used;
+	if (!all) {
+		own(leaf);
+		note_birth(leaf);
+		leaf->node->used -= dead;
+	}
 	e = leaf_entries(leaf) + slot;
 	for (unsigned i = 0; i < n; i++, e++) {
 		place_t old = entry_place(e);
 
 		if (old == PLACE_NONE)
 			continue;
-		run_add(v->vols, &unrefs, old, false);
-		entry_set(e, PLACE_NONE, v->birth, 0);
+		if (le32_get(e->birth) > shared)
+			run_add(v->vols, &unrefs, old, false);
+		if (!all)
+			entry_set(e, PLACE_NONE, v->birth, 0);
 	}
 	run_flush(v->vols, &unrefs, false);
-	leaf->node->used -= dead;
-	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
-	if (leaf->node->used == 0 && v->birth == 1)
-		free_node(leaf);
+	if (all)
+		drop_leaf(leaf);
 }
 
 void map_unmap_range(struct volume *v, uint64_t block, uint64_t n)
@@ -284,24 +356,33 @@ void map_unmap_range(struct volume *v, uint64_t block, uint64_t n)
 	}
 }
 
-bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
+bool map_move(struct volume *v, uint64_t block, place_t from, place_t to,
 	      uint32_t crc)
 {
-	struct pool       *pool = leaf->vol->vols->pool;
-	struct leaf_entry *e;
+	struct pool *pool = v->vols->pool;
+	struct node *n = NULL;
+	bool moved = false;
 
-	if (leaf->state != MNODE_READY)
-		return false;
-	e = leaf_entries(leaf) + slot;
-	if ((entry_place(e) != from && !CANARY(move_unconditional)) ||
-	    entry_place(e) == PLACE_NONE)
-		return false;
-	node_touch(leaf->node);
-	e = leaf_entries(leaf) + slot;
-	pool_place_ref(pool, to, 1);
-	pool_place_unref(pool, from, 1);
-	entry_set(e, to, le32_get(e->birth), crc);
-	return true;
+	/* Every version of the leaf that says so, or none. */
+	while ((n = node_next_leaf(v->vols, v->family, leaf_of_block(block),
+				   n)) != NULL) {
+		struct leaf_entry *e = node_entries(n) + slot_of_block(block);
+
+		if ((entry_place(e) != from && !CANARY(move_unconditional)) ||
+		    entry_place(e) == PLACE_NONE)
+			continue;
+		node_touch(n);
+		e = node_entries(n) + slot_of_block(block);
+		entry_set(e, to, le32_get(e->birth), crc);
+		moved = true;
+		if (CANARY(move_one_version))
+			break;
+	}
+	if (moved) {
+		pool_place_ref(pool, to, 1);
+		pool_place_unref(pool, from, 1);
+	}
+	return moved;
 }
 
 void map_poison(const struct map_pos *pos)
@@ -323,8 +404,8 @@ void map_poison(const struct map_pos *pos)
 	/* An entry that is of another node (damage) stays so. */
 	if (table_entry_known(tp, node->id) &&
 	    (node_entry_validate(table_entry(tp, node->id), &info, &why) < 0 ||
-	     info.family != node->family || info.level != node->level ||
-	     info.index != node->index))
+	     info.refs == 0 || info.family != node->family ||
+	     info.level != node->level || info.index != node->index))
 		return;
 	node->poisoned = true;
 	if (node->place != PLACE_NONE)
@@ -360,48 +441,45 @@ static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
 	       ret_info->index == n->index * INNER_CHILDREN + i;
 }
 
-/* Children on disk that could not be read: their ids are free again.  The
- * blocks that they pointed to stay counted. */
-static void drop_unreadable(struct mnode *n)
+void map_forget_lost(struct mnode *n, unsigned i)
 {
 	static const struct node_entry none;
 	struct volumes *vols = n->vol->vols;
+	uint32_t id = le32_get(inner_children(n)[i].node);
+	struct node_info info;
 
-	for (unsigned i = 0; i < INNER_CHILDREN; i++) {
-		uint32_t id = le32_get(inner_children(n)[i].node);
-		struct node_info info;
+	if (!is_lost_child(n, i, id, &info))
+		return;
+	if (info.refs != 0 && info.place != PLACE_NONE)
+		pool_place_unref(vols->pool, info.place, 1);
+	table_set(vols, id, &none);
+	id_free(&vols->ids, id);
+}
 
-		if (!is_lost_child(n, i, id, &info))
+void map_free_own(struct mnode *n)
+{
+	n->node->used = 0;
+	free_node(n);
+}
+
+void map_drop_own(struct mnode *leaf, const struct mnode *young,
+		  uint32_t shared)
+{
+	struct volumes *vols = leaf->vol->vols;
+	struct place_run unrefs = { 0, 0 };
+	const struct leaf_entry *e = leaf_entries(leaf);
+
+	for (unsigned i = 0; i < LEAF_ENTRIES; i++) {
+		place_t place = entry_place(&e[i]);
+
+		if (place == PLACE_NONE || le32_get(e[i].birth) <= shared ||
+		    (young != NULL &&
+		     entry_place(&leaf_entries(young)[i]) == place &&
+		     !CANARY(reap_all)))
 			continue;
-		if (info.refs != 0 && info.place != PLACE_NONE)
-			pool_place_unref(vols->pool, info.place, 1);
-		table_set(vols, id, &none);
-		id_free(&vols->ids, id);
+		run_add(vols, &unrefs, place, false);
 	}
-}
-
-static void drop_subtree(struct mnode *n)
-{
-	n->pins++;
-	for (unsigned i = 0; n->kids != NULL && i < INNER_CHILDREN; i++)
-		if (n->kids[i] != NULL)
-			drop_subtree(n->kids[i]);
-	if (n->state == MNODE_READY) {
-		if (n->level == 0)
-			map_unmap(n, 0, LEAF_ENTRIES);
-		else /* what is left on disk below it cannot be read */
-			drop_unreadable(n);
-	}
-	if (n->state == MNODE_READY) {
-		n->node->used = 0;
-		free_node(n);
-	}
-	node_unpin(n);
-}
-
-void map_drop_all(struct volume *v)
-{
-	if (v->root != NULL)
-		drop_subtree(v->root);
-	v->root_id = 0;
+	run_flush(vols, &unrefs, false);
+	mapped_add(leaf->vol, -(int64_t)leaf->node->used);
+	map_free_own(leaf);
 }

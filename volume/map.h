@@ -44,13 +44,19 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 /* Blocks that are not mapped among n entries of a leaf. */
 unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
 			    unsigned n);
+/* Blocks among n entries of a leaf that take space when they are written: not
+ * mapped, or held by a snapshot too. */
+unsigned map_count_fresh(const struct mnode *leaf, unsigned slot, unsigned n);
+/* Changing the position makes a new node. */
+bool map_needs_node(const struct mnode *n);
 /* Unmap n entries of a leaf. */
 void map_unmap(struct mnode *leaf, unsigned slot, unsigned n);
 /* Unmap blocks, in all leaves that are in memory. */
 void map_unmap_range(struct volume *v, uint64_t block, uint64_t n);
-/* A block was moved: if the entry still says `from`, it says `to` now.  True if
- * so. */
-bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
+/* A block was moved: where an entry for it says `from`, in whatever tree of v's
+ * family, it says `to` now; all of those leaves are in memory.  True if there
+ * was one. */
+bool map_move(struct volume *v, uint64_t block, place_t from, place_t to,
 	      uint32_t crc);
 /* While the log is redone, a change for a node that cannot be read (POS_FAILED)
  * is lost.  So that what the node said before never comes back, it is
@@ -58,8 +64,17 @@ bool map_move(struct mnode *leaf, unsigned slot, place_t from, place_t to,
 void map_poison(const struct map_pos *pos);
 /* One more level on top. */
 void map_raise_root(struct volume *v);
-/* Whatever is left of a deleted volume's map in memory goes. */
-void map_drop_all(struct volume *v);
+/* For tree_reap.c, of a tree that is being deleted.  Blocks that only this leaf
+ * has are dead, and so is the leaf: not those that an older tree has (born at
+ * `shared` or before), nor those that `young` has (the next younger tree's leaf
+ * there; NULL). */
+void map_drop_own(struct mnode *leaf, const struct mnode *young,
+		  uint32_t shared);
+/* The same for an inner node, whatever it still says. */
+void map_free_own(struct mnode *n);
+/* Child i of n could not be read: its id is free again.  The blocks that it
+ * pointed to stay counted. */
+void map_forget_lost(struct mnode *n, unsigned i);
 
 static inline uint64_t leaf_of_block(uint64_t block)
 {

@@ -58,6 +58,16 @@ static int node_verdict(struct mnode *n, unsigned level, unsigned flags,
 	return n->level == level ? POS_NODE : -1;
 }
 
+/* Another tree may show the node already. */
+static bool node_is_ready(const struct volume *v, unsigned level,
+			  uint64_t index, uint32_t id)
+{
+	const struct node *node = node_find(v->vols, v->family, level, index,
+					    id);
+
+	return node != NULL && node->state == NODE_READY;
+}
+
 /* The child that is not in memory; NULL: *ret_found says why not. */
 static struct mnode *child_get(struct volume *v, struct mnode *parent,
 			       unsigned level, uint64_t index, unsigned flags,
@@ -77,7 +87,8 @@ static struct mnode *child_get(struct volume *v, struct mnode *parent,
 	if (id == 0 && !(flags & FIND_CREATE))
 		return NULL;
 	*ret_found = POS_UNKNOWN;
-	if (flags & FIND_NOLOAD && id != 0)
+	if (flags & FIND_NOLOAD && id != 0 &&
+	    !node_is_ready(v, level, index, id))
 		return NULL;
 	*ret_found = POS_FAILED;
 	n = node_new(v, parent, level, index, id);

@@ -131,8 +131,8 @@ const char *vol_name_problem(const char *name, char *ret_err)
 		return NULL;
 	name_quote(name, quoted, sizeof(quoted));
 	snprintf(ret_err, 256,
-		 "'%s' cannot be the name of a volume: it %s; use 1 to 255 "
-		 "bytes of text without '/', '@' and '#'",
+		 "'%s' cannot be the name of a volume or snapshot: it %s; use "
+		 "1 to 255 bytes of text without '/', '@' and '#'",
 		 quoted, why);
 	return ret_err;
 }

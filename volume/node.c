@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/volumes.h"
 
 #define NODES_A_CHUNK 256u
@@ -25,8 +26,11 @@ int nodes_init(struct volumes *vols)
 {
 	struct nodes *all = &vols->cache.nodes;
 
+	list_init(&all->guards);
+	list_init(&all->kept);
 	all->buckets = calloc(NODE_BUCKETS, sizeof(all->buckets[0]));
-	if (all->buckets == NULL)
+	all->leaves = calloc(NODE_BUCKETS, sizeof(all->leaves[0]));
+	if (all->buckets == NULL || all->leaves == NULL)
 		return -ENOMEM;
 	return objpool_init(&all->objs, sizeof(struct node), NODES_A_CHUNK, 0);
 }
@@ -35,6 +39,7 @@ void nodes_fini(struct volumes *vols)
 {
 	objpool_fini(&vols->cache.nodes.objs);
 	free(vols->cache.nodes.buckets);
+	free(vols->cache.nodes.leaves);
 }
 
 /* --- by id --------------------------------------------------------------- */
@@ -77,6 +82,104 @@ static void node_unhash(struct node *node)
 	node->hashed = false;
 }
 
+/* --- leaves by where they are -------------------------------------------- */
+
+static struct node **leaves_of(struct volumes *vols, uint32_t family,
+			       uint64_t index)
+{
+	uint64_t h = index + (uint64_t)family * 0x9e3779b1u;
+
+	return &vols->cache.nodes.leaves[h % NODE_BUCKETS];
+}
+
+struct node *node_next_leaf(struct volumes *vols, uint32_t family,
+			    uint64_t index, const struct node *prev)
+{
+	struct node *n = prev != NULL ? prev->leaf_next :
+					*leaves_of(vols, family, index);
+
+	while (n != NULL && (n->family != family || n->index != index))
+		n = n->leaf_next;
+	return n;
+}
+
+static void leaf_list(struct node *node)
+{
+	struct node **first;
+
+	if (node->level > 0)
+		return;
+	first = leaves_of(node->vols, node->family, node->index);
+	node->leaf_next = *first;
+	*first = node;
+}
+
+static void leaf_unlist(struct node *node)
+{
+	struct node **p;
+
+	if (node->level > 0)
+		return;
+	p = leaves_of(node->vols, node->family, node->index);
+	while (*p != node)
+		p = &(*p)->leaf_next;
+	*p = node->leaf_next;
+}
+
+/* --- guards -------------------------------------------------------------- */
+
+static bool is_guarded(const struct node *node)
+{
+	struct volumes *vols = node->vols;
+	uint64_t first = node->index << (9 * node->level);
+	uint64_t end = (node->index + 1) << (9 * node->level);
+
+	if (vols->redoing)
+		return true;
+	list_for_each(it, &vols->cache.nodes.guards) {
+		const struct node_guard *g =
+			list_entry(it, struct node_guard, link);
+
+		if (g->family == node->family && first < g->end &&
+		    end > g->first && !CANARY(guard_forgotten))
+			return true;
+	}
+	return false;
+}
+
+static void node_drop_unused(struct node *node);
+
+static void kept_release(struct volumes *vols)
+{
+	struct list  kept;
+	struct list *link;
+
+	list_init(&kept);
+	list_splice(&kept, &vols->cache.nodes.kept);
+	while ((link = list_pop(&kept)) != NULL)
+		node_drop_unused(list_entry(link, struct node, kept_link));
+}
+
+void node_guard_add(struct volumes *vols, struct node_guard *g)
+{
+	list_init(&g->link);
+	list_push(&vols->cache.nodes.guards, &g->link);
+}
+
+void node_guard_remove(struct volumes *vols, struct node_guard *g)
+{
+	if (g->link.next == NULL || list_empty(&g->link))
+		return;
+	list_remove(&g->link);
+	kept_release(vols);
+}
+
+void nodes_redone(struct volumes *vols)
+{
+	assert(!vols->redoing);
+	kept_release(vols);
+}
+
 /* --- coming and going ---------------------------------------------------- */
 
 /* Without a buffer. */
@@ -97,6 +200,7 @@ static struct node *node_alloc(struct volume *v, unsigned level,
 	list_init(&node->commit_link);
 	list_init(&node->page_wait.link);
 	list_init(&node->io_link);
+	list_init(&node->kept_link);
 	return node;
 }
 
@@ -144,8 +248,19 @@ struct node *node_make(struct volume *v, unsigned level, uint64_t index)
 		vols->node_credit--;
 	vols->cache.nodes_mem++;
 	node_hash(node);
+	leaf_list(node);
 	e = node_entry_of(node);
 	table_set(vols, node->id, &e);
+	return node;
+}
+
+struct node *node_copy(struct volume *v, const struct node *from)
+{
+	struct node *node = node_make(v, from->level, from->index);
+
+	assert(from->state == NODE_READY && !from->freed);
+	memcpy(node->data, from->data, TARN_BLOCK);
+	node->used = from->used;
 	return node;
 }
 
@@ -157,8 +272,16 @@ static void node_drop_unused(struct node *node)
 	if (node->nholders > 0 || node->state == NODE_LOADING ||
 	    node_is_unwritten(node))
 		return;
-	if (node->state == NODE_READY && !node->freed)
+	if (node->state == NODE_READY && !node->freed && is_guarded(node)) {
+		if (list_empty(&node->kept_link))
+			list_push(&vols->cache.nodes.kept, &node->kept_link);
+		return;
+	}
+	list_remove(&node->kept_link);
+	if (node->state == NODE_READY && !node->freed) {
 		vols->cache.nodes_mem--;
+		leaf_unlist(node);
+	}
 	node_unhash(node);
 	slab_put(&vols->slab, node->data);
 	slab_put(&vols->slab, node->frozen_data);
@@ -170,6 +293,7 @@ static void node_drop_unused(struct node *node)
 void node_join(struct node *node, struct mnode *n)
 {
 	assert(n->node == NULL && !node->freed);
+	list_remove(&node->kept_link);
 	n->node = node;
 	list_push_front(&node->holders, &n->node_link);
 	node->nholders++;
@@ -204,6 +328,7 @@ void node_loaded(struct node *node, int res)
 	if (res == 0) {
 		node->state = NODE_READY;
 		node->vols->cache.nodes_mem++;
+		leaf_list(node);
 	} else {
 		node->state = NODE_FAILED;
 		node->error = res;
@@ -315,6 +440,7 @@ void node_free(struct node *node)
 	id_free(&vols->ids, node->id);
 	vols->cache.nodes_mem--;
 	node_unhash(node);
+	leaf_unlist(node);
 	content_free(node);
 	node->freed = true;
 	node_keep(node);

@@ -10,8 +10,12 @@
  *              tries anew; goes with the holders that it has.
  *
  * Rules
- *  - A node that nobody holds stays as long as it is LOADING, dirty, or part
- *    of the commit under way; otherwise it goes with its last holder.
+ *  - A node that nobody holds stays as long as it is LOADING, dirty, part of
+ *    the commit under way, or guarded; otherwise it goes with its last holder.
+ *  - A guard keeps all nodes of a family in memory that cover some leaves and
+ *    that are, or come to be, in memory while it is there: for who changes
+ *    several trees at one instant (MOVE, the reaper) and finds their nodes
+ *    before.  While the log is redone everything is guarded.
  *  - Content is changed only after node_touch(), which makes the node dirty
  *    and saves the frozen content for the commit under way; pointers into
  *    `data` do not outlive the function that took them.
@@ -83,6 +87,8 @@ struct node {
 				      * a commit gives it a place */
 	bool            freed;       /* its id is free; frozen content only */
 	bool            poisoned;    /* FAILED: a change to it was lost */
+	struct node    *leaf_next;   /* READY leaves by family and index */
+	struct list     kept_link;   /* nobody holds it, but it is guarded */
 	struct node_put *put;        /* commit PUT, PLACED */
 	struct list     dirty_link;
 	struct list     commit_link;
@@ -94,6 +100,17 @@ struct node {
 struct nodes {
 	struct objpool objs;
 	struct node  **buckets;      /* NODE_BUCKETS, chained */
+	struct node  **leaves;       /* NODE_BUCKETS, chained by leaf_next */
+	struct list    guards;       /* struct node_guard */
+	struct list    kept;         /* struct node */
+};
+
+/* Embedded in the operation; see above. */
+struct node_guard {
+	struct list link;
+	uint32_t    family;
+	uint64_t    first;           /* leaves first .. end-1 */
+	uint64_t    end;
 };
 
 /* -ENOMEM. */
@@ -111,6 +128,18 @@ struct node *node_get(struct volume *v, unsigned level, uint64_t index,
 /* A new node, READY and empty, with an id and an entry in the node table.
  * Cannot fail.  Without a holder yet. */
 struct node *node_make(struct volume *v, unsigned level, uint64_t index);
+/* The leaf's content, under a new id, for this tree alone.  Cannot fail.
+ * Without a holder yet. */
+struct node *node_copy(struct volume *v, const struct node *from);
+/* READY leaves of a family at an index, of all trees, that are in memory; NULL:
+ * no more.  prev NULL: the first one. */
+struct node *node_next_leaf(struct volumes *vols, uint32_t family,
+			    uint64_t index, const struct node *prev);
+void node_guard_add(struct volumes *vols, struct node_guard *g);
+/* Harmless when it was not added.  Nodes that nothing else keeps go. */
+void node_guard_remove(struct volumes *vols, struct node_guard *g);
+/* The log is redone: not everything is guarded any more. */
+void nodes_redone(struct volumes *vols);
 /* A position shows the node. */
 void node_join(struct node *node, struct mnode *n);
 /* … and does no longer.  The node may go. */

@@ -110,6 +110,11 @@ static inline bool node_is_held(const struct mnode *n)
 
 #define ENTRY_PLACE_MASK ((1ull << PLACE_BITS) - 1)
 
+static inline struct leaf_entry *node_entries(const struct node *leaf)
+{
+	return (struct leaf_entry *)leaf->data;
+}
+
 static inline struct leaf_entry *leaf_entries(const struct mnode *n)
 {
 	return (struct leaf_entry *)n->node->data;

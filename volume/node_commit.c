@@ -476,7 +476,10 @@ void vols_commit_done(void *arg, int res)
 		tpage_settle(tp);
 	}
 	vols->committed = true;
-	vols->redoing = false;
+	if (vols->redoing) {
+		vols->redoing = false;
+		nodes_redone(vols);
+	}
 	if (vols->cache.ndirty >= vols->dirty_max) {
 		vols->commit_wanted = true;
 		pool_commit_want(vols->pool);

@@ -12,25 +12,25 @@
  *
  * INNER (level 1..3): 512 children of 8 bytes.
  *        0    4 node     node id; 0: nothing mapped below
- *        4    4 birth    newest birth beneath
+ *        4    4 birth    newest birth beneath, also of what is gone
  * A root of level L covers 256 * 512^L blocks.
  *
  * NODE TABLE (TABLE_NODES): 128 entries of 32 bytes a page; node id n is
  * entry n % 128 of page n / 128; ids count from 1.
  *        0    8 place    low 48 bits; 0: never written by a commit
  *        8    4 crc32c   of the node
- *       12    4 refs     parents and roots that point to it; 0: free
+ *       12    4 refs     1: in use, by however many trees; 0: free
  *       16    4 family   of the volume
- *       20    4 birth    when it was made (copied): shared if older than the
- *                        volume's share birth
+ *       20    4 birth    of its volume, when it was made or copied: a tree
+ *                        shares it with its origin if that is not younger
  *       24    8 where    level << 56 | index (in units of its level)
  *
  * NODE MAP (TABLE_NODE_MAP): 32768 bits a page, bit n % 32768 of page
  * n / 32768 is set when node id n is in use (bit of id 0 is always set).
  *
- * CATALOG (TABLE_CATALOG): 8 slots of 512 bytes a page; a volume has one slot
- * for life.
- *        0    4 id       volume id, +1 each, never used again; 0: free slot
+ * CATALOG (TABLE_CATALOG): 8 slots of 512 bytes a page; a volume or snapshot
+ * has one slot for life.
+ *        0    4 id       +1 each, never used again; 0: free slot
  *        4    1 kind     enum catalog_kind
  *        5    1 state    enum catalog_state
  *        6    1 levels   level of the root
@@ -40,14 +40,16 @@
  *       32    8 created_s
  *       40    4 family   id of the first volume of the family
  *       44    4 root     node id; 0: empty
- *       48    4 birth    current birth
- *       52    4 share_birth  entries and nodes younger than this are not
- *                        shared with any snapshot
- *       56    8 mapped   blocks of data mapped
- *       64    8 cursor   DELETING: leaves below this index are gone already
+ *       48    4 birth    current birth; of a snapshot: when it was taken
+ *       52    4 origin   id of the snapshot that it derives from, that is the
+ *                        next older one of the volume; 0: none
+ *       56    8 mapped   blocks of data mapped, shared or not
+ *       64    8 cursor   DELETING: leaves below this index, and inner nodes
+ *                        that cover nothing else, are gone already
  *       72    2 name_len
- *       74    6 zero
- *       80  256 name     UTF-8, NUL padded
+ *       74    2 zero
+ *       76    4 volume   of a snapshot: id of its volume; else 0
+ *       80  256 name     UTF-8, NUL padded; of a snapshot: without its volume's
  *      336  176 zero
  *
  * The client's part of the root (root_format.h):
@@ -55,7 +57,7 @@
  *        8    4 next_volume  next volume id
  *       12    4 nslots       catalog slots
  *       16    8 nodes        nodes in use
- *       24    8 mapped       data blocks, all volumes
+ *       24    8 mapped       data blocks, each counted once
  *
  * CATALOG records (pool.h), bodies:
  *   256 create:  uuid 16, size_bytes 8, created_s 8, name_len 2, name
@@ -63,9 +65,20 @@
  *                one clears it: what is beyond has been unmapped)
  *   258 rename:  name_len 2, name
  *   259 delete:  empty
- *   260 reap:    cursor 8 (leaves of a deleted volume below it are dropped;
- *                ~0: all are, the slot is free)
- * rec.block is the volume id; for a create, the id that it gets.
+ *   260 reap:    cursor 8 (what only a deleted volume or snapshot has below
+ *                it is dropped; ~0: all is, the slot is free)
+ *   261 snapshot: created_s 8, then for each volume of the group: volume 4,
+ *                uuid 16, name_len 2, name (name_len 0: the one before)
+ * rec.block is the id of the volume (or snapshot); for a create, the id that it
+ * gets; for snapshots, the id of the first one, the others follow.
+ *
+ * TREES.  A volume and each of its snapshots is a tree.  They are a chain, by
+ * origin: volume -> newest snapshot -> ... -> oldest.  What a tree holds is
+ * held by its origin too if it is not younger than the origin: entry or node
+ * birth <= birth of the origin.  Nodes are shared by id: taking a snapshot
+ * copies the root's id, and the volume copies a shared node, under a new id,
+ * when it changes it.  A tree that is being deleted holds nothing below its
+ * cursor; what its inner nodes say there means nothing.
  */
 #ifndef TARN_VOLUME_NODE_FORMAT_H
 #define TARN_VOLUME_NODE_FORMAT_H
@@ -111,6 +124,7 @@ static_assert(sizeof(struct node_entry) == 32, "node_entry");
 
 enum catalog_kind {
 	CATALOG_VOLUME = 1,
+	CATALOG_SNAPSHOT = 2,
 };
 
 enum catalog_state {
@@ -133,11 +147,12 @@ struct catalog_slot {
 	le32        family;
 	le32        root;
 	le32        birth;
-	le32        share_birth;
+	le32        origin;
 	le64        mapped;
 	le64        cursor;
 	le16        name_len;
-	uint8_t     zero0[6];
+	uint8_t     zero0[2];
+	le32        volume;
 	char        name[256];
 	uint8_t     zero1[176];
 };
@@ -160,6 +175,8 @@ enum catalog_op {
 	CATALOG_RENAME = 258,
 	CATALOG_DELETE = 259,
 	CATALOG_REAP = 260,
+	CATALOG_SNAP = 261,
+	CATALOG_OP_LAST = CATALOG_SNAP,
 };
 
 struct catalog_create {
@@ -170,5 +187,14 @@ struct catalog_create {
 	char        name[];
 };
 static_assert(sizeof(struct catalog_create) == 34, "catalog_create");
+
+/* A CATALOG_SNAP body is a le64 and then any number of these. */
+struct catalog_snap {
+	le32        volume;
+	struct uuid uuid;
+	le16        name_len;
+	char        name[];
+};
+static_assert(sizeof(struct catalog_snap) == 22, "catalog_snap");
 
 #endif

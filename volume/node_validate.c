@@ -88,8 +88,10 @@ int catalog_slot_validate(const struct catalog_slot *slot,
 
 	if (le32_get(slot->id) == 0)
 		return 0;
-	if (slot->kind != CATALOG_VOLUME)
+	if (slot->kind != CATALOG_VOLUME && slot->kind != CATALOG_SNAPSHOT)
 		BAD("catalog: unknown kind");
+	if ((slot->kind == CATALOG_SNAPSHOT) != (le32_get(slot->volume) != 0))
+		BAD("catalog: a snapshot of no volume, or a volume of one");
 	if (slot->state != CATALOG_READY && slot->state != CATALOG_DELETING)
 		BAD("catalog: unknown state");
 	if (slot->levels > LEVEL_MAX)
@@ -107,9 +109,8 @@ int catalog_slot_validate(const struct catalog_slot *slot,
 	if (le64_get(slot->mapped) >
 	    levels_to_leaves(slot->levels) * LEAF_ENTRIES)
 		BAD("catalog: more blocks mapped than there are");
-	if (le32_get(slot->birth) == 0 ||
-	    le32_get(slot->share_birth) >= le32_get(slot->birth))
-		BAD("catalog: births out of order");
+	if (le32_get(slot->birth) == 0)
+		BAD("catalog: no birth");
 	if (!name_bytes_valid(slot->name, le16_get(slot->name_len)))
 		BAD("catalog: bad name");
 	return 0;
@@ -152,6 +153,66 @@ static int size_body_validate(uint64_t size_bytes, const char **ret_why)
 	return 0;
 }
 
+void snap_iter_init(struct snap_iter *it, const void *body, uint32_t len_bytes)
+{
+	le64 created_s;
+
+	memset(it, 0, sizeof(*it));
+	memcpy(&created_s, body, sizeof(created_s));
+	it->created_s = le64_get(created_s);
+	it->pos = (const uint8_t *)body + sizeof(created_s);
+	it->end = (const uint8_t *)body + len_bytes;
+}
+
+bool snap_iter_next(struct snap_iter *it)
+{
+	struct catalog_snap e;
+	uint32_t len;
+
+	if ((size_t)(it->end - it->pos) < sizeof(e))
+		return false;
+	memcpy(&e, it->pos, sizeof(e));
+	len = le16_get(e.name_len);
+	it->volume = le32_get(e.volume);
+	it->uuid = e.uuid;
+	it->pos += sizeof(e);
+	if (len > 0) {
+		memset(it->name, 0, sizeof(it->name));
+		memcpy(it->name, it->pos, len);
+	}
+	it->pos += len;
+	return true;
+}
+
+static int snap_body_validate(const uint8_t *body, uint32_t len_bytes,
+			      const char **ret_why)
+{
+	uint32_t at = sizeof(le64);
+	bool     named = false;
+
+	if (len_bytes <= at)
+		BAD("snapshot record: too short");
+	while (at < len_bytes) {
+		struct catalog_snap e;
+		uint32_t len;
+
+		if (len_bytes - at < sizeof(e))
+			BAD("snapshot record: cut off");
+		memcpy(&e, body + at, sizeof(e));
+		at += sizeof(e);
+		len = le16_get(e.name_len);
+		if (len > len_bytes - at)
+			BAD("snapshot record: cut off");
+		if (len > 0 && !name_bytes_valid((const char *)body + at, len))
+			BAD("snapshot record: bad name");
+		named |= len > 0;
+		if (!named)
+			BAD("snapshot record: no name");
+		at += len;
+	}
+	return 0;
+}
+
 int catalog_body_validate(uint32_t subtype, const void *body,
 			  uint32_t len_bytes, const char **ret_why)
 {
@@ -183,6 +244,8 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 		if (len_bytes < sizeof(v))
 			BAD("reap record: too short");
 		return 0;
+	case CATALOG_SNAP:
+		return snap_body_validate(body, len_bytes, ret_why);
 	default:
 		BAD("catalog record: unknown subtype");
 	}

@@ -7,6 +7,7 @@
 #ifndef TARN_VOLUME_NODE_VALIDATE_H
 #define TARN_VOLUME_NODE_VALIDATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "volume/node_format.h"
@@ -40,6 +41,20 @@ int vols_root_validate(const void *buf, uint32_t len_bytes,
 /* The body of a CATALOG record of the volumes. */
 int catalog_body_validate(uint32_t subtype, const void *body,
 			  uint32_t len_bytes, const char **ret_why);
+
+/* The volumes that a CATALOG_SNAP body names, one after the other; the body was
+ * validated. */
+struct snap_iter {
+	uint64_t       created_s;
+	uint32_t       volume;  /* id */
+	struct uuid    uuid;    /* of the snapshot */
+	char           name[VOLUME_NAME_MAX + 1]; /* of the snapshot */
+	const uint8_t *pos, *end;
+};
+
+void snap_iter_init(struct snap_iter *it, const void *body,
+		    uint32_t len_bytes);
+bool snap_iter_next(struct snap_iter *it);
 
 /* Leaves that a volume of this many bytes has, and the lowest root level that
  * covers them. */

@@ -1,4 +1,4 @@
-/* volume/vol_control.c - create, resize, rename, delete.
+/* volume/vol_control.c - create, resize, rename, snapshot, delete.
  *
  *   queued --> checked against the catalog --> record appended (FUA)
  *          --> apply: catalog_apply() --> done
@@ -22,18 +22,8 @@
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
 
-#define NAME_OFF 640u
-static_assert(sizeof(struct catalog_create) + VOLUME_NAME_MAX < NAME_OFF,
+static_assert(sizeof(struct catalog_create) + VOLUME_NAME_MAX < CTL_NAME_OFF,
 	      "body of a create");
-static_assert(NAME_OFF + VOLUME_NAME_MAX + 1 <= CATALOG_BODY_MAX, "name");
-
-enum ctl_op {
-	CTL_CREATE,
-	CTL_RESIZE,
-	CTL_RENAME,
-	CTL_DELETE,
-	CTL_SETTLE,
-};
 
 static void controls_work(struct io_work *w);
 
@@ -55,9 +45,9 @@ void vol_controls_fini(struct volumes *vols)
 	free(vols->ctl.look);
 }
 
-static char *ctl_name(struct vol_ctl *ctl)
+char *vol_ctl_name(struct vol_ctl *ctl)
 {
-	return (char *)ctl->body + NAME_OFF;
+	return (char *)ctl->body + CTL_NAME_OFF;
 }
 
 static struct volumes *ctl_vols(const struct vol_controls *q)
@@ -68,7 +58,7 @@ static struct volumes *ctl_vols(const struct vol_controls *q)
 
 /* --- the end ------------------------------------------------------------- */
 
-static void ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
+void vol_ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 {
 	assert(vols->ctl.active == ctl);
 	vols->ctl.active = NULL;
@@ -79,8 +69,7 @@ static void ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 }
 
 /* Refused: one sentence. */
-__attribute__((format(printf, 4, 5)))
-static void ctl_refuse(struct volumes *vols, struct vol_ctl *ctl, int res,
+void vol_ctl_refuse(struct volumes *vols, struct vol_ctl *ctl, int res,
 		       const char *fmt, ...)
 {
 	va_list ap;
@@ -88,7 +77,7 @@ static void ctl_refuse(struct volumes *vols, struct vol_ctl *ctl, int res,
 	va_start(ap, fmt);
 	vsnprintf(ctl->error, sizeof(ctl->error), fmt, ap);
 	va_end(ap);
-	ctl_end(vols, ctl, res);
+	vol_ctl_end(vols, ctl, res);
 }
 
 static const char *append_problem(int res)
@@ -110,7 +99,7 @@ static const char *append_problem(int res)
 static const char *const op_words[] = {
 	[CTL_CREATE] = "created", [CTL_RESIZE] = "resized",
 	[CTL_RENAME] = "renamed", [CTL_DELETE] = "deleted",
-	[CTL_SETTLE] = "resized",
+	[CTL_SNAPSHOT] = "snapshotted", [CTL_SETTLE] = "resized",
 };
 
 static void users_tell(struct volume *v, bool gone)
@@ -161,15 +150,15 @@ static void ctl_append_done(struct log_append *a)
 		vol_release(v);
 	ctl->vol = NULL;
 	if (res < 0)
-		ctl_refuse(vols, ctl, res, "Volume '%.80s' was not %s: %s.",
-			   ctl_name(ctl), op_words[ctl->op],
+		vol_ctl_refuse(vols, ctl, res, "Volume '%.80s' was not %s: %s.",
+			   vol_ctl_name(ctl), op_words[ctl->op],
 			   append_problem(res));
 	else
-		ctl_end(vols, ctl, 0);
+		vol_ctl_end(vols, ctl, 0);
 }
 
 /* v: NULL for a create. */
-static void ctl_append(struct volumes *vols, struct vol_ctl *ctl,
+void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 		       struct volume *v, uint32_t subtype, size_t body_bytes)
 {
 	struct log_append *a = &ctl->append;
@@ -200,46 +189,46 @@ static void ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 
 /* --- create -------------------------------------------------------------- */
 
-static bool size_is_bad(struct volumes *vols, struct vol_ctl *ctl)
+bool vol_ctl_bad_size(struct volumes *vols, struct vol_ctl *ctl)
 {
 	if (ctl->size_bytes > 0 && ctl->size_bytes <= VOLUME_BYTES_MAX &&
 	    ctl->size_bytes % 512 == 0)
 		return false;
-	ctl_refuse(vols, ctl, -EINVAL,
+	vol_ctl_refuse(vols, ctl, -EINVAL,
 		   "Volume '%.80s' cannot have %llu bytes: give a multiple of "
 		   "512 from 512 bytes to 128 TiB.",
-		   ctl_name(ctl), (unsigned long long)ctl->size_bytes);
+		   vol_ctl_name(ctl), (unsigned long long)ctl->size_bytes);
 	return true;
 }
 
 static void create_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct catalog_create *rec = (struct catalog_create *)ctl->body;
-	const char *name = ctl_name(ctl);
+	const char *name = vol_ctl_name(ctl);
 	size_t len = strlen(name);
 	struct volume *v;
 	int r;
 
-	if (size_is_bad(vols, ctl))
+	if (vol_ctl_bad_size(vols, ctl))
 		return;
 	v = catalog_find_name(&vols->catalog, name);
 	if (v != NULL && v->size_bytes == ctl->size_bytes) {
 		ctl->already = true;
-		ctl_end(vols, ctl, 0);
+		vol_ctl_end(vols, ctl, 0);
 		return;
 	}
 	if (v != NULL) {
-		ctl_refuse(vols, ctl, -EEXIST,
+		vol_ctl_refuse(vols, ctl, -EEXIST,
 			   "Volume '%.80s' exists with %llu bytes: resize it, "
 			   "or take another name.",
 			   name, (unsigned long long)v->size_bytes);
 		return;
 	}
-	r = catalog_reserve(&vols->catalog);
+	r = catalog_reserve(&vols->catalog, 1);
 	if (r == 0 && vols->catalog.next_volume == UINT32_MAX)
 		r = -ENOSPC;
 	if (r < 0) {
-		ctl_refuse(vols, ctl, r, "Volume '%.80s' was not created: %s.",
+		vol_ctl_refuse(vols, ctl, r, "Volume '%.80s' was not created: %s.",
 			   name, r == -ENOSPC ?
 			   "the pool has as many volumes as it can hold; "
 			   "delete some" : "out of memory");
@@ -250,143 +239,28 @@ static void create_start(struct volumes *vols, struct vol_ctl *ctl)
 	rec->created_s = le64_of(ctl->now_s);
 	rec->name_len = le16_of((uint16_t)len);
 	memcpy(rec->name, name, len);
-	ctl_append(vols, ctl, NULL, CATALOG_CREATE, sizeof(*rec) + len);
+	vol_ctl_append(vols, ctl, NULL, CATALOG_CREATE, sizeof(*rec) + len);
 }
 
 /* --- finding ------------------------------------------------------------- */
 
 /* NULL: refused. */
-static struct volume *ctl_find(struct volumes *vols, struct vol_ctl *ctl)
+struct volume *vol_ctl_find(struct volumes *vols, struct vol_ctl *ctl)
 {
-	struct volume *v = catalog_find_name(&vols->catalog, ctl_name(ctl));
+	struct volume *v = catalog_find_name(&vols->catalog, vol_ctl_name(ctl));
 
-	if (v == NULL)
-		ctl_refuse(vols, ctl, -ENOENT,
+	if (v == NULL && strchr(vol_ctl_name(ctl), '@') != NULL)
+		vol_ctl_refuse(vols, ctl, -ENOENT,
+			   "There is no snapshot '%.160s': list the snapshots "
+			   "of the volume to see their names.", vol_ctl_name(ctl));
+	else if (v == NULL)
+		vol_ctl_refuse(vols, ctl, -ENOENT,
 			   "There is no volume '%.80s': list the volumes to "
-			   "see their names.", ctl_name(ctl));
+			   "see their names.", vol_ctl_name(ctl));
 	return v;
 }
 
-/* --- resize -------------------------------------------------------------- */
-
-static void resize_append(struct volumes *vols, struct vol_ctl *ctl,
-			  struct volume *v)
-{
-	le64 size = le64_of(ctl->size_bytes);
-
-	memcpy(ctl->body, &size, sizeof(size));
-	ctl_append(vols, ctl, v, CATALOG_RESIZE, sizeof(size));
-}
-
-static void look_done(struct map_load *l);
-
-/* Is anything mapped behind the new size?  True: yes, refused. */
-static void look_loaded(struct volumes *vols, struct vol_look *look)
-{
-	struct map_load *l = &look->load;
-	struct vol_ctl  *ctl = vols->ctl.active;
-	struct volume   *v = l->vol;
-	uint64_t block = ctl->size_bytes >> TARN_BLOCK_SHIFT;
-	bool found = l->res < 0;
-
-	for (unsigned i = 0; i < l->n; i++) {
-		const struct mnode *leaf = l->slots[i].node;
-		unsigned slot = 0;
-
-		if (leaf == NULL)
-			continue;
-		if (leaf->index == leaf_of_block(block))
-			slot = slot_of_block(block);
-		found |= map_count_unmapped(leaf, slot, LEAF_ENTRIES - slot) <
-			 LEAF_ENTRIES - slot;
-	}
-	map_load_release(l);
-	if (found) {
-		ctl_refuse(vols, ctl, -ENOTEMPTY,
-			   "Volume '%.80s' has data beyond %llu bytes, which "
-			   "would be lost: force it if that is meant.",
-			   ctl_name(ctl),
-			   (unsigned long long)ctl->size_bytes);
-		return;
-	}
-	if (l->next < l->end) {
-		l->n = 0;
-		if (map_load_start(l))
-			io_defer(vols->io, &look->work);
-		return;
-	}
-	resize_append(vols, ctl, v);
-}
-
-static void look_done(struct map_load *l)
-{
-	look_loaded(l->vol->vols, container_of(l, struct vol_look, load));
-}
-
-static void look_work(struct io_work *w)
-{
-	struct vol_look *look = container_of(w, struct vol_look, work);
-
-	look_loaded(look->load.vol->vols, look);
-}
-
-static void look_start(struct volumes *vols, struct vol_ctl *ctl,
-		       struct volume *v)
-{
-	struct vol_look *look = vols->ctl.look;
-	struct map_load *l = &look->load;
-
-	memset(look, 0, sizeof(*look));
-	io_work_init(&look->work, look_work);
-	l->vol = v;
-	l->next = leaf_of_block(ctl->size_bytes >> TARN_BLOCK_SHIFT);
-	l->end = levels_to_leaves(v->levels);
-	l->cap = LOOK_LEAVES;
-	l->slots = look->slots;
-	l->done = look_done;
-	if (map_load_start(l))
-		look_loaded(vols, look);
-}
-
-static void resize_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	struct volume *v = ctl_find(vols, ctl);
-
-	if (v == NULL || size_is_bad(vols, ctl))
-		return;
-	if (v->size_bytes == ctl->size_bytes) {
-		ctl->already = true;
-		ctl_end(vols, ctl, 0);
-		return;
-	}
-	if (ctl->size_bytes > v->size_bytes) {
-		if (v->flags & CATALOG_SHRUNK) {
-			/* What it lost must be gone before. */
-			vols->ctl.active = NULL;
-			ctl->vol = v;
-			vol_hold(v);
-			list_push(&vols->ctl.waiting, &ctl->link);
-			vol_reaper_add(v);
-			vol_reaper_kick(vols);
-			io_defer(vols->io, &vols->ctl.work);
-			return;
-		}
-		resize_append(vols, ctl, v);
-		return;
-	}
-	if (v->nusers > 0 && !ctl->force) {
-		ctl_refuse(vols, ctl, -EBUSY,
-			   "Volume '%.80s' is in use and would get smaller: "
-			   "detach it first, or force it.", v->name);
-		return;
-	}
-	if (ctl->force)
-		resize_append(vols, ctl, v);
-	else
-		look_start(vols, ctl, v);
-}
-
-/* --- rename, delete, settle ---------------------------------------------- */
+/* --- rename, delete ----------------------------------------------------- */
 
 static void rename_start(struct volumes *vols, struct vol_ctl *ctl)
 {
@@ -396,51 +270,56 @@ static void rename_start(struct volumes *vols, struct vol_ctl *ctl)
 	struct volume *v;
 
 	memcpy(new_name, body + sizeof(le16), len);
-	v = catalog_find_name(&vols->catalog, ctl_name(ctl));
+	v = catalog_find_name(&vols->catalog, vol_ctl_name(ctl));
 	if (v != NULL && strcmp(v->name, new_name) == 0) {
 		ctl->already = true;
-		ctl_end(vols, ctl, 0);
+		vol_ctl_end(vols, ctl, 0);
 		return;
 	}
 	if (v == NULL) {
-		ctl_find(vols, ctl);
+		vol_ctl_find(vols, ctl);
 		return;
 	}
-	if (catalog_find_name(&vols->catalog, new_name) != NULL) {
-		ctl_refuse(vols, ctl, -EEXIST,
+	if (v->kind == CATALOG_SNAPSHOT &&
+	    catalog_find_snap(v->of, new_name) != NULL) {
+		vol_ctl_refuse(vols, ctl, -EEXIST,
+			   "Snapshot '%.120s' cannot be renamed: its volume "
+			   "has a snapshot '%.80s' already; take another name.",
+			   vol_ctl_name(ctl), new_name);
+		return;
+	}
+	if (v->kind == CATALOG_VOLUME &&
+	    catalog_find_name(&vols->catalog, new_name) != NULL) {
+		vol_ctl_refuse(vols, ctl, -EEXIST,
 			   "Volume '%.80s' cannot be renamed: there is a "
 			   "volume '%.80s' already; take another name.",
 			   v->name, new_name);
 		return;
 	}
-	ctl_append(vols, ctl, v, CATALOG_RENAME, sizeof(le16) + len);
+	vol_ctl_append(vols, ctl, v, CATALOG_RENAME, sizeof(le16) + len);
 }
 
 static void delete_start(struct volumes *vols, struct vol_ctl *ctl)
 {
-	struct volume *v = ctl_find(vols, ctl);
+	struct volume *v = vol_ctl_find(vols, ctl);
 
 	if (v == NULL)
 		return;
+	if (v->kind == CATALOG_VOLUME && vol_snap_next(v, NULL) != NULL) {
+		vol_ctl_refuse(vols, ctl, -ENOTEMPTY,
+			   "Volume '%.80s' has snapshots: delete them first.",
+			   v->name);
+		return;
+	}
 	if (v->nusers > 0 && !ctl->force) {
-		ctl_refuse(vols, ctl, -EBUSY,
-			   "Volume '%.80s' is in use by %u: detach it first, "
-			   "or force it.", v->name, v->nusers);
+		vol_ctl_refuse(vols, ctl, -EBUSY,
+			   "%s '%.160s' is in use by %u: detach it first, or "
+			   "force it.",
+			   v->kind == CATALOG_VOLUME ? "Volume" : "Snapshot",
+			   vol_ctl_name(ctl), v->nusers);
 		return;
 	}
-	ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
-}
-
-static void settle_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	struct volume *v = ctl->vol;
-
-	if (v->gone || v->state != CATALOG_READY ||
-	    v->size_bytes != ctl->size_bytes) {
-		ctl_end(vols, ctl, 0); /* overtaken */
-		return;
-	}
-	resize_append(vols, ctl, v);
+	vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
 }
 
 /* --- queue --------------------------------------------------------------- */
@@ -460,7 +339,7 @@ static void controls_work(struct io_work *w)
 	ctl = list_entry(link, struct vol_ctl, link);
 	q->active = ctl;
 	if (ctl->res < 0) {
-		ctl_end(vols, ctl, ctl->res); /* refused at once */
+		vol_ctl_end(vols, ctl, ctl->res); /* refused at once */
 		return;
 	}
 	switch ((enum ctl_op)ctl->op) {
@@ -468,7 +347,7 @@ static void controls_work(struct io_work *w)
 		create_start(vols, ctl);
 		return;
 	case CTL_RESIZE:
-		resize_start(vols, ctl);
+		vol_resize_start(vols, ctl);
 		return;
 	case CTL_RENAME:
 		rename_start(vols, ctl);
@@ -476,8 +355,11 @@ static void controls_work(struct io_work *w)
 	case CTL_DELETE:
 		delete_start(vols, ctl);
 		return;
+	case CTL_SNAPSHOT:
+		vol_snapshot_start(vols, ctl);
+		return;
 	case CTL_SETTLE:
-		settle_start(vols, ctl);
+		vol_settle_start(vols, ctl);
 		return;
 	}
 }
@@ -501,13 +383,13 @@ void vol_controls_reaped(struct volume *v, int res)
 				 "Volume '%.80s' cannot grow yet: what it lost "
 				 "when it was made smaller is not gone; try "
 				 "again when the pool is healthy.",
-				 ctl_name(ctl));
+				 vol_ctl_name(ctl));
 		list_push(&q->queue, &ctl->link);
 		io_defer(vols->io, &q->work);
 	}
 }
 
-static void ctl_queue(struct volumes *vols, struct vol_ctl *ctl,
+void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl,
 		      enum ctl_op op, int res)
 {
 	assert(ctl->done != NULL);
@@ -522,33 +404,58 @@ static void ctl_queue(struct volumes *vols, struct vol_ctl *ctl,
 	io_defer(vols->io, &vols->ctl.work);
 }
 
-/* The name goes where it stays; -EINVAL: it is none. */
-static int take_name(struct vol_ctl *ctl, const char *name)
+/* The name, VOLUME or VOLUME@SNAPSHOT, goes where it stays; -EINVAL: it is
+ * none. */
+int vol_ctl_take_name(struct vol_ctl *ctl, const char *name)
 {
+	char  volume[VOLUME_NAME_MAX + 1] = "";
+	const char *at;
+
 	ctl->vol = NULL;
-	ctl_name(ctl)[0] = '\0';
+	vol_ctl_name(ctl)[0] = '\0';
 	if (name == NULL)
 		name = "";
-	if (vol_name_problem(name, ctl->error) != NULL)
+	at = strchr(name, '@');
+	if (at == NULL && vol_name_problem(name, ctl->error) != NULL)
 		return -EINVAL;
-	memcpy(ctl_name(ctl), name, strlen(name) + 1);
+	if (at != NULL) {
+		/* One that is too long is cut so that it stays too long. */
+		memcpy(volume, name, min_u64((uint64_t)(at - name),
+					     sizeof(volume) - 1));
+		if (vol_name_problem(at - name > VOLUME_NAME_MAX ? name :
+								    volume,
+				     ctl->error) != NULL ||
+		    vol_name_problem(at + 1, ctl->error) != NULL)
+			return -EINVAL;
+	}
+	memcpy(vol_ctl_name(ctl), name, strlen(name) + 1);
 	return 0;
+}
+
+/* A new volume's has no '@'. */
+static int take_volume_name(struct vol_ctl *ctl, const char *name)
+{
+	int r = vol_ctl_take_name(ctl, name);
+
+	if (r == 0 && vol_name_problem(name, ctl->error) != NULL)
+		r = -EINVAL;
+	return r;
 }
 
 void vol_create(struct volumes *vols, struct vol_ctl *ctl)
 {
-	ctl_queue(vols, ctl, CTL_CREATE, take_name(ctl, ctl->name));
+	vol_ctl_queue(vols, ctl, CTL_CREATE, take_volume_name(ctl, ctl->name));
 }
 
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl)
 {
-	ctl_queue(vols, ctl, CTL_RESIZE, take_name(ctl, ctl->name));
+	vol_ctl_queue(vols, ctl, CTL_RESIZE, vol_ctl_take_name(ctl, ctl->name));
 }
 
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl)
 {
 	const char *new_name = ctl->new_name != NULL ? ctl->new_name : "";
-	int r = take_name(ctl, ctl->name);
+	int r = vol_ctl_take_name(ctl, ctl->name);
 
 	if (r == 0 && vol_name_problem(new_name, ctl->error) != NULL)
 		r = -EINVAL;
@@ -559,18 +466,18 @@ void vol_rename(struct volumes *vols, struct vol_ctl *ctl)
 		ctl->body[1] = (uint8_t)(len >> 8);
 		memcpy(ctl->body + sizeof(le16), new_name, len);
 	}
-	ctl_queue(vols, ctl, CTL_RENAME, r);
+	vol_ctl_queue(vols, ctl, CTL_RENAME, r);
 }
 
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl)
 {
-	ctl_queue(vols, ctl, CTL_DELETE, take_name(ctl, ctl->name));
+	vol_ctl_queue(vols, ctl, CTL_DELETE, vol_ctl_take_name(ctl, ctl->name));
 }
 
 void vol_settle(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct volume *v = ctl->vol;
 
-	memcpy(ctl_name(ctl), v->name, strlen(v->name) + 1);
-	ctl_queue(vols, ctl, CTL_SETTLE, 0);
+	memcpy(vol_ctl_name(ctl), v->name, strlen(v->name) + 1);
+	vol_ctl_queue(vols, ctl, CTL_SETTLE, 0);
 }

@@ -1,12 +1,16 @@
-/* volume/vol_delete.c - the reaper, one volume at a time.
+/* volume/vol_delete.c - the reaper, one volume or snapshot at a time.
  *
- *   idle --> DELETING: slice: load leaves --> REAP record --> next slice ...
- *                      nothing left: REAP ~0, the slot is free --> idle
+ *   idle --> DELETING: slice: find what is its own --> REAP record --> next
+ *                      slice ... nothing left: REAP ~0, the slot is free
+ *                      --> idle
  *        --> SHRUNK:   ZERO beyond the size --> settle --> idle
  *
  * When a record finds no room, or a leaf cannot be read, it stops and tries
  * again after the next commit.  It does not run before the first commit since
  * opening: until then the pool is recovering.
+ *
+ * What is begun is ended before anything else is deleted, so that at most one
+ * tree is there in part; and a volume goes after its snapshots.
  */
 #include <assert.h>
 #include <errno.h>
@@ -15,6 +19,9 @@
 #include "volume/catalog.h"
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
+
+/* Leaves of its own that one record lets go. */
+#define REAP_LEAVES 64u
 
 static void reap_work(struct io_work *w);
 
@@ -37,17 +44,28 @@ static struct volumes *reaper_vols(struct vol_reaper *rp)
 	return container_of(rp, struct volumes, reaper);
 }
 
+static bool needs_reaping(const struct volume *v)
+{
+	if (v->state == CATALOG_DELETING)
+		return v->kind == CATALOG_SNAPSHOT || v->origin == NULL;
+	return v->kind == CATALOG_VOLUME && v->flags & CATALOG_SHRUNK;
+}
+
+/* A volume whose deletion is applied and not yet done may be gone already: the
+ * last of its snapshots had it reaped.  One that still has some waits for
+ * that. */
 void vol_reaper_add(struct volume *v)
 {
 	struct vol_reaper *rp = &v->vols->reaper;
 
-	if (list_empty(&v->reap_link) && rp->busy != v)
+	if (v->gone || !needs_reaping(v))
+		return;
+	if (!list_empty(&v->reap_link) || rp->busy == v)
+		return;
+	if (v->state == CATALOG_DELETING && v->cursor > 0)
+		list_push_front(&rp->queue, &v->reap_link);
+	else
 		list_push(&rp->queue, &v->reap_link);
-}
-
-static bool needs_reaping(const struct volume *v)
-{
-	return v->state == CATALOG_DELETING || v->flags & CATALOG_SHRUNK;
 }
 
 void vol_reaper_kick(struct volumes *vols)
@@ -58,7 +76,7 @@ void vol_reaper_kick(struct volumes *vols)
 	if (!vols->committed || vols->failed || rp->busy != NULL)
 		return;
 	for (uint32_t i = 0; !rp->scanned && i < c->nslots; i++)
-		if (c->slots[i] != NULL && needs_reaping(c->slots[i]))
+		if (c->slots[i] != NULL)
 			vol_reaper_add(c->slots[i]);
 	rp->scanned = true;
 	if (!list_empty(&rp->queue))
@@ -72,8 +90,10 @@ static void reap_end(struct vol_reaper *rp, int res)
 	struct volume  *v = rp->busy;
 
 	rp->busy = NULL;
-	if (!v->gone && needs_reaping(v))
-		vol_reaper_add(v);
+	vol_reaper_add(v);
+	/* The last snapshot of a volume that waits for that. */
+	if (v->gone && v->of != NULL)
+		vol_reaper_add(v->of);
 	vol_controls_reaped(v, res);
 	vol_release(v);
 	if (res == 0)
@@ -95,21 +115,19 @@ static void reap_done(struct log_append *a)
 {
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
 
-	map_load_release(&rp->load);
+	reap_find_release(&rp->find);
 	if (a->res < 0 || rp->busy->gone)
 		reap_end(rp, a->res);
 	else
 		io_defer(reaper_vols(rp)->io, &rp->work);
 }
 
-static void reap_loaded(struct vol_reaper *rp)
+static void reap_found(struct reap_find *f)
 {
-	struct volume *v = rp->busy;
-	struct map_load *l = &rp->load;
-	bool last = l->n == 0 && l->next >= l->end;
+	struct vol_reaper *rp = container_of(f, struct vol_reaper, find);
+	struct volume *v = f->vol;
 
-	/* What cannot be read is left out: its blocks stay counted. */
-	rp->cursor = le64_of(last ? UINT64_MAX : l->next);
+	rp->cursor = le64_of(f->upto >= f->end ? UINT64_MAX : f->upto);
 	rp->append.rec = (struct rec){
 		.type = REC_CATALOG,
 		.flags = REC_MUST_UNDERSTAND,
@@ -127,26 +145,17 @@ static void reap_loaded(struct vol_reaper *rp)
 	log_append_submit(v->vols->pool, &rp->append);
 }
 
-static void reap_load_done(struct map_load *l)
-{
-	reap_loaded(container_of(l, struct vol_reaper, load));
-}
-
 static void reap_slice(struct vol_reaper *rp)
 {
-	struct volume   *v = rp->busy;
-	struct map_load *l = &rp->load;
+	struct reap_find *f = &rp->find;
 
-	memset(l, 0, sizeof(*l));
-	l->vol = v;
-	l->next = v->cursor;
-	l->end = levels_to_leaves(v->levels);
-	l->cap = SPAN_LEAVES;
-	l->slots = rp->slots;
-	l->skip_failed = true;
-	l->done = reap_load_done;
-	if (map_load_start(l))
-		reap_loaded(rp);
+	memset(f, 0, sizeof(*f));
+	f->vol = rp->busy;
+	f->from = f->vol->cursor;
+	f->end = levels_to_leaves(f->vol->levels);
+	f->max = REAP_LEAVES;
+	f->done = reap_found;
+	reap_find(f);
 }
 
 /* --- shrunk volumes ------------------------------------------------------ */

@@ -1,14 +1,15 @@
 /* volume/vol_delete.h - the reaper: frees in the background what deleted and
  * shrunk volumes leave behind.
  *
- * A deleted volume is dropped leaf by leaf, in slices of one REAP record each;
- * the cursor is in the catalog, so that it goes on after a crash.  Of a shrunk
+ * Of a deleted volume or snapshot, what nobody else has is dropped leaf by leaf
+ * (tree_reap.h), in slices of one REAP record each; the cursor is in the
+ * catalog, so that it goes on after a crash.  Of a shrunk
  * one, what is beyond its size is unmapped, and a RESIZE record says so.
  */
 #ifndef TARN_VOLUME_VOL_DELETE_H
 #define TARN_VOLUME_VOL_DELETE_H
 
-#include "volume/map_load.h"
+#include "volume/tree_reap.h"
 #include "volume/vol_request.h"
 #include "volume/volume.h"
 
@@ -16,8 +17,7 @@ struct vol_reaper {
 	struct list        queue;   /* struct volume, by reap_link */
 	struct volume     *busy;    /* being reaped, held; or NULL */
 	bool               scanned; /* the catalog was looked through */
-	struct map_load    load;
-	struct node_waiter slots[SPAN_LEAVES];
+	struct reap_find   find;
 	struct log_append  append;
 	le64               cursor;  /* body of the record in flight */
 	struct vol_req     req;     /* what is beyond the size */

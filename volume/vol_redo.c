@@ -6,6 +6,11 @@
  * those change is in memory anyway, and while the log is redone nothing is
  * evicted.  A volume that is not there yet has nothing on disk.
  *
+ * Two look at more than one tree.  A MOVE needs all versions of its leaf: what
+ * is on disk now is enough, as for any other.  A REAP needs what its tree has
+ * and the neighbours, as they are then, have not: it waits until all rows
+ * before it are applied.
+ *
  * A leaf that cannot be read is told to the pool.  If that goes on, the leaf's
  * range is lost for good: leaving the records out and no more would bring back
  * old data as soon as the leaf can be read again.
@@ -18,6 +23,7 @@
 #include "volume/catalog.h"
 #include "volume/map_load.h"
 #include "volume/node_validate.h"
+#include "volume/tree.h"
 #include "volume/volumes.h"
 
 #define REDO_LEAVES 16u
@@ -27,9 +33,27 @@ struct redo_load {
 	struct node_waiter slots[REDO_LEAVES];
 	struct redo       *redo;
 	struct volumes    *vols;
+	struct volume     *vol;    /* MOVE: the volume, */
+	uint64_t           first;  /* leaves of which */
+	uint64_t           end;    /* … all versions are loaded */
+	uint32_t           born;   /* of the youngest in the tree at hand */
+	struct reap_find   find;   /* REAP */
+	uint64_t           after;  /* REAP: waits until so many are applied */
+	struct list        link;   /* in vols->redo.waiting */
 };
 
 static void load_done(struct map_load *l);
+
+/* The leaves in memory: how young is the youngest? */
+static void note_births(struct redo_load *x)
+{
+	for (unsigned i = 0; i < x->load.n; i++) {
+		const struct mnode *leaf = x->slots[i].node;
+
+		if (leaf != NULL && leaf->state == MNODE_READY)
+			x->born = max_u32(x->born, leaf->node->birth);
+	}
+}
 
 static void load_more(struct redo_load *x)
 {
@@ -38,9 +62,29 @@ static void load_more(struct redo_load *x)
 			return;
 		if (x->load.res < 0 || x->load.next >= x->load.end)
 			break;
+		note_births(x);
 		map_load_release(&x->load);
 	}
 	load_done(&x->load);
+}
+
+/* The leaves are loaded of one tree: is there an older one that may have other
+ * versions?  Nothing is dropped while the log is redone. */
+static bool next_version(struct redo_load *x)
+{
+	struct volume *t = x->load.vol->origin;
+
+	while (t != NULL && x->born != 0 && t->birth >= x->born)
+		t = t->origin;
+	if (x->vol == NULL || t == NULL)
+		return false;
+	x->load.vol = t;
+	x->load.next = max_u64(x->first,
+			       t->state == CATALOG_DELETING ? t->cursor : 0);
+	x->load.end = max_u64(x->load.next,
+			      min_u64(x->end, levels_to_leaves(t->levels)));
+	x->born = 0;
+	return true;
 }
 
 static void load_done(struct map_load *l)
@@ -50,8 +94,9 @@ static void load_done(struct map_load *l)
 	struct redo      *r = x->redo;
 	int res = l->res;
 
+	note_births(x);
 	map_load_release(l);
-	if (res == 0 && l->next < l->end) {
+	if (res == 0 && (l->next < l->end || next_version(x))) {
 		load_more(x);
 		return;
 	}
@@ -61,13 +106,15 @@ static void load_done(struct map_load *l)
 
 int vols_redo_init(struct volumes *vols)
 {
+	list_init(&vols->redo.waiting);
 	return objpool_init(&vols->redo_loads, sizeof(struct redo_load), 64,
 			    0);
 }
 
-/* Leaves first .. end-1 of v, then the record is ready. */
+/* Leaves first .. end-1 of v (versions: of the older trees too), then the
+ * record is ready. */
 static void prepare_leaves(struct volume *v, struct redo *r, uint64_t first,
-			   uint64_t end)
+			   uint64_t end, bool versions)
 {
 	struct volumes   *vols = v->vols;
 	struct redo_load *x;
@@ -91,7 +138,77 @@ static void prepare_leaves(struct volume *v, struct redo *r, uint64_t first,
 	x->load.done = load_done;
 	x->redo = r;
 	x->vols = vols;
+	x->vol = versions ? v : NULL;
+	x->first = first;
+	x->end = end;
+	x->born = 0;
 	load_more(x);
+}
+
+static void reap_ready(struct reap_find *f)
+{
+	struct redo_load *x = container_of(f, struct redo_load, find);
+	struct volumes   *vols = x->vols;
+	struct redo      *r = x->redo;
+
+	reap_find_release(f);
+	objpool_put(&vols->redo_loads, x);
+	pool_redo_ready(r, 0);
+}
+
+/* All rows before it are applied. */
+static void reap_prepare(struct redo_load *x)
+{
+	struct volumes *vols = x->vols;
+	struct redo    *r = x->redo;
+	struct volume  *v = catalog_find_id(&vols->catalog, r->rec.block);
+	uint64_t cursor;
+	le64 raw;
+
+	if (v == NULL) {
+		objpool_put(&vols->redo_loads, x);
+		pool_redo_ready(r, 0);
+		return;
+	}
+	memcpy(&raw, r->body, sizeof(raw));
+	cursor = min_u64(le64_get(raw), levels_to_leaves(v->levels));
+	memset(&x->find, 0, sizeof(x->find));
+	x->find.vol = v;
+	x->find.from = v->cursor;
+	x->find.end = cursor;
+	x->find.done = reap_ready;
+	reap_find(&x->find);
+}
+
+static void reap_wait(struct volumes *vols, struct redo *r)
+{
+	struct redo_load *x = objpool_get(&vols->redo_loads);
+
+	if (x == NULL) {
+		pool_redo_ready(r, -ENOMEM);
+		return;
+	}
+	x->vols = vols;
+	x->redo = r;
+	x->after = vols->redo.row_first;
+	list_init(&x->link);
+	if (vols->redo.applied >= x->after)
+		reap_prepare(x);
+	else
+		list_push(&vols->redo.waiting, &x->link);
+}
+
+static void reaps_wake(struct volumes *vols)
+{
+	while (!list_empty(&vols->redo.waiting)) {
+		struct redo_load *x = list_first(&vols->redo.waiting,
+						 struct redo_load, link);
+
+		if (vols->redo.applied < x->after)
+			return;
+		list_remove(&x->link);
+		reap_prepare(x);
+	}
 }
 
 /* Blocks that a record names; false: no volume has such blocks. */
@@ -107,16 +224,13 @@ static bool rec_blocks(const struct rec *rec, uint64_t *ret_n)
 static void prepare_catalog(struct volumes *vols, struct redo *r)
 {
 	const struct rec *rec = &r->rec;
-	struct volume *v;
 	const char *why;
-	uint64_t first, cursor;
-	le64 raw;
 
-	if (rec->id > CATALOG_REAP && rec->flags & REC_MUST_UNDERSTAND) {
+	if (rec->id > CATALOG_OP_LAST && rec->flags & REC_MUST_UNDERSTAND) {
 		pool_redo_ready(r, -ENOTSUP);
 		return;
 	}
-	if (rec->id > CATALOG_REAP) {
+	if (rec->id > CATALOG_OP_LAST) {
 		pool_redo_ready(r, 0);
 		return;
 	}
@@ -124,17 +238,10 @@ static void prepare_catalog(struct volumes *vols, struct redo *r)
 		pool_redo_ready(r, -EBADMSG);
 		return;
 	}
-	v = catalog_find_id(&vols->catalog, rec->block);
-	if (rec->id != CATALOG_REAP || v == NULL) {
+	if (rec->id == CATALOG_REAP)
+		reap_wait(vols, r);
+	else
 		pool_redo_ready(r, 0);
-		return;
-	}
-	memcpy(&raw, r->body, sizeof(raw));
-	cursor = le64_get(raw);
-	first = max_u64(v->cursor, v->redo_cursor);
-	if (cursor != UINT64_MAX)
-		v->redo_cursor = max_u64(v->redo_cursor, cursor);
-	prepare_leaves(v, r, first, cursor == UINT64_MAX ? first : cursor);
 }
 
 void vols_redo_prepare(void *arg, struct redo *r)
@@ -143,6 +250,10 @@ void vols_redo_prepare(void *arg, struct redo *r)
 	struct volume *v;
 	uint64_t n;
 
+	if (r->row_no != vols->redo.row_no)
+		vols->redo.row_first = vols->redo.prepared;
+	vols->redo.row_no = r->row_no;
+	vols->redo.prepared++;
 	switch (r->rec.type) {
 	case REC_WRITE:
 	case REC_MOVE:
@@ -153,7 +264,8 @@ void vols_redo_prepare(void *arg, struct redo *r)
 			return;
 		}
 		prepare_leaves(v, r, leaf_of_block(r->rec.block),
-			       leaf_of_block(r->rec.block + n - 1) + 1);
+			       leaf_of_block(r->rec.block + n - 1) + 1,
+			       r->rec.type == REC_MOVE);
 		return;
 	case REC_CATALOG:
 		prepare_catalog(vols, r);
@@ -164,7 +276,7 @@ void vols_redo_prepare(void *arg, struct redo *r)
 	}
 }
 
-/* One leaf's share of a WRITE or MOVE: blocks at .. at+n-1 of the record. */
+/* One leaf's share of a WRITE: blocks at .. at+n-1 of the record. */
 static void apply_leaf(struct volume *v, const struct redo *r, uint32_t at,
 		       uint32_t n)
 {
@@ -181,11 +293,7 @@ static void apply_leaf(struct volume *v, const struct redo *r, uint32_t at,
 	if (kind != POS_NODE)
 		return;
 	node_pin(pos.node);
-	if (r->rec.type == REC_WRITE || CANARY(redo_move_blind))
-		map_set(pos.node, slot, n, &r->places[at], &r->crcs[at]);
-	for (uint32_t i = 0; i < n && r->rec.type == REC_MOVE; i++)
-		map_move(pos.node, slot + i, r->rec.ext + at + i,
-			 r->places[at + i], r->crcs[at + i]);
+	map_set(pos.node, slot, n, &r->places[at], &r->crcs[at]);
 	node_unpin(pos.node);
 }
 
@@ -202,9 +310,32 @@ static void apply_blocks(struct volume *v, const struct redo *r)
 	}
 }
 
-void vols_redo_apply(void *arg, struct redo *r)
+/* Versions that cannot be read: what is moved would be lost to them. */
+static void poison_versions(struct volume *v, const struct redo *r)
 {
-	struct volumes *vols = arg;
+	uint64_t last = leaf_of_block(r->rec.block + r->rec.n - 1);
+
+	for (struct volume *t = v; t != NULL; t = t->origin) {
+		for (uint64_t i = leaf_of_block(r->rec.block); i <= last; i++) {
+			struct map_pos pos;
+
+			if (tree_holds(t, 0, i) &&
+			    map_find(t, 0, i, FIND_NOLOAD, &pos) == POS_FAILED)
+				map_poison(&pos);
+		}
+	}
+}
+
+static void apply_moves(struct volume *v, const struct redo *r)
+{
+	poison_versions(v, r);
+	for (uint32_t i = 0; i < r->rec.n; i++)
+		map_move(v, r->rec.block + i, r->rec.ext + i, r->places[i],
+			 r->crcs[i]);
+}
+
+static void apply(struct volumes *vols, struct redo *r)
+{
 	struct volume *v;
 	uint64_t n;
 
@@ -215,8 +346,10 @@ void vols_redo_apply(void *arg, struct redo *r)
 		v = catalog_find_id(&vols->catalog, r->rec.id);
 		if (v == NULL || !rec_blocks(&r->rec, &n))
 			return;
-		if (r->rec.type == REC_MOVE)
+		if (r->rec.type == REC_MOVE && CANARY(redo_move_blind))
 			apply_blocks(v, r);
+		else if (r->rec.type == REC_MOVE)
+			apply_moves(v, r);
 		else if (v->state != CATALOG_READY)
 			return; /* as live: deleted before it in the log */
 		else if (r->rec.type == REC_WRITE)
@@ -234,4 +367,13 @@ void vols_redo_apply(void *arg, struct redo *r)
 	default:
 		return;
 	}
+}
+
+void vols_redo_apply(void *arg, struct redo *r)
+{
+	struct volumes *vols = arg;
+
+	apply(vols, r);
+	vols->redo.applied++;
+	reaps_wake(vols);
 }

@@ -69,7 +69,7 @@ struct vol_span {
 	struct node_waiter slots[SPAN_LEAVES];
 	struct log_append  append;
 	struct io_work     work;
-	le64               body;    /* REAP: cursor */
+	uint64_t           reserved; /* blocks of space for new nodes */
 	int                res;
 	void (*done)(struct vol_span *s);
 };
@@ -159,6 +159,7 @@ void range_remove(struct volume *v, struct vol_range *r);
 /* vol_read.c, vol_write.c: run a part that part_get() gave. */
 void part_read_start(struct vol_part *p);
 void part_write_start(struct vol_part *p);
+uint64_t vol_nodes_needed(const struct mnode *leaf);
 /* part_reads are free again. */
 void part_reads_wake(struct volumes *vols);
 /* Get a read for a part: NULL if there is none now. */

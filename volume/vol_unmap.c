@@ -45,11 +45,56 @@ static void unmap_apply(struct log_append *a)
 {
 	struct vol_span *s = container_of(a, struct vol_span, append);
 
+	struct volumes *vols = s->vol->vols;
+
 	if (s->vol->state != CATALOG_READY)
 		return; /* deleted before it in the log */
+	/* New nodes take over what was reserved for them. */
+	vols->node_credit = s->reserved;
 	map_unmap_range(s->vol, s->slice_block,
 			s->slice_end - s->slice_block -
 				(CANARY(unmap_short) ? 1 : 0));
+	s->reserved = vols->node_credit;
+	vols->node_credit = 0;
+}
+
+static void unreserve(struct vol_span *s)
+{
+	if (s->reserved > 0)
+		pool_space_unreserve(s->vol->vols->pool, s->reserved);
+	s->reserved = 0;
+}
+
+/* Leaves that a snapshot shows too are copied.  0 or -ENOSPC. */
+static int reserve(struct vol_span *s)
+{
+	uint64_t need = 0;
+	int r = 0;
+
+	for (unsigned i = 0; s->vol->origin != NULL && i < s->load.n; i++) {
+		const struct mnode *leaf = s->load.slots[i].node;
+		uint64_t first = leaf->index * LEAF_ENTRIES;
+
+		/* A leaf of which nothing stays is not copied. */
+		if (first >= s->slice_block &&
+		    first + LEAF_ENTRIES <= s->slice_end)
+			leaf = leaf->parent;
+		need += vol_nodes_needed(leaf);
+	}
+	if (need > 0)
+		r = pool_space_reserve(s->vol->vols->pool, need);
+	s->reserved = r < 0 ? 0 : need;
+	/* What we do to free space is in the reserve. */
+	return s->req->state & REQ_INTERNAL ? 0 : r;
+}
+
+/* It ends here: a trim is a hint. */
+static void no_room(struct vol_span *s, int res)
+{
+	map_load_release(&s->load);
+	if (res == -ENOSPC && s->req->op == VOL_TRIM)
+		res = 0;
+	span_end(s, res);
 }
 
 static void unmap_done(struct log_append *a)
@@ -57,11 +102,9 @@ static void unmap_done(struct log_append *a)
 	struct vol_span *s = container_of(a, struct vol_span, append);
 	int res = a->res;
 
+	unreserve(s);
 	if (res < 0) {
-		map_load_release(&s->load);
-		if (res == -ENOSPC && s->req->op == VOL_TRIM)
-			res = 0;
-		span_end(s, res);
+		no_room(s, res);
 		return;
 	}
 	slice_next(s, s->slice_end);
@@ -90,6 +133,7 @@ static void slice_loaded(struct vol_span *s)
 {
 	struct map_load *l = &s->load;
 	uint64_t first, last = 0;
+	int r;
 
 	if (l->res < 0) {
 		int res = l->res;
@@ -110,6 +154,11 @@ static void slice_loaded(struct vol_span *s)
 	s->slice_end = min_u64(s->end, (last + 1) * LEAF_ENTRIES);
 	if (!slice_is_mapped(s)) {
 		slice_next(s, s->slice_end);
+		return;
+	}
+	r = reserve(s);
+	if (r < 0) {
+		no_room(s, r);
 		return;
 	}
 	s->append.rec = (struct rec){

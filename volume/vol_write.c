@@ -109,17 +109,17 @@ static unsigned iov_build(struct vol_part *p)
 	return i;
 }
 
-/* Nodes that have to be made for a leaf to be there. */
-static uint64_t nodes_needed(const struct mnode *n)
+/* Nodes that have to be made for a leaf to be changed. */
+uint64_t vol_nodes_needed(const struct mnode *n)
 {
 	uint64_t need = 0;
 
-	for (; n != NULL && n->state == MNODE_HOLE; n = n->parent)
+	for (; n != NULL && map_needs_node(n); n = n->parent)
 		need++;
 	return need;
 }
 
-/* Blocks that this part will newly map, with nodes for them. */
+/* Blocks that this part will add, with nodes for them. */
 static uint64_t space_needed(struct vol_part *p)
 {
 	uint64_t need = 0;
@@ -130,8 +130,8 @@ static uint64_t space_needed(struct vol_part *p)
 		unsigned slot = slot_of_block(p->block + at);
 		uint32_t n = min_u32(LEAF_ENTRIES - slot, p->n - at);
 
-		need += map_count_unmapped(leaf, slot, n);
-		p->reserved_nodes += nodes_needed(leaf);
+		need += map_count_fresh(leaf, slot, n);
+		p->reserved_nodes += vol_nodes_needed(leaf);
 		at += n;
 	}
 	return need + p->reserved_nodes;

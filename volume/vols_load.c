@@ -172,15 +172,16 @@ static void page_start(struct vols_loader *l, struct load_read *x,
 static void all_done(struct vols_loader *l)
 {
 	struct catalog *c = &l->vols->catalog;
+	const char *why;
+	int r;
 
 	if (l->kind == TABLE_NODE_MAP) {
 		kind_start(l, TABLE_CATALOG);
 		return;
 	}
-	for (uint32_t i = 0; i < c->nslots; i++)
-		if (c->slots[i] != NULL)
-			c->mapped += c->slots[i]->mapped;
-	load_end(l, roots_check(l->vols));
+	c->mapped = le64_get(l->root.mapped);
+	r = catalog_link(l->vols, &why);
+	load_end(l, r < 0 ? r : roots_check(l->vols));
 }
 
 static void window_start(struct vols_loader *l)

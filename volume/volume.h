@@ -60,6 +60,9 @@ struct volume_info {
 	uint64_t    mapped_blocks;  /* blocks of data it holds */
 	uint64_t    created_s;      /* seconds since 1970 */
 	bool        read_only;
+	bool        snapshot;       /* name is without its volume's */
+	uint32_t    birth;          /* of a snapshot: orders those of a volume */
+	uint32_t    snapshots;      /* of a volume: how many it has */
 	unsigned    users;          /* vol_get() less vol_put() */
 };
 
@@ -67,7 +70,17 @@ struct volume_info {
 struct volume *vols_next(struct volumes *vols, const struct volume *prev);
 /* The i-th in order of name, from 0; NULL: there are not so many. */
 struct volume *vols_at(struct volumes *vols, uint64_t i);
+/* A volume, or a snapshot: VOLUME@SNAPSHOT. */
 struct volume *vols_find(struct volumes *vols, const char *name);
+/* Snapshots of a volume, oldest first; NULL at the end.  prev NULL: the first
+ * one. */
+struct volume *vol_snap_next(struct volume *v, const struct volume *prev);
+/* The oldest of those whose id is above this one, NULL: there is none.  With
+ * the id of one before, quick however many there are. */
+struct volume *vol_snap_after(struct volume *v, uint32_t id);
+/* VOLUME or VOLUME@SNAPSHOT, TREE_NAME_MAX + 1 bytes, of one that was found
+ * just now; returns it. */
+const char *vol_full_name(const struct volume *v, char *ret_name);
 void vol_info(const struct volume *v, struct volume_info *ret_info);
 uint64_t vol_size_bytes(const struct volume *v);
 struct volumes *vol_volumes(const struct volume *v);
@@ -169,6 +182,9 @@ struct vol_ctl {
 	/* In (each operation says which). */
 	const char *name;       /* copied at once */
 	const char *new_name;
+	const char *const *names; /* a group */
+	const struct uuid *uuids; /* fresh random ones, one for each name */
+	unsigned    nnames;
 	uint64_t    size_bytes;
 	uint64_t    now_s;      /* wall clock, seconds since 1970 */
 	struct uuid uuid;       /* create: a fresh random one */
@@ -199,10 +215,15 @@ void vol_create(struct volumes *vols, struct vol_ctl *ctl);
 /* name, size_bytes, force.  Shrinking below what is written needs force
  * (-ENOTEMPTY); -EBUSY when it would shrink with users and no force. */
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl);
-/* name, new_name.  -EEXIST. */
+/* names (VOLUME@SNAPSHOT, each volume once), nnames, uuids, now_s: a snapshot
+ * of each, all of the same instant.  -EEXIST: one is there already, and none has
+ * been taken; -ENOENT, -EINVAL, -ENOSPC, -E2BIG too many for one group. */
+void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl);
+/* name, new_name (a snapshot's without its volume's).  -EEXIST. */
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force.  -EBUSY while in use and no force; space is freed in the
- * background; -ENOENT when there is none (nothing to repeat). */
+/* name, force.  -EBUSY while in use and no force, -ENOTEMPTY while it has
+ * snapshots; space is freed in the background; -ENOENT when there is none
+ * (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
 
 struct volumes_space {

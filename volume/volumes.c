@@ -1,6 +1,7 @@
 /* volume/volumes.c - opening, closing, finding. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,6 +148,47 @@ void vol_info(const struct volume *v, struct volume_info *ret_info)
 	ret_info->created_s = v->created_s;
 	ret_info->read_only = v->flags & CATALOG_READ_ONLY;
 	ret_info->users = v->nusers;
+	ret_info->snapshot = v->kind == CATALOG_SNAPSHOT;
+	ret_info->birth = v->birth;
+	for (const struct volume *s = v->origin;
+	     s != NULL && v->kind == CATALOG_VOLUME; s = s->origin)
+		ret_info->snapshots += s->state == CATALOG_READY;
+}
+
+struct volume *vol_snap_next(struct volume *v, const struct volume *prev)
+{
+	struct volume *s = v;
+
+	if (prev != NULL)
+		s = prev->next;
+	while (prev == NULL && s->origin != NULL)
+		s = s->origin;
+	while (s != NULL && s->kind == CATALOG_SNAPSHOT &&
+	       s->state != CATALOG_READY)
+		s = s->next;
+	return s != NULL && s->kind == CATALOG_SNAPSHOT ? s : NULL;
+}
+
+/* Ids grow along the chain, as births do. */
+struct volume *vol_snap_after(struct volume *v, uint32_t id)
+{
+	struct volume *s = catalog_find_id(&v->vols->catalog, id);
+
+	if (s != NULL && s->kind == CATALOG_SNAPSHOT && s->of == v)
+		return vol_snap_next(v, s);
+	for (s = vol_snap_next(v, NULL); s != NULL && s->id <= id;)
+		s = vol_snap_next(v, s);
+	return s;
+}
+
+const char *vol_full_name(const struct volume *v, char *ret_name)
+{
+	if (v->kind == CATALOG_SNAPSHOT)
+		snprintf(ret_name, TREE_NAME_MAX + 1, "%s@%s", v->of->name,
+			 v->name);
+	else
+		snprintf(ret_name, TREE_NAME_MAX + 1, "%s", v->name);
+	return ret_name;
 }
 
 uint64_t vol_size_bytes(const struct volume *v)

@@ -24,6 +24,7 @@ struct volume {
 	struct volume  *hash_next;   /* by id */
 	uint32_t    id;              /* never used again */
 	uint32_t    slot;            /* in the catalog, for life */
+	uint8_t     kind;            /* enum catalog_kind */
 	uint8_t     state;           /* enum catalog_state */
 	uint8_t     levels;          /* level of the root */
 	uint8_t     flags;           /* CATALOG_READ_ONLY… */
@@ -34,10 +35,13 @@ struct volume {
 	uint32_t    family;
 	uint32_t    root_id;         /* node id; 0: empty */
 	uint32_t    birth;           /* current birth */
-	uint32_t    share_birth;     /* younger is shared with no snapshot */
+	struct volume *origin;       /* the next older tree (tree.h); NULL */
+	struct volume *next;         /* the next younger one; NULL */
+	struct volume *of;           /* snapshot: its volume; else NULL */
+	uint32_t    origin_id;       /* while the catalog is read */
+	uint32_t    of_id;
 	uint64_t    mapped;          /* data blocks */
 	uint64_t    cursor;          /* DELETING: leaves below are gone */
-	uint64_t    redo_cursor;     /* leaves below it were loaded for redo */
 	char        name[VOLUME_NAME_MAX + 1];
 	struct mnode *root;          /* in memory, or NULL */
 	uint32_t    ops;             /* operations that hold the object */
@@ -57,13 +61,14 @@ struct catalog {
 	struct volume **slots;       /* by slot; NULL: free */
 	uint32_t    nslots;          /* slots of the table */
 	uint32_t    cap;             /* room in slots, sorted and dirty */
-	struct volume **sorted;      /* READY volumes by name */
+	struct volume **sorted;      /* READY volumes by name, no snapshots */
 	uint32_t    nsorted;
 	uint32_t    ndeleting;
 	bool       *dirty;           /* by page */
 	uint32_t    ndirty;
 	uint32_t    next_volume;     /* next volume id */
-	uint64_t    mapped;          /* data blocks, all volumes */
+	uint64_t    mapped;          /* data blocks, each counted once */
+	uint64_t    tree_changes;    /* snapshots that came or went */
 	struct volume *hash[VOLUME_HASH]; /* by id, chained */
 };
 
@@ -76,6 +81,14 @@ struct vol_relocs {
 	struct reloc    *first;      /* waiting for one, linked by priv */
 	struct reloc    *last;
 	uint8_t         *bufs;       /* their buffers */
+};
+
+/* Where redoing the log stands (vol_redo.c). */
+struct vol_redo {
+	uint64_t    row_no;          /* of the record prepared last */
+	uint64_t    row_first;       /* records prepared before that row */
+	uint64_t    prepared, applied; /* records */
+	struct list waiting;         /* struct redo_load: REAPs */
 };
 
 struct volumes {
@@ -103,6 +116,7 @@ struct volumes {
 	struct vol_controls ctl;
 	struct vol_relocs relocs;
 	struct objpool redo_loads;   /* struct redo_load */
+	struct vol_redo redo;
 	struct vol_reaper reaper;
 	struct vols_loader *opening; /* load() under way */
 };

@@ -119,7 +119,8 @@ static uint32_t recs_put(const struct img_rec *recs, unsigned n, uint8_t *buf,
 			p += 8;
 		}
 		if (r->type == REC_CATALOG) {
-			memcpy(p, recs[i].body, r->n);
+			if (r->n > 0)
+				memcpy(p, recs[i].body, r->n);
 			p += (r->n + 7) / 8 * 8;
 		}
 		if (r->type != REC_UNMAP && r->type != REC_CATALOG)
@@ -233,76 +234,98 @@ static uint64_t nth_place(const struct image *im, uint64_t place, uint32_t i,
 	return place + ((uint64_t)(i / slice) << IMG_ZONE_SHIFT) + i % slice;
 }
 
-static struct img_entry *entry(struct image *im, unsigned vol, uint64_t block)
+/* How many trees have something at that place? */
+static unsigned holders(const struct image *im, uint64_t place)
 {
-	return &im->vols[vol].map[block];
+	unsigned n = 0;
+
+	for (unsigned v = 0; v < IMG_VOLS && place != 0; v++) {
+		for (unsigned b = 0; b < IMG_VOL_BLOCKS; b++)
+			n += im->vols[v].map[b].place == place;
+	}
+	return n;
 }
 
-static void entry_set(struct image *im, struct img_entry *e, uint64_t place,
-		      uint32_t crc, uint32_t seed)
+void image_entry_set(struct image *im, struct img_entry *e,
+		     struct img_entry to)
 {
-	if (e->place != 0)
-		im->segs[(e->place >> IMG_ZONE_SHIFT) / im->k].live--;
-	e->place = place;
-	e->crc = crc;
-	e->seed = seed;
-	if (place != 0)
-		im->segs[(place >> IMG_ZONE_SHIFT) / im->k].live++;
+	uint64_t old = e->place;
+
+	if (to.place != 0 && holders(im, to.place) == 0)
+		im->segs[(to.place >> IMG_ZONE_SHIFT) / im->k].live++;
+	*e = to;
+	if (old != 0 && holders(im, old) == 0)
+		im->segs[(old >> IMG_ZONE_SHIFT) / im->k].live--;
+}
+
+/* The id that records of its data have. */
+static uint32_t data_id(const struct img_vol *v)
+{
+	return v->volume != 0 ? v->volume : v->id;
 }
 
 void image_write(struct image *im, uint32_t seg, unsigned vol, uint64_t block,
 		 unsigned n, uint32_t seed)
 {
 	uint8_t *buf = calloc(n, TARN_BLOCK);
+	struct img_vol *v = &im->vols[vol];
 	struct img_rec r = { .rec = { .type = REC_WRITE,
 				      .n = (uint16_t)n,
-				      .id = im->vols[vol].id,
+				      .id = data_id(v),
 				      .block = block } };
 	uint64_t place;
 
 	for (unsigned i = 0; i < n; i++)
-		image_pattern(im->vols[vol].id, block + i, seed,
+		image_pattern(data_id(v), block + i, seed,
 			      buf + (size_t)i * TARN_BLOCK);
 	place = image_row(im, seg, &r, 1, buf);
-	for (unsigned i = 0; i < n; i++)
-		entry_set(im, entry(im, vol, block + i),
-			  nth_place(im, place, i, n),
-			  crc32c(0, buf + (size_t)i * TARN_BLOCK, TARN_BLOCK),
-			  seed);
+	for (unsigned i = 0; i < n; i++) {
+		struct img_entry to = {
+			.place = nth_place(im, place, i, n),
+			.crc = crc32c(0, buf + (size_t)i * TARN_BLOCK,
+				      TARN_BLOCK),
+			.seed = seed,
+			.birth = v->birth,
+		};
+
+		image_entry_set(im, &v->map[block + i], to);
+	}
 	free(buf);
 }
 
-static void write_unmap(struct image *im, unsigned vol, uint64_t block,
-			uint64_t n)
+void image_unmap(struct image *im, unsigned vol, uint64_t block, uint64_t n)
 {
+	struct img_vol *v = &im->vols[vol];
 	struct img_rec r = { .rec = { .type = REC_UNMAP,
-				      .id = im->vols[vol].id,
+				      .id = data_id(v),
 				      .block = block,
 				      .ext = n } };
 
 	image_row(im, IMG_SEG_DATA, &r, 1, NULL);
 	for (uint64_t i = block; i < block + n && i < IMG_VOL_BLOCKS; i++)
-		entry_set(im, entry(im, vol, i), 0, 0, 0);
+		image_entry_set(im, &v->map[i], (struct img_entry){ 0 });
 }
 
-static void write_move(struct image *im, unsigned vol, uint64_t block)
+void image_move(struct image *im, unsigned vol, uint64_t block)
 {
-	struct img_entry *e = entry(im, vol, block);
+	struct img_entry e = im->vols[vol].map[block], to = e;
 	uint8_t buf[TARN_BLOCK];
 	struct img_rec r = { .rec = { .type = REC_MOVE,
 				      .n = 1,
-				      .id = im->vols[vol].id,
+				      .id = data_id(&im->vols[vol]),
 				      .block = block,
-				      .ext = e->place } };
-	uint64_t place;
+				      .ext = e.place } };
 
-	memcpy(buf, image_at_place(im, e->place), TARN_BLOCK);
-	place = image_row(im, IMG_SEG_DATA, &r, 1, buf);
-	entry_set(im, e, place, e->crc, e->seed);
+	memcpy(buf, image_at_place(im, e.place), TARN_BLOCK);
+	to.place = image_row(im, IMG_SEG_DATA, &r, 1, buf);
+	for (unsigned v = 0; v < IMG_VOLS; v++) {
+		if (im->vols[v].map[block].place == e.place)
+			image_entry_set(im, &im->vols[v].map[block], to);
+	}
 }
 
-static void write_catalog(struct image *im, uint32_t op, uint32_t vol,
-			  const void *body, uint16_t bytes)
+void image_catalog(struct image *im, uint32_t op, uint32_t vol,
+		   const void *body, uint16_t bytes)
 {
 	struct img_rec r = { .rec = { .type = REC_CATALOG,
 				      .flags = 1,
@@ -325,7 +348,7 @@ static int image_read(struct check_source *s, uint64_t off_bytes, void *buf,
 	return 0;
 }
 
-static struct image *image_new(uint32_t k, uint32_t m, img_hook fn, void *arg)
+struct image *image_new(uint32_t k, uint32_t m, img_hook fn, void *arg)
 {
 	struct image *im = calloc(1, sizeof(*im));
 
@@ -361,13 +384,15 @@ static struct image *image_new(uint32_t k, uint32_t m, img_hook fn, void *arg)
 
 static void volumes_make(struct image *im)
 {
-	static const char *const names[IMG_VOLS] = { "alpha", "beta", "gone" };
+	static const char *const names[] = { "alpha", "beta", "gone" };
 	uint32_t node = 1;
 
-	for (unsigned i = 0; i < IMG_VOLS; i++) {
+	im->nvols = 3;
+	for (unsigned i = 0; i < im->nvols; i++) {
 		struct img_vol *v = &im->vols[i];
 
 		v->id = i + 1;
+		v->birth = 1;
 		v->state = i == 2 ? 2 : 1;
 		snprintf(v->name, sizeof(v->name), "%s", names[i]);
 		v->levels = i == 0;
@@ -384,17 +409,18 @@ static void log_after(struct image *im)
 	uint8_t body[64] = { 0 };
 
 	image_write(im, IMG_SEG_DATA, 0, 2, 3, 50);
-	write_unmap(im, 0, 300, 10);
-	write_move(im, 0, 550);
+	image_unmap(im, 0, 300, 10);
+	image_move(im, 0, 550);
 	put16(body, 5);
 	put_text(body + 2, "delta", 5);
-	write_catalog(im, 258, im->vols[1].id, body, 7);
+	image_catalog(im, 258, im->vols[1].id, body, 7);
 	snprintf(im->vols[1].name, sizeof(im->vols[1].name), "delta");
 	memset(body, 0xff, 8);
-	write_catalog(im, 260, im->vols[2].id, body, 8);
+	image_catalog(im, 260, im->vols[2].id, body, 8);
 	im->vols[2].id = 0;
 	for (uint32_t i = 0; i < IMG_VOL_BLOCKS; i++)
-		entry_set(im, entry(im, 2, i), 0, 0, 0);
+		image_entry_set(im, &im->vols[2].map[i],
+				(struct img_entry){ 0 });
 	im->flushed = im->row;
 	image_row(im, IMG_SEG_DATA, NULL, 0, NULL);
 	image_write(im, IMG_SEG_OPENABLE, 1, 100, 7, 51);

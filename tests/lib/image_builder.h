@@ -24,7 +24,7 @@
 #define IMG_ZONES        24u
 #define IMG_DISK_BLOCKS  (256u + IMG_ZONES * IMG_ZONE_BLOCKS + 256u)
 #define IMG_SEGS         8u
-#define IMG_VOLS         3u
+#define IMG_VOLS         5u
 #define IMG_VOL_BLOCKS   600u /* three leaves */
 #define IMG_LEAVES       3u
 #define IMG_NODES        16u
@@ -68,10 +68,14 @@ struct img_entry {
 	uint64_t place;
 	uint32_t crc;
 	uint32_t seed; /* of its content; 0: unmapped */
+	uint32_t birth;
 };
 
+/* A volume, or a snapshot of one. */
 struct img_vol {
 	uint32_t id;   /* 0: none */
+	uint32_t volume, origin, birth;
+	uint64_t cursor;
 	uint8_t  state, flags, levels;
 	uint64_t size_blocks;
 	char     name[64];
@@ -97,6 +101,8 @@ struct image {
 	struct img_disk disks[POOL_UNITS_MAX];
 	struct img_segment segs[IMG_SEGS]; /* by number */
 	struct img_vol vols[IMG_VOLS];
+	uint32_t    nvols;     /* slots of the commit */
+	uint32_t    next_node; /* id */
 	uint64_t    row;       /* last number used */
 	uint64_t    flushed;   /* mark that rows carry */
 	uint64_t    commit_row;
@@ -105,6 +111,7 @@ struct image {
 	uint32_t    node_crc[IMG_NODES];
 	uint64_t    node_where[IMG_NODES];
 	uint32_t    node_family[IMG_NODES];
+	uint32_t    node_birth[IMG_NODES];
 	uint64_t    page_place[8], index_place[8];
 	uint32_t    page_crc[8], index_crc[8];
 	uint64_t    root_place;
@@ -127,6 +134,10 @@ struct image *image_build(uint32_t k, uint32_t m, img_hook hook,
 /* The same, closed cleanly: no log after the commit. */
 struct image *image_build_closed(uint32_t k, uint32_t m, img_hook hook,
 				 void *hook_arg);
+/* Another pool: one volume and its snapshots, see image_snap.c.  closed: no log
+ * after the commit. */
+struct image *image_build_snaps(uint32_t k, uint32_t m, bool closed,
+				img_hook hook, void *hook_arg);
 void image_free(struct image *im);
 
 /* Append a row to a segment; payload of all its records together. Returns
@@ -136,6 +147,12 @@ uint64_t image_row(struct image *im, uint32_t seg, const struct img_rec *recs,
 /* Write blocks of a volume: one row, one record.  The model follows. */
 void image_write(struct image *im, uint32_t seg, unsigned vol, uint64_t block,
 		 unsigned n, uint32_t seed);
+/* One row, one record.  The model follows, of a move in all trees. */
+void image_unmap(struct image *im, unsigned vol, uint64_t block, uint64_t n);
+void image_move(struct image *im, unsigned vol, uint64_t block);
+/* A row with a CATALOG record; the model is the caller's. */
+void image_catalog(struct image *im, uint32_t op, uint32_t vol,
+		   const void *body, uint16_t bytes);
 /* Write the labels again (after changing fields). */
 void image_labels(struct image *im);
 

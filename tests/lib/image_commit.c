@@ -34,10 +34,22 @@ static void put_node(struct image *im, uint32_t id, uint32_t family,
 	im->segs[IMG_SEG_COMMIT].live++;
 }
 
+static uint32_t family_of(const struct img_vol *v)
+{
+	return v->volume != 0 ? v->volume : v->id;
+}
+
+static uint32_t birth_of(const struct image *im, uint32_t node)
+{
+	return im->node_birth[node] != 0 ? im->node_birth[node] : 1;
+}
+
 static void put_leaf(struct image *im, struct img_vol *v, uint32_t leaf)
 {
 	uint8_t buf[TARN_BLOCK] = { 0 };
 
+	if (im->node_place[v->leaf[leaf]] != 0)
+		return; /* of another tree as well */
 	for (uint32_t i = 0; i < 256; i++) {
 		uint64_t b = leaf * 256ull + i;
 		uint8_t *p = buf + i * 16;
@@ -45,10 +57,10 @@ static void put_leaf(struct image *im, struct img_vol *v, uint32_t leaf)
 		if (b >= IMG_VOL_BLOCKS || v->map[b].place == 0)
 			continue;
 		put64(p, v->map[b].place);
-		put32(p + 8, 1);
+		put32(p + 8, v->map[b].birth);
 		put32(p + 12, v->map[b].crc);
 	}
-	put_node(im, v->leaf[leaf], v->id, leaf, buf);
+	put_node(im, v->leaf[leaf], family_of(v), leaf, buf);
 }
 
 static void put_tree(struct image *im, struct img_vol *v)
@@ -56,16 +68,17 @@ static void put_tree(struct image *im, struct img_vol *v)
 	uint8_t buf[TARN_BLOCK] = { 0 };
 
 	for (uint32_t i = 0; i < IMG_LEAVES; i++) {
-		if (v->leaf[i] != 0)
+		if (v->leaf[i] != 0 && i >= v->cursor)
 			put_leaf(im, v, i);
 	}
-	if (v->levels == 0 || v->root == 0)
+	if (v->levels == 0 || v->root == 0 || im->node_place[v->root] != 0)
 		return;
 	for (uint32_t i = 0; i < IMG_LEAVES; i++) {
 		put32(buf + 8 * i, v->leaf[i]);
-		put32(buf + 8 * i + 4, v->leaf[i] != 0);
+		put32(buf + 8 * i + 4,
+		      v->leaf[i] == 0 ? 0 : birth_of(im, v->leaf[i]));
 	}
-	put_node(im, v->root, v->id, 1ull << 56, buf);
+	put_node(im, v->root, family_of(v), 1ull << 56, buf);
 }
 
 static uint64_t vol_mapped(const struct img_vol *v)
@@ -108,7 +121,7 @@ static void put_node_pages(struct image *im)
 		put32(p + 8, im->node_crc[id]);
 		put32(p + 12, 1);
 		put32(p + 16, im->node_family[id]);
-		put32(p + 20, 1);
+		put32(p + 20, birth_of(im, id));
 		put64(p + 24, im->node_where[id]);
 		map[id / 8] |= (uint8_t)(1 << id % 8);
 	}
@@ -127,18 +140,21 @@ static void put_catalog(struct image *im)
 		if (v->id == 0)
 			continue;
 		put32(p, v->id);
-		p[4] = 1;
+		p[4] = v->volume == 0 ? 1 : 2;
 		p[5] = v->state;
 		p[6] = v->levels;
 		p[7] = v->flags;
 		memset(p + 8, 0x40 + (int)v->id, 16);
 		put64(p + 24, v->size_blocks * TARN_BLOCK);
 		put64(p + 32, 1700000000);
-		put32(p + 40, v->id);
+		put32(p + 40, family_of(v));
 		put32(p + 44, v->root);
-		put32(p + 48, 1);
+		put32(p + 48, v->birth);
+		put32(p + 52, v->origin);
 		put64(p + 56, vol_mapped(v));
+		put64(p + 64, v->cursor);
 		put16(p + 72, (uint16_t)strlen(v->name));
+		put32(p + 76, v->volume);
 		memcpy(p + 80, v->name, strlen(v->name));
 	}
 	put_page(im, TABLE_CATALOG, buf);
@@ -169,11 +185,21 @@ static void put_segments(struct image *im)
 	put_page(im, TABLE_SEGMENTS, buf);
 }
 
+/* All but nodes that is live. */
+static uint64_t data_blocks(const struct image *im)
+{
+	uint64_t n = 0;
+
+	for (uint32_t s = 1; s < IMG_SEGS; s++)
+		n += s == IMG_SEG_COMMIT ? 0 : im->segs[s].live;
+	return n;
+}
+
 static void put_root(struct image *im)
 {
 	uint8_t  buf[TARN_BLOCK] = { 0 };
 	uint32_t pos = 200;
-	uint64_t mapped = 0, nodes = 0;
+	uint64_t nodes = 0;
 	struct img_rec r = { .rec = { .type = REC_ROOT, .n = 1, .block = 7 } };
 
 	put_text(buf, "TARNROOT", 8);
@@ -197,15 +223,13 @@ static void put_root(struct image *im)
 	put32(buf + pos + 4, im->segs[IMG_SEG_COMMIT].generation);
 	image_put_zones(im, IMG_SEG_COMMIT, buf + pos + 8);
 	pos += 8 + 8 * (im->k + im->m);
-	for (unsigned i = 0; i < IMG_VOLS; i++)
-		mapped += vol_mapped(&im->vols[i]);
 	for (uint32_t id = 1; id < IMG_NODES; id++)
 		nodes += im->node_place[id] != 0;
 	put_text(buf + pos, "TARNVOLS", 8);
-	put32(buf + pos + 8, IMG_VOLS + 1);
-	put32(buf + pos + 12, IMG_VOLS);
+	put32(buf + pos + 8, im->nvols + 1);
+	put32(buf + pos + 12, im->nvols);
 	put64(buf + pos + 16, nodes);
-	put64(buf + pos + 24, mapped);
+	put64(buf + pos + 24, data_blocks(im));
 	pos += 32;
 	put32(buf + 12, pos);
 	image_hook(im, IMG_ROOT, 0, buf);

@@ -35,6 +35,11 @@ static inline void image_hook(struct image *im, enum img_what what,
 		im->hook(im, what, id, buf);
 }
 
+/* image_builder.c: an empty pool; the same place, content and birth, or none
+ * with place 0, is in the model from now on. */
+struct image *image_new(uint32_t k, uint32_t m, img_hook fn, void *arg);
+void image_entry_set(struct image *im, struct img_entry *e,
+		     struct img_entry to);
 /* image_commit.c: write nodes, tables and root; the index of a segment. */
 void image_commit(struct image *im);
 void image_seal(struct image *im, uint32_t seg);

@@ -9,14 +9,14 @@
 
 /* How often each kind is asked for, of the sum of its phase. */
 static const unsigned weights[PHASES][KINDS] = {
-	/*                    read write trim zero flush stat cache ctl */
-	[PHASE_MIXED] =      { 300, 480,  50,  50,   60,  20,  10,  8 },
-	[PHASE_SMALL] =      { 250, 650,  20,  20,   30,  10,   5,  3 },
-	[PHASE_SEQUENTIAL] = { 150, 800,   5,   5,   20,   5,   5,  2 },
-	[PHASE_HOT] =        { 300, 600,  40,  30,   20,  10,   0,  0 },
-	[PHASE_FILL] =       {  60, 900,   2,   2,   10,   2,   2,  5 },
-	[PHASE_TRIM] =       { 200, 250, 400,  60,   30,  20,   0, 10 },
-	[PHASE_READ] =       { 800,  80,  20,  20,   20,  40,  20,  5 },
+	/*                    read write trim zero flush stat cache ctl snap */
+	[PHASE_MIXED] =      { 300, 480,  50,  50,   60,  20,  10,  8, 20 },
+	[PHASE_SMALL] =      { 250, 650,  20,  20,   30,  10,   5,  3, 10 },
+	[PHASE_SEQUENTIAL] = { 150, 800,   5,   5,   20,   5,   5,  2, 10 },
+	[PHASE_HOT] =        { 300, 600,  40,  30,   20,  10,   0,  0, 30 },
+	[PHASE_FILL] =       {  60, 900,   2,   2,   10,   2,   2,  5,  5 },
+	[PHASE_TRIM] =       { 200, 250, 400,  60,   30,  20,   0, 10, 20 },
+	[PHASE_READ] =       { 800,  80,  20,  20,   20,  40,  20,  5, 30 },
 };
 
 void work_open(struct sim *sim)
@@ -31,6 +31,7 @@ void work_open(struct sim *sim)
 			TARN_BLOCK, (BLOCKS_MAX + 2ul) * TARN_BLOCK);
 		assert(w->slots[i].buf != NULL);
 	}
+	snaps_open(sim);
 	w->fault_every = max_u64(sim->steps / (fault_kinds() + 4), 1);
 	w->fault_in = w->fault_every;
 }
@@ -152,6 +153,9 @@ static void slot_done(struct vol_req *req)
 			 (unsigned long long)req->len_bytes, s->op, req->res,
 			 sim->life->failed ? sim->life->why :
 					     "the pool lives");
+	/* Whether a trim may be without effect is asked at both its ends. */
+	if (req->op == VOL_TRIM)
+		space_look(sim);
 	if (s->op != 0)
 		model_end(m, s->op, 0);
 	if (req->op == VOL_FLUSH)
@@ -268,6 +272,8 @@ static void slot_submit(struct sim *sim, struct slot *s, enum kind kind)
 		s->mark = model_flush_begin(sim->model);
 	} else if (kind == KIND_WRITE || kind == KIND_TRIM ||
 		   kind == KIND_ZERO) {
+		if (kind == KIND_TRIM)
+			space_look(sim);
 		change(sim, s, kind);
 	} else {
 		look(sim, s, kind);
@@ -349,6 +355,9 @@ bool work_run(struct sim *sim, uint64_t n)
 		if (kind == KIND_CONTROL) {
 			if (!admin_act(sim))
 				return false;
+		} else if (kind == KIND_SNAP) {
+			if (!snap_act(sim))
+				return false;
 		} else {
 			issue(sim, kind);
 		}
@@ -375,7 +384,7 @@ bool work_drain(struct sim *sim)
 {
 	struct work *w = sim->work;
 
-	while (w->inflight > 0 || w->admin.busy) {
+	while (w->inflight > 0 || w->admin.busy || w->snapper.busy) {
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
 		check_stuck(sim);
@@ -412,6 +421,7 @@ void work_detach(struct sim *sim)
 		if (sim->model->vols[i].alive)
 			vol_put(sim->model->vols[i].vol,
 				&sim->work->users[i]);
+	snaps_detach(sim);
 }
 
 void work_forget(struct sim *sim)

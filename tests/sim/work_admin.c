@@ -7,8 +7,6 @@
 
 #include "tests/sim/work_priv.h"
 
-#define CTL_LIMIT_NS (60 * NS_PER_S)
-
 bool admin_holds(const struct sim *sim, unsigned vol)
 {
 	const struct mctl *c = &sim->model->ctl;
@@ -217,10 +215,13 @@ bool admin_act(struct sim *sim)
 	}
 	switch (prng_below(&sim->rng, 4)) {
 	case 0:
-		rename_volume(sim, pick);
+		/* A name that is in use meanwhile would be another one. */
+		if (!sim->work->snapper.busy)
+			rename_volume(sim, pick);
 		return true;
 	case 1:
-		return alive == 1 || delete(sim, pick);
+		return alive == 1 || snaps_of(sim, pick) > 0 ||
+		       delete(sim, pick);
 	default:
 		return resize(sim, pick);
 	}
@@ -293,9 +294,11 @@ void admin_attach(struct sim *sim)
 	if (there != alive)
 		sim_fail(sim, "P9: there are %u volumes, not %u", there,
 			 alive);
+	snaps_attach(sim);
 }
 
 void admin_forget(struct sim *sim)
 {
 	sim->work->admin.busy = false;
+	snaps_forget(sim);
 }

@@ -34,6 +34,7 @@ enum kind {
 	KIND_STATUS,
 	KIND_CACHE,
 	KIND_CONTROL,
+	KIND_SNAP,
 	KINDS
 };
 
@@ -48,6 +49,9 @@ enum phase {
 	PHASES
 };
 
+/* A control operation takes no longer. */
+#define CTL_LIMIT_NS (60 * NS_PER_S)
+
 struct admin {
 	struct vol_ctl ctl;
 	bool           busy;
@@ -58,13 +62,45 @@ struct admin {
 	char           new_name[64];
 };
 
+/* A snapshot that there should be. */
+#define MSNAPS_MAX 12u
+
+enum msnap_state {
+	MSNAP_NONE,
+	MSNAP_TAKING,   /* asked for */
+	MSNAP_THERE,
+	MSNAP_DELETING, /* asked for */
+};
+
+struct msnap {
+	uint8_t         state;   /* enum msnap_state */
+	uint8_t         vol;     /* index in the model */
+	bool            known;   /* crcs are */
+	char            name[32];
+	uint64_t        size_bytes;
+	uint64_t        nblocks;
+	uint32_t       *crcs;    /* of its blocks */
+	struct volume  *v;       /* in the life that runs */
+	struct vol_user user;
+};
+
+struct snapper {
+	struct vol_ctl ctl;
+	struct vol_req req;
+	bool           read;     /* req is done */
+	bool           busy;
+	uint64_t       submit_ns;
+	unsigned       names;    /* snapshots named so far */
+	uint8_t       *bufs[2];
+};
+
 struct work {
 	struct slot     slots[SLOTS_MAX];
 	unsigned        inflight;
 	enum phase      phase;
 	uint64_t        phase_left;  /* requests */
 	unsigned        depth;       /* slots in use */
-	unsigned        kind_weight[8];
+	unsigned        kind_weight[9];
 	uint64_t        cursor;      /* PHASE_SEQUENTIAL: block */
 	bool            in_order;    /* PHASE_FILL: from here on … */
 	unsigned        fill_vol;    /* … and here, from phase to phase */
@@ -73,6 +109,8 @@ struct work {
 	uint64_t        fault_every; /* requests between faults */
 	uint64_t        fault_in;    /* until the next one */
 	struct admin    admin;
+	struct snapper  snapper;
+	struct msnap    snaps[MSNAPS_MAX];
 	unsigned        names;       /* volumes named so far */
 	struct vol_user users[MODEL_VOLS_MAX];
 	uint64_t        volume_blocks; /* size of all volumes together wanted */
@@ -104,6 +142,18 @@ void admin_attach(struct sim *sim);
 void admin_forget(struct sim *sim);
 /* The volume must not get new requests now. */
 bool admin_holds(const struct sim *sim, unsigned vol);
+
+/* work_snap.c */
+void snaps_open(struct sim *sim);
+/* Do something with snapshots; false when the engine stopped. */
+bool snap_act(struct sim *sim);
+/* Snapshots that a volume has, or may have. */
+unsigned snaps_of(const struct sim *sim, unsigned vol);
+void snaps_attach(struct sim *sim);
+void snaps_detach(struct sim *sim);
+void snaps_forget(struct sim *sim);
+/* After a crash: has any changed? */
+void snaps_verify(struct sim *sim);
 
 /* work_space.c */
 /* Blocks that the pool counts as in use now. */

@@ -61,6 +61,7 @@ void work_verify(struct sim *sim)
 		}
 	}
 	work_drain(sim);
+	snaps_verify(sim);
 	model_verify_order(sim->model);
 	space_check_mapped(sim);
 }

@@ -514,7 +514,7 @@ static const struct damage damages[] = {
 	{ "slot flags", 1, 1, IMG_PAGE, TABLE_CATALOG, 7, 1, 8, ERR,
 	  .text = "unknown flags" },
 	{ "slot birth", 1, 1, IMG_PAGE, TABLE_CATALOG, 48, 4, 0, ERR,
-	  .text = "births" },
+	  .text = "it has no birth" },
 	{ "slot root", 1, 1, IMG_PAGE, TABLE_CATALOG, 44, 4, 0, ERR,
 	  .text = "nothing points to it" },
 	{ "slot uuid", 1, 1, IMG_PAGE, TABLE_CATALOG, 512 + 8, 16, 0x41, ERR,

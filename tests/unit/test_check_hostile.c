@@ -78,25 +78,42 @@ static void count(void *arg, enum check_severity sev, const char *text)
 	++*n;
 }
 
+static void look(void *arg, uint32_t volume, uint64_t block, const void *data)
+{
+	(void)arg;
+	(void)volume;
+	(void)block;
+	(void)data;
+}
+
+/* Every other one with snapshots. */
+static struct image *hostile_image(uint32_t seed, uint32_t k, uint32_t m,
+				   struct prng *rng)
+{
+	if (seed % 2 == 0)
+		return image_build(k, m, hostile_hook, rng);
+	return image_build_snaps(k, m, seed % 4 == 1, hostile_hook, rng);
+}
+
 static void test_hostile(void **state)
 {
 	(void)state;
-	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+	for (uint32_t seed = 1; seed <= 2 * SEEDS; seed++) {
 		static const uint32_t shapes[4][2] = {
 			{ 1, 1 }, { 2, 1 }, { 1, 0 }, { 3, 2 }
 		};
 		struct check_source *disks[POOL_UNITS_MAX];
 		unsigned n = 0;
 		struct check_options opt = { .report = count, .arg = &n,
-					     .verbose = true };
+					     .block = look, .verbose = true };
 		struct check_report rep;
 		struct image *im;
 		struct prng rng;
 		int r;
 
 		prng_init(&rng, seed);
-		im = image_build(shapes[seed % 4][0], shapes[seed % 4][1],
-				 hostile_hook, &rng);
+		im = hostile_image(seed, shapes[seed / 2 % 4][0],
+				   shapes[seed / 2 % 4][1], &rng);
 		im->extra = seed % 3 == 0;
 		im->label_no++;
 		image_labels(im);

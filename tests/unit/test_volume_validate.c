@@ -115,7 +115,10 @@ static void test_slot(void **state)
 
 	(void)state;
 	assert_int_equal(catalog_slot_validate(&s, &why), 0);
-	SLOT_REFUSED(kind = 2, "kind");
+	SLOT_REFUSED(kind = 0, "kind");
+	SLOT_REFUSED(kind = 3, "kind");
+	SLOT_REFUSED(kind = 2, "snapshot of no volume");
+	SLOT_REFUSED(volume = le32_of(1), "volume of one");
 	SLOT_REFUSED(state = 0, "state");
 	SLOT_REFUSED(state = 3, "state");
 	SLOT_REFUSED(levels = 4, "level");
@@ -125,7 +128,6 @@ static void test_slot(void **state)
 	SLOT_REFUSED(size_bytes = le64_of((128ull << 40) + 1), "size");
 	SLOT_REFUSED(family = le32_of(0), "family");
 	SLOT_REFUSED(birth = le32_of(0), "birth");
-	SLOT_REFUSED(share_birth = le32_of(1), "birth");
 	SLOT_REFUSED(name_len = le16_of(0), "name");
 	SLOT_REFUSED(name_len = le16_of(256), "name");
 	SLOT_REFUSED(name_len = le16_of(65535), "name");
@@ -190,7 +192,7 @@ static void test_bodies(void **state)
 	assert_int_equal(body(CATALOG_DELETE, NULL, 0), 0);
 	assert_int_equal(body(CATALOG_REAP, &size, 8), 0);
 	REFUSED(body(CATALOG_REAP, &size, 7), "short");
-	REFUSED(body(CATALOG_REAP + 1, &size, 8), "unknown");
+	REFUSED(body(CATALOG_OP_LAST + 1, &size, 8), "unknown");
 }
 
 static void test_sizes(void **state)

@@ -50,9 +50,10 @@ struct check_options {
 	void (*report)(void *arg, enum check_severity severity,
 		       const char *text);
 	/* The state that a recovery would come to, as decoded here; may be
-	 * NULL.  All volumes come first, in any order; then blocks, in any
-	 * order, each of those mapped once.  data is NULL with quick or when
-	 * the block is lost. */
+	 * NULL.  All volumes and snapshots come first, in any order, a
+	 * snapshot as VOLUME@SNAPSHOT with an id of its own.  Then blocks, in
+	 * any order, each of those mapped once for each volume and snapshot
+	 * that has it.  data is NULL with quick or when the block is lost. */
 	void (*volume)(void *arg, uint32_t id, const char *name,
 		       uint64_t size_bytes);
 	void (*block)(void *arg, uint32_t volume, uint64_t block,
@@ -95,8 +96,8 @@ struct check_report {
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
 		    segments_quarantined;
 	uint64_t    zones, zones_used, zones_free;
-	uint64_t    volumes;
-	uint64_t    mapped_blocks;    /* after the log */
+	uint64_t    volumes, snapshots;
+	uint64_t    mapped_blocks;    /* after the log, each once */
 	uint64_t    node_blocks, table_blocks; /* of the commit */
 	uint64_t    rows_checked;     /* with data read */
 	uint64_t    blocks_checked;   /* payload blocks read and compared */

@@ -1,4 +1,5 @@
-/* tools/check/check_catalog.c - the volumes, as the catalog has them. */
+/* tools/check/check_catalog.c - volumes and snapshots, as the catalog has them.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,8 +30,10 @@ static const char *slot_problem(const struct catalog_slot *s)
 {
 	uint32_t len = le16_get(s->name_len);
 
-	if (s->kind != CATALOG_VOLUME)
+	if (s->kind != CATALOG_VOLUME && s->kind != CATALOG_SNAPSHOT)
 		return "its kind is unknown";
+	if ((s->kind == CATALOG_SNAPSHOT) != (le32_get(s->volume) != 0))
+		return "only a snapshot is one of a volume";
 	if (s->state != CATALOG_READY && s->state != CATALOG_DELETING)
 		return "its state is unknown";
 	if (s->levels > LEVEL_MAX)
@@ -44,9 +47,12 @@ static const char *slot_problem(const struct catalog_slot *s)
 		return "its root is too low for its size";
 	if (le32_get(s->family) == 0)
 		return "it has no family";
-	if (le32_get(s->birth) == 0 ||
-	    le32_get(s->share_birth) >= le32_get(s->birth))
-		return "its births are out of order";
+	if (le32_get(s->birth) == 0)
+		return "it has no birth";
+	if (le64_get(s->cursor) > (s->state == CATALOG_READY ?
+					   0 :
+					   1ull << (9 * s->levels)))
+		return "its cursor is out of range";
 	if (!name_ok(s->name, len))
 		return "its name is not allowed";
 	for (uint32_t i = len; i < sizeof(s->name); i++) {
@@ -79,6 +85,8 @@ struct ck_volume *ck_volume_add(struct ck *ck)
 		     sizeof(*ck->vols)))
 		return NULL;
 	memset(&ck->vols[ck->nvols], 0, sizeof(*ck->vols));
+	ck->vols[ck->nvols].origin = CK_NO_TREE;
+	ck->vols[ck->nvols].next = CK_NO_TREE;
 	return &ck->vols[ck->nvols++];
 }
 
@@ -98,6 +106,9 @@ static int slot_add(struct ck *ck, uint32_t no, const struct catalog_slot *s)
 	v->slot = *s;
 	v->id = le32_get(s->id);
 	v->state = s->state;
+	if (s->kind == CATALOG_SNAPSHOT)
+		v->volume = le32_get(s->volume);
+	v->birth = le32_get(s->birth);
 	v->size_bytes = le64_get(s->size_bytes);
 	v->cursor = le64_get(s->cursor);
 	v->uuid = s->uuid;
@@ -119,12 +130,15 @@ static int order_uuid(const void *a, const void *b)
 	return memcmp((*x)->uuid.b, (*y)->uuid.b, sizeof((*x)->uuid.b));
 }
 
-/* Volumes being deleted have given up their names. */
+/* Snapshots have names among those of their volume.  What is being deleted has
+ * given up its name. */
 static int order_name(const void *a, const void *b)
 {
 	const struct ck_volume *const *x = a, *const *y = b;
 	int r = strcmp((*x)->name, (*y)->name);
 
+	if ((*x)->volume != (*y)->volume)
+		return (*x)->volume < (*y)->volume ? -1 : 1;
 	if (r == 0 && (*x)->state != CATALOG_READY)
 		r = -1;
 	else if (r == 0 && (*y)->state != CATALOG_READY)
@@ -159,6 +173,15 @@ void ck_names_check(struct ck *ck)
 		}
 	}
 	free(v);
+}
+
+bool ck_catalog_lost(const struct ck *ck)
+{
+	for (uint32_t p = 0; p < ck->tables[TABLE_CATALOG].npages; p++) {
+		if (ck_table_lost(ck, TABLE_CATALOG, p))
+			return true;
+	}
+	return false;
 }
 
 int ck_catalog(struct ck *ck, const struct vols_root *root)

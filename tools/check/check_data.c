@@ -193,17 +193,13 @@ static const uint8_t *block_get(struct check_row *c, uint32_t i)
 
 static void block_report(struct check_row *c, uint32_t i, const void *data)
 {
-	struct ck *ck = c->ck;
 	const struct ck_rec *r = ck_rec_of(c->row, i);
-	const struct ck_volume *v;
 
-	if (ck->opt->block == NULL || r == NULL ||
+	if (r == NULL ||
 	    (r->rec.type != REC_WRITE && r->rec.type != REC_MOVE))
 		return;
-	v = ck_volume_find(ck, r->rec.id);
-	if (v != NULL && v->state == CATALOG_READY)
-		ck->opt->block(ck->opt->arg, r->rec.id,
-			       r->rec.block + (i - r->first), data);
+	ck_block_report(c->ck, r->rec.id, r->rec.block + (i - r->first),
+			ck_row_place(c->ck, c->seg, c->row, i), data);
 }
 
 /* True when all the row's data is known and in c->slice[] (k > 1). */

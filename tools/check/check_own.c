@@ -169,6 +169,16 @@ bool ck_own(struct ck *ck, uint64_t place, const struct ck_owner *o)
 	return true;
 }
 
+bool ck_owned(struct ck *ck, uint64_t place)
+{
+	struct ck_segment *seg = ck_seg(ck, ck_place_seg(ck, place));
+
+	return seg != NULL && place >> PLACE_BITS == 0 && seg->owned != NULL &&
+	       bitmap_test(seg->owned,
+			   ck_seg_bit(ck, ck_place_unit(ck, place),
+				      ck_place_off(ck, place)));
+}
+
 /* --- what the root points to --------------------------------------------- */
 
 static void table_own(struct ck *ck, uint32_t kind)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/check/check_state.h"
+#include "tools/check/check_tree.h"
 
 int ck_init(struct ck *ck, struct check_source *const *disks, unsigned n,
 	    const struct check_options *opt, struct check_report *rep)
@@ -47,7 +47,8 @@ static void table_free(struct ck_table *t)
 
 void ck_fini(struct ck *ck)
 {
-	ck_leaves_free(ck);
+	ck_layers_free(ck);
+	ck_path_free(ck);
 	for (uint32_t i = 0; i < ck->nsegs && ck->segs != NULL; i++)
 		segment_free(&ck->segs[i]);
 	for (uint32_t i = 0; i < ck->nboot; i++)

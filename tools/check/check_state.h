@@ -8,7 +8,8 @@
  *	check_segment.c  segment table                    -> segs
  *	check_scan.c     headers and indexes of segments  -> rows
  *	check_copies.c   rows that were written twice
- *	check_map.c      catalog, nodes, leaves           -> owned blocks
+ *	check_map.c      catalog, nodes
+ *	check_walk.c     trees of volumes and snapshots   -> owned blocks
  *	check_log.c      rows after the commit            -> live blocks
  *	check_data.c     every unit of rows that matter
  *
@@ -144,16 +145,22 @@ struct ck_segment {
 	uint64_t    counted;        /* data and nodes of the commit in it */
 };
 
+/* A volume or a snapshot; tools/check/check_tree.h. */
 struct ck_volume {
 	struct catalog_slot slot;   /* as the commit has it */
 	uint32_t    id;
+	uint32_t    volume;         /* of a snapshot: id of its volume */
 	uint8_t     state;          /* enum catalog_state; 0: gone */
+	bool        origin_lost;    /* it has an origin, but not a valid one */
 	char        name[VOLUME_NAME_MAX + 1];
 	uint64_t    size_bytes;
-	uint64_t    mapped;         /* counted, then changed by the log */
 	uint64_t    cursor;
 	struct uuid uuid;
+	uint32_t    birth;
+	uint32_t    origin, next;   /* in the chain: indices, CK_NO_TREE */
+	uint32_t    layer;          /* of the log; 0: none */
 };
+#define CK_NO_TREE UINT32_MAX
 
 struct ck_ref {
 	uint64_t place;
@@ -172,11 +179,14 @@ struct ck_node {
 	uint64_t place;
 	uint32_t crc, refs, family, birth;
 	uint8_t  level;
-	uint64_t index;
+	bool     lost;              /* something of it or below it is */
 	uint32_t seen;              /* parents and roots found */
+	uint64_t index;
+	uint64_t mapped;            /* blocks below it */
 };
 
-struct ck_leaf;                     /* check_replay.c */
+struct ck_layers;                   /* check_layer.c */
+struct ck_path;                     /* check_path.c */
 
 struct ck {
 	const struct check_options *opt;
@@ -214,9 +224,12 @@ struct ck {
 	struct ck_volume *vols;     /* nvols, in order of their slots */
 	uint32_t    nvols, vols_cap;
 	uint32_t    vol_last;       /* found last: likely to be asked again */
+	uint64_t    mapped;         /* data blocks, each once; then changed by
+				     * the log */
+	struct ck_path *path;       /* nodes read last */
 
 	/* Log. */
-	struct ck_leaf **leaves;    /* hash of leaves that the log touched */
+	struct ck_layers *layers;   /* leaves that the log changed */
 	uint64_t    flushed;        /* rows up to this one are flushed */
 
 	uint8_t    *io_buf;         /* CK_IO_BLOCKS */
@@ -421,6 +434,8 @@ struct ck_owner {
 struct ck_text ck_owner_text(const struct ck_owner *o);
 /* Take the block; false: somebody else has it, or there is none. */
 bool ck_own(struct ck *ck, uint64_t place, const struct ck_owner *o);
+/* Has somebody taken it? */
+bool ck_owned(struct ck *ck, uint64_t place);
 /* Root, index pages, pages. */
 void ck_own_tables(struct ck *ck);
 /* Live counts of the table against what was owned. */
@@ -429,6 +444,8 @@ void ck_live_compare(struct ck *ck);
 /* --- volumes (check_catalog.c, check_map.c) ------------------------------ */
 
 int ck_catalog(struct ck *ck, const struct vols_root *root);
+/* Is a page of it?  Volumes that are not found may have been there. */
+bool ck_catalog_lost(const struct ck *ck);
 void ck_names_check(struct ck *ck);
 struct ck_volume *ck_volume_add(struct ck *ck);
 struct ck_volume *ck_volume_find(struct ck *ck, uint32_t id);
@@ -442,10 +459,15 @@ static inline uint64_t ck_leaf_place(const struct leaf_entry *e)
 	return place;
 }
 
+/* check_walk.c */
+int  ck_walk(struct ck *ck);
+
 /* check_replay.c */
 int  ck_replay_row(struct ck *ck, struct ck_segment *seg, struct ck_row *row);
 int  ck_replay_end(struct ck *ck);
-void ck_leaves_free(struct ck *ck);
+/* A live block, for each volume and snapshot that has it. */
+void ck_block_report(struct ck *ck, uint32_t id, uint64_t block,
+		     uint64_t place, const void *data);
 
 /* Children of an inner node, entries of a leaf: the node's block. 0 or
  * -EBADMSG, -ENODATA: no such node. */

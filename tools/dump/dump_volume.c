@@ -1,41 +1,42 @@
-/* tools/dump/dump_volume.c - volumes and nodes of the commit. */
+/* tools/dump/dump_volume.c - volumes, snapshots and nodes of the commit. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tools/dump/dump.h"
 
-int dump_volumes(struct ck *ck)
+static void slot_print(const struct catalog_slot *s, uint32_t slot)
 {
 	char uuid[UUID_TEXT_BYTES];
 
+	printf("slot %" PRIu32 ": %s %" PRIu32 " \"%.*s\"", slot,
+	       s->kind == CATALOG_SNAPSHOT ? "snapshot" : "volume",
+	       le32_get(s->id), (int)sizeof(s->name), s->name);
+	if (le32_get(s->volume) != 0)
+		printf(" of volume %" PRIu32, le32_get(s->volume));
+	printf(" %s, %s, %" PRIu64 " bytes, family %" PRIu32 ", root node %"
+	       PRIu32 " level %u, birth %" PRIu32 ", origin %" PRIu32
+	       ", mapped %" PRIu64 "%s%s", uuid_text(&s->uuid, uuid),
+	       s->state == CATALOG_READY ? "ready" : "deleting",
+	       le64_get(s->size_bytes), le32_get(s->family),
+	       le32_get(s->root), s->levels, le32_get(s->birth),
+	       le32_get(s->origin), le64_get(s->mapped),
+	       (s->flags & CATALOG_READ_ONLY) != 0 ? ", read-only" : "",
+	       (s->flags & CATALOG_SHRUNK) != 0 ? ", shrunk" : "");
+	if (s->state == CATALOG_DELETING)
+		printf(", cursor %" PRIu64, le64_get(s->cursor));
+	printf("\n");
+}
+
+int dump_volumes(struct ck *ck)
+{
 	for (uint32_t p = 0; p < ck->tables[TABLE_CATALOG].npages; p++) {
 		const struct catalog_slot *s = (const struct catalog_slot *)
 			ck_table_page(ck, TABLE_CATALOG, p);
 
 		for (uint32_t i = 0; s != NULL && i < SLOTS_A_PAGE; i++) {
-			if (le32_get(s[i].id) == 0)
-				continue;
-			printf("slot %" PRIu32 ": volume %" PRIu32 " \"%.*s\" "
-			       "%s, %s, %" PRIu64 " bytes, root node %" PRIu32
-			       " level %u, birth %" PRIu32 ", mapped %" PRIu64
-			       "%s%s", p * SLOTS_A_PAGE + i, le32_get(s[i].id),
-			       (int)sizeof(s[i].name), s[i].name,
-			       uuid_text(&s[i].uuid, uuid),
-			       s[i].state == CATALOG_READY ? "ready" :
-							     "deleting",
-			       le64_get(s[i].size_bytes), le32_get(s[i].root),
-			       s[i].levels, le32_get(s[i].birth),
-			       le64_get(s[i].mapped),
-			       (s[i].flags & CATALOG_READ_ONLY) != 0 ?
-				       ", read-only" :
-				       "",
-			       (s[i].flags & CATALOG_SHRUNK) != 0 ? ", shrunk" :
-								    "");
-			if (s[i].state == CATALOG_DELETING)
-				printf(", cursor %" PRIu64,
-				       le64_get(s[i].cursor));
-			printf("\n");
+			if (le32_get(s[i].id) != 0)
+				slot_print(&s[i], p * SLOTS_A_PAGE + i);
 		}
 	}
 	return 0;

@@ -125,6 +125,31 @@ static int kit_delete(struct pool *p, struct volumes *vols, const char *name,
 	return r;
 }
 
+/* A group of snapshots; ret_error[256] may be NULL. */
+__attribute__((unused))
+static int kit_snapshot(struct pool *p, struct volumes *vols,
+			const char *const *names, unsigned n, char *ret_error)
+{
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	struct uuid    *uuids = calloc(n, sizeof(*uuids));
+	int r;
+
+	for (unsigned i = 0; i < n; i++)
+		uuids[i].b[0] = (uint8_t)(i + 1);
+	ctl->names = names;
+	ctl->nnames = n;
+	ctl->uuids = uuids;
+	ctl->now_s = 2000;
+	kit_ctl_run(p, vols, ctl, vol_snapshot);
+	r = ctl->res;
+	assert(r == 0 || ctl->error[0] != '\0');
+	if (ret_error != NULL)
+		memcpy(ret_error, ctl->error, sizeof(ctl->error));
+	free(uuids);
+	free(ctl);
+	return r;
+}
+
 static uint64_t kit_table_pages(const struct pool *p)
 {
 	uint64_t n = 0;

@@ -1,0 +1,276 @@
+/* volume/vol_move.c - moving the data of a run that is being emptied.
+ *
+ *   all versions of the leaf, of the volume and its snapshots, are brought into
+ *   memory and kept there --> which blocks do they still point to? --> read and
+ *   check them --> append them as MOVE --> apply: entries that still say the
+ *   old place say the new one
+ *
+ * Blocks go in pieces of MOVE_BLOCKS within a leaf.  A block that cannot be
+ * read stays, and so does its segment.
+ *
+ * Versions.  The leaf of a tree is that of all older trees that are not older
+ * than the leaf; so the next version to look at is that of the newest tree
+ * from before it was born.  The cost goes with the versions of the leaf, not
+ * with the number of snapshots.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "volume/catalog.h"
+#include "volume/node_validate.h"
+#include "volume/tree.h"
+#include "volume/vol_relocate.h"
+#include "volume/volumes.h"
+
+/* Times that versions are looked for again because a snapshot came or went. */
+#define TRIES_MAX 16u
+
+static void move_step(struct reloc_op *op);
+
+static uint64_t move_leaf(const struct reloc_op *op)
+{
+	return leaf_of_block(op->r->rec.block + op->r->first + op->at);
+}
+
+/* What some version says of block i of the run, if it is still there; NULL. */
+static const struct leaf_entry *entry_of(const struct reloc_op *op, uint32_t i)
+{
+	uint64_t block = op->r->rec.block + op->r->first + i;
+	const struct node *n = NULL;
+
+	while ((n = node_next_leaf(op->vols, op->vol->family,
+				   leaf_of_block(block), n)) != NULL) {
+		const struct leaf_entry *e =
+			node_entries(n) + slot_of_block(block);
+
+		if (entry_place(e) == op->r->place + i)
+			return e;
+	}
+	return NULL;
+}
+
+static bool is_live(const struct reloc_op *op, uint32_t i)
+{
+	return entry_of(op, i) != NULL;
+}
+
+/* What was being moved is done; n blocks further. */
+static void move_next(struct reloc_op *op, uint32_t n)
+{
+	node_guard_remove(op->vols, &op->guard);
+	op->at += n;
+	move_step(op);
+}
+
+static void move_apply(struct log_append *a)
+{
+	struct reloc_op *op = container_of(a, struct reloc_op, append);
+
+	for (uint32_t i = 0; i < op->n; i++)
+		map_move(op->vol, a->rec.block + i,
+			 op->r->place + op->at + i, log_append_place(a, i),
+			 log_append_crc(a, i));
+}
+
+static void move_done(struct log_append *a)
+{
+	struct reloc_op *op = container_of(a, struct reloc_op, append);
+
+	if (a->res < 0) {
+		op->res = a->res;
+		node_guard_remove(op->vols, &op->guard);
+		reloc_op_end(op);
+		return;
+	}
+	op->moved += op->n;
+	move_next(op, op->n);
+}
+
+static void move_read_done(struct pool_read *rd)
+{
+	struct reloc_op *op = container_of(rd, struct reloc_op, rd);
+	struct reloc    *r = op->r;
+	uint32_t good = 0;
+
+	while (good < op->n && (rd->res == 0 || !op->bad[good]))
+		good++;
+	if (good == 0) {
+		/* Lost, unless it is dead by now. */
+		if (is_live(op, op->at) && op->res == 0)
+			op->res = rd->res;
+		move_next(op, 1);
+		return;
+	}
+	op->n = good;
+	op->iov.iov_base = op->buf;
+	op->iov.iov_len = blocks_to_bytes(op->n);
+	op->append.rec = (struct rec){
+		.type = REC_MOVE,
+		.n = (uint16_t)op->n,
+		.id = r->rec.id,
+		.block = r->rec.block + r->first + op->at,
+		.ext = r->place + op->at,
+	};
+	op->append.iov = &op->iov;
+	op->append.niov = 1;
+	op->append.class = LOG_CLEANER;
+	op->append.fua = false;
+	op->append.asked_ns = 0;
+	op->append.apply = move_apply;
+	op->append.done = move_done;
+	log_append_submit(op->vols->pool, &op->append);
+}
+
+/* Blocks of the piece: to the end of the leaf at most. */
+static uint32_t piece_blocks(const struct reloc_op *op)
+{
+	const struct reloc *r = op->r;
+	uint64_t block = r->rec.block + r->first + op->at;
+
+	return min_u32(min_u32(r->n - op->at, MOVE_BLOCKS),
+		       LEAF_ENTRIES - slot_of_block(block));
+}
+
+/* All versions of the leaf are in memory. */
+static void move_loaded(struct reloc_op *op)
+{
+	struct reloc *r = op->r;
+	uint32_t end = op->at + piece_blocks(op);
+
+	while (op->at < end && !is_live(op, op->at))
+		op->at++;
+	if (op->at == end) {
+		move_next(op, 0);
+		return;
+	}
+	op->n = 0;
+	while (op->at + op->n < end && is_live(op, op->at + op->n)) {
+		op->crcs[op->n] = le32_get(entry_of(op, op->at +
+						    op->n)->crc32c);
+		op->n++;
+	}
+	memset(op->bad, 0, sizeof(op->bad));
+	op->rd.place = r->place + op->at;
+	op->rd.n = op->n;
+	op->rd.buf = op->buf;
+	op->rd.crcs = op->crcs;
+	op->rd.bad = op->bad;
+	op->rd.res = 0;
+	op->rd.done = move_read_done;
+	pool_read_submit(op->vols->pool, &op->rd);
+}
+
+static void versions_load(struct reloc_op *op);
+
+/* The leaf cannot be had in some version: it says nothing about others. */
+static void move_failed(struct reloc_op *op, int res)
+{
+	if (op->res == 0)
+		op->res = res;
+	move_next(op, piece_blocks(op));
+}
+
+/* A version is in memory.  True: there is another one to look at. */
+static bool version_next(struct reloc_op *op)
+{
+	const struct mnode *leaf = op->load.n > 0 ? op->slots[0].node : NULL;
+	uint32_t born = 0;
+	struct volume *t = op->tree->origin;
+
+	if (leaf != NULL && leaf->state == MNODE_READY)
+		born = leaf->node->birth;
+	map_load_release(&op->load);
+	while (t != NULL && born != 0 && t->birth >= born)
+		t = t->origin;
+	op->tree = t;
+	return t != NULL;
+}
+
+/* One after the other. */
+static void versions_step(struct reloc_op *op)
+{
+	uint64_t leaf = move_leaf(op);
+
+	while (op->tree != NULL) {
+		if (!tree_holds(op->tree, 0, leaf)) {
+			op->tree = op->tree->origin;
+			continue;
+		}
+		op->load.vol = op->tree;
+		op->load.next = leaf;
+		op->load.end = leaf + 1;
+		if (!map_load_start(&op->load))
+			return;
+		if (op->load.res < 0) {
+			map_load_release(&op->load);
+			move_failed(op, op->load.res);
+			return;
+		}
+		if (!version_next(op))
+			break;
+	}
+	if (op->chain == op->vols->catalog.tree_changes)
+		move_loaded(op);
+	else if (op->tries++ < TRIES_MAX)
+		versions_load(op);
+	else
+		move_failed(op, -EAGAIN);
+}
+
+static void versions_load(struct reloc_op *op)
+{
+	op->chain = op->vols->catalog.tree_changes;
+	op->tree = op->vol;
+	versions_step(op);
+}
+
+static void move_load_done(struct map_load *l)
+{
+	struct reloc_op *op = container_of(l, struct reloc_op, load);
+
+	if (l->res < 0) {
+		map_load_release(l);
+		move_failed(op, l->res);
+		return;
+	}
+	version_next(op);
+	versions_step(op);
+}
+
+/* Bounded: each round takes a piece of the at most 257 blocks. */
+static void move_step(struct reloc_op *op)
+{
+	struct reloc *r = op->r;
+
+	if (op->at >= r->n) {
+		reloc_op_end(op);
+		return;
+	}
+	op->load.cap = 1;
+	op->load.slots = op->slots;
+	op->load.create = false;
+	op->load.skip_failed = false;
+	op->load.done = move_load_done;
+	op->tries = 0;
+	op->guard.family = op->vol->family;
+	op->guard.first = move_leaf(op);
+	op->guard.end = op->guard.first + 1;
+	node_guard_add(op->vols, &op->guard);
+	versions_load(op);
+}
+
+void reloc_move_start(struct reloc_op *op)
+{
+	struct reloc *r = op->r;
+	uint64_t all = levels_to_leaves(LEVEL_MAX) * LEAF_ENTRIES;
+
+	op->vol = catalog_find_id(&op->vols->catalog, r->rec.id);
+	if (op->vol == NULL || r->rec.block >= all ||
+	    (uint64_t)r->first + r->n > all - r->rec.block) {
+		op->vol = NULL;
+		reloc_op_end(op);
+		return;
+	}
+	vol_hold(op->vol);
+	move_step(op);
+}

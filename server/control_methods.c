@@ -60,6 +60,15 @@ static const struct ctl_param volume_delete_params[] = {
 	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
+static const struct ctl_param snapshot_create_params[] = {
+	{ "names", CTL_STRINGS, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param snapshot_list_params[] = {
+	{ "volume", CTL_STRING, false },
+	{ "after", CTL_UINT, false },
+	{ NULL, 0, false },
+};
 
 const struct ctl_method tarnd_methods[] = {
 	{ "server.info", ctl_server_info, NULL, false,
@@ -96,6 +105,16 @@ const struct ctl_method tarnd_methods[] = {
 	  "Give a volume another name." },
 	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,
 	  "Delete a volume and all its data." },
+	{ "snapshot.create", ctl_snapshot_create, snapshot_create_params, true,
+	  "Take a snapshot, or of several volumes at one instant." },
+	{ "snapshot.list", ctl_snapshot_list, snapshot_list_params, false,
+	  "The snapshots, oldest first, at most 1000 a call." },
+	{ "snapshot.show", ctl_snapshot_show, volume_params, false,
+	  "One snapshot." },
+	{ "snapshot.rename", ctl_snapshot_rename, volume_rename_params, true,
+	  "Give a snapshot another name." },
+	{ "snapshot.delete", ctl_snapshot_delete, volume_delete_params, true,
+	  "Delete a snapshot and the data that only it has." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 

@@ -13,13 +13,14 @@ static json_t *volume_json(const struct volume *v)
 	char uuid[UUID_TEXT_BYTES];
 
 	vol_info(v, &i);
-	return json_pack("{s:o, s:I, s:I, s:s, s:I, s:I, s:b, s:i}", "name",
-			 ctl_text(i.name), "size_bytes",
+	return json_pack("{s:o, s:I, s:I, s:s, s:I, s:I, s:b, s:i, s:I}",
+			 "name", ctl_text(i.name), "size_bytes",
 			 (json_int_t)i.size_bytes, "used_bytes",
 			 (json_int_t)blocks_to_bytes(i.mapped_blocks), "uuid",
 			 uuid_text(&i.uuid, uuid), "id", (json_int_t)i.id,
 			 "created_s", (json_int_t)i.created_s, "read_only",
-			 i.read_only, "clients", (int)i.users);
+			 i.read_only, "clients", (int)i.users, "snapshots",
+			 (json_int_t)i.snapshots);
 }
 
 void ctl_volume_list(struct ctl_call *call)
@@ -62,13 +63,26 @@ static void no_volume(struct ctl_call *call, const char *name)
 			 "lists those that do", name);
 }
 
+/* Answers the call when it names a snapshot. */
+static bool is_snapshot(struct ctl_call *call)
+{
+	const char *name = ctl_string(call, "name");
+
+	if (strchr(name, '@') == NULL)
+		return false;
+	ctl_fail(call, -EINVAL, name,
+		 "'%.160s' cannot be the name of a volume: 'tarn snapshot' is "
+		 "for snapshots, 'tarn volume list' lists the volumes", name);
+	return true;
+}
+
 void ctl_volume_show(struct ctl_call *call)
 {
 	struct hosted *h = ctl_need_pool(call);
 	const char    *name;
 	struct volume *v;
 
-	if (h == NULL)
+	if (h == NULL || is_snapshot(call))
 		return;
 	name = ctl_string(call, "name");
 	v = vols_find(h->vols, name);
@@ -86,6 +100,27 @@ struct change {
 	char             name[VOLUME_NAME_MAX + 1]; /* afterwards; "" if gone */
 };
 
+/* What the volumes say, but for what takes another command to solve. */
+static void change_fail(struct change *c, struct volumes *vols)
+{
+	const char *name = ctl_string(c->call, "name");
+	struct volume_info i = { .snapshots = 0 };
+	struct volume *v = vols_find(vols, name);
+
+	if (v != NULL)
+		vol_info(v, &i);
+	if (c->ctl.res == -ENOTEMPTY && c->name[0] == '\0' && i.snapshots > 0)
+		ctl_fail(c->call, c->ctl.res, name,
+			 "volume '%s' has %u snapshot%s: delete them first "
+			 "with 'tarn snapshot delete %s@NAME' ('tarn snapshot "
+			 "list %s' lists them)", name, i.snapshots,
+			 i.snapshots > 1 ? "s" : "", name, name);
+	else
+		ctl_fail(c->call, c->ctl.res, name, "%s",
+			 c->ctl.error[0] != '\0' ? c->ctl.error
+						 : strerror(-c->ctl.res));
+}
+
 static void change_done(struct vol_ctl *ctl)
 {
 	struct change *c = container_of(ctl, struct change, ctl);
@@ -94,10 +129,7 @@ static void change_done(struct vol_ctl *ctl)
 	json_t        *o;
 
 	if (ctl->res < 0) {
-		ctl_fail(c->call, ctl->res,
-			 ctl_string(c->call, "name"), "%s",
-			 ctl->error[0] != '\0' ? ctl->error
-					       : strerror(-ctl->res));
+		change_fail(c, t->hosted.vols);
 	} else {
 		if (c->name[0] != '\0')
 			v = vols_find(t->hosted.vols, c->name);
@@ -149,8 +181,11 @@ void ctl_volume_create(struct ctl_call *call)
 void ctl_volume_resize(struct ctl_call *call)
 {
 	struct hosted *h = ctl_need_pool(call);
-	struct change *c = h != NULL ? change_new(call, h) : NULL;
+	struct change *c;
 
+	if (h == NULL || is_snapshot(call))
+		return;
+	c = change_new(call, h);
 	if (c != NULL)
 		vol_resize(h->vols, &c->ctl);
 }
@@ -158,8 +193,11 @@ void ctl_volume_resize(struct ctl_call *call)
 void ctl_volume_rename(struct ctl_call *call)
 {
 	struct hosted *h = ctl_need_pool(call);
-	struct change *c = h != NULL ? change_new(call, h) : NULL;
+	struct change *c;
 
+	if (h == NULL || is_snapshot(call))
+		return;
+	c = change_new(call, h);
 	if (c == NULL)
 		return;
 	snprintf(c->name, sizeof(c->name), "%s", c->ctl.new_name);
@@ -169,8 +207,11 @@ void ctl_volume_rename(struct ctl_call *call)
 void ctl_volume_delete(struct ctl_call *call)
 {
 	struct hosted *h = ctl_need_pool(call);
-	struct change *c = h != NULL ? change_new(call, h) : NULL;
+	struct change *c;
 
+	if (h == NULL || is_snapshot(call))
+		return;
+	c = change_new(call, h);
 	if (c == NULL)
 		return;
 	c->name[0] = '\0';

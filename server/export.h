@@ -1,5 +1,5 @@
-/* server/export.h - what the NBD server serves: a volume, or the raw disk of
- * a disk host, behind one table of functions.
+/* server/export.h - what the NBD server serves: a volume, a snapshot, or the
+ * raw disk of a disk host, behind one table of functions.
  *
  * Rules of use
  *  - The NBD server owns the requests and their buffers.
@@ -43,7 +43,7 @@ struct export_req {
 };
 
 struct export_info {
-	char     name[VOLUME_NAME_MAX + 1];
+	char     name[TREE_NAME_MAX + 1];
 	char     description[256];   /* for NBD_REP_SERVER, may be "" */
 	uint64_t size_bytes;
 	uint32_t block_min;          /* 1 for volumes */

@@ -1,8 +1,13 @@
-/* server/export_volume.c - volumes as exports: a request of the NBD server is
- * a request of the volume under another name.
+/* server/export_volume.c - volumes and snapshots as exports: a request of the
+ * NBD server is a request of the volume under another name.
  *
- * Each opened export is a user of its volume, so that the volume cannot be
- * deleted under it unawares.
+ * Each opened export is a user of its volume or snapshot, so that this cannot
+ * be deleted under it unawares.
+ *
+ * A listing goes volume by volume, each with its snapshots behind it, oldest
+ * first.  Its cursor says how many volumes came before (upper half) and what
+ * was listed last of this one (lower half: an id; 0: nothing yet, its own: no
+ * snapshot yet), so that a step takes no longer when there are many.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,9 +34,11 @@ static void fill_info(const struct volume *v, struct export_info *ret_info)
 
 	vol_info(v, &vi);
 	memset(ret_info, 0, sizeof(*ret_info));
-	memcpy(ret_info->name, vi.name, sizeof(ret_info->name));
+	vol_full_name(v, ret_info->name);
 	snprintf(ret_info->description, sizeof(ret_info->description),
-		 "volume of %llu bytes", (unsigned long long)vi.size_bytes);
+		 "%s of %llu bytes",
+		 vi.snapshot ? "read-only snapshot" : "volume",
+		 (unsigned long long)vi.size_bytes);
 	ret_info->size_bytes = vi.size_bytes;
 	ret_info->block_min = 1;
 	ret_info->block_preferred = TARN_BLOCK;
@@ -118,17 +125,34 @@ static struct volumes *vols_of(struct export_source *src)
 	return container_of(src, struct volume_source, src)->vols;
 }
 
+static uint32_t id_of(const struct volume *v)
+{
+	struct volume_info vi;
+
+	vol_info(v, &vi);
+	return vi.id;
+}
+
 /* A volume that comes or goes during a listing shifts those behind it: one may
  * be shown twice or be left out. */
 static bool source_next(struct export_source *src, uint64_t *cursor,
 			struct export_info *ret_info)
 {
-	struct volume *v = vols_at(vols_of(src), *cursor);
+	uint64_t at = *cursor >> 32;
+	uint32_t last = (uint32_t)*cursor;
+	struct volume *v = vols_at(vols_of(src), at);
+	struct volume *s = v;
 
-	if (v == NULL)
+	if (v != NULL && last != 0)
+		s = vol_snap_after(v, last);
+	if (v != NULL && s == NULL) {
+		at++;
+		s = vols_at(vols_of(src), at);
+	}
+	if (s == NULL)
 		return false;
-	(*cursor)++;
-	fill_info(v, ret_info);
+	*cursor = at << 32 | id_of(s);
+	fill_info(s, ret_info);
 	return true;
 }
 

@@ -1,4 +1,5 @@
-/* server/export_volume.h - the volumes of an open pool as NBD exports.
+/* server/export_volume.h - the volumes and snapshots of an open pool as NBD
+ * exports; a snapshot is called VOLUME@SNAPSHOT and is read-only.
  *
  * Rules of use
  *  - The source belongs to the caller; it goes before vols_close(), and after

@@ -21,7 +21,7 @@
 #define STEP_OUT_MAX 1024u
 
 static_assert(5 * sizeof(struct nbd_option_reply) + 12 + 14 + 2 +
-		      VOLUME_NAME_MAX + 2 + sizeof(((struct export_info *)0)
+		      TREE_NAME_MAX + 2 + sizeof(((struct export_info *)0)
 							   ->description) <=
 		      STEP_OUT_MAX,
 	      "an answer to INFO fits");
@@ -144,7 +144,7 @@ static const uint8_t *get_string(struct input *in, uint32_t *ret_len)
  * that name. */
 static bool name_of(const uint8_t *p, size_t len, char *ret_name)
 {
-	if (len > VOLUME_NAME_MAX || memchr(p, 0, len) != NULL)
+	if (len > TREE_NAME_MAX || memchr(p, 0, len) != NULL)
 		return false;
 	memcpy(ret_name, p, len);
 	ret_name[len] = 0;
@@ -238,7 +238,7 @@ static void choose(struct nbd_neg *neg, const char *name)
 static void opt_export_name(struct nbd_neg *neg, const uint8_t *p, uint32_t len)
 {
 	struct nbd_export_reply r = { 0 };
-	char                    name[VOLUME_NAME_MAX + 1];
+	char                    name[TREE_NAME_MAX + 1];
 
 	/* This option has no error reply. */
 	if (neg->sess.mode == NBD_MODE_EXTENDED) {
@@ -347,7 +347,7 @@ static void put_open_error(struct nbd_neg *neg, uint32_t opt, int r)
 static void opt_info_go(struct nbd_neg *neg, uint32_t opt, struct input *in)
 {
 	struct export_info info;
-	char               name[VOLUME_NAME_MAX + 1];
+	char               name[TREE_NAME_MAX + 1];
 	uint32_t           name_len;
 	const uint8_t     *p = get_string(in, &name_len);
 	uint16_t           count = get_be16(in);
@@ -421,7 +421,7 @@ static void opt_meta(struct nbd_neg *neg, uint32_t opt, struct input *in)
 {
 	bool               list = opt == NBD_OPT_LIST_META_CONTEXT;
 	struct export_info info;
-	char               name[VOLUME_NAME_MAX + 1];
+	char               name[TREE_NAME_MAX + 1];
 	uint32_t           name_len, contexts = 0;
 	const uint8_t     *p = get_string(in, &name_len);
 	uint32_t           count = get_be32(in);

@@ -93,7 +93,7 @@ struct nbd_neg {
 	bool                  no_zeroes;    /* client flag NO_ZEROES */
 	bool                  meta_set;     /* meta_name holds */
 	/* Name in the last SET_META_CONTEXT, as it was sent. */
-	char                  meta_name[VOLUME_NAME_MAX + 1];
+	char                  meta_name[TREE_NAME_MAX + 1];
 	uint8_t               out[NBD_NEG_OUT_MAX]; /* to be sent */
 };
 

@@ -1,7 +1,7 @@
 /* server/tarnd_exports.c - NBD: the listeners, and what they offer.
  *
  * The NBD server sees one source for as long as it lives; behind it are the
- * volumes of the open pool, or nothing.
+ * volumes and snapshots of the open pool, or nothing.
  */
 #include <errno.h>
 #include <string.h>

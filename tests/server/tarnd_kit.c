@@ -108,6 +108,17 @@ int tarnd_wait_exit(pid_t pid)
 	return -1;
 }
 
+/* The socket of one that was killed may take a connection for a moment, until
+ * the kernel is done with its ring; only the new one answers. */
+static bool answers(int fd)
+{
+	static const char ask[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
+				  "\"server.info\"}\n";
+
+	return send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0 &&
+	       tarnd_get_byte(fd) >= 0;
+}
+
 void tarnd_start(struct world *w)
 {
 	const char *extra[] = { "--disks", w->disk[0], w->disk[1], w->disk[2],
@@ -119,6 +130,10 @@ void tarnd_start(struct world *w)
 	for (int i = 0; i < PATIENCE_S * 100 && fd < 0; i++) {
 		pause_ms(10);
 		fd = try_connect(w->control);
+		if (fd >= 0 && !answers(fd)) {
+			close(fd);
+			fd = -1;
+		}
 	}
 	assert_true(fd >= 0);
 	close(fd);
@@ -242,6 +257,26 @@ const char *reply_str(json_t *o, const char *key)
 	return s != NULL ? s : "";
 }
 
+json_int_t reply_num(json_t *o, const char *key)
+{
+	assert_true(json_is_integer(json_object_get(o, key)));
+	return json_integer_value(json_object_get(o, key));
+}
+
+json_int_t asked(const struct world *w, const char *method, const char *name,
+		 const char *key)
+{
+	char       p[600];
+	json_t    *r;
+	json_int_t n;
+
+	text(p, sizeof(p), "{\"name\":\"%s\"}", name);
+	r = must(w, method, p);
+	n = reply_num(r, key);
+	json_decref(r);
+	return n;
+}
+
 void tank_wait_state(const struct world *w, const char *state)
 {
 	for (int i = 0; i < PATIENCE_S * 20; i++) {
@@ -317,4 +352,32 @@ void tank_create(const struct world *w, const char *redundancy, int ndisks)
 	     w->disk[1], ndisks == 3 ? ",\"" : "",
 	     ndisks == 3 ? w->disk[2] : "", ndisks == 3 ? "\"" : "");
 	must_do(w, "pool.create", params);
+}
+
+void tank_with_volumes(struct world *w)
+{
+	tarnd_start(w);
+	tank_create(w, "1+1", 2);
+	must_do(w, "volume.create", "{\"name\":\"v\",\"size\":4194304}");
+	must_do(w, "volume.create", "{\"name\":\"w\",\"size\":1048576}");
+}
+
+void snapshots_many(const struct world *w)
+{
+	char p[1500];
+
+	tank_create(w, "1+1", 2);
+	for (int v = 0; v < 40; v++) {
+		text(p, sizeof(p), "{\"name\":\"v%02d\",\"size\":65536}", v);
+		must_do(w, "volume.create", p);
+	}
+	for (int s = 0; s < 26; s++) {
+		size_t at = (size_t)sprintf(p, "{\"names\":[");
+
+		for (int v = 0; v < 40; v++)
+			at += (size_t)sprintf(p + at, "%s\"v%02d@%d\"",
+					      v > 0 ? "," : "", v, s);
+		text(p + at, sizeof(p) - at, "]}");
+		must_do(w, "snapshot.create", p);
+	}
 }

@@ -43,7 +43,7 @@ void pause_ms(long ms);
 pid_t tarnd_spawn(struct world *w, const char *const *extra);
 /* Its exit status, or 128 and the signal. */
 int   tarnd_wait_exit(pid_t pid);
-/* tarnd over the first three disks; returns when it listens. */
+/* tarnd over the first three disks; returns when it answers. */
 void  tarnd_start(struct world *w);
 /* Send it the signal and wait for its end, as tarnd_wait_exit(). */
 int   tarnd_stop(struct world *w, int sig);
@@ -67,6 +67,11 @@ void refused(const struct world *w, const char *method, const char *params,
 	     const char *err, const char *says);
 /* A string of a reply; "" if it is not there. */
 const char *reply_str(json_t *o, const char *key);
+/* A number of a reply, which must be one. */
+json_int_t reply_num(json_t *o, const char *key);
+/* A number that a method says about `name`. */
+json_int_t asked(const struct world *w, const char *method, const char *name,
+		 const char *key);
 
 /* --- a pool, "tank" ------------------------------------------------------ */
 
@@ -76,5 +81,10 @@ void tank_create(const struct world *w, const char *redundancy, int ndisks);
 void tank_wait_state(const struct world *w, const char *state);
 /* Wait until so many disks are online. */
 void tank_wait_disks(const struct world *w, unsigned want);
+
+/* Start tarnd; a pool with volumes v of 4 MiB and w of 1 MiB. */
+void tank_with_volumes(struct world *w);
+/* A pool with volumes v00 to v39, each with snapshots 0 to 25. */
+void snapshots_many(const struct world *w);
 
 #endif

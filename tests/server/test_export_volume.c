@@ -81,6 +81,72 @@ static void test_find(void **state)
 	assert_false(S->ops->next(S, &cursor, &info));
 }
 
+static int snapshot(const char *name)
+{
+	static const struct uuid uuid = { .b = { 7 } };
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	int r;
+
+	ctl->names = &name;
+	ctl->uuids = &uuid;
+	ctl->nnames = 1;
+	kit_ctl_run(P, V, ctl, vol_snapshot);
+	r = ctl->res;
+	free(ctl);
+	return r;
+}
+
+static void next_is(uint64_t *cursor, const char *name)
+{
+	struct export_info info;
+
+	if (name == NULL) {
+		assert_false(S->ops->next(S, cursor, &info));
+		return;
+	}
+	assert_true(S->ops->next(S, cursor, &info));
+	assert_string_equal(info.name, name);
+}
+
+static void test_snapshots(void **state)
+{
+	struct export_info info;
+	uint64_t cursor = 0;
+
+	(void)state;
+	kit_create(P, V, "b", MIB);
+	assert_int_equal(snapshot("b@z"), 0);
+	/* The volume stays the default, though it is not alone. */
+	assert_int_equal(S->ops->info(S, "", &info), 0);
+	assert_string_equal(info.name, "b");
+	assert_false(info.read_only);
+	assert_int_equal(S->ops->info(S, "b@z", &info), 0);
+	assert_true(info.read_only && info.multi_conn);
+	assert_false(info.can_trim || info.can_zero || info.can_fast_zero);
+	assert_non_null(strstr(info.description, "read-only snapshot"));
+	assert_int_equal(S->ops->info(S, "b@", &info), -ENOENT);
+	assert_int_equal(S->ops->info(S, "@z", &info), -ENOENT);
+	assert_int_equal(S->ops->info(S, "b@z@z", &info), -ENOENT);
+	kit_create(P, V, "a", MIB);
+	assert_int_equal(snapshot("b@a"), 0);
+	assert_int_equal(snapshot("b@m"), 0);
+	kit_create(P, V, "c", MIB);
+	assert_int_equal(snapshot("c@a"), 0);
+	next_is(&cursor, "a");
+	next_is(&cursor, "b");
+	next_is(&cursor, "b@z");
+	/* What was listed last goes away while the list is sent. */
+	assert_int_equal(kit_delete(P, V, "b@z", false), 0);
+	fake_settle(P);
+	assert_int_equal(V->catalog.ndeleting, 0);
+	next_is(&cursor, "b@a");
+	assert_int_equal(kit_delete(P, V, "b@m", false), 0);
+	next_is(&cursor, "c");
+	next_is(&cursor, "c@a");
+	next_is(&cursor, NULL);
+	next_is(&cursor, NULL);
+}
+
 static bool req_ended;
 
 static void req_done(struct export_req *req)
@@ -176,7 +242,8 @@ static void test_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_find), TEST(test_requests), TEST(test_gone),
+		TEST(test_find), TEST(test_snapshots), TEST(test_requests),
+		TEST(test_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

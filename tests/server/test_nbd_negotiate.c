@@ -188,6 +188,10 @@ static void test_export_name(void **state)
 	memset(long_name, 'n', sizeof(long_name));
 	long_name[4096] = 0;
 	export_name(3, long_name, 0);
+	long_name[512] = 0;
+	export_name(3, long_name, 0);
+	long_name[511] = 0;
+	export_name(3, long_name, 0);
 	long_name[256] = 0;
 	export_name(3, long_name, 0);
 	long_name[255] = 0;
@@ -213,7 +217,7 @@ static void test_list(void **state)
 
 		assert_non_null(rd_bytes(&r, len));
 		if (n >= 4)
-			assert_int_equal(o.len, 4 + 255 + 255);
+			assert_int_equal(o.len, 4 + 511 + 255);
 		n++;
 	}
 	assert_int_equal(n, 1004);
@@ -467,7 +471,7 @@ static void test_hostile_lengths(void **state)
 static void test_hostile_names(void **state)
 {
 	static const uint32_t name_lens[] = {
-		0, 1, 254, 255, 256, 257, 4095,
+		0, 1, 254, 255, 256, 257, 510, 511, 512, 513, 4095,
 		4096, 4097, 0x7fffffff, 0x80000000, 0xfffffffa, 0xfffffffe,
 		0xffffffff,
 	};

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/util.h"
 #include "tools/tarn/cli.h"
@@ -31,6 +32,24 @@ const char *cmd_count(json_t *object, const char *key, char *ret)
 {
 	snprintf(ret, 24, "%jd", (intmax_t)js_int(object, key));
 	return ret;
+}
+
+const char *cmd_date(json_t *object, const char *key, char *ret)
+{
+	time_t    when = (time_t)js_int(object, key);
+	struct tm tm;
+
+	if (gmtime_r(&when, &tm) == NULL ||
+	    strftime(ret, CMD_DATE_BYTES, "%Y-%m-%d %H:%M:%SZ", &tm) == 0)
+		snprintf(ret, CMD_DATE_BYTES, "-");
+	return ret;
+}
+
+void cmd_property(struct table *t, const char *key, const char *value)
+{
+	const char *row[] = { key, value };
+
+	table_row(t, row);
 }
 
 /* --- status -------------------------------------------------------------- */

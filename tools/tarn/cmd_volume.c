@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/util.h"
 #include "tools/tarn/cli.h"
@@ -109,17 +108,6 @@ enum cli_exit cmd_volume_delete(struct cli *cli)
 
 /* --- list and show ------------------------------------------------------- */
 
-static const char *date(json_t *object, const char *key, char *ret)
-{
-	time_t    when = (time_t)js_int(object, key);
-	struct tm tm;
-
-	if (gmtime_r(&when, &tm) == NULL ||
-	    strftime(ret, 32, "%Y-%m-%d %H:%M:%SZ", &tm) == 0)
-		snprintf(ret, 32, "-");
-	return ret;
-}
-
 /* All volumes, page after page; NULL: reported. */
 static json_t *fetch_all(const struct cli *cli, enum cli_exit *ret_exit)
 {
@@ -155,8 +143,9 @@ static json_t *fetch_all(const struct cli *cli, enum cli_exit *ret_exit)
 
 enum cli_exit cmd_volume_list(struct cli *cli)
 {
-	static const char *const heads[] = { "NAME", "-SIZE", "-USED",
-					     "-CLIENTS", "CREATED" };
+	static const char *const heads[] = {
+		"NAME", "-SIZE", "-USED", "-CLIENTS", "-SNAPSHOTS", "CREATED"
+	};
 	enum cli_exit r;
 	json_t      *result = fetch_all(cli, &r), *volumes;
 	struct table t;
@@ -170,13 +159,14 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 	for (size_t i = 0; i < json_array_size(volumes); i++) {
 		json_t *v = json_array_get(volumes, i);
 		char    size[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES];
-		char    clients[24], created[32];
+		char    clients[24], snapshots[24], created[CMD_DATE_BYTES];
 		const char *row[] = {
 			js_string(v, "name"),
 			out_size(cli, v, "size_bytes", size),
 			out_size(cli, v, "used_bytes", used),
 			cmd_count(v, "clients", clients),
-			date(v, "created_s", created),
+			cmd_count(v, "snapshots", snapshots),
+			cmd_date(v, "created_s", created),
 		};
 
 		table_row(&t, row);
@@ -189,13 +179,6 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 	table_fini(&t);
 	json_decref(result);
 	return CLI_OK;
-}
-
-static void show_line(struct table *t, const char *key, const char *value)
-{
-	const char *row[] = { key, value };
-
-	table_row(t, row);
 }
 
 enum cli_exit cmd_volume_show(struct cli *cli)
@@ -212,13 +195,14 @@ enum cli_exit cmd_volume_show(struct cli *cli)
 	if (cli->json)
 		return out_json(v);
 	table_init(&t, heads, ARRAY_LEN(heads));
-	show_line(&t, "name", js_string(v, "name"));
-	show_line(&t, "size", out_size(cli, v, "size_bytes", text));
-	show_line(&t, "used", out_size(cli, v, "used_bytes", text));
-	show_line(&t, "clients", cmd_count(v, "clients", text));
-	show_line(&t, "read-only", js_bool(v, "read_only") ? "yes" : "no");
-	show_line(&t, "created", date(v, "created_s", text));
-	show_line(&t, "uuid", js_string(v, "uuid"));
+	cmd_property(&t, "name", js_string(v, "name"));
+	cmd_property(&t, "size", out_size(cli, v, "size_bytes", text));
+	cmd_property(&t, "used", out_size(cli, v, "used_bytes", text));
+	cmd_property(&t, "clients", cmd_count(v, "clients", text));
+	cmd_property(&t, "snapshots", cmd_count(v, "snapshots", text));
+	cmd_property(&t, "read-only", js_bool(v, "read_only") ? "yes" : "no");
+	cmd_property(&t, "created", cmd_date(v, "created_s", text));
+	cmd_property(&t, "uuid", js_string(v, "uuid"));
 	table_print(&t, cli->bare, "");
 	table_fini(&t);
 	json_decref(v);

@@ -37,6 +37,9 @@ struct redo_load {
 	uint64_t           first;  /* leaves of which */
 	uint64_t           end;    /* … all versions are loaded */
 	uint32_t           born;   /* of the youngest in the tree at hand */
+	uint64_t           found;  /* leaves that it has */
+	uint64_t           chain;  /* catalog.tree_changes when it began */
+	int                res;    /* first error */
 	struct reap_find   find;   /* REAP */
 	uint64_t           after;  /* REAP: waits until so many are applied */
 	struct list        link;   /* in vols->redo.waiting */
@@ -44,15 +47,19 @@ struct redo_load {
 
 static void load_done(struct map_load *l);
 
-/* The leaves in memory: how young is the youngest? */
+/* The leaves in memory: how many, and how young is the youngest? */
 static void note_births(struct redo_load *x)
 {
 	for (unsigned i = 0; i < x->load.n; i++) {
 		const struct mnode *leaf = x->slots[i].node;
 
-		if (leaf != NULL && leaf->state == MNODE_READY)
-			x->born = max_u32(x->born, leaf->node->birth);
+		if (leaf == NULL || leaf->state != MNODE_READY)
+			continue;
+		x->found++;
+		x->born = max_u32(x->born, leaf->node->birth);
 	}
+	if (x->res == 0)
+		x->res = x->load.res;
 }
 
 static void load_more(struct redo_load *x)
@@ -60,7 +67,8 @@ static void load_more(struct redo_load *x)
 	for (;;) {
 		if (!map_load_start(&x->load))
 			return;
-		if (x->load.res < 0 || x->load.next >= x->load.end)
+		if ((x->load.res < 0 && x->vol == NULL) ||
+		    x->load.next >= x->load.end)
 			break;
 		note_births(x);
 		map_load_release(&x->load);
@@ -68,22 +76,40 @@ static void load_more(struct redo_load *x)
 	load_done(&x->load);
 }
 
-/* The leaves are loaded of one tree: is there an older one that may have other
- * versions?  Nothing is dropped while the log is redone. */
-static bool next_version(struct redo_load *x)
+/* Its leaves are next. */
+static void look_at_tree(struct redo_load *x, struct volume *t)
 {
-	struct volume *t = x->load.vol->origin;
-
-	while (t != NULL && x->born != 0 && t->birth >= x->born)
-		t = t->origin;
-	if (x->vol == NULL || t == NULL)
-		return false;
 	x->load.vol = t;
 	x->load.next = max_u64(x->first,
 			       t->state == CATALOG_DELETING ? t->cursor : 0);
 	x->load.end = max_u64(x->load.next,
 			      min_u64(x->end, levels_to_leaves(t->levels)));
 	x->born = 0;
+	x->found = 0;
+}
+
+/* The leaves are loaded of one tree: is there an older one that may have other
+ * versions?  A leaf that is not there says nothing of how old it was.  Nothing
+ * is dropped while the log is redone; but records are applied, and the chain
+ * may be another one by now: then all of it is looked at again. */
+static bool next_version(struct redo_load *x)
+{
+	bool all = x->found == x->end - x->first;
+	struct volume *t;
+
+	if (x->vol == NULL)
+		return false;
+	if (x->chain != x->vols->catalog.tree_changes) {
+		x->chain = x->vols->catalog.tree_changes;
+		look_at_tree(x, x->vol);
+		return true;
+	}
+	t = x->load.vol->origin;
+	while (t != NULL && all && t->birth >= x->born)
+		t = t->origin;
+	if (t == NULL)
+		return false;
+	look_at_tree(x, t);
 	return true;
 }
 
@@ -92,14 +118,20 @@ static void load_done(struct map_load *l)
 	struct redo_load *x = container_of(l, struct redo_load, load);
 	struct volumes   *vols = x->vols;
 	struct redo      *r = x->redo;
-	int res = l->res;
+	int res;
 
 	note_births(x);
+	res = x->res;
 	map_load_release(l);
-	if (res == 0 && (l->next < l->end || next_version(x))) {
+	/* A version that cannot be read does not keep a MOVE from the others:
+	 * it is lost (poison_versions()). */
+	if ((res == 0 || x->vol != NULL) &&
+	    (l->next < l->end || next_version(x))) {
 		load_more(x);
 		return;
 	}
+	if (x->vol != NULL)
+		vol_release(x->vol);
 	objpool_put(&vols->redo_loads, x);
 	pool_redo_ready(r, res);
 }
@@ -142,6 +174,12 @@ static void prepare_leaves(struct volume *v, struct redo *r, uint64_t first,
 	x->first = first;
 	x->end = end;
 	x->born = 0;
+	x->found = 0;
+	x->res = 0;
+	x->load.skip_failed = versions;
+	x->chain = vols->catalog.tree_changes;
+	if (versions)
+		vol_hold(v);
 	load_more(x);
 }
 

@@ -33,6 +33,10 @@ struct map_pos {
 enum map_pos_kind map_find(struct volume *v, unsigned level, uint64_t index,
 			unsigned flags, struct map_pos *ret_pos);
 
+/* Since which birth has the tree shown what it shows at a leaf?  Of what is not
+ * there: since it went; 0: nothing ever was.  False: that is not in memory. */
+bool map_born(const struct volume *v, uint64_t leaf, uint32_t *ret_birth);
+
 /* The leaf if it is READY in memory: the hot path. */
 struct mnode *map_leaf_cached(const struct volume *v, uint64_t leaf);
 

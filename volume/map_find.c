@@ -23,6 +23,31 @@ struct mnode *map_leaf_cached(const struct volume *v, uint64_t leaf)
 	return NULL;
 }
 
+bool map_born(const struct volume *v, uint64_t leaf, uint32_t *ret_birth)
+{
+	const struct mnode *n = v->root;
+
+	while (n != NULL && n->state == MNODE_READY) {
+		const struct inner_child *c;
+		uint64_t i;
+
+		if (n->level == 0) {
+			*ret_birth = n->node->birth;
+			return n->index == leaf;
+		}
+		i = leaf >> (9u * (n->level - 1u));
+		if (i / INNER_CHILDREN != n->index)
+			return false;
+		c = &inner_children(n)[i % INNER_CHILDREN];
+		if (le32_get(c->node) == 0) {
+			*ret_birth = le32_get(c->birth);
+			return true;
+		}
+		n = n->kids[i % INNER_CHILDREN];
+	}
+	return false;
+}
+
 /* First index of `level` behind the subtree of node (at, index). */
 static uint64_t subtree_end(unsigned level, unsigned at, uint64_t index)
 {

@@ -41,6 +41,15 @@ struct volume *tree_next(const struct volume *t, unsigned level,
 	return n;
 }
 
+struct volume *tree_before(const struct volume *t, uint32_t born)
+{
+	struct volume *o = t->origin;
+
+	while (o != NULL && o->birth >= born)
+		o = o->origin;
+	return o;
+}
+
 /* It is in all trees from then on, up to the one where it was replaced. */
 struct volume *tree_of_birth(struct volume *v, uint32_t birth, unsigned level,
 			     uint64_t index)

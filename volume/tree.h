@@ -33,6 +33,9 @@ struct volume *tree_next(const struct volume *t, unsigned level,
 struct volume *tree_origin(const struct volume *t, unsigned level,
 			   uint64_t index);
 
+/* What t shows somewhere it has shown since birth `born`: the next older tree
+ * that may show something else there; NULL: none. */
+struct volume *tree_before(const struct volume *t, uint32_t born);
 /* The oldest tree of v's chain, v or older, that shows a node at (level, index)
  * that was born then, if any does; NULL: none can. */
 struct volume *tree_of_birth(struct volume *v, uint32_t birth, unsigned level,

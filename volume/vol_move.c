@@ -10,8 +10,8 @@
  *
  * Versions.  The leaf of a tree is that of all older trees that are not older
  * than the leaf; so the next version to look at is that of the newest tree
- * from before it was born.  The cost goes with the versions of the leaf, not
- * with the number of snapshots.
+ * from before it was born, or from before it went.  The cost goes with the
+ * versions of the leaf, not with the number of snapshots.
  */
 #include <errno.h>
 #include <string.h>
@@ -173,17 +173,14 @@ static void move_failed(struct reloc_op *op, int res)
 /* A version is in memory.  True: there is another one to look at. */
 static bool version_next(struct reloc_op *op)
 {
-	const struct mnode *leaf = op->load.n > 0 ? op->slots[0].node : NULL;
-	uint32_t born = 0;
-	struct volume *t = op->tree->origin;
+	uint32_t born;
 
-	if (leaf != NULL && leaf->state == MNODE_READY)
-		born = leaf->node->birth;
+	if (map_born(op->tree, move_leaf(op), &born))
+		op->tree = tree_before(op->tree, born);
+	else
+		op->tree = op->tree->origin;
 	map_load_release(&op->load);
-	while (t != NULL && born != 0 && t->birth >= born)
-		t = t->origin;
-	op->tree = t;
-	return t != NULL;
+	return op->tree != NULL;
 }
 
 /* One after the other. */

@@ -36,45 +36,12 @@ struct redo_load {
 	struct volume     *vol;    /* MOVE: the volume, */
 	uint64_t           first;  /* leaves of which */
 	uint64_t           end;    /* … all versions are loaded */
-	uint32_t           born;   /* of the youngest in the tree at hand */
-	uint64_t           found;  /* leaves that it has */
 	uint64_t           chain;  /* catalog.tree_changes when it began */
 	int                res;    /* first error */
 	struct reap_find   find;   /* REAP */
 	uint64_t           after;  /* REAP: waits until so many are applied */
 	struct list        link;   /* in vols->redo.waiting */
 };
-
-static void load_done(struct map_load *l);
-
-/* The leaves in memory: how many, and how young is the youngest? */
-static void note_births(struct redo_load *x)
-{
-	for (unsigned i = 0; i < x->load.n; i++) {
-		const struct mnode *leaf = x->slots[i].node;
-
-		if (leaf == NULL || leaf->state != MNODE_READY)
-			continue;
-		x->found++;
-		x->born = max_u32(x->born, leaf->node->birth);
-	}
-	if (x->res == 0)
-		x->res = x->load.res;
-}
-
-static void load_more(struct redo_load *x)
-{
-	for (;;) {
-		if (!map_load_start(&x->load))
-			return;
-		if ((x->load.res < 0 && x->vol == NULL) ||
-		    x->load.next >= x->load.end)
-			break;
-		note_births(x);
-		map_load_release(&x->load);
-	}
-	load_done(&x->load);
-}
 
 /* Its leaves are next. */
 static void look_at_tree(struct redo_load *x, struct volume *t)
@@ -84,18 +51,16 @@ static void look_at_tree(struct redo_load *x, struct volume *t)
 			       t->state == CATALOG_DELETING ? t->cursor : 0);
 	x->load.end = max_u64(x->load.next,
 			      min_u64(x->end, levels_to_leaves(t->levels)));
-	x->born = 0;
-	x->found = 0;
 }
 
 /* The leaves are loaded of one tree: is there an older one that may have other
- * versions?  A leaf that is not there says nothing of how old it was.  Nothing
- * is dropped while the log is redone; but records are applied, and the chain
- * may be another one by now: then all of it is looked at again. */
+ * versions?  Records are applied meanwhile, and the chain may be another one by
+ * now: then all of it is looked at again. */
 static bool next_version(struct redo_load *x)
 {
-	bool all = x->found == x->end - x->first;
 	struct volume *t;
+	uint32_t youngest = 0, born = 0;
+	bool     known = true;
 
 	if (x->vol == NULL)
 		return false;
@@ -104,36 +69,55 @@ static bool next_version(struct redo_load *x)
 		look_at_tree(x, x->vol);
 		return true;
 	}
-	t = x->load.vol->origin;
-	while (t != NULL && all && t->birth >= x->born)
-		t = t->origin;
+	for (uint64_t i = x->first; i < x->end && known; i++) {
+		known = map_born(x->load.vol, i, &born);
+		youngest = max_u32(youngest, born);
+	}
+	t = known ? tree_before(x->load.vol, youngest) : x->load.vol->origin;
 	if (t == NULL)
 		return false;
 	look_at_tree(x, t);
 	return true;
 }
 
-static void load_done(struct map_load *l)
+/* Leaves are in memory, or cannot be read.  False: those were the last, and the
+ * record is ready. */
+static bool loaded(struct redo_load *x)
 {
-	struct redo_load *x = container_of(l, struct redo_load, load);
-	struct volumes   *vols = x->vols;
-	struct redo      *r = x->redo;
+	struct volumes *vols = x->vols;
+	struct redo    *r = x->redo;
 	int res;
 
-	note_births(x);
+	if (x->res == 0)
+		x->res = x->load.res;
 	res = x->res;
-	map_load_release(l);
+	map_load_release(&x->load);
 	/* A version that cannot be read does not keep a MOVE from the others:
 	 * it is lost (poison_versions()). */
 	if ((res == 0 || x->vol != NULL) &&
-	    (l->next < l->end || next_version(x))) {
-		load_more(x);
-		return;
-	}
+	    (x->load.next < x->load.end || next_version(x)))
+		return true;
 	if (x->vol != NULL)
 		vol_release(x->vol);
 	objpool_put(&vols->redo_loads, x);
 	pool_redo_ready(r, res);
+	return false;
+}
+
+static void load_more(struct redo_load *x)
+{
+	do {
+		if (!map_load_start(&x->load))
+			return;
+	} while (loaded(x));
+}
+
+static void load_done(struct map_load *l)
+{
+	struct redo_load *x = container_of(l, struct redo_load, load);
+
+	if (loaded(x))
+		load_more(x);
 }
 
 int vols_redo_init(struct volumes *vols)
@@ -173,8 +157,6 @@ static void prepare_leaves(struct volume *v, struct redo *r, uint64_t first,
 	x->vol = versions ? v : NULL;
 	x->first = first;
 	x->end = end;
-	x->born = 0;
-	x->found = 0;
 	x->res = 0;
 	x->load.skip_failed = versions;
 	x->chain = vols->catalog.tree_changes;

@@ -1,18 +1,24 @@
 /* What a commit wrote for the volumes, as hostile disks would have it: the
  * CRCs are right and the content is anything.
  *
- * The input patches a small good image (root, node map, catalog, node table,
- * an inner node and two leaves): records of 4 bytes { what, offset, value }.
- * Then the volumes are opened, read, written, trimmed, resized, deleted and
- * committed.  All of it may fail; none of it may crash or hang.
+ * The input patches a small good image (root, node map, catalog with volumes and
+ * snapshots, node table, inner nodes and leaves that they share): records of 4
+ * bytes { what, offset, value }.  Then the volumes are opened, read, written,
+ * trimmed, resized, snapshotted, cleaned, deleted and committed.  All of it may
+ * fail; none of it may crash or hang.
  */
-#define FAKE_PLACES    8192u
+#define FAKE_PLACES    16384u
 #define FAKE_PAGES_MAX 512u
 #include "tests/lib/fake/vol_kit.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MIB (1ull << 20)
+
+static int snapshot(struct pool *p, struct volumes *vols, const char *name)
+{
+	return kit_snapshot(p, vols, &name, 1, NULL);
+}
 
 static struct volumes *image(struct pool *p)
 {
@@ -24,10 +30,19 @@ static struct volumes *image(struct pool *p)
 	memset(buf, 1, 8192);
 	kit_req(p, vols_find(vols, "v"), VOL_WRITE, MIB - 4096, 8192, buf, 0);
 	kit_req(p, vols_find(vols, "w"), VOL_WRITE, 599 * MIB, 4096, buf, 0);
-	free(buf);
+	snapshot(p, vols, "v@a");
+	kit_req(p, vols_find(vols, "v"), VOL_WRITE, MIB, 4096, buf, 0);
+	snapshot(p, vols, "v@b");
+	kit_req(p, vols_find(vols, "v"), VOL_TRIM, 0, MIB, NULL, 0);
+	snapshot(p, vols, "w@a");
 	fake_commit(p);
 	/* What is redone over it. */
+	snapshot(p, vols, "v@c");
+	kit_req(p, vols_find(vols, "v"), VOL_WRITE, 2 * MIB, 4096, buf, 0);
+	kit_delete(p, vols, "v@a", false);
+	kit_delete(p, vols, "w@a", false);
 	kit_delete(p, vols, "w", false);
+	free(buf);
 	fake_settle(p);
 	return vols;
 }
@@ -94,6 +109,57 @@ static void patch(struct pool *p, const uint8_t *data, size_t size)
 	}
 }
 
+static bool reloc_ended;
+
+static void reloc_done(struct reloc *r)
+{
+	(void)r;
+	reloc_ended = true;
+}
+
+/* As the cleaner would have it. */
+static void clean(struct pool *p)
+{
+	uint32_t n = min_u32(p->nrows, 6);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct reloc r = { .rec = p->rows[i].rec, .done = reloc_done };
+
+		if (r.rec.type != REC_WRITE || r.rec.n == 0)
+			continue;
+		r.n = r.rec.n;
+		r.place = p->rows[i].places[0];
+		reloc_ended = false;
+		p->client->relocate(p->client_arg, &r);
+		for (unsigned t = 0; t < 100000 && !reloc_ended; t++)
+			fake_turn(p);
+		assert(reloc_ended);
+	}
+}
+
+static void use_snapshots(struct pool *p, struct volumes *vols,
+			  struct volume *v, uint8_t *buf)
+{
+	struct volume *s = vol_snap_next(v, NULL);
+	char     name[TREE_NAME_MAX + 1];
+	unsigned n = 0;
+
+	snprintf(name, sizeof(name), "%.255s@new", v->name);
+	snapshot(p, vols, name);
+	for (; s != NULL && n < 4; s = vol_snap_next(v, s), n++) {
+		uint64_t len = min_u64(s->size_bytes, MIB);
+
+		kit_req(p, s, VOL_READ, 0, len, buf, 0);
+		kit_req(p, s, VOL_READ, s->size_bytes - len, len, buf, 0);
+		vol_full_name(s, name);
+		if (n % 2 == 1)
+			continue;
+		kit_delete(p, vols, name, true);
+		if (s->gone || v->gone)
+			return;
+	}
+}
+
 static void use(struct pool *p, struct volumes *vols)
 {
 	uint8_t *buf = aligned_alloc(4096, 2 * MIB);
@@ -116,6 +182,8 @@ static void use(struct pool *p, struct volumes *vols)
 		kit_req(p, v, VOL_TRIM, len / 2, len / 2, NULL, 0);
 		kit_req(p, v, VOL_ZERO, 100, len - 100, NULL, 0);
 		kit_resize(p, vols, v->name, v->size_bytes + MIB, false);
+		use_snapshots(p, vols, v, buf);
+		kit_req(p, v, VOL_WRITE, 4096, 4096, buf, 0);
 		if (n == 1)
 			kit_delete(p, vols, v->name, true);
 		if (v->gone || v->state != CATALOG_READY)
@@ -123,6 +191,8 @@ static void use(struct pool *p, struct volumes *vols)
 	}
 	for (uint64_t i = 0; i < 3000 && !list_empty(&p->io.deferred); i++)
 		fake_turn(p);
+	fake_commit(p);
+	clean(p);
 	fake_commit(p);
 	free(buf);
 }

@@ -216,6 +216,24 @@ void open_labels_again(struct opener *o)
 			  o->pool->name);
 		return;
 	}
+	/* Before the claim nobody looked after the connections. */
+	for (unsigned i = 0; i < o->ndisks; i++) {
+		struct open_disk *d = &o->disks[i];
+		struct member    *m = d->member;
+
+		if (m == NULL || d->refused || m->epoch == d->disk->epoch)
+			continue;
+		if (!d->disk->up || d->label == NULL ||
+		    !uuid_equal(&d->label->disk, &m->uuid)) {
+			open_fail(o, -EAGAIN,
+				  "disk %s went away while pool %s was being "
+				  "opened; try again", d->disk->place,
+				  o->pool->name);
+			return;
+		}
+		m->epoch = d->disk->epoch;
+		m->up_since_ns = io_now_ns(o->pool->io);
+	}
 	open_recover(o);
 }
 

@@ -1,10 +1,12 @@
 /* volume/map.c - the tree of a volume.
  *
- * Nodes are made when a block below them is first mapped.  A leaf goes when
- * nothing is left in it: the parent keeps the birth of that, so that it is a
- * change since whatever was before.  An inner node goes likewise as long as the
- * volume has had no snapshot and no checkpoint (birth 1); then births say
- * nothing.
+ * Nodes are made when a block below them is first mapped.  Births say what has
+ * changed since a snapshot or checkpoint: those of the entries, and in each
+ * inner node the newest beneath each child.  So a leaf in which nothing is left
+ * stays, for the births of its entries, unless one request trims all of it: then
+ * the parent keeps the birth of that.  While the volume has had no snapshot and
+ * no checkpoint (birth 1) births say nothing, and whatever is empty goes, inner
+ * nodes too.
  *
  * Before a node is changed, it is made the tree's own: one that a snapshot
  * shows too is copied, and so are those above it, up to the first that are not
@@ -12,14 +14,12 @@
  * other is dead at once.  Who shares what: tree.h.
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/map.h"
-#include "volume/node_validate.h"
 #include "volume/tree.h"
 #include "volume/volumes.h"
 
@@ -30,7 +30,6 @@ static void parent_link(struct mnode *n)
 	struct volume *v = n->vol;
 	struct inner_child *c;
 
-	n->parent_birth = v->birth;
 	if (n->parent == NULL) {
 		v->root_id = n->node->id;
 		catalog_touch(v);
@@ -55,7 +54,24 @@ bool map_needs_node(const struct mnode *n)
 	return n->state == MNODE_HOLE || is_shared(n);
 }
 
-/* The position gets a node that no other tree shows; it is about to change. */
+/* A new node takes over what the parent said of all that it covers: when that
+ * was trimmed. */
+static void births_take_over(const struct mnode *n, struct node *node)
+{
+	const struct inner_child *c;
+	struct inner_child *kids = (struct inner_child *)node->data;
+
+	if (n->parent == NULL)
+		return;
+	c = &inner_children(n->parent)[node_slot(n)];
+	for (unsigned i = 0; n->level == 0 && i < LEAF_ENTRIES; i++)
+		node_entries(node)[i].birth = c->birth;
+	for (unsigned i = 0; n->level > 0 && i < INNER_CHILDREN; i++)
+		kids[i].birth = c->birth;
+}
+
+/* The position gets a node that no other tree shows; it is about to change:
+ * note_birth() comes next. */
 static void own(struct mnode *n)
 {
 	struct node *node = n->node;
@@ -68,6 +84,7 @@ static void own(struct mnode *n)
 		own(n->parent);
 	if (node == NULL) {
 		node = node_make(n->vol, n->level, n->index);
+		births_take_over(n, node);
 	} else {
 		node = node_copy(n->vol, node);
 		node_leave(n);
@@ -144,6 +161,7 @@ void map_raise_root(struct volume *v)
 		abort(); /* as in slab_need() */
 	if (old != NULL) {
 		old->parent = n;
+		old->parent_birth = 0; /* nothing has been noted above it */
 		n->kids[0] = old;
 		n->nkids = 1;
 	}
@@ -159,7 +177,9 @@ void map_raise_root(struct volume *v)
 
 /* --- entries ------------------------------------------------------------- */
 
-/* Tell the inner nodes above that something younger is beneath them. */
+/* Tell the inner nodes above that something younger is beneath them.  Nobody
+ * else sets parent_birth to the current birth, so that where it is, all those
+ * above know. */
 static void note_birth(struct mnode *n)
 {
 	uint32_t birth = n->vol->birth;
@@ -285,23 +305,29 @@ unsigned map_count_fresh(const struct mnode *leaf, unsigned slot, unsigned n)
 	return count;
 }
 
+bool map_drops_leaf(const struct mnode *leaf, unsigned n)
+{
+	return leaf->vol->birth == 1 ||
+	       (n == LEAF_ENTRIES && leaf->parent != NULL);
+}
+
 void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 {
 	struct volume     *v = leaf->vol;
 	struct place_run   unrefs = { 0, 0 };
 	struct leaf_entry *e;
 	unsigned           dead;
-	bool               all; /* that is in the leaf */
+	bool               all; /* of the leaf goes */
 	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
 	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
 	if (leaf->state != MNODE_READY)
 		return;
 	dead = n - map_count_unmapped(leaf, slot, n);
-	if (dead == 0)
+	all = dead == leaf->node->used && map_drops_leaf(leaf, n);
+	if (dead == 0 && !all)
 		return;
 	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
-	all = dead == leaf->node->used;
 	if (!all) {
 		own(leaf);
 		note_birth(leaf);
@@ -383,77 +409,6 @@ bool map_move(struct volume *v, uint64_t block, place_t from, place_t to,
 		pool_place_unref(pool, from, 1);
 	}
 	return moved;
-}
-
-void map_poison(const struct map_pos *pos)
-{
-	struct node *node;
-	struct volumes *vols;
-	struct node_entry e;
-	struct tpage *tp;
-	struct node_info info;
-	const char *why;
-
-	if (pos->node == NULL || pos->node->node->poisoned)
-		return;
-	node = pos->node->node;
-	vols = node->vols;
-	tp = table_page(vols, node->id / NODES_A_PAGE);
-	if (tp == NULL || !id_used(&vols->ids, node->id))
-		return;
-	/* An entry that is of another node (damage) stays so. */
-	if (table_entry_known(tp, node->id) &&
-	    (node_entry_validate(table_entry(tp, node->id), &info, &why) < 0 ||
-	     info.refs == 0 || info.family != node->family ||
-	     info.level != node->level || info.index != node->index))
-		return;
-	node->poisoned = true;
-	if (node->place != PLACE_NONE)
-		pool_place_unref(vols->pool, node->place, 1);
-	/* What it was is kept, so that its id can be freed with its parent. */
-	node->place = PLACE_NONE;
-	node->crc = 0;
-	node->refs = 0;
-	e = node_entry_of(node);
-	table_set(vols, node->id, &e);
-}
-
-/* Is `id` really the i-th child of n, though it cannot be read? */
-static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
-			  struct node_info *ret_info)
-{
-	struct volumes     *vols = n->vol->vols;
-	const struct mnode *kid;
-	struct tpage       *tp;
-	const char         *why;
-
-	assert(n->level > 0 && n->kids != NULL);
-	kid = n->kids[i];
-	if (id == 0 || !id_used(&vols->ids, id) ||
-	    (kid != NULL && kid->state != MNODE_FAILED))
-		return false;
-	tp = table_page(vols, id / NODES_A_PAGE);
-	if (tp == NULL || !table_entry_known(tp, id) ||
-	    node_entry_validate(table_entry(tp, id), ret_info, &why) < 0)
-		return false;
-	return ret_info->refs <= 1 && ret_info->family == n->vol->family &&
-	       ret_info->level + 1 == n->level &&
-	       ret_info->index == n->index * INNER_CHILDREN + i;
-}
-
-void map_forget_lost(struct mnode *n, unsigned i)
-{
-	static const struct node_entry none;
-	struct volumes *vols = n->vol->vols;
-	uint32_t id = le32_get(inner_children(n)[i].node);
-	struct node_info info;
-
-	if (!is_lost_child(n, i, id, &info))
-		return;
-	if (info.refs != 0 && info.place != PLACE_NONE)
-		pool_place_unref(vols->pool, info.place, 1);
-	table_set(vols, id, &none);
-	id_free(&vols->ids, id);
 }
 
 void map_free_own(struct mnode *n)

@@ -37,6 +37,18 @@ enum map_pos_kind map_find(struct volume *v, unsigned level, uint64_t index,
  * there: since it went; 0: nothing ever was.  False: that is not in memory. */
 bool map_born(const struct volume *v, uint64_t leaf, uint32_t *ret_birth);
 
+/* Leaves that need not be looked at. */
+struct map_gap {
+	uint64_t end;     /* leaf behind the last; 0: it is no gap */
+	bool     changed; /* since the birth that was asked about */
+};
+
+/* Do the inner nodes in memory say that `leaf` and those behind it are all the
+ * same as at birth `since`, or all trimmed since then?  With `holes`, only where
+ * nothing is mapped.  False: that is to be found out. */
+bool map_gap(const struct volume *v, uint64_t leaf, uint32_t since, bool holes,
+	     struct map_gap *ret_gap);
+
 /* The leaf if it is READY in memory: the hot path. */
 struct mnode *map_leaf_cached(const struct volume *v, uint64_t leaf);
 
@@ -53,6 +65,9 @@ unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
 unsigned map_count_fresh(const struct mnode *leaf, unsigned slot, unsigned n);
 /* Changing the position makes a new node. */
 bool map_needs_node(const struct mnode *n);
+/* If nothing is left when n entries are unmapped, the leaf goes; otherwise it
+ * stays. */
+bool map_drops_leaf(const struct mnode *leaf, unsigned n);
 /* Unmap n entries of a leaf. */
 void map_unmap(struct mnode *leaf, unsigned slot, unsigned n);
 /* Unmap blocks, in all leaves that are in memory. */

@@ -48,6 +48,29 @@ bool map_born(const struct volume *v, uint64_t leaf, uint32_t *ret_birth)
 	return false;
 }
 
+bool map_gap(const struct volume *v, uint64_t leaf, uint32_t since, bool holes,
+	     struct map_gap *ret_gap)
+{
+	const struct mnode *n = v->root;
+
+	*ret_gap = (struct map_gap){ .end = UINT64_MAX };
+	if (v->root_id == 0 || leaf >> (9 * v->levels) != 0)
+		return true;
+	while (n != NULL && n->state == MNODE_READY && n->level > 0) {
+		unsigned shift = 9u * (n->level - 1u);
+		uint64_t i = leaf >> shift;
+		const struct inner_child *c =
+			&inner_children(n)[i % INNER_CHILDREN];
+
+		ret_gap->end = (i + 1) << shift;
+		ret_gap->changed = le32_get(c->birth) > since;
+		if (le32_get(c->node) == 0 || (!ret_gap->changed && !holes))
+			return true;
+		n = n->kids[i % INNER_CHILDREN];
+	}
+	return false;
+}
+
 /* First index of `level` behind the subtree of node (at, index). */
 static uint64_t subtree_end(unsigned level, unsigned at, uint64_t index)
 {

@@ -12,7 +12,8 @@
  *
  * INNER (level 1..3): 512 children of 8 bytes.
  *        0    4 node     node id; 0: nothing mapped below
- *        4    4 birth    newest birth beneath, also of what is gone
+ *        4    4 birth    newest birth beneath, also of what is gone; a node
+ *                        that is made there takes it over for all in it
  * A root of level L covers 256 * 512^L blocks.
  *
  * NODE TABLE (TABLE_NODES): 128 entries of 32 bytes a page; node id n is

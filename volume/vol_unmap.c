@@ -77,7 +77,8 @@ static int reserve(struct vol_span *s)
 
 		/* A leaf of which nothing stays is not copied. */
 		if (first >= s->slice_block &&
-		    first + LEAF_ENTRIES <= s->slice_end)
+		    first + LEAF_ENTRIES <= s->slice_end &&
+		    map_drops_leaf(leaf, LEAF_ENTRIES))
 			leaf = leaf->parent;
 		need += vol_nodes_needed(leaf);
 	}
@@ -123,6 +124,10 @@ static bool slice_is_mapped(const struct vol_span *s)
 			continue;
 		n = (unsigned)(to - from);
 		if (map_count_unmapped(leaf, (unsigned)(from - first), n) < n)
+			return true;
+		/* One that smaller trims have emptied goes at last. */
+		if (leaf->state == MNODE_READY && leaf->node->used == 0 &&
+		    map_drops_leaf(leaf, n))
 			return true;
 	}
 	return false;

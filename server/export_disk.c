@@ -296,6 +296,9 @@ static void disk_submit_req(struct export_req *req)
 		status(req);
 		req->priv.raw.step = RAW_DONE;
 		break;
+	case VOL_DIFF: /* it has no bitmaps */
+		req->res = -EINVAL;
+		__attribute__((fallthrough));
 	case VOL_CACHE:
 		req->priv.raw.step = RAW_DONE;
 		break;

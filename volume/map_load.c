@@ -64,12 +64,39 @@ static void load_wait(struct map_load *l, struct node_waiter *w,
 	list_push(&n->waiters, &w->link);
 }
 
+static bool gap_find(const struct map_load *l, struct map_gap *ret_gap)
+{
+	return map_gap(l->vol, l->next, l->since, l->holes, ret_gap);
+}
+
+static void gap_add(struct map_load *l, struct map_gap gap)
+{
+	struct map_gap *last = l->n > 0 ? &l->gaps[l->n - 1] : NULL;
+
+	gap.end = min_u64(gap.end, l->end);
+	l->next = gap.end;
+	if (last != NULL && last->end != 0 && last->changed == gap.changed) {
+		last->end = gap.end;
+		return;
+	}
+	l->gaps[l->n] = gap;
+	l->slots[l->n++].node = NULL;
+}
+
 /* Look at leaf l->next. False: no further for now. */
 static bool load_one(struct map_load *l)
 {
 	struct node_waiter *w = &l->slots[l->n];
 	struct map_pos pos;
+	struct map_gap gap;
 
+	if (l->gaps != NULL) {
+		if (gap_find(l, &gap)) {
+			gap_add(l, gap);
+			return true;
+		}
+		l->gaps[l->n].end = 0;
+	}
 	switch (map_find(l->vol, 0, l->next, l->create ? FIND_CREATE : 0,
 			 &pos)) {
 	case POS_NODE:
@@ -90,7 +117,13 @@ static bool load_one(struct map_load *l)
 		load_wait(l, w, pos.node, leaf_loaded);
 		return true;
 	case POS_ABSENT:
-		l->next = min_u64(pos.end, l->end);
+		/* The nodes above are in memory by now. */
+		if (l->gaps == NULL)
+			l->next = min_u64(pos.end, l->end);
+		else if (gap_find(l, &gap))
+			gap_add(l, gap);
+		else
+			gap_add(l, (struct map_gap){ pos.end, true });
 		return true;
 	case POS_FAILED:
 	case POS_UNKNOWN:

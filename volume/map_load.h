@@ -18,10 +18,17 @@ struct map_load {
 	unsigned       cap;   /* room in slots */
 	bool           create; /* make HOLEs where nothing is */
 	bool           skip_failed; /* go on behind what cannot be read */
+	/* For who wants to know what has changed: leaves about which inner
+	 * nodes say enough (map_gap()) are not read, but take a slot all
+	 * together, where gaps[] says so.  NULL: all leaves are read. */
+	struct map_gap *gaps; /* as many as slots */
+	uint32_t       since; /* … of map_gap() */
+	bool           holes;
 	struct node_waiter *slots;
 	void (*done)(struct map_load *l);
 	/* Out. */
-	unsigned       n;     /* leaves held; NULL where it failed */
+	unsigned       n;     /* leaves held; NULL where it failed, and of
+			       * gaps */
 	unsigned       nfailed;
 	int            res;   /* first error */
 	/* Private. */

@@ -241,10 +241,10 @@ static void step_look(struct vol_req *req)
 	s->block = req->off_bytes >> TARN_BLOCK_SHIFT;
 	s->end = bytes_to_blocks_up(req_end_bytes(req));
 	s->done = span_done;
-	if (req->op == VOL_STATUS)
-		span_status_start(s);
-	else
+	if (req->op == VOL_CACHE)
 		span_cache_start(s);
+	else
+		span_status_start(s);
 }
 
 static void step_once(struct vol_req *req)
@@ -268,6 +268,7 @@ static void step_once(struct vol_req *req)
 			step_sync(req);
 		return;
 	case VOL_STATUS:
+	case VOL_DIFF:
 	case VOL_CACHE:
 		step_look(req);
 		return;

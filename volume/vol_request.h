@@ -2,8 +2,8 @@
  * overlapping ones, cut into parts, finished.
  *
  * A READ or WRITE is cut into parts of at most 1 MiB; one of up to 1 MiB is
- * one part, whatever its alignment.  TRIM, ZERO, STATUS and CACHE are done by
- * a span: a walk over leaves in slices.
+ * one part, whatever its alignment.  TRIM, ZERO, STATUS, DIFF and CACHE are done
+ * by a span: a walk over leaves in slices.
  *
  * Parts and spans are a fixed number; what finds none waits in order.
  */
@@ -67,6 +67,7 @@ struct vol_span {
 	uint64_t           slice_block, slice_end; /* of the record in flight */
 	struct map_load    load;
 	struct node_waiter slots[SPAN_LEAVES];
+	struct map_gap     gaps[SPAN_LEAVES]; /* STATUS, DIFF */
 	struct log_append  append;
 	struct io_work     work;
 	uint64_t           reserved; /* blocks of space for new nodes */

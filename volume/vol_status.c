@@ -1,12 +1,20 @@
-/* volume/vol_status.c - what is mapped, and loading ahead.
+/* volume/vol_status.c - what is mapped, what has changed, and loading ahead.
  *
- * STATUS walks the leaves of its range in slices of SPAN_LEAVES, one slice a
- * turn, and joins what is alike into extents.
+ * STATUS and DIFF walk the leaves of their range in slices of SPAN_LEAVES, one
+ * slice a turn, and join what is alike into extents.  A DIFF reads only leaves
+ * in which something has changed since its base; a STATUS those that there are.
+ * About all others the inner nodes say enough (map_gap()).
  */
 #include <assert.h>
 #include <string.h>
 
 #include "volume/volumes.h"
+
+/* What extents tell apart. */
+struct kind {
+	bool hole;
+	bool changed;
+};
 
 static void status_slice(struct vol_span *s);
 
@@ -23,9 +31,17 @@ static void load_range(struct vol_span *s, void (*done)(struct map_load *l))
 	l->done = done;
 }
 
-/* Blocks s->block .. end-1 are all mapped, or all holes.  False: the answer is
+/* Of what is not asked about, nothing is said. */
+static struct kind kind_of(const struct vol_req *req, bool hole, bool changed)
+{
+	if (req->op == VOL_DIFF)
+		return (struct kind){ changed && hole, changed };
+	return (struct kind){ hole, changed && hole && req->base_birth != 0 };
+}
+
+/* Blocks s->block .. end-1 are all of one kind.  False: the answer is
  * complete. */
-static bool extent_add(struct vol_span *s, uint64_t end, bool hole)
+static bool extent_add(struct vol_span *s, uint64_t end, struct kind kind)
 {
 	struct vol_req *req = s->req;
 	uint64_t from = max_u64(req->off_bytes, blocks_to_bytes(s->block));
@@ -39,7 +55,7 @@ static bool extent_add(struct vol_span *s, uint64_t end, bool hole)
 		return true;
 	if (req->nextents > 0) {
 		x = &req->extents[req->nextents - 1];
-		if (x->hole == hole) {
+		if (x->hole == kind.hole && x->changed == kind.changed) {
 			x->len_bytes += to - from;
 			return true;
 		}
@@ -48,8 +64,16 @@ static bool extent_add(struct vol_span *s, uint64_t end, bool hole)
 		return false;
 	x = &req->extents[req->nextents++];
 	x->len_bytes = to - from;
-	x->hole = hole;
+	x->hole = kind.hole;
+	x->changed = kind.changed;
 	return true;
+}
+
+static struct kind entry_kind(const struct vol_span *s,
+			      const struct leaf_entry *e)
+{
+	return kind_of(s->req, entry_place(e) == PLACE_NONE,
+		       le32_get(e->birth) > s->req->base_birth);
 }
 
 /* Go through the entries of a leaf from s->block on. */
@@ -59,17 +83,18 @@ static bool leaf_add(struct vol_span *s, const struct mnode *leaf)
 	uint64_t first = leaf->index * LEAF_ENTRIES;
 	uint64_t end = min_u64(s->end, first + LEAF_ENTRIES);
 
+	/* It went while others were waited for. */
 	if (leaf->state != MNODE_READY)
-		return extent_add(s, end, true);
+		return extent_add(s, end, kind_of(s->req, true, true));
 	e = leaf_entries(leaf);
 	while (s->block < end) {
 		uint64_t b = s->block;
-		bool hole = entry_place(&e[b - first]) == PLACE_NONE;
+		struct kind kind = entry_kind(s, &e[b - first]), next = kind;
 
-		while (b < end &&
-		       (entry_place(&e[b - first]) == PLACE_NONE) == hole)
-			b++;
-		if (!extent_add(s, b, hole))
+		while (next.hole == kind.hole &&
+		       next.changed == kind.changed && ++b < end)
+			next = entry_kind(s, &e[b - first]);
+		if (!extent_add(s, b, kind))
 			return false;
 	}
 	return true;
@@ -79,18 +104,21 @@ static bool leaf_add(struct vol_span *s, const struct mnode *leaf)
 static bool status_add(struct vol_span *s)
 {
 	struct map_load *l = &s->load;
-	uint64_t end = min_u64(s->end, l->next * LEAF_ENTRIES);
 
 	for (unsigned i = 0; i < l->n; i++) {
-		const struct mnode *leaf = l->slots[i].node;
-		uint64_t first = leaf->index * LEAF_ENTRIES;
+		const struct map_gap *gap = &s->gaps[i];
+		bool more;
 
-		if (s->block < first && !extent_add(s, first, true))
-			return false;
-		if (!leaf_add(s, leaf))
+		if (gap->end == 0)
+			more = leaf_add(s, l->slots[i].node);
+		else
+			more = extent_add(s, min_u64(s->end, gap->end *
+							     LEAF_ENTRIES),
+					  kind_of(s->req, true, gap->changed));
+		if (!more)
 			return false;
 	}
-	return s->block >= end || extent_add(s, end, true);
+	return true;
 }
 
 static void status_work(struct io_work *w)
@@ -124,6 +152,9 @@ static void status_load_done(struct map_load *l)
 static void status_slice(struct vol_span *s)
 {
 	load_range(s, status_load_done);
+	s->load.gaps = s->gaps;
+	s->load.since = s->req->base_birth;
+	s->load.holes = s->req->op == VOL_STATUS;
 	if (map_load_start(&s->load))
 		status_loaded(s);
 }

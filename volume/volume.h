@@ -78,6 +78,16 @@ struct volume *vol_snap_next(struct volume *v, const struct volume *prev);
 /* The oldest of those whose id is above this one, NULL: there is none.  With
  * the id of one before, quick however many there are. */
 struct volume *vol_snap_after(struct volume *v, uint32_t id);
+/* What a volume or snapshot can be compared with: an older snapshot of the same
+ * volume that it comes from.  A base is told by its birth, which stays true when
+ * the base is deleted. */
+struct vol_base {
+	char     name[VOLUME_NAME_MAX + 1]; /* without the volume's */
+	uint32_t birth;                     /* for VOL_DIFF */
+};
+/* The one of that name; NULL: the nearest one.  -ENOENT. */
+int vol_base(const struct volume *v, const char *name,
+	     struct vol_base *ret_base);
 /* VOLUME or VOLUME@SNAPSHOT, TREE_NAME_MAX + 1 bytes, of one that was found
  * just now; returns it. */
 const char *vol_full_name(const struct volume *v, char *ret_name);
@@ -106,17 +116,22 @@ enum vol_op {
 	VOL_FLUSH,  /* everything acknowledged before, of any volume */
 	VOL_CACHE,  /* load into the cache; a hint */
 	VOL_STATUS, /* what is mapped */
+	VOL_DIFF,   /* what has changed since a base */
 };
 
 enum vol_flag {
 	VOL_FUA     = 1 << 0, /* durable against power loss when done */
 	VOL_NO_HOLE = 1 << 1, /* VOL_ZERO: keep the space allocated */
-	VOL_ONE     = 1 << 2, /* VOL_STATUS: one extent is enough */
+	VOL_ONE     = 1 << 2, /* VOL_STATUS, VOL_DIFF: one extent is enough */
 };
 
 struct vol_extent {
 	uint64_t len_bytes;
-	bool     hole; /* unmapped: reads as zeros, holds no space */
+	bool     hole;    /* unmapped: reads as zeros, holds no space; DIFF:
+			   * only said of what has changed */
+	bool     changed; /* since base_birth, also by a trim; STATUS: only said
+			   * of holes.  What has changed is always said to
+			   * have; of the rest only what a request covered. */
 };
 
 /* Private: the blocks that a request changes, held against later ones. */
@@ -143,11 +158,13 @@ struct vol_req {
 	 * block was a hole (BITMAP_WORDS of the buffer's blocks; cleared here
 	 * first). */
 	uint64_t      *holes;
-	/* STATUS: where extents go; they start at off_bytes and go on to the
-	 * end of the request or of the array. */
+	/* STATUS, DIFF: where extents go; they start at off_bytes and go on to
+	 * the end of the request or of the array. */
 	struct vol_extent *extents;
 	uint32_t       extents_max;
 	uint32_t       nextents;  /* out */
+	uint32_t       base_birth; /* DIFF: of the base (vol_base()); STATUS:
+				    * likewise, 0: there is none */
 	/* 0 or -errno: -EINVAL outside of the volume, -ENOSPC pool full,
 	 * -EIO or -EBADMSG data lost, -EROFS, -ESHUTDOWN volume going away or
 	 * the pool no longer ours, -ECANCELED. */

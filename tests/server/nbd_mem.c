@@ -145,6 +145,8 @@ static int carry_out(struct mem_ctl *ctl, struct export_req *req)
 	case VOL_STATUS:
 		do_status(ctl, req);
 		return 0;
+	case VOL_DIFF:
+		return -EINVAL;
 	case VOL_FLUSH:
 	case VOL_CACHE:
 		return 0;
@@ -234,6 +236,8 @@ static void check_req(struct mem_export *e, struct export_req *req)
 	case VOL_STATUS:
 		assert((req->flags & ~VOL_ONE) == 0);
 		assert(req->extents != NULL && req->extents_max > 0);
+		break;
+	case VOL_DIFF:
 		break;
 	case VOL_CACHE:
 		assert(e->which != EXP_COARSE);

@@ -25,9 +25,12 @@ struct export_req {
 	uint64_t       len_bytes;
 	void          *buf;       /* as in struct vol_req */
 	uint64_t      *holes;     /* as in struct vol_req; may be NULL */
-	struct vol_extent *extents;
+	struct vol_extent *extents; /* as in struct vol_req */
 	uint32_t       extents_max;
 	uint32_t       nextents;
+	uint64_t       mark;      /* DIFF: of the bitmap that is asked for;
+				   * STATUS: of the one that decides what a
+				   * hole has been, 0: none */
 	int            res;       /* 0 or -errno */
 	void (*done)(struct export_req *req);
 	/* The export's own. */
@@ -58,9 +61,19 @@ struct export_info {
 	bool     multi_conn;
 };
 
+/* A bitmap says what has changed in an export since an older state of it. */
+struct export_bitmap {
+	char     name[VOLUME_NAME_MAX + 1];
+	uint64_t mark; /* for requests, never 0; that of an older state is
+			* smaller.  It stays true whatever becomes of the
+			* bitmap. */
+};
+
 struct export_ops {
 	void (*info)(struct export *exp, struct export_info *ret_info);
 	void (*submit)(struct export_req *req);
+	/* Is that mark of this export?  Not needed without bitmaps. */
+	bool (*has_mark)(struct export *exp, uint64_t mark);
 	/* The last user has gone; may free the export. */
 	void (*put)(struct export *exp);
 };
@@ -86,6 +99,10 @@ struct export_source_ops {
 	 * -ENOENT. */
 	int (*info)(struct export_source *src, const char *name,
 		    struct export_info *ret_info);
+	/* A bitmap of the export `name` by its own name; NULL: the nearest one,
+	 * which has least.  -ENOENT.  NULL: exports have none. */
+	int (*bitmap)(struct export_source *src, const char *name,
+		      const char *bitmap, struct export_bitmap *ret_bitmap);
 	/* Open for a connection. -ENOENT, -EBUSY, -ENOMEM, -ESHUTDOWN. */
 	int (*open)(struct export_source *src, const char *name,
 		    struct export **ret_exp);

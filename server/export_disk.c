@@ -216,6 +216,7 @@ static void status(struct export_req *req)
 		if (next <= (off_t)pos || (uint64_t)next > end)
 			next = (off_t)end;
 		e->len_bytes = (uint64_t)next - pos;
+		e->changed = false;
 		pos = (uint64_t)next;
 	}
 }

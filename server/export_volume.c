@@ -82,8 +82,33 @@ static void export_submit(struct export_req *req)
 	vr->holes = req->holes;
 	vr->extents = req->extents;
 	vr->extents_max = req->extents_max;
+	vr->base_birth = (uint32_t)req->mark;
 	vr->done = request_done;
 	vol_submit(vr);
+}
+
+/* --- bitmaps: what has changed since an older snapshot ------------------- */
+
+static uint32_t id_of(const struct volume *v)
+{
+	struct volume_info vi;
+
+	vol_info(v, &vi);
+	return vi.id;
+}
+
+/* Ids are never used again. */
+static uint64_t mark_of(const struct volume *v, uint32_t birth)
+{
+	return (uint64_t)id_of(v) << 32 | birth;
+}
+
+static bool export_has_mark(struct export *exp, uint64_t mark)
+{
+	const struct volume *v =
+		container_of(exp, struct volume_export, exp)->vol;
+
+	return mark == mark_of(v, (uint32_t)mark);
 }
 
 static void export_put(struct export *exp)
@@ -97,6 +122,7 @@ static void export_put(struct export *exp)
 static const struct export_ops volume_export_ops = {
 	.info = export_info_get,
 	.submit = export_submit,
+	.has_mark = export_has_mark,
 	.put = export_put,
 };
 
@@ -123,14 +149,6 @@ static void volume_resized(struct vol_user *u)
 static struct volumes *vols_of(struct export_source *src)
 {
 	return container_of(src, struct volume_source, src)->vols;
-}
-
-static uint32_t id_of(const struct volume *v)
-{
-	struct volume_info vi;
-
-	vol_info(v, &vi);
-	return vi.id;
 }
 
 /* A volume that comes or goes during a listing shifts those behind it: one may
@@ -178,6 +196,24 @@ static int source_info(struct export_source *src, const char *name,
 	return 0;
 }
 
+/* Of a volume, which is changing, there are none. */
+static int source_bitmap(struct export_source *src, const char *name,
+			 const char *bitmap, struct export_bitmap *ret_bitmap)
+{
+	const struct volume *v = find(vols_of(src), name);
+	struct volume_info   vi;
+	struct vol_base      base;
+
+	if (v == NULL)
+		return -ENOENT;
+	vol_info(v, &vi);
+	if (!vi.snapshot || vol_base(v, bitmap, &base) < 0)
+		return -ENOENT;
+	memcpy(ret_bitmap->name, base.name, sizeof(ret_bitmap->name));
+	ret_bitmap->mark = mark_of(v, base.birth);
+	return 0;
+}
+
 static int source_open(struct export_source *src, const char *name,
 		       struct export **ret_exp)
 {
@@ -202,6 +238,7 @@ static int source_open(struct export_source *src, const char *name,
 static const struct export_source_ops volume_source_ops = {
 	.next = source_next,
 	.info = source_info,
+	.bitmap = source_bitmap,
 	.open = source_open,
 };
 

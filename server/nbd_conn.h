@@ -16,6 +16,7 @@
  *   nbd_conn.c    life and death of a connection, negotiation
  *   nbd_receive.c receive buffers
  *   nbd_intake.c  bytes received -> requests -> the export
+ *   nbd_status.c  BLOCK_STATUS, whose reply has a chunk for each context
  *   nbd_reply.c   requests done -> replies -> bytes sent
  *
  * Bytes in.  A connection receives into its small buffer, which it always
@@ -52,7 +53,7 @@
 #define NBD_TX_IOV   256u
 #define NBD_TX_HEADS 8192u
 
-/* Extents of one STATUS: what fits into 64 KiB. */
+/* Extents of one STATUS, of all contexts: what fits into 64 KiB. */
 #define NBD_EXTENTS_MAX 4096u
 
 /* Reads and writes that need more memory than this in one piece are cut in
@@ -93,10 +94,20 @@ struct nbd_piece {
 	uint32_t       data_len; /* bytes */
 };
 
-/* What a request needs only when its read has data and holes; from the pool. */
+/* What a STATUS has found of one context. */
+struct nbd_found {
+	struct vol_extent *extents;
+	uint32_t           n;
+	struct vol_extent  one;      /* room with REQ_ONE */
+};
+
+/* What a request needs only when its read has data and holes, or for a STATUS;
+ * from the pool. */
 struct nbd_aux {
 	struct nbd_piece pieces[NBD_PIECES_MAX];
 	uint8_t          heads[NBD_PIECES_MAX][NBD_PIECE_HEAD_MAX];
+	struct nbd_found found[NBD_CTX_MAX]; /* STATUS: of each context */
+	unsigned         context;    /* … the one that is asked for */
 };
 static_assert(sizeof(struct nbd_aux) <= TARN_BLOCK, "one block");
 
@@ -123,7 +134,6 @@ struct nbd_task {
 	uint32_t          npieces;
 	uint32_t          next_piece; /* first one not yet in a send */
 	struct nbd_piece  one;
-	struct vol_extent extent;     /* STATUS with REQ_ONE */
 	uint64_t          holes[BITMAP_WORDS(NBD_HOLES_MAX)];
 	uint8_t           head[NBD_HEAD_MAX];
 };
@@ -265,6 +275,16 @@ void nbd_conn_kill(struct nbd_conn *c, const char *why);
 /* Act on what has been received. */
 void nbd_intake(struct nbd_conn *c);
 
+/* Give it to the export. */
+void nbd_task_run(struct nbd_task *t);
+
+/* nbd_status.c */
+/* The memory that a STATUS needs, and its first context.  False: there is
+ * none now. */
+bool nbd_status_prepare(struct nbd_task *t);
+/* The export has answered for a context: the next one, or the reply. */
+void nbd_status_done(struct nbd_task *t);
+
 /* nbd_receive.c */
 /* Bytes received and not consumed. */
 static inline uint32_t nbd_rx_avail(const struct nbd_conn *c)
@@ -290,6 +310,8 @@ void nbd_receive_free(struct nbd_conn *c);
 void nbd_reply_end(struct nbd_task *t, uint32_t error, const char *why);
 /* A part of t is done, or it gets no more: reply if that was the last. */
 void nbd_reply_part(struct nbd_task *t, int res);
+/* t->pieces and npieces are the reply. */
+void nbd_reply_ready(struct nbd_task *t);
 /* done() of the export's request. */
 void nbd_reply_done(struct export_req *req);
 /* Send what is ready, unless a send is in flight. */

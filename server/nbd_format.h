@@ -104,6 +104,8 @@ enum nbd_cmd_type {
 /* base:allocation. */
 #define NBD_STATE_HOLE (1u << 0)
 #define NBD_STATE_ZERO (1u << 1)
+/* The same of a bitmap: changed. */
+#define NBD_STATE_DIRTY (1u << 0)
 
 /* Error values, the only ones that may be sent. */
 #define NBD_EPERM     1u

@@ -48,6 +48,7 @@ static struct nbd_task *task_get(struct nbd_conn *c, const struct nbd_cmd *cmd)
 	t->req.extents = NULL;
 	t->req.extents_max = 0;
 	t->req.nextents = 0;
+	t->req.mark = 0;
 	t->req.res = 0;
 	t->req.done = nbd_reply_done;
 	return t;
@@ -60,7 +61,7 @@ static bool task_buf(struct nbd_task *t, size_t len_bytes)
 	return t->buf != NULL;
 }
 
-static void task_run(struct nbd_task *t)
+void nbd_task_run(struct nbd_task *t)
 {
 	t->conn->running++;
 	t->req.exp->ops->submit(&t->req);
@@ -133,7 +134,7 @@ static void run_parts(struct nbd_task *parent)
 {
 	list_for_each(l, &parent->parts) {
 		parent->left++;
-		task_run(list_entry(l, struct nbd_task, link));
+		nbd_task_run(list_entry(l, struct nbd_task, link));
 	}
 	nbd_reply_part(parent, 0);
 }
@@ -146,26 +147,13 @@ static bool is_split(const struct nbd_cmd *cmd)
 	return cmd->op == VOL_WRITE && cmd->len_bytes > NBD_PART_MAX;
 }
 
-static bool prepare_status(struct nbd_task *t)
-{
-	t->req.extents_max = 1;
-	t->req.extents = &t->extent;
-	if (t->cmd.op_flags & VOL_ONE)
-		return true;
-	if (!task_buf(t, NBD_EXTENTS_MAX * sizeof(struct vol_extent)))
-		return false;
-	t->req.extents = t->buf;
-	t->req.extents_max = NBD_EXTENTS_MAX;
-	return true;
-}
-
 /* The memory that a task needs before it can run. */
 static bool prepare(struct nbd_task *t)
 {
 	if (t->cmd.op == VOL_READ)
 		return is_split(&t->cmd) ? prepare_parts(t) : prepare_read(t);
 	if (t->cmd.op == VOL_STATUS)
-		return prepare_status(t);
+		return nbd_status_prepare(t);
 	if (t->cmd.op == VOL_WRITE && !is_split(&t->cmd) &&
 	    t->cmd.payload_bytes > NBD_INPLACE_MAX)
 		return task_buf(t, t->cmd.payload_bytes);
@@ -200,7 +188,7 @@ static void fill_end(struct nbd_conn *c)
 	c->rx_large = true;
 	if (t->parent != NULL)
 		t->parent->left++;
-	task_run(t);
+	nbd_task_run(t);
 }
 
 /* There is no memory: wait, true when that took too long.  That is for when
@@ -276,7 +264,7 @@ static void start(struct nbd_conn *c, struct nbd_task *t, uint8_t *payload)
 	if (t->cmd.op == VOL_READ && is_split(&t->cmd)) {
 		run_parts(t);
 	} else if (t->cmd.op != VOL_WRITE) {
-		task_run(t);
+		nbd_task_run(t);
 	} else if (is_split(&t->cmd)) {
 		make_parent(t);
 		c->split = t;
@@ -286,7 +274,7 @@ static void start(struct nbd_conn *c, struct nbd_task *t, uint8_t *payload)
 		c->rx->refs++;
 		t->rx = c->rx;
 		t->req.buf = payload;
-		task_run(t);
+		nbd_task_run(t);
 	}
 }
 

@@ -11,188 +11,22 @@
  *    by NBD_OPT_EXPORT_NAME that cannot be had: disconnected.
  * Nothing that the client sent is echoed.
  */
-#include "server/nbd_proto.h"
+#include "server/nbd_option.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Room in out that one step may need: the longest is INFO with a name and a
- * description. */
-#define STEP_OUT_MAX 1024u
-
 static_assert(5 * sizeof(struct nbd_option_reply) + 12 + 14 + 2 +
 		      TREE_NAME_MAX + 2 + sizeof(((struct export_info *)0)
 							   ->description) <=
-		      STEP_OUT_MAX,
+		      NBD_STEP_OUT_MAX,
 	      "an answer to INFO fits");
-static_assert(STEP_OUT_MAX < NBD_NEG_OUT_MAX, "a step fits");
-
-/* --- output -------------------------------------------------------------- */
-
-static void put(struct nbd_neg *neg, const void *p, size_t len)
-{
-	assert(neg->out_len + len <= sizeof(neg->out));
-	memcpy(neg->out + neg->out_len, p, len);
-	neg->out_len += (uint32_t)len;
-}
-
-static void put_be16(struct nbd_neg *neg, uint16_t v)
-{
-	be16 b = be16_of(v);
-
-	put(neg, &b, sizeof(b));
-}
-
-static void put_be32(struct nbd_neg *neg, uint32_t v)
-{
-	be32 b = be32_of(v);
-
-	put(neg, &b, sizeof(b));
-}
-
-static void put_reply(struct nbd_neg *neg, uint32_t opt, uint32_t type,
-		      size_t len)
-{
-	struct nbd_option_reply r = {
-		.magic = be64_of(NBD_MAGIC_OPTION_REPLY),
-		.opt = be32_of(opt),
-		.type = be32_of(type),
-		.len = be32_of((uint32_t)len),
-	};
-
-	put(neg, &r, sizeof(r));
-}
-
-static void put_ack(struct nbd_neg *neg, uint32_t opt)
-{
-	put_reply(neg, opt, NBD_REP_ACK, 0);
-}
-
-static void put_error(struct nbd_neg *neg, uint32_t opt, uint32_t type,
-		      const char *text)
-{
-	size_t len = strlen(text);
-
-	put_reply(neg, opt, type, len);
-	put(neg, text, len);
-}
+static_assert(NBD_STEP_OUT_MAX < NBD_NEG_OUT_MAX, "a step fits");
 
 static void end(struct nbd_neg *neg, const char *why)
 {
 	neg->state = NBD_NEG_ENDED;
 	neg->why = why;
-}
-
-/* --- input --------------------------------------------------------------- */
-
-/* The unread rest of an option's data.  Reading past its end sets bad and
- * gives zeros, so one check at the end is enough. */
-struct input {
-	const uint8_t *p;   /* next byte */
-	size_t         len; /* bytes left */
-	bool           bad; /* something was missing */
-};
-
-static const uint8_t *get_bytes(struct input *in, size_t n)
-{
-	const uint8_t *p = in->p;
-
-	if (in->bad || n > in->len) {
-		in->bad = true;
-		return NULL;
-	}
-	in->p += n;
-	in->len -= n;
-	return p;
-}
-
-static uint32_t get_be32(struct input *in)
-{
-	const uint8_t *p = get_bytes(in, 4);
-	be32           v;
-
-	if (p == NULL)
-		return 0;
-	memcpy(&v, p, sizeof(v));
-	return be32_get(v);
-}
-
-static uint16_t get_be16(struct input *in)
-{
-	const uint8_t *p = get_bytes(in, 2);
-	be16           v;
-
-	if (p == NULL)
-		return 0;
-	memcpy(&v, p, sizeof(v));
-	return be16_get(v);
-}
-
-/* A string with its length before it; NULL (and bad) when it is longer than
- * what is left or than a string may be. */
-static const uint8_t *get_string(struct input *in, uint32_t *ret_len)
-{
-	uint32_t len = get_be32(in);
-
-	if (len > NBD_STRING_MAX)
-		in->bad = true;
-	*ret_len = len;
-	return get_bytes(in, len);
-}
-
-/* Turn a name from the wire into a C string.  False if no export can have
- * that name. */
-static bool name_of(const uint8_t *p, size_t len, char *ret_name)
-{
-	if (len > TREE_NAME_MAX || memchr(p, 0, len) != NULL)
-		return false;
-	memcpy(ret_name, p, len);
-	ret_name[len] = 0;
-	return true;
-}
-
-/* --- metadata contexts --------------------------------------------------- */
-
-static const char *const context_names[NBD_CTX_COUNT] = {
-	[NBD_CTX_ALLOCATION] = "base:allocation",
-};
-
-/* The contexts of namespace `base` that a leaf name means. */
-static uint32_t base_match(const uint8_t *leaf, size_t len, bool list)
-{
-	if (len == 0)
-		return list ? 1u << NBD_CTX_ALLOCATION : 0;
-	if (len == 10 && memcmp(leaf, "allocation", 10) == 0)
-		return 1u << NBD_CTX_ALLOCATION;
-	return 0;
-}
-
-static const struct {
-	const char *name;  /* of the namespace */
-	uint32_t (*match)(const uint8_t *leaf, size_t len, bool list);
-} namespaces[] = {
-	{ "base", base_match },
-};
-
-/* The contexts that one query means; unknown namespaces mean none. */
-static uint32_t query_match(struct input *in, const uint8_t *q, uint32_t len,
-			    bool list)
-{
-	const uint8_t *colon = memchr(q, ':', len);
-	size_t         ns_len;
-
-	if (colon == NULL) {
-		in->bad = true;
-		return 0;
-	}
-	ns_len = (size_t)(colon - q);
-	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
-		if (strlen(namespaces[i].name) == ns_len &&
-		    memcmp(namespaces[i].name, q, ns_len) == 0)
-			return namespaces[i].match(colon + 1, len - ns_len - 1,
-						   list);
-	}
-	return 0;
 }
 
 /* --- options ------------------------------------------------------------- */
@@ -218,21 +52,22 @@ static uint16_t tx_flags(const struct nbd_neg *neg,
 	return (uint16_t)f;
 }
 
-/* The contexts that hold if `name` is chosen now. */
-static uint32_t contexts_for(const struct nbd_neg *neg, const char *name)
-{
-	return neg->meta_set && strcmp(neg->meta_name, name) == 0 ? neg->meta :
-								    0;
-}
-
-/* The export is open in sess.exp: enter transmission. */
-static void choose(struct nbd_neg *neg, const char *name)
+/* The export was opened: enter transmission.  False: it is another one than
+ * contexts were set for, and is closed again. */
+static bool choose(struct nbd_neg *neg, const char *name)
 {
 	struct nbd_session *s = &neg->sess;
 
+	if (!neg_contexts_take(neg, name)) {
+		s->exp->ops->put(s->exp);
+		s->exp = NULL;
+		s->contexts = 0;
+		neg->meta_set = false;
+		return false;
+	}
 	s->exp->ops->info(s->exp, &s->info);
-	s->contexts = contexts_for(neg, name);
 	s->flags = tx_flags(neg, &s->info, s->contexts);
+	return true;
 }
 
 static void opt_export_name(struct nbd_neg *neg, const uint8_t *p, uint32_t len)
@@ -245,16 +80,16 @@ static void opt_export_name(struct nbd_neg *neg, const uint8_t *p, uint32_t len)
 		end(neg, "EXPORT_NAME after EXTENDED_HEADERS");
 		return;
 	}
-	if (!name_of(p, len, name) ||
-	    neg->src->ops->open(neg->src, name, &neg->sess.exp) < 0) {
+	if (!neg_name_of(p, len, name) ||
+	    neg->src->ops->open(neg->src, name, &neg->sess.exp) < 0 ||
+	    !choose(neg, name)) {
 		end(neg, "EXPORT_NAME of an export that cannot be had");
 		return;
 	}
-	choose(neg, name);
 	r.size = be64_of(neg->sess.info.size_bytes);
 	r.flags = be16_of(neg->sess.flags);
-	put(neg, &r,
-	    neg->no_zeroes ? offsetof(struct nbd_export_reply, zero) :
+	neg_put(neg, &r,
+		neg->no_zeroes ? offsetof(struct nbd_export_reply, zero) :
 			     sizeof(r));
 	neg->state = NBD_NEG_READY;
 }
@@ -262,8 +97,8 @@ static void opt_export_name(struct nbd_neg *neg, const uint8_t *p, uint32_t len)
 static void opt_list(struct nbd_neg *neg, uint32_t len)
 {
 	if (len != 0) {
-		put_error(neg, NBD_OPT_LIST, NBD_REP_ERR_INVALID,
-			  "LIST has no data");
+		neg_put_error(neg, NBD_OPT_LIST, NBD_REP_ERR_INVALID,
+			      "LIST has no data");
 		return;
 	}
 	neg->list_cursor = 0;
@@ -276,24 +111,25 @@ static void list_entry_step(struct nbd_neg *neg)
 	size_t             name_len, text_len;
 
 	if (!neg->src->ops->next(neg->src, &neg->list_cursor, &info)) {
-		put_ack(neg, NBD_OPT_LIST);
+		neg_put_ack(neg, NBD_OPT_LIST);
 		neg->state = NBD_NEG_OPTIONS;
 		return;
 	}
 	name_len = strnlen(info.name, sizeof(info.name) - 1);
 	text_len = strnlen(info.description, sizeof(info.description));
-	put_reply(neg, NBD_OPT_LIST, NBD_REP_SERVER, 4 + name_len + text_len);
-	put_be32(neg, (uint32_t)name_len);
-	put(neg, info.name, name_len);
-	put(neg, info.description, text_len);
+	neg_put_reply(neg, NBD_OPT_LIST, NBD_REP_SERVER,
+		      4 + name_len + text_len);
+	neg_put_be32(neg, (uint32_t)name_len);
+	neg_put(neg, info.name, name_len);
+	neg_put(neg, info.description, text_len);
 }
 
 static void put_info_text(struct nbd_neg *neg, uint32_t opt, uint16_t type,
 			  const char *text, size_t len)
 {
-	put_reply(neg, opt, NBD_REP_INFO, 2 + len);
-	put_be16(neg, type);
-	put(neg, text, len);
+	neg_put_reply(neg, opt, NBD_REP_INFO, 2 + len);
+	neg_put_be16(neg, type);
+	neg_put(neg, text, len);
 }
 
 static void put_infos(struct nbd_neg *neg, uint32_t opt,
@@ -312,8 +148,8 @@ static void put_infos(struct nbd_neg *neg, uint32_t opt,
 		.max = be32_of(REQUEST_DATA_MAX),
 	};
 
-	put_reply(neg, opt, NBD_REP_INFO, sizeof(exp));
-	put(neg, &exp, sizeof(exp));
+	neg_put_reply(neg, opt, NBD_REP_INFO, sizeof(exp));
+	neg_put(neg, &exp, sizeof(exp));
 	if (wanted & 1u << NBD_INFO_NAME)
 		put_info_text(neg, opt, NBD_INFO_NAME, info->name,
 			      strnlen(info->name, sizeof(info->name) - 1));
@@ -323,65 +159,54 @@ static void put_infos(struct nbd_neg *neg, uint32_t opt,
 			      strnlen(info->description,
 				      sizeof(info->description)));
 	/* Always: clients that did not ask ignore it. */
-	put_reply(neg, opt, NBD_REP_INFO, sizeof(bs));
-	put(neg, &bs, sizeof(bs));
-	put_ack(neg, opt);
+	neg_put_reply(neg, opt, NBD_REP_INFO, sizeof(bs));
+	neg_put(neg, &bs, sizeof(bs));
+	neg_put_ack(neg, opt);
 }
 
-static void put_open_error(struct nbd_neg *neg, uint32_t opt, int r)
-{
-	if (r == -ENOENT)
-		put_error(neg, opt, NBD_REP_ERR_UNKNOWN,
-			  "there is no such export");
-	else if (r == -ESHUTDOWN)
-		put_error(neg, opt, NBD_REP_ERR_SHUTDOWN,
-			  "the server is going down");
-	else if (r == -EBUSY)
-		put_error(neg, opt, NBD_REP_ERR_POLICY,
-			  "the export is busy; try again later");
-	else
-		put_error(neg, opt, NBD_REP_ERR_POLICY,
-			  "the export cannot be opened now");
-}
-
-static void opt_info_go(struct nbd_neg *neg, uint32_t opt, struct input *in)
+static void opt_info_go(struct nbd_neg *neg, uint32_t opt, struct neg_input *in)
 {
 	struct export_info info;
 	char               name[TREE_NAME_MAX + 1];
 	uint32_t           name_len;
-	const uint8_t     *p = get_string(in, &name_len);
-	uint16_t           count = get_be16(in);
+	const uint8_t     *p = neg_get_string(in, &name_len);
+	uint16_t           count = neg_get_be16(in);
 	unsigned           wanted = 0;
 	int                r;
 
 	if (in->bad || in->len != 2 * (size_t)count) {
-		put_error(neg, opt, NBD_REP_ERR_INVALID,
-			  "lengths in the option do not add up");
+		neg_put_error(neg, opt, NBD_REP_ERR_INVALID,
+			      "lengths in the option do not add up");
 		return;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		uint16_t type = get_be16(in);
+		uint16_t type = neg_get_be16(in);
 
 		if (type <= NBD_INFO_BLOCK_SIZE)
 			wanted |= 1u << type;
 	}
-	if (!name_of(p, name_len, name))
+	if (!neg_name_of(p, name_len, name))
 		r = -ENOENT;
 	else if (opt == NBD_OPT_INFO)
 		r = neg->src->ops->info(neg->src, name, &info);
 	else
 		r = neg->src->ops->open(neg->src, name, &neg->sess.exp);
 	if (r < 0) {
-		put_open_error(neg, opt, r);
+		neg_put_open_error(neg, opt, r);
 		return;
 	}
 	if (opt == NBD_OPT_INFO) {
 		put_infos(neg, opt, &info,
-			  tx_flags(neg, &info, contexts_for(neg, name)),
+			  tx_flags(neg, &info, neg_contexts_for(neg, name)),
 			  wanted);
 		return;
 	}
-	choose(neg, name);
+	if (!choose(neg, name)) {
+		neg_put_error(neg, opt, NBD_REP_ERR_POLICY,
+			      "the export is another one by now; set its "
+			      "contexts again");
+		return;
+	}
 	put_infos(neg, opt, &neg->sess.info, neg->sess.flags, wanted);
 	neg->state = NBD_NEG_READY;
 }
@@ -389,11 +214,11 @@ static void opt_info_go(struct nbd_neg *neg, uint32_t opt, struct input *in)
 static void opt_starttls(struct nbd_neg *neg, uint32_t len)
 {
 	if (len != 0)
-		put_error(neg, NBD_OPT_STARTTLS, NBD_REP_ERR_INVALID,
-			  "STARTTLS has no data");
+		neg_put_error(neg, NBD_OPT_STARTTLS, NBD_REP_ERR_INVALID,
+			      "STARTTLS has no data");
 	else
-		put_error(neg, NBD_OPT_STARTTLS, NBD_REP_ERR_POLICY,
-			  "TLS is not set up on this server");
+		neg_put_error(neg, NBD_OPT_STARTTLS, NBD_REP_ERR_POLICY,
+			      "TLS is not set up on this server");
 }
 
 /* STRUCTURED_REPLY and EXTENDED_HEADERS: mode is what they ask for. */
@@ -401,82 +226,26 @@ static void opt_mode(struct nbd_neg *neg, uint32_t opt, uint32_t len,
 		     enum nbd_mode mode)
 {
 	if (mode == NBD_MODE_EXTENDED && !neg->extended) {
-		put_error(neg, opt, NBD_REP_ERR_UNSUP, "not supported");
+		neg_put_error(neg, opt, NBD_REP_ERR_UNSUP, "not supported");
 	} else if (len != 0) {
-		put_error(neg, opt, NBD_REP_ERR_INVALID,
-			  "the option has no data");
+		neg_put_error(neg, opt, NBD_REP_ERR_INVALID,
+			      "the option has no data");
 	} else if (neg->sess.mode == mode) {
-		put_error(neg, opt, NBD_REP_ERR_INVALID, "it is so already");
+		neg_put_error(neg, opt, NBD_REP_ERR_INVALID,
+			      "it is so already");
 	} else if (neg->sess.mode == NBD_MODE_EXTENDED) {
-		put_error(neg, opt, NBD_REP_ERR_EXT_HEADER_REQD,
-			  "extended headers are in use");
+		neg_put_error(neg, opt, NBD_REP_ERR_EXT_HEADER_REQD,
+			      "extended headers are in use");
 	} else {
 		neg->sess.mode = (uint8_t)mode;
-		put_ack(neg, opt);
-	}
-}
-
-/* LIST_META_CONTEXT and SET_META_CONTEXT. */
-static void opt_meta(struct nbd_neg *neg, uint32_t opt, struct input *in)
-{
-	bool               list = opt == NBD_OPT_LIST_META_CONTEXT;
-	struct export_info info;
-	char               name[TREE_NAME_MAX + 1];
-	uint32_t           name_len, contexts = 0;
-	const uint8_t     *p = get_string(in, &name_len);
-	uint32_t           count = get_be32(in);
-	int                r;
-
-	if (!list)
-		neg->meta_set = false;
-	if (neg->sess.mode == NBD_MODE_SIMPLE) {
-		put_error(neg, opt, NBD_REP_ERR_INVALID,
-			  "ask for structured replies first");
-		return;
-	}
-	if (count == 0 && list && !in->bad)
-		contexts = (1u << NBD_CTX_COUNT) - 1;
-	/* Bounded by the option's length: each query has 4 bytes at least. */
-	for (uint32_t i = 0; i < count && !in->bad; i++) {
-		uint32_t       len;
-		const uint8_t *q = get_string(in, &len);
-
-		if (q != NULL)
-			contexts |= query_match(in, q, len, list);
-	}
-	if (in->bad || in->len != 0) {
-		put_error(neg, opt, NBD_REP_ERR_INVALID,
-			  "the option or one of its queries is malformed");
-		return;
-	}
-	r = name_of(p, name_len, name) ?
-		    neg->src->ops->info(neg->src, name, &info) :
-		    -ENOENT;
-	if (r < 0) {
-		put_open_error(neg, opt, r);
-		return;
-	}
-	for (unsigned i = 0; i < NBD_CTX_COUNT; i++) {
-		size_t len = strlen(context_names[i]);
-
-		if (!(contexts & 1u << i))
-			continue;
-		put_reply(neg, opt, NBD_REP_META_CONTEXT, 4 + len);
-		put_be32(neg, list ? 0 : i + 1);
-		put(neg, context_names[i], len);
-	}
-	put_ack(neg, opt);
-	if (!list) {
-		neg->meta = contexts;
-		neg->meta_set = true;
-		memcpy(neg->meta_name, name, name_len + 1);
+		neg_put_ack(neg, opt);
 	}
 }
 
 static void option(struct nbd_neg *neg, uint32_t opt, const uint8_t *p,
 		   uint32_t len)
 {
-	struct input in = { .p = p, .len = len };
+	struct neg_input in = { .p = p, .len = len };
 
 	if (!neg->fixed && opt != NBD_OPT_EXPORT_NAME) {
 		end(neg, "an option of fixed newstyle without its flag");
@@ -487,7 +256,7 @@ static void option(struct nbd_neg *neg, uint32_t opt, const uint8_t *p,
 		opt_export_name(neg, p, len);
 		break;
 	case NBD_OPT_ABORT:
-		put_ack(neg, opt);
+		neg_put_ack(neg, opt);
 		end(neg, NULL);
 		break;
 	case NBD_OPT_LIST:
@@ -505,14 +274,14 @@ static void option(struct nbd_neg *neg, uint32_t opt, const uint8_t *p,
 		break;
 	case NBD_OPT_LIST_META_CONTEXT:
 	case NBD_OPT_SET_META_CONTEXT:
-		opt_meta(neg, opt, &in);
+		neg_opt_meta(neg, opt, &in);
 		break;
 	case NBD_OPT_EXTENDED_HEADERS:
 		opt_mode(neg, opt, len, NBD_MODE_EXTENDED);
 		break;
 	default:
-		put_error(neg, opt, NBD_REP_ERR_UNSUP,
-			  "the option is not known here");
+		neg_put_error(neg, opt, NBD_REP_ERR_UNSUP,
+			      "the option is not known here");
 		break;
 	}
 }
@@ -581,14 +350,14 @@ void nbd_neg_init(struct nbd_neg *neg, struct export_source *src, bool extended)
 	memset(neg, 0, offsetof(struct nbd_neg, out));
 	neg->src = src;
 	neg->extended = extended;
-	put(neg, &g, sizeof(g));
+	neg_put(neg, &g, sizeof(g));
 }
 
 size_t nbd_neg_feed(struct nbd_neg *neg, const uint8_t *in, size_t len)
 {
 	size_t used = 0;
 
-	while (neg->out_len <= sizeof(neg->out) - STEP_OUT_MAX) {
+	while (neg->out_len <= sizeof(neg->out) - NBD_STEP_OUT_MAX) {
 		uint8_t state = neg->state;
 		size_t  n;
 

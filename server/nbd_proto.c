@@ -238,7 +238,7 @@ void nbd_cmd_status_payload(const struct nbd_session *s, struct nbd_cmd *cmd,
 		memcpy(&b, payload, sizeof(b));
 		payload += sizeof(b);
 		id = be32_get(b);
-		if (id == 0 || id > NBD_CTX_COUNT ||
+		if (id == 0 || id > NBD_CTX_MAX ||
 		    !(s->contexts & 1u << (id - 1)) ||
 		    contexts & 1u << (id - 1)) {
 			refuse(cmd, NBD_EINVAL, "an unknown or double context");
@@ -391,11 +391,10 @@ size_t nbd_put_hole(const struct nbd_session *s, const struct nbd_cmd *cmd,
 }
 
 size_t nbd_put_status(const struct nbd_session *s, const struct nbd_cmd *cmd,
-		      enum nbd_context ctx, uint32_t count, bool last,
-		      uint8_t *out)
+		      unsigned ctx, uint32_t count, bool last, uint8_t *out)
 {
 	uint32_t data_len = count * (uint32_t)nbd_extent_bytes(s);
-	be32     id = be32_of((uint32_t)ctx + 1);
+	be32     id = be32_of(ctx + 1);
 	size_t   n;
 
 	assert(s->mode != NBD_MODE_SIMPLE);
@@ -416,11 +415,20 @@ size_t nbd_put_status(const struct nbd_session *s, const struct nbd_cmd *cmd,
 	return n + sizeof(id);
 }
 
-static void extent_put(const struct nbd_session *s, uint8_t *out, uint32_t i,
-		       uint64_t len, bool hole)
+/* Of an extent.  What was there at a bitmap's base and is a hole now has to be
+ * copied as zeros, so it is not called a hole. */
+static uint32_t state_of(unsigned ctx, const struct vol_extent *e)
 {
-	uint32_t state = hole ? NBD_STATE_HOLE | NBD_STATE_ZERO : 0;
+	if (ctx >= NBD_CTX_BITMAP)
+		return e->changed ? NBD_STATE_DIRTY : 0;
+	if (!e->hole)
+		return 0;
+	return e->changed ? NBD_STATE_ZERO : NBD_STATE_HOLE | NBD_STATE_ZERO;
+}
 
+static void extent_put(const struct nbd_session *s, uint8_t *out, uint32_t i,
+		       uint64_t len, uint32_t state)
+{
 	if (s->mode == NBD_MODE_EXTENDED) {
 		struct nbd_extent_ext e = {
 			.len = be64_of(len),
@@ -438,14 +446,14 @@ static void extent_put(const struct nbd_session *s, uint8_t *out, uint32_t i,
 	}
 }
 
-uint32_t nbd_encode_extents(const struct nbd_session *s,
-			    const struct nbd_cmd *cmd,
-			    struct vol_extent *extents, uint32_t n)
+uint32_t nbd_encode_extents(const struct nbd_session *s, unsigned ctx,
+			    struct vol_extent *extents, uint32_t n,
+			    uint64_t len_bytes)
 {
 	uint8_t *out = (uint8_t *)extents;
-	uint64_t left = cmd->len_bytes;
+	uint64_t left = len_bytes;
 	uint64_t run = 0;
-	bool     hole = false;
+	uint32_t state = 0;
 	uint32_t count = 0;
 
 	/* Wire form is never longer, and extent i is read before wire extent
@@ -455,21 +463,19 @@ uint32_t nbd_encode_extents(const struct nbd_session *s,
 		      "extents are encoded in place");
 	for (uint32_t i = 0; i < n && left > 0; i++) {
 		uint64_t len = min_u64(extents[i].len_bytes, left);
-		bool     kind = extents[i].hole;
+		uint32_t next = state_of(ctx, &extents[i]);
 
 		if (len == 0)
 			continue;
-		if (run > 0 && kind != hole) {
-			if (cmd->flags & NBD_CMD_REQ_ONE)
-				break;
-			extent_put(s, out, count++, run, hole);
+		if (run > 0 && next != state) {
+			extent_put(s, out, count++, run, state);
 			run = 0;
 		}
 		run += len;
-		hole = kind;
+		state = next;
 		left -= len;
 	}
 	if (run > 0)
-		extent_put(s, out, count++, run, hole);
+		extent_put(s, out, count++, run, state);
 	return count;
 }

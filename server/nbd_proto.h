@@ -11,7 +11,7 @@
  *  - Everything that a client can send is decided here: a sound request, a
  *    request to refuse with an error, or a client to disconnect.
  *
- * Negotiation                                     (server/nbd_negotiate.c)
+ * Negotiation                  (server/nbd_negotiate.c, nbd_context.c)
  *
  *   FLAGS --> OPTIONS <--> LISTING        READY: sess is filled in
  *                |  \-----> READY         ENDED: send `out`, then close;
@@ -41,16 +41,17 @@
 #define NBD_TEXT_MAX 90u
 #define NBD_HEAD_MAX 128u
 
-/* Metadata contexts that exist; a set of them is a bit mask, and the id on
- * the wire is the number + 1. */
+/* Metadata contexts that a connection can have; a set of them is a bit mask,
+ * and the id on the wire is the number + 1. */
 enum nbd_context {
 	NBD_CTX_ALLOCATION, /* base:allocation */
-	NBD_CTX_COUNT,
+	NBD_CTX_BITMAP,     /* qemu:dirty-bitmap:…, this and all that follow */
+	NBD_CTX_MAX = 8,
 };
 
 /* Longest payload of a BLOCK_STATUS that is looked at: every context twice;
  * more cannot be sound. */
-#define NBD_STATUS_PAYLOAD_MAX (8u + 4u * 2u * NBD_CTX_COUNT)
+#define NBD_STATUS_PAYLOAD_MAX (8u + 4u * 2u * NBD_CTX_MAX)
 
 enum nbd_mode {
 	NBD_MODE_SIMPLE,
@@ -63,6 +64,7 @@ struct nbd_session {
 	struct export     *exp;      /* opened; the caller puts it */
 	struct export_info info;     /* of exp */
 	uint32_t           contexts; /* selected: bit i for context i */
+	uint64_t           marks[NBD_CTX_MAX]; /* of the bitmaps among them */
 	uint16_t           flags;    /* NBD_TX_* as told to the client */
 	uint8_t            mode;     /* enum nbd_mode */
 };
@@ -86,6 +88,7 @@ struct nbd_neg {
 	uint32_t              options;      /* seen so far */
 	uint32_t              option_bytes; /* of all options, heads included */
 	uint32_t              meta;         /* contexts set for meta_name */
+	uint64_t              meta_marks[NBD_CTX_MAX]; /* of its bitmaps */
 	uint32_t              out_len;      /* bytes in out */
 	uint8_t               state;        /* enum nbd_neg_state */
 	bool                  extended;     /* extended headers are offered */
@@ -171,15 +174,13 @@ size_t nbd_put_hole(const struct nbd_session *s, const struct nbd_cmd *cmd,
 /* STATUS: count extents for a context follow, as made by
  * nbd_encode_extents(). */
 size_t nbd_put_status(const struct nbd_session *s, const struct nbd_cmd *cmd,
-		      enum nbd_context ctx, uint32_t count, bool last,
-		      uint8_t *out);
+		      unsigned ctx, uint32_t count, bool last, uint8_t *out);
 
-/* Turn n extents into wire form, in place; neighbours of one kind are joined
- * and what lies beyond the request is cut.  Returns their number, 0 if there
- * is nothing to report. */
-uint32_t nbd_encode_extents(const struct nbd_session *s,
-			    const struct nbd_cmd *cmd,
-			    struct vol_extent *extents, uint32_t n);
+/* Turn n extents of a context into wire form, in place; neighbours of one kind
+ * are joined and what lies beyond len_bytes is cut.  Returns their number. */
+uint32_t nbd_encode_extents(const struct nbd_session *s, unsigned ctx,
+			    struct vol_extent *extents, uint32_t n,
+			    uint64_t len_bytes);
 
 /* Bytes of one extent in wire form. */
 static inline size_t nbd_extent_bytes(const struct nbd_session *s)

@@ -17,7 +17,7 @@
 
 /* --- building ------------------------------------------------------------ */
 
-static void task_ready(struct nbd_task *t)
+void nbd_reply_ready(struct nbd_task *t)
 {
 	struct nbd_conn *c = t->conn;
 
@@ -35,7 +35,7 @@ void nbd_reply_end(struct nbd_task *t, uint32_t error, const char *why)
 	t->one.data_len = 0;
 	t->pieces = &t->one;
 	t->npieces = 1;
-	task_ready(t);
+	nbd_reply_ready(t);
 }
 
 /* Everything that t has read, as one piece of data behind head_len bytes of
@@ -48,7 +48,7 @@ static void reply_data(struct nbd_task *t, size_t head_len)
 	t->one.data_len = (uint32_t)t->req.len_bytes;
 	t->pieces = &t->one;
 	t->npieces = 1;
-	task_ready(t);
+	nbd_reply_ready(t);
 }
 
 /* The same, in a chunk of its own. */
@@ -126,7 +126,7 @@ static void reply_pieces(struct nbd_task *t, struct runs r, bool last_part)
 		p->data_len = hole ? 0 : len;
 	}
 	t->pieces = t->aux->pieces;
-	task_ready(t);
+	nbd_reply_ready(t);
 }
 
 /* len_bytes from off_bytes are a hole; t has room for the chunk. */
@@ -141,7 +141,7 @@ static void reply_hole(struct nbd_task *t, uint64_t off_bytes,
 	t->one.data_len = 0;
 	t->pieces = &t->one;
 	t->npieces = 1;
-	task_ready(t);
+	nbd_reply_ready(t);
 }
 
 static struct runs runs_of(const struct nbd_task *t)
@@ -256,28 +256,6 @@ void nbd_reply_part(struct nbd_task *t, int res)
 		nbd_reply_end(t, nbd_error_of(t->res), NULL);
 }
 
-static void reply_status(struct nbd_task *t)
-{
-	struct nbd_session *s = &t->conn->sess;
-	uint32_t            n;
-
-	/* One context exists, so one chunk answers. */
-	static_assert(NBD_CTX_COUNT == 1, "a chunk for each context");
-	n = nbd_encode_extents(s, &t->cmd, t->req.extents, t->req.nextents);
-	if (n == 0) {
-		nbd_reply_end(t, NBD_EIO, NULL);
-		return;
-	}
-	t->one.head = t->head;
-	t->one.head_len = (uint32_t)nbd_put_status(
-		s, &t->cmd, NBD_CTX_ALLOCATION, n, true, t->head);
-	t->one.data = (uint8_t *)t->req.extents;
-	t->one.data_len = n * (uint32_t)nbd_extent_bytes(s);
-	t->pieces = &t->one;
-	t->npieces = 1;
-	task_ready(t);
-}
-
 /* Parts of a read stay with their data until all are there, those of a write
  * go. */
 static void part_done(struct nbd_task *t)
@@ -320,8 +298,8 @@ void nbd_reply_done(struct export_req *req)
 		nbd_reply_end(t, nbd_error_of(req->res), NULL);
 	else if (req->op == VOL_READ)
 		reply_read(t, true);
-	else if (req->op == VOL_STATUS)
-		reply_status(t);
+	else if (t->cmd.op == VOL_STATUS)
+		nbd_status_done(t);
 	else
 		nbd_reply_end(t, 0, NULL);
 }
@@ -422,7 +400,7 @@ void nbd_reply_send(struct nbd_conn *c)
 
 		if (!gather_task(c, &g, t))
 			break;
-		if (t->buf == NULL && t->req.op != VOL_STATUS) {
+		if (t->buf == NULL && t->cmd.op != VOL_STATUS) {
 			nbd_task_free(t);
 			continue;
 		}

@@ -3,8 +3,8 @@
  * Nodes are made when a block below them is first mapped.  Births say what has
  * changed since a snapshot or checkpoint: those of the entries, and in each
  * inner node the newest beneath each child.  So a leaf in which nothing is left
- * stays, for the births of its entries, unless one request trims all of it: then
- * the parent keeps the birth of that.  While the volume has had no snapshot and
+ * stays, for the births of its entries, unless one request trims all of it:
+ * then the parent keeps the birth of that.  While the volume has had no snapshot and
  * no checkpoint (birth 1) births say nothing, and whatever is empty goes, inner
  * nodes too.
  *

@@ -103,6 +103,24 @@ static bool is_hole(struct mem_ctl *ctl, uint64_t b)
 	return b >= MEM_BLOCKS || !ctl->mapped[b];
 }
 
+/* Bitmap b1 has mark MARKS - 1, the older ones less. */
+#define MARKS   100u
+#define BITMAPS 20u
+
+/* What a STATUS or DIFF says of a block. */
+static struct vol_extent extent_of(struct mem_ctl *ctl, struct export_req *req,
+				   uint64_t b)
+{
+	bool hole = is_hole(ctl, b), changed = false;
+
+	if (req->mark != 0)
+		changed = mem_changed(MARKS - (unsigned)req->mark, b);
+	if (req->op == VOL_DIFF)
+		return (struct vol_extent){ .hole = changed && hole,
+					    .changed = changed };
+	return (struct vol_extent){ .hole = hole, .changed = changed && hole };
+}
+
 static void do_status(struct mem_ctl *ctl, struct export_req *req)
 {
 	uint64_t pos = req->off_bytes;
@@ -114,16 +132,18 @@ static void do_status(struct mem_ctl *ctl, struct export_req *req)
 		max = min_u32(max, ctl->extents_max);
 	req->nextents = 0;
 	while (pos < end && req->nextents < max) {
-		bool     hole = is_hole(ctl, pos / TARN_BLOCK);
-		uint64_t b = pos / TARN_BLOCK;
-		uint64_t next;
+		uint64_t          b = pos / TARN_BLOCK;
+		struct vol_extent x = extent_of(ctl, req, b), y = x;
+		uint64_t          next = end;
 
-		while (b < MEM_BLOCKS && is_hole(ctl, b) == hole)
-			b++;
-		next = b >= MEM_BLOCKS && hole ? end :
-						 min_u64(end, b * TARN_BLOCK);
-		req->extents[req->nextents].len_bytes = next - pos;
-		req->extents[req->nextents++].hole = hole;
+		while (b < MEM_BLOCKS && x.hole == y.hole &&
+		       x.changed == y.changed)
+			y = extent_of(ctl, req, ++b);
+		if (b < MEM_BLOCKS || x.hole != y.hole ||
+		    x.changed != y.changed)
+			next = min_u64(end, b * TARN_BLOCK);
+		x.len_bytes = next - pos;
+		req->extents[req->nextents++] = x;
 		pos = next;
 	}
 }
@@ -143,10 +163,9 @@ static int carry_out(struct mem_ctl *ctl, struct export_req *req)
 		do_unmap(ctl, req);
 		return 0;
 	case VOL_STATUS:
+	case VOL_DIFF:
 		do_status(ctl, req);
 		return 0;
-	case VOL_DIFF:
-		return -EINVAL;
 	case VOL_FLUSH:
 	case VOL_CACHE:
 		return 0;
@@ -234,10 +253,12 @@ static void check_req(struct mem_export *e, struct export_req *req)
 		assert(e->which == EXP_MEM || e->which == EXP_BIG);
 		break;
 	case VOL_STATUS:
+	case VOL_DIFF:
 		assert((req->flags & ~VOL_ONE) == 0);
 		assert(req->extents != NULL && req->extents_max > 0);
-		break;
-	case VOL_DIFF:
+		assert(req->mark != 0 || req->op == VOL_STATUS);
+		assert(req->mark == 0 || e->which == EXP_RO);
+		assert(req->mark < MARKS);
 		break;
 	case VOL_CACHE:
 		assert(e->which != EXP_COARSE);
@@ -308,7 +329,15 @@ static void mem_put(struct export *exp)
 	free(e);
 }
 
+static bool mem_has_mark(struct export *exp, uint64_t mark)
+{
+	struct mem_export *e = container_of(exp, struct mem_export, exp);
+
+	return mark > 0 && mark < MARKS && !e->m->ctl->changed;
+}
+
 static const struct export_ops export_ops = {
+	.has_mark = mem_has_mark,
 	.info = mem_info,
 	.submit = mem_submit,
 	.put = mem_put,
@@ -356,6 +385,23 @@ static int src_info(struct export_source *src, const char *name,
 	return 0;
 }
 
+static int src_bitmap(struct export_source *src, const char *name,
+		      const char *bitmap, struct export_bitmap *ret_bitmap)
+{
+	struct mem_source *m = container_of(src, struct mem_source, src);
+
+	m->ctl->lookups++;
+	if (find(name) != EXP_RO)
+		return -ENOENT;
+	for (unsigned i = 1; i <= BITMAPS; i++) {
+		snprintf(ret_bitmap->name, sizeof(ret_bitmap->name), "b%u", i);
+		ret_bitmap->mark = MARKS - i;
+		if (bitmap == NULL || strcmp(bitmap, ret_bitmap->name) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
 static int src_open(struct export_source *src, const char *name,
 		    struct export **ret_exp)
 {
@@ -383,6 +429,7 @@ static int src_open(struct export_source *src, const char *name,
 static const struct export_source_ops src_ops = {
 	.next = src_next,
 	.info = src_info,
+	.bitmap = src_bitmap,
 	.open = src_open,
 };
 

@@ -3,7 +3,7 @@
  * They check that the server keeps the rules of server/export.h (assertions),
  * and do what a `struct mem_ctl` says, which may be shared with another
  * process.  Exports: "mem" (also the default, ""), "ro" (the same bytes,
- * read-only), "big" (2^50 bytes, of which the first are real), "coarse"
+ * read-only, with bitmaps b1, the nearest, to b20), "big" (2^50 bytes, of which the first are real), "coarse"
  * (block size 512, none of the optional commands).
  */
 #ifndef TESTS_SERVER_NBD_MEM_H
@@ -27,6 +27,8 @@ struct mem_ctl {
 	volatile uint32_t submitted; /* requests so far */
 	volatile uint32_t done;      /* of them, ended */
 	volatile uint32_t users;     /* exports open now */
+	volatile uint32_t changed;   /* no mark is of the export any more */
+	volatile uint32_t lookups;   /* of bitmaps */
 	volatile uint32_t writes;    /* WRITE, TRIM, ZERO submitted */
 	volatile uint32_t flushes;
 	volatile uint32_t fua;       /* requests with VOL_FUA */
@@ -35,6 +37,12 @@ struct mem_ctl {
 };
 
 struct mem_source;
+
+/* Has a block changed, by bitmap bI? */
+static inline bool mem_changed(unsigned i, uint64_t block)
+{
+	return block < MEM_BLOCKS && block / 4 % (i + 1) == 0;
+}
 
 /* ctl is the caller's. */
 struct mem_source *mem_source_open(struct io *io, struct mem_ctl *ctl);

@@ -89,20 +89,27 @@ void raw_go(struct raw *r, uint32_t opt, const char *name)
 	raw_u16(r, 3);
 }
 
+void raw_metas(struct raw *r, uint32_t opt, const char *name,
+	       const char *const *queries, unsigned n)
+{
+	size_t len = 4 + strlen(name) + 4;
+
+	for (unsigned i = 0; i < n; i++)
+		len += 4 + strlen(queries[i]);
+	raw_opt(r, opt, (uint32_t)len);
+	raw_u32(r, (uint32_t)strlen(name));
+	raw_bytes(r, name, strlen(name));
+	raw_u32(r, n);
+	for (unsigned i = 0; i < n; i++) {
+		raw_u32(r, (uint32_t)strlen(queries[i]));
+		raw_bytes(r, queries[i], strlen(queries[i]));
+	}
+}
+
 void raw_meta(struct raw *r, uint32_t opt, const char *name,
 	      const char *query)
 {
-	size_t n = strlen(name);
-	size_t q = query != NULL ? 4 + strlen(query) : 0;
-
-	raw_opt(r, opt, (uint32_t)(4 + n + 4 + q));
-	raw_u32(r, (uint32_t)n);
-	raw_bytes(r, name, n);
-	raw_u32(r, query != NULL ? 1 : 0);
-	if (query != NULL) {
-		raw_u32(r, (uint32_t)strlen(query));
-		raw_bytes(r, query, strlen(query));
-	}
+	raw_metas(r, opt, name, &query, query != NULL ? 1 : 0);
 }
 
 void raw_connect(struct raw *r, int mode, const char *name)

@@ -34,6 +34,9 @@ void raw_go(struct raw *r, uint32_t opt, const char *name);
 /* LIST (9) or SET (10) META_CONTEXT with one query, or none (NULL). */
 void raw_meta(struct raw *r, uint32_t opt, const char *name,
 	      const char *query);
+/* The same with n queries. */
+void raw_metas(struct raw *r, uint32_t opt, const char *name,
+	       const char *const *queries, unsigned n);
 /* Hello, then what leads to mode 0 simple, 1 structured, 2 extended, with
  * base:allocation where possible, then GO. */
 void raw_connect(struct raw *r, int mode, const char *name);

@@ -32,6 +32,21 @@ struct talk *talk_new(int mode, const char *name)
 	return t;
 }
 
+struct talk *talk_new_with(int mode, const char *name,
+			   const char *const *contexts, unsigned n)
+{
+	struct talk *t = calloc(1, sizeof(*t));
+
+	ctl_reset();
+	t->mode = t->in.mode = mode;
+	raw_hello(&t->in, 3);
+	raw_opt(&t->in, mode == 2 ? 11 : 8, 0);
+	raw_metas(&t->in, 10, name, contexts, n);
+	raw_go(&t->in, 7, name);
+	t->nego = t->in.len;
+	return t;
+}
+
 void talk_run(struct talk *t)
 {
 	t->w.in = t->in.p;

@@ -31,6 +31,9 @@ extern uint8_t         image[MEM_BYTES]; /* what READs returned */
 
 /* mode as in raw_connect(); resets the exports. */
 struct talk *talk_new(int mode, const char *name);
+/* The same with other contexts than base:allocation alone. */
+struct talk *talk_new_with(int mode, const char *name,
+			   const char *const *contexts, unsigned n);
 /* Play what was put together so far; may be called again. */
 void talk_run(struct talk *t);
 /* Look at the replies from the first one on. */

@@ -57,6 +57,9 @@
 	X(guard_forgotten, "what the reaper found is dropped before it is used") \
 	X(move_one_version, "a MOVE changes one version of a leaf only") \
 	X(reap_all, "deleting a snapshot frees blocks that others have") \
+	X(birth_not_noted, "inner nodes are not told what changed beneath") \
+	X(birth_lost, "a new leaf forgets what was trimmed there") \
+	X(leaf_gone, "any trim that empties a leaf trims all of it") \
 	X(mapped_drifts, "a trim does not lower the count of mapped blocks") \
 	X(unmap_not_redone, "recovery forgets trims") \
 	X(redo_move_blind, "recovery redoes a MOVE like a write") \

@@ -61,7 +61,7 @@ static void births_take_over(const struct mnode *n, struct node *node)
 	const struct inner_child *c;
 	struct inner_child *kids = (struct inner_child *)node->data;
 
-	if (n->parent == NULL)
+	if (n->parent == NULL || CANARY(birth_lost))
 		return;
 	c = &inner_children(n->parent)[node_slot(n)];
 	for (unsigned i = 0; n->level == 0 && i < LEAF_ENTRIES; i++)
@@ -184,7 +184,7 @@ static void note_birth(struct mnode *n)
 {
 	uint32_t birth = n->vol->birth;
 
-	while (n->parent_birth != birth) {
+	while (n->parent_birth != birth && !CANARY(birth_not_noted)) {
 		n->parent_birth = birth;
 		if (n->parent == NULL)
 			return;
@@ -307,7 +307,7 @@ unsigned map_count_fresh(const struct mnode *leaf, unsigned slot, unsigned n)
 
 bool map_drops_leaf(const struct mnode *leaf, unsigned n)
 {
-	return leaf->vol->birth == 1 ||
+	return leaf->vol->birth == 1 || CANARY(leaf_gone) ||
 	       (n == LEAF_ENTRIES && leaf->parent != NULL);
 }
 

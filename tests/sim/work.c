@@ -214,6 +214,7 @@ static void change(struct sim *sim, struct slot *s, enum kind kind)
 	if (kind == KIND_ZERO && chance(&sim->rng, 1, 4))
 		r->flags |= VOL_NO_HOLE;
 	s->used = space_used(sim, &usable);
+	s->cover = diff_cover(sim, s->vol, r->off_bytes, r->len_bytes);
 	s->op = model_begin(sim->model, s->vol, mk, r->off_bytes, r->len_bytes,
 			    r->flags & VOL_FUA);
 	if (kind != KIND_WRITE)

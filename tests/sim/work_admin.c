@@ -157,6 +157,9 @@ static bool resize(struct sim *sim, unsigned i)
 	mc.size_bytes = blocks * TARN_BLOCK;
 	if (shrink && !quiesce(sim, i))
 		return false;
+	if (shrink)
+		diff_cover(sim, i, mc.size_bytes,
+			   v->nblocks * (uint64_t)TARN_BLOCK - mc.size_bytes);
 	ctl = prepare(sim, &mc);
 	ctl->force = shrink;
 	vol_resize(sim->life->vols, ctl);

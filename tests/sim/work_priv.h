@@ -16,6 +16,7 @@ struct slot {
 	bool              plain;     /* no FUA */
 	unsigned          vol;       /* index in the model */
 	uint32_t          op;        /* in the model; 0: changes nothing */
+	uint32_t          cover;     /* … what diff_cover() said of it */
 	uint64_t          mark;      /* FLUSH: model_flush_begin() */
 	uint64_t          submit_ns;
 	uint64_t          used;      /* blocks of the pool, at submission */
@@ -62,6 +63,12 @@ struct admin {
 	char           new_name[64];
 };
 
+/* The last request that covered each block (work_diff.c). */
+struct covers {
+	uint32_t *last;
+	uint64_t  n;
+};
+
 /* A snapshot that there should be. */
 #define MSNAPS_MAX 12u
 
@@ -77,6 +84,10 @@ struct msnap {
 	uint8_t         vol;     /* index in the model */
 	bool            known;   /* crcs are */
 	char            name[32];
+	unsigned        no;      /* younger ones have higher ones */
+	uint32_t        since;   /* requests from this on may have come behind
+				  * it */
+	struct covers   covers;  /* as they were */
 	uint64_t        size_bytes;
 	uint64_t        nblocks;
 	uint32_t       *crcs;    /* of its blocks */
@@ -111,6 +122,8 @@ struct work {
 	struct admin    admin;
 	struct snapper  snapper;
 	struct msnap    snaps[MSNAPS_MAX];
+	struct covers   covers[MODEL_VOLS_MAX];
+	uint32_t        covers_no;
 	unsigned        names;       /* volumes named so far */
 	struct vol_user users[MODEL_VOLS_MAX];
 	uint64_t        volume_blocks; /* size of all volumes together wanted */
@@ -154,6 +167,16 @@ void snaps_detach(struct sim *sim);
 void snaps_forget(struct sim *sim);
 /* After a crash: has any changed? */
 void snaps_verify(struct sim *sim);
+
+/* work_diff.c */
+/* A request that changes blocks is submitted; its number. */
+uint32_t diff_cover(struct sim *sim, unsigned vol, uint64_t off_bytes,
+		    uint64_t len_bytes);
+/* A snapshot is asked for; it is there. */
+void diff_snap_asked(struct sim *sim, struct msnap *s);
+void diff_snap_there(struct sim *sim, struct msnap *s);
+/* Compare it with an older one; false when the engine stopped. */
+bool diff_act(struct sim *sim, struct msnap *new);
 
 /* work_space.c */
 /* Blocks that the pool counts as in use now. */

@@ -139,6 +139,7 @@ static void attach(struct sim *sim, struct msnap *s)
 static void gone(struct msnap *s)
 {
 	free(s->crcs);
+	free(s->covers.last);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -167,6 +168,7 @@ static void settle(struct sim *sim, bool happened)
 			gone(s);
 		} else if (s->state == MSNAP_TAKING) {
 			s->state = MSNAP_THERE;
+			diff_snap_there(sim, s);
 			attach(sim, s);
 		}
 	}
@@ -217,8 +219,8 @@ static struct msnap *snap_new(struct sim *sim, unsigned vol)
 			continue;
 		s->state = MSNAP_TAKING;
 		s->vol = (uint8_t)vol;
-		snprintf(s->name, sizeof(s->name), "s%u",
-			 sim->work->snapper.names++);
+		s->no = sim->work->snapper.names++;
+		snprintf(s->name, sizeof(s->name), "s%u", s->no);
 		return s;
 	}
 	return NULL;
@@ -255,6 +257,8 @@ static bool take(struct sim *sim, bool still)
 	while (still && sim->work->inflight > 0)
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
+	for (unsigned i = 0; i < n; i++)
+		diff_snap_asked(sim, taken[i]);
 	ctl_start(sim);
 	sn->ctl.names = names;
 	sn->ctl.uuids = uuids;
@@ -314,6 +318,8 @@ bool snap_act(struct sim *sim)
 		delete(sim, pick);
 		return true;
 	}
+	if (chance(&sim->rng, 1, 2))
+		return diff_act(sim, pick);
 	n = (unsigned)prng_below(&sim->rng, pick->nblocks);
 	return look_at(sim, pick, n, min_u64(READ_BLOCKS, pick->nblocks - n));
 }
@@ -371,8 +377,11 @@ void snaps_verify(struct sim *sim)
 	/* Some, or most of the time would go into this. */
 	for (unsigned i = 0; i < MSNAPS_MAX; i++)
 		if (sim->work->snaps[i].state == MSNAP_THERE &&
-		    chance(&sim->rng, 1, 3))
-			look_at_all(sim, &sim->work->snaps[i]);
+		    chance(&sim->rng, 1, 3)) {
+			if (!look_at_all(sim, &sim->work->snaps[i]) ||
+			    !diff_act(sim, &sim->work->snaps[i]))
+				return;
+		}
 }
 
 void snaps_detach(struct sim *sim)

@@ -33,6 +33,15 @@ static int exports_info(struct export_source *src, const char *name,
 	return s != NULL ? s->ops->info(s, name, ret_info) : -ENOENT;
 }
 
+static int exports_bitmap(struct export_source *src, const char *name,
+			  const char *bitmap, struct export_bitmap *ret_bitmap)
+{
+	struct export_source *s = current(src);
+
+	return s != NULL ? s->ops->bitmap(s, name, bitmap, ret_bitmap) :
+			   -ENOENT;
+}
+
 static int exports_open(struct export_source *src, const char *name,
 			struct export **ret_exp)
 {
@@ -44,6 +53,7 @@ static int exports_open(struct export_source *src, const char *name,
 static const struct export_source_ops exports_ops = {
 	.next = exports_next,
 	.info = exports_info,
+	.bitmap = exports_bitmap,
 	.open = exports_open,
 };
 

@@ -125,6 +125,7 @@ static bool create(struct sim *sim, uint64_t size_bytes)
 	if (i == MODEL_VOLS_MAX)
 		return false;
 	mc.vol = (uint8_t)i;
+	diff_vol_new(sim, i);
 	snprintf(sim->model->vols[i].name, sizeof(sim->model->vols[i].name),
 		 "v%u", sim->work->names++);
 	ctl = prepare(sim, &mc);

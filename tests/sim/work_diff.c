@@ -58,6 +58,28 @@ void diff_snap_there(struct sim *sim, struct msnap *s)
 		memcpy(s->covers.last, c->last, c->n * sizeof(c->last[0]));
 }
 
+void diff_snap_deleted(struct sim *sim, struct msnap *s)
+{
+	struct work  *w = sim->work;
+	struct msnap *g = &w->ghosts[w->nghosts % MGHOSTS_MAX];
+
+	if (!s->known) {
+		msnap_gone(s);
+		return;
+	}
+	msnap_gone(g);
+	*g = *s;
+	memset(s, 0, sizeof(*s));
+	w->nghosts++;
+}
+
+void diff_vol_new(struct sim *sim, unsigned vol)
+{
+	for (unsigned i = 0; i < MGHOSTS_MAX; i++)
+		if (sim->work->ghosts[i].vol == vol)
+			msnap_gone(&sim->work->ghosts[i]);
+}
+
 /* --- comparing ----------------------------------------------------------- */
 
 struct diff {
@@ -118,10 +140,12 @@ static bool compare(struct sim *sim, const struct msnap *old,
 	struct diff     d = { .old = old, .new = new };
 	struct vol_base base;
 
-	if (vol_base(new->v, old->name, &base) < 0)
+	if (old->state == MSNAP_THERE &&
+	    (vol_base(new->v, old->name, &base) < 0 ||
+	     base.birth != old->birth))
 		sim_fail(sim, "snapshot %s is no base of %s", old->name,
 			 new->name);
-	TRACE(sim, 48, base.birth, 0, "diff of %s since %s", new->name,
+	TRACE(sim, 48, old->birth, 0, "diff of %s since %s", new->name,
 	      old->name);
 	STAT(sim, diffs);
 	while (d.off < new->size_bytes) {
@@ -129,7 +153,7 @@ static bool compare(struct sim *sim, const struct msnap *old,
 		sn->read = false;
 		r->vol = new->v;
 		r->op = VOL_DIFF;
-		r->base_birth = base.birth;
+		r->base_birth = old->birth;
 		r->off_bytes = d.off;
 		r->len_bytes = new->size_bytes - d.off;
 		r->extents = extents;
@@ -147,16 +171,24 @@ static bool compare(struct sim *sim, const struct msnap *old,
 	return true;
 }
 
+/* Is s an older one than new, that can be compared with it? */
+static bool is_base(const struct msnap *s, const struct msnap *new)
+{
+	return s->known && s->state != MSNAP_TAKING && s->vol == new->vol &&
+	       s->no < new->no;
+}
+
 bool diff_act(struct sim *sim, struct msnap *new)
 {
 	struct msnap *old = NULL;
 	unsigned      n = 0;
 
-	for (unsigned i = 0; i < MSNAPS_MAX; i++) {
-		struct msnap *s = &sim->work->snaps[i];
+	for (unsigned i = 0; i < MSNAPS_MAX + MGHOSTS_MAX; i++) {
+		struct msnap *s = i < MSNAPS_MAX ?
+					  &sim->work->snaps[i] :
+					  &sim->work->ghosts[i - MSNAPS_MAX];
 
-		if (s->state == MSNAP_THERE && s->known && s->vol == new->vol &&
-		    s->no < new->no && chance(&sim->rng, 1, ++n))
+		if (is_base(s, new) && chance(&sim->rng, 1, ++n))
 			old = s;
 	}
 	return old == NULL || compare(sim, old, new);

@@ -71,6 +71,8 @@ struct covers {
 
 /* A snapshot that there should be. */
 #define MSNAPS_MAX 12u
+/* Of deleted ones, so many are remembered. */
+#define MGHOSTS_MAX 6u
 
 enum msnap_state {
 	MSNAP_NONE,
@@ -85,6 +87,7 @@ struct msnap {
 	bool            known;   /* crcs are */
 	char            name[32];
 	unsigned        no;      /* younger ones have higher ones */
+	uint32_t        birth;
 	uint32_t        since;   /* requests from this on may have come behind
 				  * it */
 	struct covers   covers;  /* as they were */
@@ -122,6 +125,8 @@ struct work {
 	struct admin    admin;
 	struct snapper  snapper;
 	struct msnap    snaps[MSNAPS_MAX];
+	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
+	unsigned        nghosts;     /* ever */
 	struct covers   covers[MODEL_VOLS_MAX];
 	uint32_t        covers_no;
 	unsigned        names;       /* volumes named so far */
@@ -162,6 +167,7 @@ void snaps_open(struct sim *sim);
 bool snap_act(struct sim *sim);
 /* Snapshots that a volume has, or may have. */
 unsigned snaps_of(const struct sim *sim, unsigned vol);
+void msnap_gone(struct msnap *s);
 void snaps_attach(struct sim *sim);
 void snaps_detach(struct sim *sim);
 void snaps_forget(struct sim *sim);
@@ -175,6 +181,10 @@ uint32_t diff_cover(struct sim *sim, unsigned vol, uint64_t off_bytes,
 /* A snapshot is asked for; it is there. */
 void diff_snap_asked(struct sim *sim, struct msnap *s);
 void diff_snap_there(struct sim *sim, struct msnap *s);
+/* It was deleted; what is known of it goes over. */
+void diff_snap_deleted(struct sim *sim, struct msnap *s);
+/* Another volume takes the place of the model's. */
+void diff_vol_new(struct sim *sim, unsigned vol);
 /* Compare it with an older one; false when the engine stopped. */
 bool diff_act(struct sim *sim, struct msnap *new);
 

@@ -118,6 +118,7 @@ static void full_name(const struct sim *sim, const struct msnap *s, char *name,
 
 static void attach(struct sim *sim, struct msnap *s)
 {
+	struct volume_info info;
 	char name[128];
 
 	full_name(sim, s, name, sizeof(name));
@@ -126,6 +127,8 @@ static void attach(struct sim *sim, struct msnap *s)
 		sim_fail(sim, "P9: snapshot %s is not there", name);
 	memset(&s->user, 0, sizeof(s->user));
 	vol_get(s->v, &s->user);
+	vol_info(s->v, &info);
+	s->birth = info.birth;
 	s->size_bytes = vol_size_bytes(s->v);
 	if (s->crcs == NULL) {
 		s->nblocks = div_up(s->size_bytes, TARN_BLOCK);
@@ -136,7 +139,7 @@ static void attach(struct sim *sim, struct msnap *s)
 		sim_fail(sim, "P11: snapshot %s has another size", name);
 }
 
-static void gone(struct msnap *s)
+void msnap_gone(struct msnap *s)
 {
 	free(s->crcs);
 	free(s->covers.last);
@@ -163,9 +166,10 @@ static void settle(struct sim *sim, bool happened)
 		if (s->state == MSNAP_DELETING && !happened) {
 			s->state = MSNAP_THERE;
 			attach(sim, s);
-		} else if (s->state == MSNAP_DELETING ||
-			   (s->state == MSNAP_TAKING && !happened)) {
-			gone(s);
+		} else if (s->state == MSNAP_DELETING) {
+			diff_snap_deleted(sim, s);
+		} else if (s->state == MSNAP_TAKING && !happened) {
+			msnap_gone(s);
 		} else if (s->state == MSNAP_TAKING) {
 			s->state = MSNAP_THERE;
 			diff_snap_there(sim, s);

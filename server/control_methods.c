@@ -70,6 +70,13 @@ static const struct ctl_param snapshot_list_params[] = {
 	{ NULL, 0, false },
 };
 
+static const struct ctl_param snapshot_diff_params[] = {
+	{ "from", CTL_STRING, true },
+	{ "to", CTL_STRING, true },
+	{ "offset", CTL_UINT, false },
+	{ NULL, 0, false },
+};
+
 const struct ctl_method tarnd_methods[] = {
 	{ "server.info", ctl_server_info, NULL, false,
 	  "Version, process, and where it listens." },
@@ -115,6 +122,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "Give a snapshot another name." },
 	{ "snapshot.delete", ctl_snapshot_delete, volume_delete_params, true,
 	  "Delete a snapshot and the data that only it has." },
+	{ "snapshot.diff", ctl_snapshot_diff, snapshot_diff_params, false,
+	  "What has changed since an older snapshot, at most 1000 extents." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 

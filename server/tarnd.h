@@ -305,6 +305,7 @@ void ctl_snapshot_list(struct ctl_call *call);
 void ctl_snapshot_show(struct ctl_call *call);
 void ctl_snapshot_rename(struct ctl_call *call);
 void ctl_snapshot_delete(struct ctl_call *call);
+void ctl_snapshot_diff(struct ctl_call *call);
 
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);

@@ -127,6 +127,27 @@ restored "$W/inc2.qcow2" "$W/three"
 [ "$(stat -c %s "$W/inc2.qcow2")" -lt 4000000 ] ||
 	die "an increment holds more than what has changed"
 
+say "tarn diff"
+[ "$(t diff -pH v@one v@two | tr '\t\n' '  ')" = "$((k * k)) $((64 * k)) data \
+$((12 * k * k)) $((3 * k * k)) zero $((17 * k * k)) $((4 * k)) data \
+$((20484 * k)) $((4 * k)) zero $((60 * k * k)) $((k * k)) data " ] ||
+	die "tarn diff: $(t diff -pH v@one v@two)"
+[ -z "$(t diff -H v@three v)" ] || die "changed since: $(t diff v@three v)"
+has '^ +1048576 +64.0K  data' t diff v@one v@three
+t diff --json v@two v@three | python3 -c 'import json, sys
+d = json.load(sys.stdin)
+assert [(e["offset"], e["zero"]) for e in d["extents"]] == [
+    (0, False), (12 << 20, False), (60 << 20, True)], d' ||
+	die "tarn diff --json"
+refuse 'older one comes first.*tarn diff v@one v@two' t diff v@two v@one
+refuse 'older one comes first' t diff v v@one
+refuse 'itself' t diff v@two v@two
+refuse 'does not exist' t diff v@two v@none
+refuse 'usage' t diff v@two
+must t volume create w 1M
+must t snapshot create w@one
+refuse 'not of one volume' t diff w@one v@two
+
 say "over an older base, and while the base is deleted"
 must t snapshot delete v@two
 refuse 'does not support metadata context' nbdinfo \

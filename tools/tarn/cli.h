@@ -147,6 +147,7 @@ enum cli_exit cmd_snapshot_list(struct cli *cli);
 enum cli_exit cmd_snapshot_show(struct cli *cli);
 enum cli_exit cmd_snapshot_rename(struct cli *cli);
 enum cli_exit cmd_snapshot_delete(struct cli *cli);
+enum cli_exit cmd_diff(struct cli *cli);
 enum cli_exit cmd_status(struct cli *cli);
 enum cli_exit cmd_df(struct cli *cli);
 enum cli_exit cmd_stats(struct cli *cli);

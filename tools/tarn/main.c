@@ -54,6 +54,8 @@ static const struct cli_command commands[] = {
 	{ "snapshot", "delete", "VOL@SNAP [--force]", 1, 1, CLI_OPT_FORCE,
 	  "delete a snapshot and the data that only it has",
 	  cmd_snapshot_delete },
+	{ "diff", NULL, "VOL@OLDER VOL@NEWER|VOL", 2, 2, 0,
+	  "what has changed since a snapshot", cmd_diff },
 	{ "stats", NULL, "", 0, 0, 0, "counters of the server", cmd_stats },
 	{ "help", NULL, "", 0, 2, 0, "print this", cmd_help },
 };

@@ -4,9 +4,9 @@
  * changed since a snapshot or checkpoint: those of the entries, and in each
  * inner node the newest beneath each child.  So a leaf in which nothing is left
  * stays, for the births of its entries, unless one request trims all of it:
- * then the parent keeps the birth of that.  While the volume has had no snapshot and
- * no checkpoint (birth 1) births say nothing, and whatever is empty goes, inner
- * nodes too.
+ * then the parent keeps the birth of that.  While the volume has had no
+ * snapshot and no checkpoint (birth 1) births say nothing, and whatever is
+ * empty goes, inner nodes too.
  *
  * Before a node is changed, it is made the tree's own: one that a snapshot
  * shows too is copied, and so are those above it, up to the first that are not

@@ -238,7 +238,8 @@ static bool take(struct sim *sim, bool still)
 	const char     *names[GROUP_MAX];
 	char            text[GROUP_MAX][128];
 	struct uuid     uuids[GROUP_MAX];
-	unsigned        n = 0, want = (unsigned)between(&sim->rng, 1, GROUP_MAX);
+	unsigned        want = (unsigned)between(&sim->rng, 1, GROUP_MAX);
+	unsigned        n = 0;
 
 	for (unsigned i = 0; i < MODEL_VOLS_MAX && n < want; i++) {
 		uint64_t w[2] = { prng_u64(&sim->rng), prng_u64(&sim->rng) };

@@ -183,6 +183,7 @@ struct ck_node {
 	uint32_t seen;              /* parents and roots found */
 	uint64_t index;
 	uint64_t mapped;            /* blocks below it */
+	uint32_t newest;            /* birth in it or below it */
 };
 
 struct ck_layers;                   /* check_layer.c */

@@ -137,6 +137,8 @@ static void leaf_walk(struct walk *w, uint32_t id, uint64_t index,
 		uint64_t block = index * LEAF_ENTRIES + i;
 		uint64_t place = ck_leaf_place(&e[i]);
 
+		ck->nodes[id].newest = max_u32(ck->nodes[id].newest,
+					       le32_get(e[i].birth));
 		if (le16_get(e[i].flags) != 0 ||
 		    (place == PLACE_NONE && le32_get(e[i].crc32c) != 0) ||
 		    le32_get(e[i].birth) > w->vol->birth)
@@ -256,6 +258,24 @@ static void node_lost(struct walk *w, uint32_t id, unsigned level,
 		(index + 1) * blocks - 1);
 }
 
+/* A child's birth is the newest beneath it, or diffs would lack something. */
+static void child_check(struct walk *w, struct ck_node *n, uint32_t i,
+			const struct inner_child *c)
+{
+	struct ck *ck = w->ck;
+	uint32_t   id = le32_get(c->node), birth = le32_get(c->birth);
+
+	n->newest = max_u32(n->newest, birth);
+	if (id == 0 || id >= ck->nnodes || ck->nodes[id].newest <= birth ||
+	    !ck_tree_holds(w->vol, n->level - 1u,
+			   n->index * INNER_CHILDREN + i))
+		return;
+	ck_error(ck, "%s: child %" PRIu32 " of level %u, index %" PRIu64
+		 " has birth %" PRIu32 ", and beneath it is something of birth "
+		 "%" PRIu32, ck_tree_text(w->vol).s, i, n->level, n->index,
+		 birth, ck->nodes[id].newest);
+}
+
 /* The node's own part: the number of blocks mapped below is kept in it. */
 static void node_content(struct walk *w, uint32_t id, struct other *o)
 {
@@ -272,9 +292,11 @@ static void node_content(struct walk *w, uint32_t id, struct other *o)
 	else if (n->level == 0)
 		leaf_walk(w, id, n->index, buf, o);
 	else
-		for (uint32_t i = 0; i < INNER_CHILDREN && ck->res == 0; i++)
+		for (uint32_t i = 0; i < INNER_CHILDREN && ck->res == 0; i++) {
 			node_walk(w, le32_get(c[i].node), n->level - 1u,
 				  n->index * INNER_CHILDREN + i);
+			child_check(w, n, i, &c[i]);
+		}
 	n->mapped = w->mapped - before;
 	n->lost = w->lost;
 	w->lost |= lost;

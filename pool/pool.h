@@ -42,9 +42,10 @@ typedef uint64_t place_t;
 /* --- records ------------------------------------------------------------- */
 
 enum rec_type {
-	REC_WRITE = 1, /* id: volume, block, n; payload n blocks */
+	REC_WRITE = 1, /* id: volume, block, n; ext: its family, if that has
+			* another id; payload n blocks */
 	REC_UNMAP,     /* id: volume, block, ext: number of blocks */
-	REC_MOVE,      /* id: volume, block, n; ext: place they were at (n
+	REC_MOVE,      /* id: family, block, n; ext: place they were at (n
 			* consecutive places); payload n blocks */
 	REC_NODE,      /* id: node id; payload 1 block; of a commit */
 	REC_TABLE,     /* id: enum table_kind, + 0x100 for an index page of
@@ -55,13 +56,23 @@ enum rec_type {
 
 struct rec {
 	uint8_t  type;   /* enum rec_type */
-	uint8_t  flags;  /* REC_MUST_UNDERSTAND, for CATALOG */
+	uint8_t  flags;  /* REC_MUST_UNDERSTAND, for CATALOG; REC_FAMILY */
 	uint16_t n;      /* payload blocks, or bytes of a CATALOG's body */
 	uint32_t id;
 	uint64_t block;  /* first block of the volume; page; node index */
-	uint64_t ext;    /* UNMAP: blocks; MOVE: from */
+	uint64_t ext;    /* UNMAP: blocks; MOVE: from; WRITE: family */
 };
-#define REC_MUST_UNDERSTAND 1u
+#define REC_MUST_UNDERSTAND (1u << 0)
+#define REC_FAMILY          (1u << 1) /* a WRITE with ext */
+
+/* The family whose data a WRITE or MOVE carries: volumes that share blocks, by
+ * the id of the first. */
+static inline uint32_t rec_family(const struct rec *rec)
+{
+	return rec->type == REC_WRITE && rec->flags & REC_FAMILY ?
+		       (uint32_t)rec->ext :
+		       rec->id;
+}
 
 /* CATALOG subtypes: below 256 the pool's own, from 256 on the volumes'. */
 #define CATALOG_POOL_FIRST   1u

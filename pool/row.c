@@ -9,9 +9,10 @@
 
 #define CRC_FROM 12u
 
-static bool type_has_ext(uint8_t type)
+static bool has_ext(const struct rec *rec)
 {
-	return type == REC_UNMAP || type == REC_MOVE;
+	return rec->type == REC_UNMAP || rec->type == REC_MOVE ||
+	       (rec->type == REC_WRITE && rec->flags & REC_FAMILY);
 }
 
 static uint32_t body_padded(uint32_t bytes)
@@ -23,7 +24,7 @@ uint32_t row_rec_bytes(const struct rec *rec)
 {
 	uint32_t bytes = (uint32_t)sizeof(struct row_rec);
 
-	if (type_has_ext(rec->type))
+	if (has_ext(rec))
 		bytes += 8;
 	if (rec->type == REC_CATALOG)
 		bytes += body_padded(rec->n);
@@ -56,7 +57,7 @@ void row_rec_encode(const struct rec *rec, const void *body, uint8_t *buf)
 
 	memcpy(buf, &r, sizeof(r));
 	buf += sizeof(r);
-	if (type_has_ext(rec->type)) {
+	if (has_ext(rec)) {
 		le64 ext = le64_of(rec->ext);
 
 		memcpy(buf, &ext, sizeof(ext));
@@ -107,7 +108,7 @@ int row_rec_next(const uint8_t *recs, uint32_t bytes, uint32_t *pos,
 	rec.ext = 0;
 	if (!rec_plausible(&rec) || row_rec_bytes(&rec) > left)
 		return -EBADMSG;
-	if (type_has_ext(rec.type)) {
+	if (has_ext(&rec)) {
 		le64 ext;
 
 		memcpy(&ext, recs + *pos + sizeof(r), sizeof(ext));

@@ -47,17 +47,19 @@
  *      160      payload_crc     le32 per payload block
  * recs_off      records
  *
- * A record is 16 bytes, followed by 8 more for UNMAP and MOVE, and by the
- * body, padded to 8 bytes, for CATALOG.
+ * A record is 16 bytes, followed by 8 more for UNMAP, MOVE and a WRITE with
+ * flag 1, and by the body, padded to 8 bytes, for CATALOG.
  *
  *        0    1 type            enum rec_type
- *        1    1 flags           bit 0: must understand
+ *        1    1 flags           bit 0: must understand; bit 1: a WRITE has ext
  *        2    2 n               payload blocks (WRITE, MOVE, NODE, TABLE,
  *                               ROOT), body bytes (CATALOG), 0 (UNMAP)
- *        4    4 id              volume, node id, subtype, or table kind;
- *                               TABLE_INDEX_BIT: an index page of that kind
+ *        4    4 id              volume, family (MOVE), node id, subtype, or
+ *                               table kind; TABLE_INDEX_BIT: an index page of
+ *                               that kind
  *        8    8 block           first block, page, or index
- *       16    8 ext             UNMAP: blocks; MOVE: place they were at
+ *       16    8 ext             UNMAP: blocks; MOVE: place they were at;
+ *                               WRITE: family of the volume
  *
  * Payload blocks belong to the records in order: the first record's n, then
  * the second's…

@@ -70,9 +70,9 @@ static struct volume *tree_of(struct ctl_call *call, struct volumes *vols,
 
 static bool same_volume(const char *from, const char *to)
 {
-	size_t n = strcspn(from, "@");
+	size_t n = strcspn(from, "@#");
 
-	return n == strcspn(to, "@") && memcmp(from, to, n) == 0;
+	return n == strcspn(to, "@#") && memcmp(from, to, n) == 0;
 }
 
 /* Why `from` is no base of `to`. */
@@ -92,7 +92,11 @@ static void refuse(struct ctl_call *call, const struct volume *from,
 	else if (from == to)
 		ctl_fail(call, -EINVAL, a, "'%.160s' is compared with itself: "
 			 "name an older snapshot first", a);
-	else if (!fi.snapshot || fi.birth > ti.birth)
+	else if (fi.lost)
+		ctl_fail(call, -EINVAL, a, "'%.160s' is no base any more: its "
+			 "volume was rolled back to before it; take another "
+			 "one", a);
+	else if (fi.birth > ti.birth)
 		ctl_fail(call, -EINVAL, a, "'%.80s' is newer than '%.80s': the "
 			 "older one comes first, 'tarn diff %.80s %.80s'", a, b,
 			 b, a);
@@ -110,17 +114,24 @@ void ctl_snapshot_diff(struct ctl_call *call)
 	struct vol_base base;
 	struct diff   *d;
 	uint64_t       off;
+	const char    *mark;
 
 	if (h == NULL)
 		return;
+	mark = strpbrk(ctl_string(call, "from"), "@#");
 	from = tree_of(call, h->vols, "from");
 	to = from != NULL ? tree_of(call, h->vols, "to") : NULL;
 	if (to == NULL)
 		return;
+	if (strchr(ctl_string(call, "to"), '#') != NULL) {
+		ctl_fail(call, -EINVAL, ctl_string(call, "to"),
+			 "'%.160s' is a checkpoint, which holds no data: "
+			 "compare a snapshot, or the volume, with it",
+			 ctl_string(call, "to"));
+		return;
+	}
 	if (!same_volume(ctl_string(call, "from"), ctl_string(call, "to")) ||
-	    strchr(ctl_string(call, "from"), '@') == NULL ||
-	    vol_base(to, strchr(ctl_string(call, "from"), '@') + 1,
-		     &base) < 0) {
+	    mark == NULL || vol_base(to, mark, &base) < 0) {
 		refuse(call, from, to);
 		return;
 	}

@@ -22,11 +22,6 @@ int catalog_init(struct volumes *vols)
 	return 0;
 }
 
-void catalog_volume_free(struct volume *v)
-{
-	free(v);
-}
-
 void catalog_fini(struct volumes *vols)
 {
 	struct catalog *c = &vols->catalog;
@@ -36,7 +31,13 @@ void catalog_fini(struct volumes *vols)
 			struct volume *v = c->hash[i];
 
 			c->hash[i] = v->hash_next;
-			catalog_volume_free(v);
+			free(v);
+		}
+		while (c->families[i] != NULL) {
+			struct family *f = c->families[i];
+
+			c->families[i] = f->hash_next;
+			free(f);
 		}
 	}
 	free(c->slots);
@@ -84,8 +85,8 @@ int catalog_set_nslots(struct catalog *c, uint32_t nslots)
 	return r;
 }
 
-/* The lowest one from `from` on. */
-uint32_t catalog_free_slot(const struct catalog *c, uint32_t from)
+/* The lowest one from `from` on; may be beyond the last one. */
+static uint32_t free_slot(const struct catalog *c, uint32_t from)
 {
 	while (from < c->nslots && c->slots[from] != NULL)
 		from++;
@@ -97,8 +98,8 @@ int catalog_reserve(struct catalog *c, uint32_t n)
 	uint32_t end = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		end = catalog_free_slot(c, end) + 1;
-	if (end > VOLUMES_MAX)
+		end = free_slot(c, end) + 1;
+	if (end > VOLUMES_MAX || c->next_volume > UINT32_MAX - n)
 		return -ENOSPC;
 	return grow(c, end);
 }
@@ -128,21 +129,57 @@ static uint32_t name_pos(const struct catalog *c, const char *name,
 	return lo;
 }
 
-struct volume *catalog_find_snap(const struct volume *v, const char *name)
+struct volume *catalog_find_of(const struct volume *v, uint8_t kind,
+			       const char *name)
 {
-	for (struct volume *s = v->origin; s != NULL; s = s->origin)
-		if (s->state == CATALOG_READY && strcmp(s->name, name) == 0)
+	list_for_each(it, kind == CATALOG_SNAPSHOT ? &v->snaps :
+						     &v->checkpoints) {
+		struct volume *s = list_entry(it, struct volume, of_link);
+
+		if (strcmp(s->name, name) == 0)
 			return s;
+	}
+	return NULL;
+}
+
+/* No volume can have a name like these. */
+#define HIDDEN_PREFIX "receive/"
+
+const char *catalog_hidden_name(const struct volume *v, char *ret_name)
+{
+	memcpy(ret_name, HIDDEN_PREFIX, sizeof(HIDDEN_PREFIX) - 1);
+	uuid_text(&v->uuid, ret_name + sizeof(HIDDEN_PREFIX) - 1);
+	return ret_name;
+}
+
+bool catalog_name_is_hidden(const char *name)
+{
+	return strncmp(name, HIDDEN_PREFIX, sizeof(HIDDEN_PREFIX) - 1) == 0 &&
+	       strlen(name) == HIDDEN_NAME_BYTES - 1;
+}
+
+/* There are few, if any. */
+static struct volume *find_hidden(const struct catalog *c, const char *name)
+{
+	char text[HIDDEN_NAME_BYTES];
+
+	for (uint32_t i = 0; i < c->nslots; i++)
+		if (c->slots[i] != NULL &&
+		    c->slots[i]->flags & CATALOG_HIDDEN &&
+		    strcmp(catalog_hidden_name(c->slots[i], text), name) == 0)
+			return c->slots[i];
 	return NULL;
 }
 
 struct volume *catalog_find_name(const struct catalog *c, const char *name)
 {
-	const char *at = strchr(name, '@');
+	const char *at = strpbrk(name, "@#");
 	char  volume[VOLUME_NAME_MAX + 1] = "";
 	bool  found;
 	uint32_t i;
 
+	if (catalog_name_is_hidden(name))
+		return find_hidden(c, name);
 	if (at == NULL) {
 		i = name_pos(c, name, &found);
 		return found ? c->sorted[i] : NULL;
@@ -151,7 +188,12 @@ struct volume *catalog_find_name(const struct catalog *c, const char *name)
 		return NULL;
 	memcpy(volume, name, (size_t)(at - name));
 	i = name_pos(c, volume, &found);
-	return found ? catalog_find_snap(c->sorted[i], at + 1) : NULL;
+	if (!found)
+		return NULL;
+	return catalog_find_of(c->sorted[i],
+			       *at == '@' ? CATALOG_SNAPSHOT :
+					    CATALOG_CHECKPOINT,
+			       at + 1);
 }
 
 struct volume *vols_next(struct volumes *vols, const struct volume *prev)
@@ -189,6 +231,8 @@ void catalog_name_insert(struct catalog *c, struct volume *v)
 	bool found;
 	uint32_t i = name_pos(c, v->name, &found);
 
+	if (v->flags & CATALOG_HIDDEN)
+		return;
 	assert(!found && c->nsorted < c->cap);
 	memmove(&c->sorted[i + 1], &c->sorted[i],
 		(c->nsorted - i) * sizeof(c->sorted[0]));
@@ -201,13 +245,15 @@ void catalog_name_remove(struct catalog *c, struct volume *v)
 	bool found;
 	uint32_t i = name_pos(c, v->name, &found);
 
+	if (v->flags & CATALOG_HIDDEN)
+		return;
 	assert(found && c->sorted[i] == v);
 	c->nsorted--;
 	memmove(&c->sorted[i], &c->sorted[i + 1],
 		(c->nsorted - i) * sizeof(c->sorted[0]));
 }
 
-/* --- pages --------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------- */
 
 void catalog_touch_page(struct catalog *c, uint32_t page)
 {
@@ -222,200 +268,103 @@ void catalog_touch(struct volume *v)
 	catalog_touch_page(&v->vols->catalog, v->slot / SLOTS_A_PAGE);
 }
 
-static void slot_encode(const struct volume *v, struct catalog_slot *s)
+static void place_in(struct volume *v, uint32_t id, uint32_t slot)
 {
-	s->id = le32_of(v->id);
-	s->kind = v->kind;
-	s->state = v->state;
-	s->levels = v->levels;
-	s->flags = v->flags;
-	s->uuid = v->uuid;
-	s->size_bytes = le64_of(v->size_bytes);
-	s->created_s = le64_of(v->created_s);
-	s->family = le32_of(v->family);
-	s->root = le32_of(v->root_id);
-	s->birth = le32_of(v->birth);
-	s->origin = le32_of(v->origin != NULL ? v->origin->id : 0);
-	s->volume = le32_of(v->of != NULL ? v->of->id : 0);
-	s->mapped = le64_of(v->mapped);
-	s->cursor = le64_of(v->cursor);
-	s->name_len = le16_of((uint16_t)strlen(v->name));
-	memcpy(s->name, v->name, strlen(v->name));
+	struct catalog *c = &v->vols->catalog;
+
+	assert(slot < c->nslots && c->slots[slot] == NULL);
+	v->id = id;
+	v->slot = slot;
+	c->slots[slot] = v;
+	v->hash_next = c->hash[id % VOLUME_HASH];
+	c->hash[id % VOLUME_HASH] = v;
 }
 
-void catalog_encode_page(const struct catalog *c, uint32_t page, void *buf)
+static void take_out(struct volume *v)
 {
-	struct catalog_slot *s = buf;
+	struct catalog *c = &v->vols->catalog;
+	struct volume **p = &c->hash[v->id % VOLUME_HASH];
 
-	memset(buf, 0, TARN_BLOCK);
-	for (uint32_t i = 0; i < SLOTS_A_PAGE; i++) {
-		uint32_t slot = page * SLOTS_A_PAGE + i;
-
-		if (slot < c->nslots && c->slots[slot] != NULL)
-			slot_encode(c->slots[slot], &s[i]);
-	}
+	c->slots[v->slot] = NULL;
+	while (*p != v)
+		p = &(*p)->hash_next;
+	*p = v->hash_next;
 }
 
-/* A volume object in its slot, known by its id. */
 struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
-				 uint32_t slot)
+				  uint32_t slot)
 {
-	struct catalog *c = &vols->catalog;
-	struct volume  *v = calloc(1, sizeof(*v));
+	struct volume *v = calloc(1, sizeof(*v));
 
 	if (v == NULL)
 		return NULL;
-	assert(slot < c->nslots && c->slots[slot] == NULL);
 	v->vols = vols;
-	v->id = id;
-	v->slot = slot;
 	list_init(&v->users);
 	list_init(&v->ranges);
 	list_init(&v->reap_link);
 	list_init(&v->wait_spans);
-	c->slots[slot] = v;
-	v->hash_next = c->hash[id % VOLUME_HASH];
-	c->hash[id % VOLUME_HASH] = v;
+	list_init(&v->tip_link);
+	list_init(&v->kids);
+	list_init(&v->kid_link);
+	list_init(&v->snaps);
+	list_init(&v->checkpoints);
+	list_init(&v->of_link);
+	place_in(v, id, slot);
 	return v;
 }
 
-static int slot_decode(struct volumes *vols, uint32_t slot,
-		       const struct catalog_slot *s, const char **ret_why)
+struct volume *catalog_volume_next(struct volumes *vols)
 {
 	struct catalog *c = &vols->catalog;
-	uint32_t id = le32_get(s->id);
-	char name[VOLUME_NAME_MAX + 1] = "";
+	uint32_t slot = free_slot(c, 0);
 	struct volume *v;
 
-	if (catalog_slot_validate(s, ret_why) < 0)
-		return -EBADMSG;
-	if (id == 0)
-		return 0;
-	if (s->kind == CATALOG_VOLUME && le32_get(s->family) != id) {
-		*ret_why = "catalog: a clone, which this version cannot serve";
-		return -EBADMSG;
-	}
-	memcpy(name, s->name, le16_get(s->name_len));
-	if (id >= c->next_volume || catalog_find_id(c, id) != NULL) {
-		*ret_why = "catalog: volume id twice, or from the future";
-		return -EBADMSG;
-	}
-	if (s->state == CATALOG_READY && s->kind == CATALOG_VOLUME &&
-	    catalog_find_name(c, name) != NULL) {
-		*ret_why = "catalog: two volumes of one name";
-		return -EBADMSG;
-	}
-	v = catalog_volume_new(vols, id, slot);
+	assert(slot < c->cap);
+	c->nslots = max_u32(c->nslots, slot + 1);
+	v = catalog_volume_new(vols, c->next_volume, slot);
 	if (v == NULL)
-		return -ENOMEM;
-	v->kind = s->kind;
-	v->state = s->state;
-	v->levels = s->levels;
-	v->flags = s->flags;
-	v->uuid = s->uuid;
-	v->size_bytes = le64_get(s->size_bytes);
-	v->created_s = le64_get(s->created_s);
-	v->family = le32_get(s->family);
-	v->root_id = le32_get(s->root);
-	v->birth = le32_get(s->birth);
-	v->origin_id = le32_get(s->origin);
-	v->of_id = le32_get(s->volume);
-	v->mapped = le64_get(s->mapped);
-	v->cursor = le64_get(s->cursor);
-	memcpy(v->name, name, sizeof(name));
-	if (v->state == CATALOG_DELETING)
-		c->ndeleting++;
-	else if (v->kind == CATALOG_VOLUME)
-		catalog_name_insert(c, v);
-	return 0;
+		abort(); /* as in slab_need() */
+	c->next_volume++;
+	catalog_touch(v);
+	return v;
 }
 
-static const char *link_one(const struct catalog *c, struct volume *v)
+void catalog_volume_renumber(struct volume *v, struct volume *with)
 {
-	struct volume *o;
+	uint32_t id = v->id, slot = v->slot;
+	uint32_t with_id = with->id, with_slot = with->slot;
 
-	if (v->kind == CATALOG_SNAPSHOT) {
-		v->of = catalog_find_id(c, v->of_id);
-		if (v->of == NULL || v->of->kind != CATALOG_VOLUME ||
-		    v->of->family != v->family)
-			return "catalog: a snapshot of no volume";
-	}
-	if (v->origin_id == 0)
-		return NULL;
-	o = catalog_find_id(c, v->origin_id);
-	if (o == NULL || o->kind != CATALOG_SNAPSHOT || o->next != NULL ||
-	    o->family != v->family || o->birth >= v->birth ||
-	    o->of_id != (v->kind == CATALOG_SNAPSHOT ? v->of_id : v->id))
-		return "catalog: a tree derives from what cannot be its origin";
-	v->origin = o;
-	o->next = v;
-	return NULL;
+	take_out(v);
+	take_out(with);
+	place_in(v, with_id, with_slot);
+	place_in(with, id, slot);
+	catalog_touch(v);
+	catalog_touch(with);
 }
 
-static int order_snaps(const void *a, const void *b)
+void catalog_volume_gone(struct volume *v)
 {
-	const struct volume *const *x = a, *const *y = b;
-
-	if ((*x)->of_id != (*y)->of_id)
-		return (*x)->of_id < (*y)->of_id ? -1 : 1;
-	return strcmp((*x)->name, (*y)->name);
+	catalog_touch(v);
+	take_out(v);
+	list_remove(&v->reap_link);
+	v->gone = true;
 }
 
-/* READY snapshots of a volume have different names. */
-static int names_check(const struct catalog *c, const char **ret_why)
+void catalog_of_insert(struct volume *s, struct volume *v)
 {
-	struct volume **snaps = malloc((c->nslots + 1) * sizeof(snaps[0]));
-	uint32_t n = 0;
+	bool snap = s->kind == CATALOG_SNAPSHOT;
 
-	if (snaps == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < c->nslots; i++) {
-		struct volume *v = c->slots[i];
-
-		if (v != NULL && v->kind == CATALOG_SNAPSHOT &&
-		    v->state == CATALOG_READY)
-			snaps[n++] = v;
-	}
-	qsort(snaps, n, sizeof(snaps[0]), order_snaps);
-	for (uint32_t i = 1; i < n; i++)
-		if (order_snaps(&snaps[i - 1], &snaps[i]) == 0)
-			*ret_why = "catalog: two snapshots of one name";
-	free(snaps);
-	return *ret_why == NULL ? 0 : -EBADMSG;
+	assert(s->of == NULL && v->kind == CATALOG_VOLUME);
+	s->of = v;
+	list_push(snap ? &v->snaps : &v->checkpoints, &s->of_link);
+	*(snap ? &v->nsnaps : &v->ncheckpoints) += 1;
 }
 
-int catalog_link(struct volumes *vols, const char **ret_why)
+void catalog_of_remove(struct volume *s)
 {
-	const struct catalog *c = &vols->catalog;
+	struct volume *v = s->of;
 
-	*ret_why = NULL;
-	for (uint32_t i = 0; i < c->nslots && *ret_why == NULL; i++)
-		if (c->slots[i] != NULL)
-			*ret_why = link_one(c, c->slots[i]);
-	for (uint32_t i = 0; i < c->nslots && *ret_why == NULL; i++) {
-		const struct volume *v = c->slots[i];
-
-		if (v != NULL && v->kind == CATALOG_SNAPSHOT && v->next == NULL)
-			*ret_why = "catalog: a snapshot without a successor";
-	}
-	return *ret_why == NULL ? names_check(c, ret_why) : -EBADMSG;
-}
-
-int catalog_decode_page(struct volumes *vols, uint32_t page, const void *buf,
-			const char **ret_why)
-{
-	const struct catalog_slot *s = buf;
-	struct catalog *c = &vols->catalog;
-
-	for (uint32_t i = 0; i < SLOTS_A_PAGE; i++) {
-		uint32_t slot = page * SLOTS_A_PAGE + i;
-		int r;
-
-		if (slot >= c->nslots)
-			break;
-		r = slot_decode(vols, slot, &s[i], ret_why);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	*(s->kind == CATALOG_SNAPSHOT ? &v->nsnaps : &v->ncheckpoints) -= 1;
+	list_remove(&s->of_link);
+	s->of = NULL;
 }

@@ -23,35 +23,60 @@ int  catalog_decode_page(struct volumes *vols, uint32_t page, const void *buf,
 /* Slots 0..nslots-1 exist. -ENOMEM. */
 int  catalog_set_nslots(struct catalog *c, uint32_t nslots);
 
-/* All pages are taken: join the trees. -EBADMSG. */
+/* All pages are taken: join what belongs together. -EBADMSG. */
 int  catalog_link(struct volumes *vols, const char **ret_why);
 
-/* A READY volume, or a snapshot if it says VOLUME@SNAPSHOT. */
+/* A READY volume; a snapshot or checkpoint if it says VOLUME@SNAPSHOT or
+ * VOLUME#CHECKPOINT, a hidden volume if it is the name of one. */
 struct volume *catalog_find_name(const struct catalog *c, const char *name);
-/* A READY snapshot of v by its own name. */
-struct volume *catalog_find_snap(const struct volume *v, const char *name);
+/* A snapshot (checkpoint) of v by its own name. */
+struct volume *catalog_find_of(const struct volume *v, uint8_t kind,
+			       const char *name);
 struct volume *catalog_find_id(const struct catalog *c, uint64_t id);
+/* "receive/" and the uuid. */
+#define HIDDEN_NAME_BYTES (8u + UUID_TEXT_BYTES)
+const char *catalog_hidden_name(const struct volume *v, char *ret_name);
+bool catalog_name_is_hidden(const char *name);
 /* The slot of a volume has changed (a counter too). */
 void catalog_touch(struct volume *v);
 void catalog_touch_page(struct catalog *c, uint32_t page);
 
-/* For catalog_apply.c.  The lowest free slot from `from` on; may be beyond the
- * last one. */
-uint32_t catalog_free_slot(const struct catalog *c, uint32_t from);
+/* --- for catalog_apply.c and catalog_branch.c ----------------------------- */
+
 /* An object in a free slot, known by its id.  NULL: out of memory. */
 struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
 				  uint32_t slot);
-void catalog_volume_free(struct volume *v);
+/* One with the next id, in the lowest free slot: there is one, see
+ * catalog_reserve(). */
+struct volume *catalog_volume_next(struct volumes *vols);
+/* The two objects swap their ids and slots. */
+void catalog_volume_renumber(struct volume *v, struct volume *with);
+/* Its id and slot are free; who holds the object last frees it. */
+void catalog_volume_gone(struct volume *v);
+/* What a RESIZE does. */
+void catalog_set_size(struct volume *v, uint64_t size_bytes);
+/* A snapshot or checkpoint of v: found there by its name; is no longer. */
+void catalog_of_insert(struct volume *s, struct volume *v);
+void catalog_of_remove(struct volume *s);
 /* A READY volume is found by its name; is no longer. */
 void catalog_name_insert(struct catalog *c, struct volume *v);
 void catalog_name_remove(struct catalog *c, struct volume *v);
 
-/* Make room for n more slots, so that applying a create cannot fail.
- * -ENOMEM, -ENOSPC (VOLUMES_MAX). */
+/* Make room for n more slots and ids, so that applying a create cannot fail.
+ * -ENOMEM, -ENOSPC (VOLUMES_MAX, or no ids are left). */
 int  catalog_reserve(struct catalog *c, uint32_t n);
 /* The effect of a record on the catalog. -EBADMSG: malformed, or it does not
  * fit what there is; nothing has changed then. */
 int  catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		   const void *body, uint32_t len_bytes);
+/* catalog_branch.c: of them, those that make trees or checkpoints from what
+ * there is. */
+int  catalog_apply_snap(struct volumes *vols, uint64_t id, const void *body,
+			uint32_t len_bytes);
+int  catalog_apply_clone(struct volumes *vols, uint64_t id, const void *body);
+int  catalog_apply_rollback(struct volume *v, const void *body);
+int  catalog_apply_receive(struct volumes *vols, uint64_t id,
+			   const void *body);
+int  catalog_apply_publish(struct volume *h, const void *body);
 
 #endif

@@ -382,16 +382,16 @@ void map_unmap_range(struct volume *v, uint64_t block, uint64_t n)
 	}
 }
 
-bool map_move(struct volume *v, uint64_t block, place_t from, place_t to,
-	      uint32_t crc)
+bool map_move(struct volumes *vols, uint32_t family, uint64_t block,
+	      place_t from, place_t to, uint32_t crc)
 {
-	struct pool *pool = v->vols->pool;
+	struct pool *pool = vols->pool;
 	struct node *n = NULL;
 	bool moved = false;
 
 	/* Every version of the leaf that says so, or none. */
-	while ((n = node_next_leaf(v->vols, v->family, leaf_of_block(block),
-				   n)) != NULL) {
+	while ((n = node_next_leaf(vols, family, leaf_of_block(block), n)) !=
+	       NULL) {
 		struct leaf_entry *e = node_entries(n) + slot_of_block(block);
 
 		if ((entry_place(e) != from && !CANARY(move_unconditional)) ||

@@ -72,11 +72,11 @@ bool map_drops_leaf(const struct mnode *leaf, unsigned n);
 void map_unmap(struct mnode *leaf, unsigned slot, unsigned n);
 /* Unmap blocks, in all leaves that are in memory. */
 void map_unmap_range(struct volume *v, uint64_t block, uint64_t n);
-/* A block was moved: where an entry for it says `from`, in whatever tree of v's
+/* A block was moved: where an entry for it says `from`, in whatever tree of the
  * family, it says `to` now; all of those leaves are in memory.  True if there
  * was one. */
-bool map_move(struct volume *v, uint64_t block, place_t from, place_t to,
-	      uint32_t crc);
+bool map_move(struct volumes *vols, uint32_t family, uint64_t block,
+	      place_t from, place_t to, uint32_t crc);
 /* While the log is redone, a change for a node that cannot be read (POS_FAILED)
  * is lost.  So that what the node said before never comes back, it is
  * unreadable for good from now on. */

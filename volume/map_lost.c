@@ -50,7 +50,9 @@ static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
 	assert(n->level > 0 && n->kids != NULL);
 	kid = n->kids[i];
 	if (id == 0 || !id_used(&vols->ids, id) ||
-	    (kid != NULL && kid->state != MNODE_FAILED))
+	    (kid != NULL && kid->state != MNODE_FAILED) ||
+	    node_find(vols, n->vol->family, n->level - 1u,
+		      n->index * INNER_CHILDREN + i, id) != NULL)
 		return false;
 	tp = table_page(vols, id / NODES_A_PAGE);
 	if (tp == NULL || !table_entry_known(tp, id) ||

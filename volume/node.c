@@ -183,19 +183,20 @@ void nodes_redone(struct volumes *vols)
 /* --- coming and going ---------------------------------------------------- */
 
 /* Without a buffer. */
-static struct node *node_alloc(struct volume *v, unsigned level,
-			       uint64_t index)
+static struct node *node_alloc(struct volumes *vols, uint32_t family,
+			       unsigned level, uint64_t index)
 {
-	struct node *node = objpool_get(&v->vols->cache.nodes.objs);
+	struct node *node = objpool_get(&vols->cache.nodes.objs);
 
 	if (node == NULL)
 		return NULL;
 	memset(node, 0, sizeof(*node));
-	node->vols = v->vols;
-	node->family = v->family;
+	node->vols = vols;
+	node->family = family;
 	node->level = (uint8_t)level;
 	node->index = index;
 	list_init(&node->holders);
+	list_init(&node->waiters);
 	list_init(&node->dirty_link);
 	list_init(&node->commit_link);
 	list_init(&node->page_wait.link);
@@ -204,15 +205,14 @@ static struct node *node_alloc(struct volume *v, unsigned level,
 	return node;
 }
 
-struct node *node_get(struct volume *v, unsigned level, uint64_t index,
-		      uint32_t id)
+struct node *node_get(struct volumes *vols, uint32_t family, unsigned level,
+		      uint64_t index, uint32_t id)
 {
-	struct volumes *vols = v->vols;
-	struct node *node = node_find(vols, v->family, level, index, id);
+	struct node *node = node_find(vols, family, level, index, id);
 
 	if (node != NULL)
 		return node;
-	node = node_alloc(v, level, index);
+	node = node_alloc(vols, family, level, index);
 	if (node == NULL)
 		return NULL;
 	node->data = slab_get(&vols->slab);
@@ -231,7 +231,7 @@ struct node *node_get(struct volume *v, unsigned level, uint64_t index,
 struct node *node_make(struct volume *v, unsigned level, uint64_t index)
 {
 	struct volumes   *vols = v->vols;
-	struct node      *node = node_alloc(v, level, index);
+	struct node      *node = node_alloc(vols, v->family, level, index);
 	struct node_entry e;
 
 	if (node == NULL)
@@ -288,6 +288,11 @@ static void node_drop_unused(struct node *node)
 	objpool_put(&vols->cache.nodes.objs, node);
 }
 
+void node_unwanted(struct node *node)
+{
+	node_drop_unused(node);
+}
+
 /* At the front, so that a walk through the holders does not meet those that
  * come meanwhile. */
 void node_join(struct node *node, struct mnode *n)
@@ -340,6 +345,13 @@ void node_loaded(struct node *node, int res)
 		mnode_loaded(list_entry(it, struct mnode, node_link));
 	list_for_each_safe(it, tmp, &node->holders)
 		mnode_tell(list_entry(it, struct mnode, node_link), res);
+	while (!list_empty(&node->waiters)) {
+		struct node_waiter *w = list_first(&node->waiters,
+						   struct node_waiter, link);
+
+		list_remove(&w->link);
+		w->fn(w, res);
+	}
 	node_let_go(node);
 }
 

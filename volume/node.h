@@ -66,6 +66,8 @@ struct node {
 	struct volumes *vols;
 	struct node    *hash_next;
 	struct list     holders;     /* struct mnode, by node_link */
+	struct list     waiters;     /* LOADING: struct node_waiter, of those
+				      * who want the node at no position */
 	uint8_t        *data;        /* 4096 bytes */
 	uint8_t        *frozen_data; /* frozen content, if `data` moved on */
 	uint64_t        index;       /* in units of the level */
@@ -120,11 +122,12 @@ void nodes_fini(struct volumes *vols);
 /* The node in memory if it is LOADING or READY; else NULL. */
 struct node *node_find(struct volumes *vols, uint32_t family, unsigned level,
 		       uint64_t index, uint32_t id);
-/* The same for a position of a volume; if it is not in memory, reading it has
- * been started (or it is FAILED at once).  NULL: out of memory.  Without a
- * holder yet. */
-struct node *node_get(struct volume *v, unsigned level, uint64_t index,
-		      uint32_t id);
+/* The same; if it is not in memory, reading it has been started (or it is FAILED
+ * at once).  NULL: out of memory.  Without a holder yet. */
+struct node *node_get(struct volumes *vols, uint32_t family, unsigned level,
+		      uint64_t index, uint32_t id);
+/* One from node_get() that has not been given a holder may go. */
+void node_unwanted(struct node *node);
 /* A new node, READY and empty, with an id and an entry in the node table.
  * Cannot fail.  Without a holder yet. */
 struct node *node_make(struct volume *v, unsigned level, uint64_t index);

@@ -115,7 +115,7 @@ struct mnode *node_new(struct volume *v, struct mnode *parent, unsigned level,
 		mnode_attach(n, parent);
 		return n;
 	}
-	node = node_get(v, level, index, id);
+	node = node_get(v->vols, v->family, level, index, id);
 	if (node == NULL) {
 		mnode_free(n);
 		return NULL;
@@ -239,6 +239,15 @@ static void take_budget(struct volumes *vols)
 			  vols->params.cache_bytes + budget - taken);
 }
 
+/* Many trees may show one node: their positions count, too. */
+static bool over_budget(const struct volumes *vols)
+{
+	const struct node_cache *c = &vols->cache;
+
+	return vols->slab.used > c->budget_slabs ||
+	       c->mnodes.used > 2 * c->budget_slabs;
+}
+
 void node_cache_trim(struct volumes *vols)
 {
 	struct node_cache *c = &vols->cache;
@@ -246,8 +255,7 @@ void node_cache_trim(struct volumes *vols)
 	take_budget(vols);
 	if (vols->redoing)
 		return;
-	for (unsigned i = 0; i < TRIM_LOOKS_MAX &&
-			     vols->slab.used > c->budget_slabs; i++) {
+	for (unsigned i = 0; i < TRIM_LOOKS_MAX && over_budget(vols); i++) {
 		struct list   *link = list_pop(&c->lru);
 		struct cached *x;
 

@@ -29,29 +29,32 @@
  * NODE MAP (TABLE_NODE_MAP): 32768 bits a page, bit n % 32768 of page
  * n / 32768 is set when node id n is in use (bit of id 0 is always set).
  *
- * CATALOG (TABLE_CATALOG): 8 slots of 512 bytes a page; a volume or snapshot
- * has one slot for life.
+ * CATALOG (TABLE_CATALOG): 8 slots of 512 bytes a page; a volume, snapshot or
+ * checkpoint has one slot for life.
  *        0    4 id       +1 each, never used again; 0: free slot
  *        4    1 kind     enum catalog_kind
  *        5    1 state    enum catalog_state
  *        6    1 levels   level of the root
- *        7    1 flags    bit 0: read-only
+ *        7    1 flags    CATALOG_SHRUNK...
  *        8   16 uuid
  *       24    8 size_bytes
  *       32    8 created_s
  *       40    4 family   id of the first volume of the family
  *       44    4 root     node id; 0: empty
- *       48    4 birth    current birth; of a snapshot: when it was taken
- *       52    4 origin   id of the snapshot that it derives from, that is the
- *                        next older one of the volume; 0: none
+ *       48    4 birth    current birth; of a snapshot or checkpoint: when it
+ *                        was taken
+ *       52    4 origin   id of the snapshot that it derives from; 0: none
  *       56    8 mapped   blocks of data mapped, shared or not
  *       64    8 cursor   DELETING: leaves below this index, and inner nodes
  *                        that cover nothing else, are gone already
  *       72    2 name_len
  *       74    2 zero
- *       76    4 volume   of a snapshot: id of its volume; else 0
- *       80  256 name     UTF-8, NUL padded; of a snapshot: without its volume's
+ *       76    4 volume   of a READY snapshot or checkpoint: id of its volume;
+ *                        else 0
+ *       80  256 name     UTF-8, NUL padded; of a snapshot or checkpoint:
+ *                        without its volume's
  *      336  176 zero
+ * A checkpoint is no tree: levels, root, origin, mapped and cursor are 0.
  *
  * The client's part of the root (root_format.h):
  *        0    8 magic        "TARNVOLS"
@@ -68,18 +71,33 @@
  *   259 delete:  empty
  *   260 reap:    cursor 8 (what only a deleted volume or snapshot has below
  *                it is dropped; ~0: all is, the slot is free)
- *   261 snapshot: created_s 8, then for each volume of the group: volume 4,
- *                uuid 16, name_len 2, name (name_len 0: the one before)
- * rec.block is the id of the volume (or snapshot); for a create, the id that it
- * gets; for snapshots, the id of the first one, the others follow.
+ *   261 snapshot: created_s 8, then for each of the group: volume 4, uuid 16,
+ *                kind 1 (snapshot or checkpoint), zero 1, name_len 2, name
+ *                (name_len 0: the one before)
+ *   262 clone:   snapshot 4, uuid 16, created_s 8, name_len 2, name
+ *   263 rollback: snapshot 4, uuid 16, created_s 8, name_len 2, name: the
+ *                volume goes on from that snapshot of it; what it was becomes
+ *                a snapshot of that name, or (name_len 0) is deleted
+ *   264 receive: snapshot 4, uuid 16, created_s 8, size_bytes 8, name_len 2,
+ *                name: a HIDDEN volume for the volume of that name, a clone of
+ *                that snapshot of it (0: an empty one)
+ *   265 publish: volume 4, uuid 16, created_s 8, name_len 2, name: what the
+ *                hidden volume holds becomes that of the volume (0: of a new
+ *                one), and a snapshot of it
+ * rec.block is the id of the volume (or snapshot...); for a create, clone or
+ * receive, the id that it gets; for snapshots, the id of the first one, the others
+ * follow.  What a rollback leaves gets the next id.
  *
- * TREES.  A volume and each of its snapshots is a tree.  They are a chain, by
- * origin: volume -> newest snapshot -> ... -> oldest.  What a tree holds is
- * held by its origin too if it is not younger than the origin: entry or node
- * birth <= birth of the origin.  Nodes are shared by id: taking a snapshot
- * copies the root's id, and the volume copies a shared node, under a new id,
- * when it changes it.  A tree that is being deleted holds nothing below its
- * cursor; what its inner nodes say there means nothing.
+ * TREES.  A volume and each of its snapshots is a tree.  Each derives from its
+ * origin: snapshots of a volume are a chain (volume -> newest snapshot -> ... ->
+ * oldest), which forks where a clone or a rollback started from one.  All trees
+ * that hang together are a family.  What a tree holds is held by its origin too
+ * if it is not younger than the origin: entry or node birth <= birth of the
+ * origin.  Nodes are shared by id: taking a snapshot copies the root's id, and
+ * the volume copies a shared node, under a new id, when it changes it.  A tree
+ * that is being deleted holds nothing below its cursor; what its inner nodes say
+ * there means nothing.  A deleted one from which two or more derive is kept
+ * whole (FORK), and becomes DELETING when all of them but one are gone.
  */
 #ifndef TARN_VOLUME_NODE_FORMAT_H
 #define TARN_VOLUME_NODE_FORMAT_H
@@ -126,15 +144,20 @@ static_assert(sizeof(struct node_entry) == 32, "node_entry");
 enum catalog_kind {
 	CATALOG_VOLUME = 1,
 	CATALOG_SNAPSHOT = 2,
+	CATALOG_CHECKPOINT = 3,
 };
 
 enum catalog_state {
 	CATALOG_READY = 1,
 	CATALOG_DELETING = 2,
+	CATALOG_FORK = 3,
 };
 
-#define CATALOG_READ_ONLY (1u << 0)
-#define CATALOG_SHRUNK    (1u << 1)
+#define CATALOG_SHRUNK (1u << 1) /* what is beyond its end has still to go */
+#define CATALOG_LOST   (1u << 2) /* of a checkpoint: the volume was rolled back
+				  * to before it */
+#define CATALOG_HIDDEN (1u << 3) /* a volume that is still being received; its
+				  * name is that of the one it is meant for */
 
 struct catalog_slot {
 	le32        id;
@@ -177,7 +200,11 @@ enum catalog_op {
 	CATALOG_DELETE = 259,
 	CATALOG_REAP = 260,
 	CATALOG_SNAP = 261,
-	CATALOG_OP_LAST = CATALOG_SNAP,
+	CATALOG_CLONE = 262,
+	CATALOG_ROLLBACK = 263,
+	CATALOG_RECEIVE = 264,
+	CATALOG_PUBLISH = 265,
+	CATALOG_OP_LAST = CATALOG_PUBLISH,
 };
 
 struct catalog_create {
@@ -193,9 +220,31 @@ static_assert(sizeof(struct catalog_create) == 34, "catalog_create");
 struct catalog_snap {
 	le32        volume;
 	struct uuid uuid;
+	uint8_t     kind;
+	uint8_t     zero;
 	le16        name_len;
 	char        name[];
 };
-static_assert(sizeof(struct catalog_snap) == 22, "catalog_snap");
+static_assert(sizeof(struct catalog_snap) == 24, "catalog_snap");
+
+/* Of CATALOG_CLONE, CATALOG_ROLLBACK and CATALOG_PUBLISH. */
+struct catalog_branch {
+	le32        of;   /* the snapshot; PUBLISH: the volume */
+	struct uuid uuid;
+	le64        created_s;
+	le16        name_len;
+	char        name[];
+};
+static_assert(sizeof(struct catalog_branch) == 30, "catalog_branch");
+
+struct catalog_receive {
+	le32        snapshot;
+	struct uuid uuid;
+	le64        created_s;
+	le64        size_bytes;
+	le16        name_len;
+	char        name[];
+};
+static_assert(sizeof(struct catalog_receive) == 38, "catalog_receive");
 
 #endif

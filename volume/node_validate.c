@@ -81,39 +81,69 @@ int node_entry_validate(const struct node_entry *e, struct node_info *ret_info,
 	return 0;
 }
 
-int catalog_slot_validate(const struct catalog_slot *slot,
-			  const char **ret_why)
+static int tree_validate(const struct catalog_slot *slot, uint64_t size_bytes,
+			 const char **ret_why)
 {
-	uint64_t size_bytes = le64_get(slot->size_bytes);
-
-	if (le32_get(slot->id) == 0)
-		return 0;
-	if (slot->kind != CATALOG_VOLUME && slot->kind != CATALOG_SNAPSHOT)
-		BAD("catalog: unknown kind");
-	if ((slot->kind == CATALOG_SNAPSHOT) != (le32_get(slot->volume) != 0))
-		BAD("catalog: a snapshot of no volume, or a volume of one");
-	if (slot->state != CATALOG_READY && slot->state != CATALOG_DELETING)
-		BAD("catalog: unknown state");
 	if (slot->levels > LEVEL_MAX)
 		BAD("catalog: root level out of range");
-	if ((slot->flags & ~(CATALOG_READ_ONLY | CATALOG_SHRUNK)) != 0)
+	if ((slot->flags & ~(CATALOG_SHRUNK | CATALOG_HIDDEN)) != 0 ||
+	    (slot->flags & CATALOG_HIDDEN && (slot->kind != CATALOG_VOLUME ||
+					      slot->state != CATALOG_READY)))
 		BAD("catalog: unknown flags");
-	if (size_bytes == 0 || size_bytes > VOLUME_BYTES_MAX)
-		BAD("catalog: size out of range");
 	if (size_to_leaves(size_bytes) > levels_to_leaves(slot->levels))
 		BAD("catalog: root too low for the size");
-	if (le32_get(slot->family) == 0)
-		BAD("catalog: no family");
 	if (le64_get(slot->cursor) > levels_to_leaves(slot->levels))
 		BAD("catalog: cursor out of range");
 	if (le64_get(slot->mapped) >
 	    levels_to_leaves(slot->levels) * LEAF_ENTRIES)
 		BAD("catalog: more blocks mapped than there are");
+	return 0;
+}
+
+static int checkpoint_validate(const struct catalog_slot *slot,
+			       const char **ret_why)
+{
+	if (slot->state != CATALOG_READY)
+		BAD("catalog: a checkpoint cannot be in this state");
+	if ((slot->flags & ~CATALOG_LOST) != 0)
+		BAD("catalog: unknown flags");
+	if (slot->levels != 0 || le32_get(slot->root) != 0 ||
+	    le32_get(slot->origin) != 0 || le64_get(slot->mapped) != 0 ||
+	    le64_get(slot->cursor) != 0)
+		BAD("catalog: a checkpoint is a tree");
+	return 0;
+}
+
+int catalog_slot_validate(const struct catalog_slot *slot,
+			  const char **ret_why)
+{
+	bool ready = slot->state == CATALOG_READY;
+	uint64_t size_bytes = le64_get(slot->size_bytes);
+
+	if (le32_get(slot->id) == 0)
+		return 0;
+	if (slot->kind != CATALOG_VOLUME && slot->kind != CATALOG_SNAPSHOT &&
+	    slot->kind != CATALOG_CHECKPOINT)
+		BAD("catalog: unknown kind");
+	if (!ready && slot->state != CATALOG_DELETING &&
+	    slot->state != CATALOG_FORK)
+		BAD("catalog: unknown state");
+	if ((le32_get(slot->volume) != 0) !=
+	    (ready && slot->kind != CATALOG_VOLUME))
+		BAD("catalog: a snapshot of no volume, or a volume of one");
+	if (slot->state == CATALOG_FORK && slot->kind != CATALOG_SNAPSHOT)
+		BAD("catalog: a fork that is no snapshot");
+	if (size_bytes == 0 || size_bytes > VOLUME_BYTES_MAX)
+		BAD("catalog: size out of range");
+	if (le32_get(slot->family) == 0)
+		BAD("catalog: no family");
 	if (le32_get(slot->birth) == 0)
 		BAD("catalog: no birth");
 	if (!name_bytes_valid(slot->name, le16_get(slot->name_len)))
 		BAD("catalog: bad name");
-	return 0;
+	return slot->kind == CATALOG_CHECKPOINT ?
+		       checkpoint_validate(slot, ret_why) :
+		       tree_validate(slot, size_bytes, ret_why);
 }
 
 int vols_root_validate(const void *buf, uint32_t len_bytes,
@@ -175,6 +205,7 @@ bool snap_iter_next(struct snap_iter *it)
 	len = le16_get(e.name_len);
 	it->volume = le32_get(e.volume);
 	it->uuid = e.uuid;
+	it->kind = e.kind;
 	it->pos += sizeof(e);
 	if (len > 0) {
 		memset(it->name, 0, sizeof(it->name));
@@ -200,6 +231,8 @@ static int snap_body_validate(const uint8_t *body, uint32_t len_bytes,
 			BAD("snapshot record: cut off");
 		memcpy(&e, body + at, sizeof(e));
 		at += sizeof(e);
+		if (e.kind != CATALOG_SNAPSHOT && e.kind != CATALOG_CHECKPOINT)
+			BAD("snapshot record: unknown kind");
 		len = le16_get(e.name_len);
 		if (len > len_bytes - at)
 			BAD("snapshot record: cut off");
@@ -217,6 +250,8 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 			  uint32_t len_bytes, const char **ret_why)
 {
 	const struct catalog_create *c = body;
+	const struct catalog_branch *b = body;
+	const struct catalog_receive *rcv = body;
 	le64 v;
 
 	switch (subtype) {
@@ -246,6 +281,30 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 		return 0;
 	case CATALOG_SNAP:
 		return snap_body_validate(body, len_bytes, ret_why);
+	case CATALOG_RECEIVE:
+		if (len_bytes < sizeof(*rcv))
+			BAD("receive record: too short");
+		if (size_body_validate(le64_get(rcv->size_bytes), ret_why) < 0)
+			return -EBADMSG;
+		return name_body_validate((const uint8_t *)&rcv->name_len,
+					  len_bytes -
+					  (uint32_t)offsetof(
+						  struct catalog_receive,
+						  name_len),
+					  ret_why);
+	case CATALOG_CLONE:
+	case CATALOG_ROLLBACK:
+	case CATALOG_PUBLISH:
+		if (len_bytes < sizeof(*b))
+			BAD("clone or rollback record: too short");
+		if (subtype == CATALOG_ROLLBACK && le16_get(b->name_len) == 0)
+			return 0;
+		return name_body_validate((const uint8_t *)&b->name_len,
+					  len_bytes -
+					  (uint32_t)offsetof(
+						  struct catalog_branch,
+						  name_len),
+					  ret_why);
 	default:
 		BAD("catalog record: unknown subtype");
 	}

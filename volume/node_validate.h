@@ -42,13 +42,14 @@ int vols_root_validate(const void *buf, uint32_t len_bytes,
 int catalog_body_validate(uint32_t subtype, const void *body,
 			  uint32_t len_bytes, const char **ret_why);
 
-/* The volumes that a CATALOG_SNAP body names, one after the other; the body was
- * validated. */
+/* The snapshots and checkpoints that a CATALOG_SNAP body asks for, one after the
+ * other; the body was validated. */
 struct snap_iter {
 	uint64_t       created_s;
 	uint32_t       volume;  /* id */
-	struct uuid    uuid;    /* of the snapshot */
-	char           name[VOLUME_NAME_MAX + 1]; /* of the snapshot */
+	uint8_t        kind;    /* CATALOG_SNAPSHOT, CATALOG_CHECKPOINT */
+	struct uuid    uuid;    /* its own, as is */
+	char           name[VOLUME_NAME_MAX + 1];
 	const uint8_t *pos, *end;
 };
 

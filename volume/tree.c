@@ -1,10 +1,74 @@
 /* volume/tree.c - see tree.h. */
 #include <assert.h>
-#include <stddef.h>
+#include <stdlib.h>
 
 #include "volume/catalog.h"
 #include "volume/tree.h"
 #include "volume/volumes.h"
+
+/* --- families ------------------------------------------------------------ */
+
+static struct family **family_bucket(const struct catalog *c, uint32_t id)
+{
+	struct catalog *own = (struct catalog *)(uintptr_t)c;
+
+	return &own->families[id % VOLUME_HASH];
+}
+
+struct family *family_find(const struct catalog *c, uint32_t id)
+{
+	struct family *f = *family_bucket(c, id);
+
+	while (f != NULL && f->id != id)
+		f = f->hash_next;
+	return f;
+}
+
+static struct family *family_need(struct catalog *c, uint32_t id)
+{
+	struct family *f = family_find(c, id);
+	struct family **bucket = family_bucket(c, id);
+
+	if (f != NULL)
+		return f;
+	f = calloc(1, sizeof(*f));
+	if (f == NULL)
+		abort(); /* as in slab_need() */
+	f->id = id;
+	list_init(&f->tips);
+	f->hash_next = *bucket;
+	*bucket = f;
+	return f;
+}
+
+static void family_leave(struct catalog *c, struct volume *t)
+{
+	struct family *f = t->fam;
+	struct family **p = family_bucket(c, f->id);
+
+	list_remove(&t->tip_link);
+	t->fam = NULL;
+	if (--f->ntrees > 0)
+		return;
+	while (*p != f)
+		p = &(*p)->hash_next;
+	*p = f->hash_next;
+	free(f);
+}
+
+struct volume *family_next_tip(const struct family *f,
+			       const struct volume *prev)
+{
+	const struct list *next = prev == NULL ? f->tips.next :
+						 prev->tip_link.next;
+
+	return next == &f->tips ?
+		       NULL :
+		       list_entry((struct list *)(uintptr_t)next,
+				  struct volume, tip_link);
+}
+
+/* --- who holds what ------------------------------------------------------ */
 
 bool tree_holds(const struct volume *t, unsigned level, uint64_t index)
 {
@@ -31,13 +95,22 @@ uint32_t tree_shared_birth(const struct volume *t, unsigned level,
 	return o == NULL ? 0 : o->birth;
 }
 
-struct volume *tree_next(const struct volume *t, unsigned level,
+/* The one tree that derives from it; NULL: none. */
+static struct volume *only_kid(const struct volume *t)
+{
+	assert(t->nkids <= 1);
+	return t->nkids == 0 ? NULL :
+			       list_first(&t->kids, struct volume, kid_link);
+}
+
+/* One that no longer holds what is there is being deleted. */
+struct volume *tree_heir(const struct volume *t, unsigned level,
 			 uint64_t index)
 {
-	struct volume *n = t->next;
+	struct volume *n = only_kid(t);
 
 	while (n != NULL && !tree_holds(n, level, index))
-		n = n->next;
+		n = only_kid(n);
 	return n;
 }
 
@@ -50,40 +123,85 @@ struct volume *tree_before(const struct volume *t, uint32_t born)
 	return o;
 }
 
-/* It is in all trees from then on, up to the one where it was replaced. */
-struct volume *tree_of_birth(struct volume *v, uint32_t birth, unsigned level,
-			     uint64_t index)
-{
-	struct volume *found = NULL;
+/* --- coming and going ---------------------------------------------------- */
 
-	for (struct volume *t = v; t != NULL && t->birth >= birth;
-	     t = t->origin)
-		if (tree_holds(t, level, index))
-			found = t;
-	return found;
+static void tip_update(struct volume *t)
+{
+	if (t->nkids > 0)
+		list_remove(&t->tip_link);
+	else if (list_empty(&t->tip_link))
+		list_push(&t->fam->tips, &t->tip_link);
 }
 
-void tree_insert_before(struct volume *t, struct volume *v)
+static void derive(struct volume *t, struct volume *origin)
 {
-	assert(t->origin == NULL && t->next == NULL && t->birth < v->birth);
-	t->origin = v->origin;
-	if (t->origin != NULL)
-		t->origin->next = t;
-	t->next = v;
-	v->origin = t;
-	v->vols->catalog.tree_changes++;
-	catalog_touch(v);
+	t->origin = origin;
+	if (origin == NULL)
+		return;
+	assert(origin->birth < t->birth && origin->fam == t->fam);
+	list_push(&origin->kids, &t->kid_link);
+	origin->nkids++;
+	tip_update(origin);
+}
+
+static void underive(struct volume *t)
+{
+	struct volume *o = t->origin;
+
+	t->origin = NULL;
+	if (o == NULL)
+		return;
+	list_remove(&t->kid_link);
+	o->nkids--;
+	tip_update(o);
+}
+
+void tree_add(struct volume *t, struct volume *origin)
+{
+	struct catalog *c = &t->vols->catalog;
+
+	assert(t->fam == NULL && t->nkids == 0);
+	t->fam = family_need(c, t->family);
+	t->fam->ntrees++;
+	tip_update(t);
+	derive(t, origin);
+	c->tree_changes++;
+}
+
+void tree_add_before(struct volume *n, struct volume *t)
+{
+	struct volume *o = t->origin;
+
+	underive(t);
+	tree_add(n, o);
+	derive(t, n);
+	catalog_touch(t);
+}
+
+/* Only one tree, or none, derives from it now: its turn to go. */
+static void fork_end(struct volume *t)
+{
+	if (t->state != CATALOG_FORK || t->nkids > 1)
+		return;
+	t->state = CATALOG_DELETING;
+	t->cursor = 0;
+	t->vols->catalog.ndeleting++;
+	t->vols->reaper.scanned = false; /* to be found */
+	catalog_touch(t);
 }
 
 void tree_remove(struct volume *t)
 {
-	if (t->next != NULL) {
-		t->next->origin = t->origin;
-		catalog_touch(t->next);
+	struct volume *o = t->origin, *heir = only_kid(t);
+
+	underive(t);
+	if (heir != NULL) {
+		underive(heir);
+		derive(heir, o);
+		catalog_touch(heir);
 	}
-	if (t->origin != NULL)
-		t->origin->next = t->next;
-	t->origin = NULL;
-	t->next = NULL;
+	family_leave(&t->vols->catalog, t);
 	t->vols->catalog.tree_changes++;
+	if (o != NULL)
+		fork_end(o);
 }

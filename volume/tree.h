@@ -1,16 +1,22 @@
-/* volume/tree.h - who holds what: a volume and its snapshots as a chain of
- * trees (node_format.h, TREES).
+/* volume/tree.h - who holds what: volumes and their snapshots as trees that
+ * derive from one another (node_format.h, TREES).
  *
  *   oldest snapshot <-- origin -- ... <-- newest snapshot <-- volume
- *                    -- next -->
+ *                                  ^
+ *                                  '-- clone of that snapshot
  *
- * Births grow along the chain, so that one comparison says whether a tree
- * shares an entry or a node with its origin; then the origin holds it, and what
- * replaces it must leave it alone.
+ * Births grow from a tree to those that derive from it, so that one comparison
+ * says whether a tree shares an entry or a node with its origin; then the
+ * origin holds it, and what replaces it must leave it alone.
  *
- * A tree that is being deleted stays in the chain until all of it is gone.
- * Position by position, from the front, it stops holding anything: there, its
- * neighbours in the chain are each other's neighbours.
+ * A tree that is being deleted stays in its place until all of it is gone.
+ * Position by position, from the front, it stops holding anything: there, what
+ * derives from it derives from its origin.  At most one tree derives from it:
+ * from two or more, one comparison would not say what is still needed, so then
+ * it is kept whole, as a FORK, until only one of them is left.
+ *
+ * All that hang together are a family; the tips are those of its trees from
+ * which none derives: every volume, and snapshots that a rollback left behind.
  */
 #ifndef TARN_VOLUME_TREE_H
 #define TARN_VOLUME_TREE_H
@@ -18,7 +24,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
+
+struct catalog;
 struct volume;
+struct volumes;
+
+struct family {
+	struct family *hash_next;
+	uint32_t    id;     /* of the first volume, which may be gone */
+	uint32_t    ntrees;
+	struct list tips;   /* struct volume, by tip_link */
+};
+
+/* NULL: there is none. */
+struct family *family_find(const struct catalog *c, uint32_t id);
+/* The tip after prev; NULL: the first one.  NULL at the end. */
+struct volume *family_next_tip(const struct family *f,
+			       const struct volume *prev);
 
 /* Does the tree still hold what is at (level, index)? */
 bool tree_holds(const struct volume *t, unsigned level, uint64_t index);
@@ -26,24 +49,25 @@ bool tree_holds(const struct volume *t, unsigned level, uint64_t index);
  * leaves there, are held by an older tree too.  0: none is. */
 uint32_t tree_shared_birth(const struct volume *t, unsigned level,
 			   uint64_t index);
-/* The next younger tree that holds what is there; NULL: none. */
-struct volume *tree_next(const struct volume *t, unsigned level,
-			 uint64_t index);
 /* The next older tree that holds what is there; NULL: none. */
 struct volume *tree_origin(const struct volume *t, unsigned level,
 			   uint64_t index);
+/* The one tree that derives from t and holds what is there; NULL: none does.  At
+ * most one may derive from t. */
+struct volume *tree_heir(const struct volume *t, unsigned level,
+			 uint64_t index);
 
 /* What t shows somewhere it has shown since birth `born`: the next older tree
  * that may show something else there; NULL: none. */
 struct volume *tree_before(const struct volume *t, uint32_t born);
-/* The oldest tree of v's chain, v or older, that shows a node at (level, index)
- * that was born then, if any does; NULL: none can. */
-struct volume *tree_of_birth(struct volume *v, uint32_t birth, unsigned level,
-			     uint64_t index);
 
-/* t enters the chain between v and v's origin. */
-void tree_insert_before(struct volume *t, struct volume *v);
-/* t leaves its chain. */
+/* A new tree, whose family is set; origin NULL: it derives from none. */
+void tree_add(struct volume *t, struct volume *origin);
+/* A new tree, of t's family and older than it, comes between t and its
+ * origin. */
+void tree_add_before(struct volume *n, struct volume *t);
+/* t is no more; at most one tree derives from it.  An origin that was a FORK may
+ * be DELETING now. */
 void tree_remove(struct volume *t);
 
 #endif

@@ -116,7 +116,7 @@ static bool pair_get(struct reap_find *f, struct volume *v, unsigned level,
 {
 	bool known = get(f, v, level, index, &p->n);
 
-	known &= get(f, tree_next(v, level, index), level, index, &p->young);
+	known &= get(f, tree_heir(v, level, index), level, index, &p->young);
 	return known && p->n != NULL &&
 	       p->n->node->birth > tree_shared_birth(v, level, index) &&
 	       (p->young == NULL || p->young->node != p->n->node);

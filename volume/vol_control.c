@@ -1,11 +1,10 @@
-/* volume/vol_control.c - create, resize, rename, snapshot, delete.
+/* volume/vol_control.c - what all control operations go through.
  *
- *   queued --> checked against the catalog --> record appended (FUA)
- *          --> apply: catalog_apply() --> done
+ *   queued --> checked against the catalog (their own files) --> record
+ *   appended (FUA) --> apply: catalog_apply() --> done
  *
- * Two that would otherwise wait do so without holding up the others: growing
- * a volume that was shrunk waits until what was beyond is unmapped, and
- * shrinking without force looks for blocks that would be cut off.
+ * What has to wait for the reaper, or for users to go, does so without holding
+ * up the others; then it is queued again.
  *
  * Names are kept in the unused end of ctl->body: the record's own body never
  * reaches there.
@@ -21,9 +20,6 @@
 #include "volume/map_load.h"
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
-
-static_assert(sizeof(struct catalog_create) + VOLUME_NAME_MAX < CTL_NAME_OFF,
-	      "body of a create");
 
 static void controls_work(struct io_work *w);
 
@@ -64,6 +60,12 @@ void vol_ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 	vols->ctl.active = NULL;
 	if (!list_empty(&vols->ctl.queue))
 		io_defer(vols->io, &vols->ctl.work);
+	for (unsigned i = 0; i < ARRAY_LEN(ctl->detached); i++) {
+		if (ctl->detached[i] == NULL)
+			continue;
+		ctl->detached[i]->detaching = false;
+		vol_release(ctl->detached[i]);
+	}
 	ctl->res = res;
 	ctl->done(ctl);
 }
@@ -99,10 +101,12 @@ static const char *append_problem(int res)
 static const char *const op_words[] = {
 	[CTL_CREATE] = "created", [CTL_RESIZE] = "resized",
 	[CTL_RENAME] = "renamed", [CTL_DELETE] = "deleted",
-	[CTL_SNAPSHOT] = "snapshotted", [CTL_SETTLE] = "resized",
+	[CTL_SNAPSHOT] = "snapshotted", [CTL_CLONE] = "cloned",
+	[CTL_ROLLBACK] = "rolled back", [CTL_SETTLE] = "resized",
+	[CTL_RECEIVE] = "received", [CTL_PUBLISH] = "received",
 };
 
-static void users_tell(struct volume *v, bool gone)
+void vol_users_tell(struct volume *v, bool gone)
 {
 	struct list users;
 	struct list *link;
@@ -141,18 +145,19 @@ static void ctl_append_done(struct log_append *a)
 		if (ctl->op == CTL_DELETE || v->flags & CATALOG_SHRUNK)
 			vol_reaper_add(v);
 		if (ctl->op == CTL_DELETE)
-			users_tell(v, true);
+			vol_users_tell(v, true);
 		else if (ctl->op == CTL_RESIZE)
-			users_tell(v, false);
+			vol_users_tell(v, false);
 		vol_reaper_kick(vols);
 	}
 	if (v != NULL)
 		vol_release(v);
 	ctl->vol = NULL;
 	if (res < 0)
-		vol_ctl_refuse(vols, ctl, res, "Volume '%.80s' was not %s: %s.",
-			   vol_ctl_name(ctl), op_words[ctl->op],
-			   append_problem(res));
+		vol_ctl_refuse(vols, ctl, res, "%s '%.160s' was not %s: %s.",
+			       vol_name_word(vol_ctl_name(ctl)),
+			       vol_ctl_name(ctl), op_words[ctl->op],
+			       append_problem(res));
 	else
 		vol_ctl_end(vols, ctl, 0);
 }
@@ -163,6 +168,7 @@ void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 {
 	struct log_append *a = &ctl->append;
 	bool frees = ctl->op == CTL_DELETE || ctl->op == CTL_SETTLE ||
+		     ctl->op == CTL_ROLLBACK ||
 		     (v != NULL && ctl->op == CTL_RESIZE &&
 		      ctl->size_bytes < v->size_bytes);
 
@@ -187,139 +193,17 @@ void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	log_append_submit(vols->pool, a);
 }
 
-/* --- create -------------------------------------------------------------- */
-
-bool vol_ctl_bad_size(struct volumes *vols, struct vol_ctl *ctl)
+bool vol_ctl_no_room(struct volumes *vols, struct vol_ctl *ctl, uint32_t n)
 {
-	if (ctl->size_bytes > 0 && ctl->size_bytes <= VOLUME_BYTES_MAX &&
-	    ctl->size_bytes % 512 == 0)
-		return false;
-	vol_ctl_refuse(vols, ctl, -EINVAL,
-		   "Volume '%.80s' cannot have %llu bytes: give a multiple of "
-		   "512 from 512 bytes to 128 TiB.",
-		   vol_ctl_name(ctl), (unsigned long long)ctl->size_bytes);
-	return true;
-}
+	int r = catalog_reserve(&vols->catalog, n);
 
-static void create_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	struct catalog_create *rec = (struct catalog_create *)ctl->body;
-	const char *name = vol_ctl_name(ctl);
-	size_t len = strlen(name);
-	struct volume *v;
-	int r;
-
-	if (vol_ctl_bad_size(vols, ctl))
-		return;
-	v = catalog_find_name(&vols->catalog, name);
-	if (v != NULL && v->size_bytes == ctl->size_bytes) {
-		ctl->already = true;
-		vol_ctl_end(vols, ctl, 0);
-		return;
-	}
-	if (v != NULL) {
-		vol_ctl_refuse(vols, ctl, -EEXIST,
-			   "Volume '%.80s' exists with %llu bytes: resize it, "
-			   "or take another name.",
-			   name, (unsigned long long)v->size_bytes);
-		return;
-	}
-	r = catalog_reserve(&vols->catalog, 1);
-	if (r == 0 && vols->catalog.next_volume == UINT32_MAX)
-		r = -ENOSPC;
-	if (r < 0) {
-		vol_ctl_refuse(vols, ctl, r, "Volume '%.80s' was not created: %s.",
-			   name, r == -ENOSPC ?
-			   "the pool has as many volumes as it can hold; "
-			   "delete some" : "out of memory");
-		return;
-	}
-	rec->uuid = ctl->uuid;
-	rec->size_bytes = le64_of(ctl->size_bytes);
-	rec->created_s = le64_of(ctl->now_s);
-	rec->name_len = le16_of((uint16_t)len);
-	memcpy(rec->name, name, len);
-	vol_ctl_append(vols, ctl, NULL, CATALOG_CREATE, sizeof(*rec) + len);
-}
-
-/* --- finding ------------------------------------------------------------- */
-
-/* NULL: refused. */
-struct volume *vol_ctl_find(struct volumes *vols, struct vol_ctl *ctl)
-{
-	struct volume *v = catalog_find_name(&vols->catalog, vol_ctl_name(ctl));
-
-	if (v == NULL && strchr(vol_ctl_name(ctl), '@') != NULL)
-		vol_ctl_refuse(vols, ctl, -ENOENT,
-			   "There is no snapshot '%.160s': list the snapshots "
-			   "of the volume to see their names.", vol_ctl_name(ctl));
-	else if (v == NULL)
-		vol_ctl_refuse(vols, ctl, -ENOENT,
-			   "There is no volume '%.80s': list the volumes to "
-			   "see their names.", vol_ctl_name(ctl));
-	return v;
-}
-
-/* --- rename, delete ----------------------------------------------------- */
-
-static void rename_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	char    new_name[VOLUME_NAME_MAX + 1] = "";
-	uint8_t *body = ctl->body;
-	size_t  len = body[0] | (size_t)body[1] << 8;
-	struct volume *v;
-
-	memcpy(new_name, body + sizeof(le16), len);
-	v = catalog_find_name(&vols->catalog, vol_ctl_name(ctl));
-	if (v != NULL && strcmp(v->name, new_name) == 0) {
-		ctl->already = true;
-		vol_ctl_end(vols, ctl, 0);
-		return;
-	}
-	if (v == NULL) {
-		vol_ctl_find(vols, ctl);
-		return;
-	}
-	if (v->kind == CATALOG_SNAPSHOT &&
-	    catalog_find_snap(v->of, new_name) != NULL) {
-		vol_ctl_refuse(vols, ctl, -EEXIST,
-			   "Snapshot '%.120s' cannot be renamed: its volume "
-			   "has a snapshot '%.80s' already; take another name.",
-			   vol_ctl_name(ctl), new_name);
-		return;
-	}
-	if (v->kind == CATALOG_VOLUME &&
-	    catalog_find_name(&vols->catalog, new_name) != NULL) {
-		vol_ctl_refuse(vols, ctl, -EEXIST,
-			   "Volume '%.80s' cannot be renamed: there is a "
-			   "volume '%.80s' already; take another name.",
-			   v->name, new_name);
-		return;
-	}
-	vol_ctl_append(vols, ctl, v, CATALOG_RENAME, sizeof(le16) + len);
-}
-
-static void delete_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	struct volume *v = vol_ctl_find(vols, ctl);
-
-	if (v == NULL)
-		return;
-	if (v->kind == CATALOG_VOLUME && vol_snap_next(v, NULL) != NULL) {
-		vol_ctl_refuse(vols, ctl, -ENOTEMPTY,
-			   "Volume '%.80s' has snapshots: delete them first.",
-			   v->name);
-		return;
-	}
-	if (v->nusers > 0 && !ctl->force) {
-		vol_ctl_refuse(vols, ctl, -EBUSY,
-			   "%s '%.160s' is in use by %u: detach it first, or "
-			   "force it.",
-			   v->kind == CATALOG_VOLUME ? "Volume" : "Snapshot",
-			   vol_ctl_name(ctl), v->nusers);
-		return;
-	}
-	vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
+	if (r < 0)
+		vol_ctl_refuse(vols, ctl, r, "'%.160s' was not %s: %s.",
+			       vol_ctl_name(ctl), op_words[ctl->op],
+			       r == -ENOSPC ?
+			       "the pool has as many volumes and snapshots as "
+			       "it can hold; delete some" : "out of memory");
+	return r < 0;
 }
 
 /* --- queue --------------------------------------------------------------- */
@@ -344,19 +228,31 @@ static void controls_work(struct io_work *w)
 	}
 	switch ((enum ctl_op)ctl->op) {
 	case CTL_CREATE:
-		create_start(vols, ctl);
+		vol_create_start(vols, ctl);
 		return;
 	case CTL_RESIZE:
 		vol_resize_start(vols, ctl);
 		return;
 	case CTL_RENAME:
-		rename_start(vols, ctl);
+		vol_rename_start(vols, ctl);
 		return;
 	case CTL_DELETE:
-		delete_start(vols, ctl);
+		vol_delete_start(vols, ctl);
 		return;
 	case CTL_SNAPSHOT:
 		vol_snapshot_start(vols, ctl);
+		return;
+	case CTL_CLONE:
+		vol_clone_start(vols, ctl);
+		return;
+	case CTL_ROLLBACK:
+		vol_rollback_start(vols, ctl);
+		return;
+	case CTL_RECEIVE:
+		vol_receive_start(vols, ctl);
+		return;
+	case CTL_PUBLISH:
+		vol_publish_start(vols, ctl);
 		return;
 	case CTL_SETTLE:
 		vol_settle_start(vols, ctl);
@@ -364,7 +260,18 @@ static void controls_work(struct io_work *w)
 	}
 }
 
-void vol_controls_reaped(struct volume *v, int res)
+void vol_ctl_wait(struct volumes *vols, struct vol_ctl *ctl, struct volume *v)
+{
+	assert(vols->ctl.active == ctl);
+	vols->ctl.active = NULL;
+	ctl->vol = v;
+	vol_hold(v);
+	list_push(&vols->ctl.waiting, &ctl->link);
+	if (!list_empty(&vols->ctl.queue))
+		io_defer(vols->io, &vols->ctl.work);
+}
+
+void vol_controls_wake(struct volume *v, int res)
 {
 	struct volumes *vols = v->vols;
 	struct vol_controls *q = &vols->ctl;
@@ -380,10 +287,10 @@ void vol_controls_reaped(struct volume *v, int res)
 		ctl->res = res;
 		if (res < 0)
 			snprintf(ctl->error, sizeof(ctl->error),
-				 "Volume '%.80s' cannot grow yet: what it lost "
-				 "when it was made smaller is not gone; try "
-				 "again when the pool is healthy.",
-				 vol_ctl_name(ctl));
+				 "Volume '%.80s' cannot be %s yet: what it "
+				 "lost when it was made smaller is not gone; "
+				 "try again when the pool is healthy.", v->name,
+				 op_words[ctl->op]);
 		list_push(&q->queue, &ctl->link);
 		io_defer(vols->io, &q->work);
 	}
@@ -397,6 +304,7 @@ void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl,
 	ctl->vols = vols;
 	ctl->res = res;
 	ctl->already = false;
+	memset(ctl->detached, 0, sizeof(ctl->detached));
 	if (res == 0)
 		ctl->error[0] = '\0';
 	list_init(&ctl->link);
@@ -404,8 +312,17 @@ void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl,
 	io_defer(vols->io, &vols->ctl.work);
 }
 
-/* The name, VOLUME or VOLUME@SNAPSHOT, goes where it stays; -EINVAL: it is
- * none. */
+/* --- names --------------------------------------------------------------- */
+
+const char *vol_name_word(const char *name)
+{
+	const char *at = strpbrk(name, "@#");
+
+	if (at == NULL)
+		return "Volume";
+	return *at == '@' ? "Snapshot" : "Checkpoint";
+}
+
 int vol_ctl_take_name(struct vol_ctl *ctl, const char *name)
 {
 	char  volume[VOLUME_NAME_MAX + 1] = "";
@@ -415,8 +332,9 @@ int vol_ctl_take_name(struct vol_ctl *ctl, const char *name)
 	vol_ctl_name(ctl)[0] = '\0';
 	if (name == NULL)
 		name = "";
-	at = strchr(name, '@');
-	if (at == NULL && vol_name_problem(name, ctl->error) != NULL)
+	at = strpbrk(name, "@#");
+	if (at == NULL && !catalog_name_is_hidden(name) &&
+	    vol_name_problem(name, ctl->error) != NULL)
 		return -EINVAL;
 	if (at != NULL) {
 		/* One that is too long is cut so that it stays too long. */
@@ -432,47 +350,28 @@ int vol_ctl_take_name(struct vol_ctl *ctl, const char *name)
 	return 0;
 }
 
-/* A new volume's has no '@'. */
-static int take_volume_name(struct vol_ctl *ctl, const char *name)
+struct volume *vol_ctl_find(struct volumes *vols, struct vol_ctl *ctl)
 {
-	int r = vol_ctl_take_name(ctl, name);
+	const char    *name = vol_ctl_name(ctl);
+	struct volume *v = catalog_find_name(&vols->catalog, name);
 
-	if (r == 0 && vol_name_problem(name, ctl->error) != NULL)
-		r = -EINVAL;
-	return r;
+	if (v != NULL)
+		return v;
+	if (strpbrk(name, "@#") == NULL)
+		vol_ctl_refuse(vols, ctl, -ENOENT,
+			       "There is no volume '%.80s': list the volumes "
+			       "to see their names.", name);
+	else
+		vol_ctl_refuse(vols, ctl, -ENOENT,
+			       "There is no %s '%.160s': list those of the "
+			       "volume to see their names.",
+			       strchr(name, '@') != NULL ? "snapshot" :
+							   "checkpoint",
+			       name);
+	return NULL;
 }
 
-void vol_create(struct volumes *vols, struct vol_ctl *ctl)
-{
-	vol_ctl_queue(vols, ctl, CTL_CREATE, take_volume_name(ctl, ctl->name));
-}
-
-void vol_resize(struct volumes *vols, struct vol_ctl *ctl)
-{
-	vol_ctl_queue(vols, ctl, CTL_RESIZE, vol_ctl_take_name(ctl, ctl->name));
-}
-
-void vol_rename(struct volumes *vols, struct vol_ctl *ctl)
-{
-	const char *new_name = ctl->new_name != NULL ? ctl->new_name : "";
-	int r = vol_ctl_take_name(ctl, ctl->name);
-
-	if (r == 0 && vol_name_problem(new_name, ctl->error) != NULL)
-		r = -EINVAL;
-	if (r == 0) {
-		size_t len = strlen(new_name);
-
-		ctl->body[0] = (uint8_t)len;
-		ctl->body[1] = (uint8_t)(len >> 8);
-		memcpy(ctl->body + sizeof(le16), new_name, len);
-	}
-	vol_ctl_queue(vols, ctl, CTL_RENAME, r);
-}
-
-void vol_delete(struct volumes *vols, struct vol_ctl *ctl)
-{
-	vol_ctl_queue(vols, ctl, CTL_DELETE, vol_ctl_take_name(ctl, ctl->name));
-}
+/* --- settling ------------------------------------------------------------ */
 
 void vol_settle(struct volumes *vols, struct vol_ctl *ctl)
 {

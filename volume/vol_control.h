@@ -21,8 +21,8 @@ struct vol_look {
 
 struct vol_controls {
 	struct list     queue;   /* struct vol_ctl */
-	struct list     waiting; /* struct vol_ctl: grow, until the reaper is
-				  * done with the volume */
+	struct list     waiting; /* struct vol_ctl: until the reaper is done
+				  * with the volume, or its users have gone */
 	struct vol_ctl *active;
 	struct io_work  work;    /* starts the next one */
 	struct vol_look *look;   /* the active one's */
@@ -30,13 +30,14 @@ struct vol_controls {
 
 int  vol_controls_init(struct volumes *vols);
 void vol_controls_fini(struct volumes *vols);
-/* The reaper is done with v (res < 0: it could not): who waits for it? */
-void vol_controls_reaped(struct volume *v, int res);
+/* The reaper is done with v (res < 0: it could not), or its last user has gone:
+ * who waits for that looks again. */
+void vol_controls_wake(struct volume *v, int res);
 /* The reaper's own: what is beyond the size of ctl->vol has been unmapped,
  * down to ctl->size_bytes. */
 void vol_settle(struct volumes *vols, struct vol_ctl *ctl);
 
-/* --- for vol_control.c, vol_resize.c and vol_snapshot.c ------------------- */
+/* --- for the control operations ------------------------------------------- */
 
 enum ctl_op {
 	CTL_CREATE,
@@ -44,13 +45,19 @@ enum ctl_op {
 	CTL_RENAME,
 	CTL_DELETE,
 	CTL_SNAPSHOT,
+	CTL_CLONE,
+	CTL_ROLLBACK,
+	CTL_RECEIVE,
+	CTL_PUBLISH,
 	CTL_SETTLE,
 };
 
-/* What it is about: VOLUME or VOLUME@SNAPSHOT.  It is kept in the unused end of
+/* What it is about: VOLUME, VOLUME@SNAPSHOT or VOLUME#CHECKPOINT.  It is kept in the unused end of
  * ctl->body: the record's own body ends before CTL_NAME_OFF. */
 #define CTL_NAME_OFF (CATALOG_BODY_MAX - TREE_NAME_MAX - 1u)
 char *vol_ctl_name(struct vol_ctl *ctl);
+/* "Volume", "Snapshot" or "Checkpoint". */
+const char *vol_name_word(const char *name);
 /* A name goes there.  -EINVAL: it is none. */
 int  vol_ctl_take_name(struct vol_ctl *ctl, const char *name);
 /* Wait for its turn; res < 0: only to be told that, in ctl->error. */
@@ -63,14 +70,36 @@ void vol_ctl_refuse(struct volumes *vols, struct vol_ctl *ctl, int res,
 	__attribute__((format(printf, 4, 5)));
 /* What it names; NULL: refused. */
 struct volume *vol_ctl_find(struct volumes *vols, struct vol_ctl *ctl);
+/* It is their turn again once v's users have gone, or the reaper has dealt with
+ * it. */
+void vol_ctl_wait(struct volumes *vols, struct vol_ctl *ctl,
+		  struct volume *v);
+/* Its users are told that it has another size, or is going away. */
+void vol_users_tell(struct volume *v, bool gone);
+/* Is there no room in the catalog for n more?  True: refused. */
+bool vol_ctl_no_room(struct volumes *vols, struct vol_ctl *ctl, uint32_t n);
 /* True: refused. */
 bool vol_ctl_bad_size(struct volumes *vols, struct vol_ctl *ctl);
 /* The record, with what is in ctl->body; v NULL: of new ones. */
 void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 		    struct volume *v, uint32_t subtype, size_t body_bytes);
 /* It is their turn. */
+void vol_create_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_rename_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_settle_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_snapshot_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_clone_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_receive_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_publish_start(struct volumes *vols, struct vol_ctl *ctl);
+/* Before a volume shows something else (vol_branch.c): its users must have
+ * gone, with force (or if it is hidden) they are told to; and what an earlier
+ * shrinking left must be.  True: it waits, or was refused. */
+bool vol_ctl_must_wait(struct volumes *vols, struct vol_ctl *ctl,
+		       struct volume *v);
+/* Does v show what the snapshot does, and nothing else since? */
+bool vol_is_still(const struct volume *v, const struct volume *snap);
 
 #endif

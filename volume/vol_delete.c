@@ -10,7 +10,7 @@
  * opening: until then the pool is recovering.
  *
  * What is begun is ended before anything else is deleted, so that at most one
- * tree is there in part; and a volume goes after its snapshots.
+ * tree is there in part.
  */
 #include <assert.h>
 #include <errno.h>
@@ -46,14 +46,11 @@ static struct volumes *reaper_vols(struct vol_reaper *rp)
 
 static bool needs_reaping(const struct volume *v)
 {
-	if (v->state == CATALOG_DELETING)
-		return v->kind == CATALOG_SNAPSHOT || v->origin == NULL;
-	return v->kind == CATALOG_VOLUME && v->flags & CATALOG_SHRUNK;
+	return v->state == CATALOG_DELETING ||
+	       (v->kind == CATALOG_VOLUME && v->flags & CATALOG_SHRUNK);
 }
 
-/* A volume whose deletion is applied and not yet done may be gone already: the
- * last of its snapshots had it reaped.  One that still has some waits for
- * that. */
+/* One whose deletion is applied and not yet done may be gone already. */
 void vol_reaper_add(struct volume *v)
 {
 	struct vol_reaper *rp = &v->vols->reaper;
@@ -91,10 +88,7 @@ static void reap_end(struct vol_reaper *rp, int res)
 
 	rp->busy = NULL;
 	vol_reaper_add(v);
-	/* The last snapshot of a volume that waits for that. */
-	if (v->gone && v->of != NULL)
-		vol_reaper_add(v->of);
-	vol_controls_reaped(v, res);
+	vol_controls_wake(v, res);
 	vol_release(v);
 	if (res == 0)
 		vol_reaper_kick(vols);

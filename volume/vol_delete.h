@@ -16,7 +16,7 @@
 struct vol_reaper {
 	struct list        queue;   /* struct volume, by reap_link */
 	struct volume     *busy;    /* being reaped, held; or NULL */
-	bool               scanned; /* the catalog was looked through */
+	bool               scanned; /* all that is to be done is in the queue */
 	struct reap_find   find;
 	struct log_append  append;
 	le64               cursor;  /* body of the record in flight */

@@ -1,6 +1,6 @@
 /* volume/vol_move.c - moving the data of a run that is being emptied.
  *
- *   all versions of the leaf, of the volume and its snapshots, are brought into
+ *   all versions of the leaf, of all trees of the family, are brought into
  *   memory and kept there --> which blocks do they still point to? --> read and
  *   check them --> append them as MOVE --> apply: entries that still say the
  *   old place say the new one
@@ -8,10 +8,11 @@
  * Blocks go in pieces of MOVE_BLOCKS within a leaf.  A block that cannot be
  * read stays, and so does its segment.
  *
- * Versions.  The leaf of a tree is that of all older trees that are not older
- * than the leaf; so the next version to look at is that of the newest tree
- * from before it was born, or from before it went.  The cost goes with the
- * versions of the leaf, not with the number of snapshots.
+ * Versions.  From each tip of the family we go back: the leaf of a tree is that
+ * of all older trees that are not older than the leaf; so the next version to
+ * look at is that of the newest tree from before it was born, or from before it
+ * went.  The cost goes with the versions of the leaf and the number of volumes,
+ * not with the number of snapshots.
  */
 #include <errno.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static const struct leaf_entry *entry_of(const struct reloc_op *op, uint32_t i)
 	uint64_t block = op->r->rec.block + op->r->first + i;
 	const struct node *n = NULL;
 
-	while ((n = node_next_leaf(op->vols, op->vol->family,
+	while ((n = node_next_leaf(op->vols, op->family,
 				   leaf_of_block(block), n)) != NULL) {
 		const struct leaf_entry *e =
 			node_entries(n) + slot_of_block(block);
@@ -67,7 +68,7 @@ static void move_apply(struct log_append *a)
 	struct reloc_op *op = container_of(a, struct reloc_op, append);
 
 	for (uint32_t i = 0; i < op->n; i++)
-		map_move(op->vol, a->rec.block + i,
+		map_move(op->vols, op->family, a->rec.block + i,
 			 op->r->place + op->at + i, log_append_place(a, i),
 			 log_append_crc(a, i));
 }
@@ -107,7 +108,7 @@ static void move_read_done(struct pool_read *rd)
 	op->append.rec = (struct rec){
 		.type = REC_MOVE,
 		.n = (uint16_t)op->n,
-		.id = r->rec.id,
+		.id = op->family,
 		.block = r->rec.block + r->first + op->at,
 		.ext = r->place + op->at,
 	};
@@ -160,8 +161,6 @@ static void move_loaded(struct reloc_op *op)
 	pool_read_submit(op->vols->pool, &op->rd);
 }
 
-static void versions_load(struct reloc_op *op);
-
 /* The leaf cannot be had in some version: it says nothing about others. */
 static void move_failed(struct reloc_op *op, int res)
 {
@@ -170,8 +169,8 @@ static void move_failed(struct reloc_op *op, int res)
 	move_next(op, piece_blocks(op));
 }
 
-/* A version is in memory.  True: there is another one to look at. */
-static bool version_next(struct reloc_op *op)
+/* A version is in memory: the next older one may be that of which tree? */
+static void version_next(struct reloc_op *op)
 {
 	uint32_t born;
 
@@ -179,59 +178,66 @@ static bool version_next(struct reloc_op *op)
 		op->tree = tree_before(op->tree, born);
 	else
 		op->tree = op->tree->origin;
-	map_load_release(&op->load);
-	return op->tree != NULL;
 }
 
-/* One after the other. */
+/* The next tree whose version is to be looked at; NULL: those were all.  When
+ * trees have come or gone, all are looked at again. */
+static struct volume *version_tree(struct reloc_op *op)
+{
+	const struct catalog *c = &op->vols->catalog;
+	const struct family  *f = family_find(c, op->family);
+
+	if (op->chain != c->tree_changes) {
+		op->chain = c->tree_changes;
+		op->tries++;
+		op->tree = op->tip = NULL;
+	}
+	while (op->tree != NULL && !tree_holds(op->tree, 0, move_leaf(op)))
+		op->tree = op->tree->origin;
+	if (op->tree == NULL && f != NULL)
+		op->tree = op->tip = family_next_tip(f, op->tip);
+	return op->tree;
+}
+
+/* The version that was wanted is there, or cannot be had.  False: that ends
+ * it. */
+static bool version_loaded(struct reloc_op *op)
+{
+	int res = op->load.res;
+
+	if (res == 0 && op->chain == op->vols->catalog.tree_changes)
+		version_next(op);
+	map_load_release(&op->load);
+	if (res < 0)
+		move_failed(op, res);
+	return res == 0;
+}
+
+/* One version after the other. */
 static void versions_step(struct reloc_op *op)
 {
-	uint64_t leaf = move_leaf(op);
-
-	while (op->tree != NULL) {
-		if (!tree_holds(op->tree, 0, leaf)) {
-			op->tree = op->tree->origin;
+	while (version_tree(op) != NULL) {
+		if (op->tries > TRIES_MAX) {
+			move_failed(op, -EAGAIN);
+			return;
+		}
+		if (!tree_holds(op->tree, 0, move_leaf(op)))
 			continue;
-		}
 		op->load.vol = op->tree;
-		op->load.next = leaf;
-		op->load.end = leaf + 1;
-		if (!map_load_start(&op->load))
+		op->load.next = move_leaf(op);
+		op->load.end = op->load.next + 1;
+		if (!map_load_start(&op->load) || !version_loaded(op))
 			return;
-		if (op->load.res < 0) {
-			map_load_release(&op->load);
-			move_failed(op, op->load.res);
-			return;
-		}
-		if (!version_next(op))
-			break;
 	}
-	if (op->chain == op->vols->catalog.tree_changes)
-		move_loaded(op);
-	else if (op->tries++ < TRIES_MAX)
-		versions_load(op);
-	else
-		move_failed(op, -EAGAIN);
-}
-
-static void versions_load(struct reloc_op *op)
-{
-	op->chain = op->vols->catalog.tree_changes;
-	op->tree = op->vol;
-	versions_step(op);
+	move_loaded(op);
 }
 
 static void move_load_done(struct map_load *l)
 {
 	struct reloc_op *op = container_of(l, struct reloc_op, load);
 
-	if (l->res < 0) {
-		map_load_release(l);
-		move_failed(op, l->res);
-		return;
-	}
-	version_next(op);
-	versions_step(op);
+	if (version_loaded(op))
+		versions_step(op);
 }
 
 /* Bounded: each round takes a piece of the at most 257 blocks. */
@@ -249,11 +255,13 @@ static void move_step(struct reloc_op *op)
 	op->load.skip_failed = false;
 	op->load.done = move_load_done;
 	op->tries = 0;
-	op->guard.family = op->vol->family;
+	op->chain = op->vols->catalog.tree_changes;
+	op->tree = op->tip = NULL;
+	op->guard.family = op->family;
 	op->guard.first = move_leaf(op);
 	op->guard.end = op->guard.first + 1;
 	node_guard_add(op->vols, &op->guard);
-	versions_load(op);
+	versions_step(op);
 }
 
 void reloc_move_start(struct reloc_op *op)
@@ -261,13 +269,10 @@ void reloc_move_start(struct reloc_op *op)
 	struct reloc *r = op->r;
 	uint64_t all = levels_to_leaves(LEVEL_MAX) * LEAF_ENTRIES;
 
-	op->vol = catalog_find_id(&op->vols->catalog, r->rec.id);
-	if (op->vol == NULL || r->rec.block >= all ||
-	    (uint64_t)r->first + r->n > all - r->rec.block) {
-		op->vol = NULL;
+	op->family = rec_family(&r->rec);
+	if (r->rec.block >= all ||
+	    (uint64_t)r->first + r->n > all - r->rec.block)
 		reloc_op_end(op);
-		return;
-	}
-	vol_hold(op->vol);
-	move_step(op);
+	else
+		move_step(op);
 }

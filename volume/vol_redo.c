@@ -9,7 +9,8 @@
  * Two look at more than one tree.  A MOVE needs all versions of its leaf: what
  * is on disk now is enough, as for any other.  A REAP needs what its tree has
  * and the neighbours, as they are then, have not: it waits until all rows
- * before it are applied.
+ * before it are applied.  And after a clone or rollback a volume shows what only
+ * the record's effect says: whatever comes after waits for that.
  *
  * A leaf that cannot be read is told to the pool.  If that goes on, the leaf's
  * range is lost for good: leaving the records out and no more would bring back
@@ -33,13 +34,14 @@ struct redo_load {
 	struct node_waiter slots[REDO_LEAVES];
 	struct redo       *redo;
 	struct volumes    *vols;
-	struct volume     *vol;    /* MOVE: the volume, */
-	uint64_t           first;  /* leaves of which */
+	uint32_t           family; /* MOVE: of whose trees; else 0 */
+	uint64_t           first;  /* MOVE: leaves of which */
 	uint64_t           end;    /* … all versions are loaded */
+	struct volume     *tip;    /* MOVE: of the path that is looked at */
 	uint64_t           chain;  /* catalog.tree_changes when it began */
 	int                res;    /* first error */
 	struct reap_find   find;   /* REAP */
-	uint64_t           after;  /* REAP: waits until so many are applied */
+	uint64_t           after;  /* waits until so many are applied */
 	struct list        link;   /* in vols->redo.waiting */
 };
 
@@ -53,27 +55,39 @@ static void look_at_tree(struct redo_load *x, struct volume *t)
 			      min_u64(x->end, levels_to_leaves(t->levels)));
 }
 
-/* The leaves are loaded of one tree: is there an older one that may have other
- * versions?  Records are applied meanwhile, and the chain may be another one by
- * now: then all of it is looked at again. */
-static bool next_version(struct redo_load *x)
+/* The leaves are loaded of one tree: the next older one that may have other
+ * versions; NULL: none. */
+static struct volume *older_version(const struct redo_load *x)
 {
-	struct volume *t;
+	const struct volume *t = x->load.vol;
 	uint32_t youngest = 0, born = 0;
-	bool     known = true;
 
-	if (x->vol == NULL)
-		return false;
-	if (x->chain != x->vols->catalog.tree_changes) {
-		x->chain = x->vols->catalog.tree_changes;
-		look_at_tree(x, x->vol);
-		return true;
-	}
-	for (uint64_t i = x->first; i < x->end && known; i++) {
-		known = map_born(x->load.vol, i, &born);
+	for (uint64_t i = x->first; i < x->end; i++) {
+		if (!map_born(t, i, &born))
+			return t->origin;
 		youngest = max_u32(youngest, born);
 	}
-	t = known ? tree_before(x->load.vol, youngest) : x->load.vol->origin;
+	return tree_before(t, youngest);
+}
+
+/* Is there another tree that may have other versions?  Records are applied
+ * meanwhile, and the family may be another one by now: then all of it is looked
+ * at again. */
+static bool next_version(struct redo_load *x)
+{
+	const struct catalog *c = &x->vols->catalog;
+	const struct family  *f = family_find(c, x->family);
+	struct volume *t = NULL;
+
+	if (f == NULL)
+		return false;
+	if (x->chain != c->tree_changes)
+		x->tip = NULL;
+	else if (x->tip != NULL)
+		t = older_version(x);
+	x->chain = c->tree_changes;
+	if (t == NULL)
+		t = x->tip = family_next_tip(f, x->tip);
 	if (t == NULL)
 		return false;
 	look_at_tree(x, t);
@@ -94,11 +108,11 @@ static bool loaded(struct redo_load *x)
 	map_load_release(&x->load);
 	/* A version that cannot be read does not keep a MOVE from the others:
 	 * it is lost (poison_versions()). */
-	if ((res == 0 || x->vol != NULL) &&
+	if ((res == 0 || x->family != 0) &&
 	    (x->load.next < x->load.end || next_version(x)))
 		return true;
-	if (x->vol != NULL)
-		vol_release(x->vol);
+	if (res < 0 && x->family != 0)
+		vols->redo.versions_lost = true;
 	objpool_put(&vols->redo_loads, x);
 	pool_redo_ready(r, res);
 	return false;
@@ -127,108 +141,80 @@ int vols_redo_init(struct volumes *vols)
 			    0);
 }
 
-/* Leaves first .. end-1 of v (versions: of the older trees too), then the
- * record is ready. */
-static void prepare_leaves(struct volume *v, struct redo *r, uint64_t first,
-			   uint64_t end, bool versions)
+static void load_init(struct redo_load *x)
 {
-	struct volumes   *vols = v->vols;
-	struct redo_load *x;
-
-	end = min_u64(end, levels_to_leaves(v->levels));
-	if (first >= end) {
-		pool_redo_ready(r, 0);
-		return;
-	}
-	x = objpool_get(&vols->redo_loads);
-	if (x == NULL) {
-		pool_redo_ready(r, -ENOMEM);
-		return;
-	}
 	memset(&x->load, 0, sizeof(x->load));
-	x->load.vol = v;
-	x->load.next = first;
-	x->load.end = end;
 	x->load.cap = REDO_LEAVES;
 	x->load.slots = x->slots;
 	x->load.done = load_done;
-	x->redo = r;
-	x->vols = vols;
-	x->vol = versions ? v : NULL;
+	x->family = 0;
+	x->res = 0;
+}
+
+static void ready(struct redo_load *x, int res)
+{
+	struct redo *r = x->redo;
+
+	objpool_put(&x->vols->redo_loads, x);
+	pool_redo_ready(r, res);
+}
+
+/* Leaves of a volume that a WRITE or UNMAP changes. */
+static void prepare_leaves(struct redo_load *x, struct volume *v,
+			   uint64_t first, uint64_t end)
+{
+	load_init(x);
+	x->load.vol = v;
+	x->load.next = first;
+	x->load.end = min_u64(end, levels_to_leaves(v->levels));
+	if (x->load.next < x->load.end)
+		load_more(x);
+	else
+		ready(x, 0);
+}
+
+/* All versions of the leaves that a MOVE changes. */
+static void prepare_versions(struct redo_load *x, uint64_t first, uint64_t end)
+{
+	load_init(x);
+	x->load.skip_failed = true;
+	x->family = rec_family(&x->redo->rec);
 	x->first = first;
 	x->end = end;
-	x->res = 0;
-	x->load.skip_failed = versions;
-	x->chain = vols->catalog.tree_changes;
-	if (versions)
-		vol_hold(v);
-	load_more(x);
+	x->tip = NULL;
+	x->chain = x->vols->catalog.tree_changes;
+	if (next_version(x))
+		load_more(x);
+	else
+		ready(x, 0);
 }
 
 static void reap_ready(struct reap_find *f)
 {
 	struct redo_load *x = container_of(f, struct redo_load, find);
-	struct volumes   *vols = x->vols;
-	struct redo      *r = x->redo;
 
 	reap_find_release(f);
-	objpool_put(&vols->redo_loads, x);
-	pool_redo_ready(r, 0);
+	ready(x, 0);
 }
 
 /* All rows before it are applied. */
-static void reap_prepare(struct redo_load *x)
+static void prepare_reap(struct redo_load *x)
 {
-	struct volumes *vols = x->vols;
-	struct redo    *r = x->redo;
-	struct volume  *v = catalog_find_id(&vols->catalog, r->rec.block);
-	uint64_t cursor;
-	le64 raw;
+	struct volume *v = catalog_find_id(&x->vols->catalog,
+					   x->redo->rec.block);
+	le64 cursor;
 
-	if (v == NULL) {
-		objpool_put(&vols->redo_loads, x);
-		pool_redo_ready(r, 0);
+	if (v == NULL || v->state != CATALOG_DELETING) {
+		ready(x, 0);
 		return;
 	}
-	memcpy(&raw, r->body, sizeof(raw));
-	cursor = min_u64(le64_get(raw), levels_to_leaves(v->levels));
+	memcpy(&cursor, x->redo->body, sizeof(cursor));
 	memset(&x->find, 0, sizeof(x->find));
 	x->find.vol = v;
 	x->find.from = v->cursor;
-	x->find.end = cursor;
+	x->find.end = min_u64(le64_get(cursor), levels_to_leaves(v->levels));
 	x->find.done = reap_ready;
 	reap_find(&x->find);
-}
-
-static void reap_wait(struct volumes *vols, struct redo *r)
-{
-	struct redo_load *x = objpool_get(&vols->redo_loads);
-
-	if (x == NULL) {
-		pool_redo_ready(r, -ENOMEM);
-		return;
-	}
-	x->vols = vols;
-	x->redo = r;
-	x->after = vols->redo.row_first;
-	list_init(&x->link);
-	if (vols->redo.applied >= x->after)
-		reap_prepare(x);
-	else
-		list_push(&vols->redo.waiting, &x->link);
-}
-
-static void reaps_wake(struct volumes *vols)
-{
-	while (!list_empty(&vols->redo.waiting)) {
-		struct redo_load *x = list_first(&vols->redo.waiting,
-						 struct redo_load, link);
-
-		if (vols->redo.applied < x->after)
-			return;
-		list_remove(&x->link);
-		reap_prepare(x);
-	}
 }
 
 /* Blocks that a record names; false: no volume has such blocks. */
@@ -239,6 +225,72 @@ static bool rec_blocks(const struct rec *rec, uint64_t *ret_n)
 
 	*ret_n = n;
 	return n > 0 && rec->block < all && n <= all - rec->block;
+}
+
+/* The volume whose blocks a WRITE or UNMAP changes; NULL: none. */
+static struct volume *rec_volume(const struct volumes *vols,
+				 const struct rec *rec)
+{
+	struct volume *v = catalog_find_id(&vols->catalog, rec->id);
+
+	return v != NULL && v->kind == CATALOG_VOLUME ? v : NULL;
+}
+
+/* What it waited for has happened. */
+static void prepare_now(struct redo_load *x)
+{
+	const struct rec *rec = &x->redo->rec;
+	struct volume *v;
+	uint64_t n, first;
+
+	if (rec->type == REC_CATALOG) {
+		prepare_reap(x);
+		return;
+	}
+	v = rec_volume(x->vols, rec);
+	if (!rec_blocks(rec, &n) || (rec->type != REC_MOVE && v == NULL)) {
+		ready(x, 0);
+		return;
+	}
+	first = leaf_of_block(rec->block);
+	n = leaf_of_block(rec->block + n - 1) + 1 - first;
+	if (rec->type == REC_MOVE)
+		prepare_versions(x, first, first + n);
+	else
+		prepare_leaves(x, v, first, first + n);
+}
+
+/* Once so many records are applied. */
+static void prepare_after(struct volumes *vols, struct redo *r, uint64_t after)
+{
+	struct redo_load *x = objpool_get(&vols->redo_loads);
+
+	if (x == NULL) {
+		pool_redo_ready(r, -ENOMEM);
+		return;
+	}
+	x->vols = vols;
+	x->redo = r;
+	x->after = after;
+	list_init(&x->link);
+	if (vols->redo.applied >= after)
+		prepare_now(x);
+	else
+		list_push(&vols->redo.waiting, &x->link);
+}
+
+/* What waits first came first, so it is enough to look at that. */
+static void waiting_wake(struct volumes *vols)
+{
+	while (!list_empty(&vols->redo.waiting)) {
+		struct redo_load *x = list_first(&vols->redo.waiting,
+						 struct redo_load, link);
+
+		if (vols->redo.applied < x->after)
+			return;
+		list_remove(&x->link);
+		prepare_now(x);
+	}
 }
 
 static void prepare_catalog(struct volumes *vols, struct redo *r)
@@ -258,34 +310,32 @@ static void prepare_catalog(struct volumes *vols, struct redo *r)
 		pool_redo_ready(r, -EBADMSG);
 		return;
 	}
-	if (rec->id == CATALOG_REAP)
-		reap_wait(vols, r);
-	else
-		pool_redo_ready(r, 0);
+	if (rec->id == CATALOG_REAP) {
+		prepare_after(vols, r, vols->redo.row_first);
+		return;
+	}
+	if (rec->id >= CATALOG_CLONE)
+		vols->redo.branched = vols->redo.prepared;
+	pool_redo_ready(r, 0);
 }
 
 void vols_redo_prepare(void *arg, struct redo *r)
 {
 	struct volumes *vols = arg;
-	struct volume *v;
-	uint64_t n;
+	struct vol_redo *redo = &vols->redo;
 
-	if (r->row_no != vols->redo.row_no)
-		vols->redo.row_first = vols->redo.prepared;
-	vols->redo.row_no = r->row_no;
-	vols->redo.prepared++;
+	if (r->row_no != redo->row_no)
+		redo->row_first = redo->prepared;
+	redo->row_no = r->row_no;
+	redo->prepared++;
 	switch (r->rec.type) {
 	case REC_WRITE:
 	case REC_MOVE:
 	case REC_UNMAP:
-		v = catalog_find_id(&vols->catalog, r->rec.id);
-		if (v == NULL || !rec_blocks(&r->rec, &n)) {
-			pool_redo_ready(r, 0);
-			return;
-		}
-		prepare_leaves(v, r, leaf_of_block(r->rec.block),
-			       leaf_of_block(r->rec.block + n - 1) + 1,
-			       r->rec.type == REC_MOVE);
+		/* A row is applied as a whole, and never needs what it makes
+		 * itself: who writes has been told of it before. */
+		prepare_after(vols, r, min_u64(redo->branched,
+					       redo->row_first));
 		return;
 	case REC_CATALOG:
 		prepare_catalog(vols, r);
@@ -331,11 +381,11 @@ static void apply_blocks(struct volume *v, const struct redo *r)
 }
 
 /* Versions that cannot be read: what is moved would be lost to them. */
-static void poison_versions(struct volume *v, const struct redo *r)
+static void poison_versions(struct volume *tip, const struct redo *r)
 {
 	uint64_t last = leaf_of_block(r->rec.block + r->rec.n - 1);
 
-	for (struct volume *t = v; t != NULL; t = t->origin) {
+	for (struct volume *t = tip; t != NULL; t = t->origin) {
 		for (uint64_t i = leaf_of_block(r->rec.block); i <= last; i++) {
 			struct map_pos pos;
 
@@ -346,12 +396,18 @@ static void poison_versions(struct volume *v, const struct redo *r)
 	}
 }
 
-static void apply_moves(struct volume *v, const struct redo *r)
+static void apply_moves(struct volumes *vols, const struct redo *r)
 {
-	poison_versions(v, r);
-	for (uint32_t i = 0; i < r->rec.n; i++)
-		map_move(v, r->rec.block + i, r->rec.ext + i, r->places[i],
-			 r->crcs[i]);
+	uint32_t id = rec_family(&r->rec);
+	const struct family *f = family_find(&vols->catalog, id);
+	struct volume *tip = NULL;
+
+	while (vols->redo.versions_lost && f != NULL &&
+	       (tip = family_next_tip(f, tip)) != NULL)
+		poison_versions(tip, r);
+	for (uint32_t i = 0; i < r->rec.n && f != NULL; i++)
+		map_move(vols, id, r->rec.block + i, r->rec.ext + i,
+			 r->places[i], r->crcs[i]);
 }
 
 static void apply(struct volumes *vols, struct redo *r)
@@ -363,16 +419,14 @@ static void apply(struct volumes *vols, struct redo *r)
 	case REC_WRITE:
 	case REC_MOVE:
 	case REC_UNMAP:
-		v = catalog_find_id(&vols->catalog, r->rec.id);
-		if (v == NULL || !rec_blocks(&r->rec, &n))
+		v = rec_volume(vols, &r->rec);
+		if (!rec_blocks(&r->rec, &n))
 			return;
-		if (r->rec.type == REC_MOVE && CANARY(redo_move_blind))
-			apply_blocks(v, r);
-		else if (r->rec.type == REC_MOVE)
-			apply_moves(v, r);
-		else if (v->state != CATALOG_READY)
+		if (r->rec.type == REC_MOVE && !CANARY(redo_move_blind))
+			apply_moves(vols, r);
+		else if (v == NULL || v->state != CATALOG_READY)
 			return; /* as live: deleted before it in the log */
-		else if (r->rec.type == REC_WRITE)
+		else if (r->rec.type != REC_UNMAP)
 			apply_blocks(v, r);
 		else if (!CANARY(unmap_not_redone))
 			map_unmap_range(v, r->rec.block, n);
@@ -395,5 +449,5 @@ void vols_redo_apply(void *arg, struct redo *r)
 
 	apply(vols, r);
 	vols->redo.applied++;
-	reaps_wake(vols);
+	waiting_wake(vols);
 }

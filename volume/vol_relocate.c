@@ -14,7 +14,6 @@
 
 #include "volume/catalog.h"
 #include "volume/node_validate.h"
-#include "volume/tree.h"
 #include "volume/vol_relocate.h"
 #include "volume/volumes.h"
 
@@ -76,9 +75,6 @@ static void end_work(struct io_work *w)
 /* done() comes in a later turn. */
 void reloc_op_end(struct reloc_op *op)
 {
-	if (op->vol != NULL)
-		vol_release(op->vol);
-	op->vol = NULL;
 	io_work_init(&op->work, end_work);
 	io_defer(op->vols->io, &op->work);
 }
@@ -91,12 +87,6 @@ static void node_waited(struct node_waiter *w, int res)
 {
 	struct reloc_op *op = w->owner;
 
-	if (w->node != NULL) {
-		node_unpin(w->node);
-		vol_release(op->vol);
-		op->vol = NULL;
-	}
-	w->node = NULL;
 	if (res < 0) {
 		op->res = res;
 		reloc_op_end(op);
@@ -105,14 +95,28 @@ static void node_waited(struct node_waiter *w, int res)
 	node_step(op);
 }
 
-/* The node is in memory: if it still is the one, the next commit moves it. */
-static void node_make_dirty(struct reloc_op *op, struct node *node)
+/* Of what the node table says that it is at the place, whoever shows it: the
+ * next commit moves it. */
+static void node_make_dirty(struct reloc_op *op, const struct node_info *info)
 {
-	if (node->id != op->r->rec.id || node->place != op->r->place)
+	struct node *node = node_get(op->vols, info->family, info->level,
+				     info->index, op->r->rec.id);
+
+	if (node == NULL) {
+		op->res = -ENOMEM;
+	} else if (node->state == NODE_LOADING) {
+		list_push(&node->waiters, &op->wait.link);
 		return;
-	op->moved = 1;
-	if (node->commit != MCOMMIT_QUEUED && node->commit != MCOMMIT_PUT)
-		node_touch(node);
+	} else if (node->state == NODE_FAILED) {
+		op->res = node->error;
+		node_unwanted(node);
+	} else if (node->place == op->r->place) {
+		op->moved = 1;
+		if (node->commit != MCOMMIT_QUEUED &&
+		    node->commit != MCOMMIT_PUT)
+			node_touch(node);
+	}
+	reloc_op_end(op);
 }
 
 static void node_step(struct reloc_op *op)
@@ -121,13 +125,10 @@ static void node_step(struct reloc_op *op)
 	uint32_t         id = op->r->rec.id;
 	struct tpage    *tp;
 	struct node_info info;
-	struct map_pos   pos;
-	struct volume   *v;
 	const char      *why;
 
 	op->wait.owner = op;
 	op->wait.fn = node_waited;
-	op->wait.node = NULL;
 	if (id == 0 || !id_used(&vols->ids, id)) {
 		reloc_op_end(op);
 		return;
@@ -147,32 +148,7 @@ static void node_step(struct reloc_op *op)
 		reloc_op_end(op);
 		return;
 	}
-	v = catalog_find_id(&vols->catalog, info.family);
-	if (v != NULL)
-		v = tree_of_birth(v, info.birth, info.level, info.index);
-	if (v == NULL) {
-		reloc_op_end(op);
-		return;
-	}
-	switch (map_find(v, info.level, info.index, 0, &pos)) {
-	case POS_LOADING:
-		op->wait.node = pos.node;
-		op->vol = v;
-		vol_hold(v);
-		node_pin(pos.node);
-		list_push(&pos.node->waiters, &op->wait.link);
-		return;
-	case POS_NODE:
-		node_make_dirty(op, pos.node->node);
-		break;
-	case POS_FAILED:
-		op->res = pos.error;
-		break;
-	case POS_ABSENT:
-	case POS_UNKNOWN:
-		break;
-	}
-	reloc_op_end(op);
+	node_make_dirty(op, &info);
 }
 
 /* --- tables -------------------------------------------------------------- */
@@ -210,7 +186,6 @@ static void table_step(struct reloc_op *op)
 static void op_start(struct reloc_op *op, struct reloc *r)
 {
 	op->r = r;
-	op->vol = NULL;
 	op->at = 0;
 	op->n = 0;
 	op->res = 0;

@@ -13,13 +13,14 @@ struct reloc_op {
 	struct list        link;   /* free */
 	struct volumes    *vols;
 	struct reloc      *r;
-	struct volume     *vol;    /* held while data is moved */
+	uint32_t           family; /* whose data is moved */
 	uint32_t           at;     /* blocks of the run that are done */
 	uint32_t           n;      /* blocks being moved, from at on */
 	int                res;
 	uint32_t           moved;
 	struct volume     *tree;   /* whose version of the leaf is looked at */
-	uint64_t           chain;  /* tree_changes() when that began */
+	struct volume     *tip;    /* from which that is an origin */
+	uint64_t           chain;  /* catalog.tree_changes when that began */
 	unsigned           tries;
 	struct node_guard  guard;  /* the leaf */
 	struct map_load    load;

@@ -333,8 +333,7 @@ static int req_check(const struct vol_req *req)
 	if ((req->op == VOL_READ || req->op == VOL_WRITE) &&
 	    req->len_bytes > REQUEST_DATA_MAX)
 		return -EINVAL;
-	if (changes(req) && (v->flags & CATALOG_READ_ONLY ||
-			     v->kind == CATALOG_SNAPSHOT))
+	if (changes(req) && v->kind != CATALOG_VOLUME)
 		return -EROFS;
 	return 0;
 }

@@ -14,6 +14,18 @@
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
 
+bool vol_ctl_bad_size(struct volumes *vols, struct vol_ctl *ctl)
+{
+	if (ctl->size_bytes > 0 && ctl->size_bytes <= VOLUME_BYTES_MAX &&
+	    ctl->size_bytes % 512 == 0)
+		return false;
+	vol_ctl_refuse(vols, ctl, -EINVAL,
+		   "Volume '%.80s' cannot have %llu bytes: give a multiple of "
+		   "512 from 512 bytes to 128 TiB.",
+		   vol_ctl_name(ctl), (unsigned long long)ctl->size_bytes);
+	return true;
+}
+
 static void resize_append(struct volumes *vols, struct vol_ctl *ctl,
 			  struct volume *v)
 {
@@ -99,10 +111,11 @@ void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl)
 
 	if (v == NULL || vol_ctl_bad_size(vols, ctl))
 		return;
-	if (v->kind == CATALOG_SNAPSHOT) {
+	if (v->kind != CATALOG_VOLUME) {
 		vol_ctl_refuse(vols, ctl, -EROFS,
-			   "Snapshot '%.160s' cannot be resized: snapshots "
-			   "never change.", vol_ctl_name(ctl));
+			       "%s '%.160s' cannot be resized: only volumes "
+			       "can.", vol_name_word(vol_ctl_name(ctl)),
+			       vol_ctl_name(ctl));
 		return;
 	}
 	if (v->size_bytes == ctl->size_bytes) {
@@ -113,13 +126,9 @@ void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl)
 	if (ctl->size_bytes > v->size_bytes) {
 		if (v->flags & CATALOG_SHRUNK) {
 			/* What it lost must be gone before. */
-			vols->ctl.active = NULL;
-			ctl->vol = v;
-			vol_hold(v);
-			list_push(&vols->ctl.waiting, &ctl->link);
+			vol_ctl_wait(vols, ctl, v);
 			vol_reaper_add(v);
 			vol_reaper_kick(vols);
-			io_defer(vols->io, &vols->ctl.work);
 			return;
 		}
 		resize_append(vols, ctl, v);
@@ -137,12 +146,17 @@ void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl)
 		look_start(vols, ctl, v);
 }
 
+void vol_resize(struct volumes *vols, struct vol_ctl *ctl)
+{
+	vol_ctl_queue(vols, ctl, CTL_RESIZE, vol_ctl_take_name(ctl, ctl->name));
+}
+
 void vol_settle_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct volume *v = ctl->vol;
 
-	if (v->gone || v->state != CATALOG_READY ||
-	    v->size_bytes != ctl->size_bytes) {
+	if (v->gone || v->kind != CATALOG_VOLUME ||
+	    v->state != CATALOG_READY || v->size_bytes != ctl->size_bytes) {
 		vol_ctl_end(vols, ctl, 0); /* overtaken */
 		return;
 	}

@@ -1,4 +1,5 @@
-/* volume/vol_snapshot.c - the control operation that takes snapshots.
+/* volume/vol_snapshot.c - the control operation that takes snapshots and
+ * checkpoints.
  *
  *   names --> a body with ids --> nothing against it? --> one SNAP record: the
  *   instant of all of them is its place in the log
@@ -12,42 +13,53 @@
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
 
-/* One more VOLUME@SNAPSHOT into the body, at *at. */
+/* Has an earlier one of the group the same volume and kind? */
+static bool named_before(const struct vol_ctl *ctl, unsigned i,
+			 const char *volume, char mark)
+{
+	size_t n = strlen(volume);
+
+	for (unsigned k = 0; k < i; k++)
+		if (strncmp(ctl->names[k], volume, n) == 0 &&
+		    ctl->names[k][n] == mark)
+			return true;
+	return false;
+}
+
+/* One more VOLUME@SNAPSHOT or VOLUME#CHECKPOINT into the body, at *at. */
 static int take_snapshot(struct volumes *vols, struct vol_ctl *ctl, unsigned i,
 			 uint32_t *at)
 {
 	struct catalog_snap *e = (struct catalog_snap *)(ctl->body + *at);
 	int    r = vol_ctl_take_name(ctl, ctl->names[i]);
-	char  *snap = r == 0 ? strchr(vol_ctl_name(ctl), '@') : NULL;
+	char  *volume = vol_ctl_name(ctl);
+	char  *snap = r == 0 ? strpbrk(volume, "@#") : NULL;
 	struct volume *v;
 	size_t len;
+	char   mark;
 
 	if (r < 0)
 		return r;
 	if (snap == NULL) {
 		snprintf(ctl->error, sizeof(ctl->error),
 			 "'%.160s' does not name a snapshot: give "
-			 "VOLUME@SNAPSHOT.", vol_ctl_name(ctl));
+			 "VOLUME@SNAPSHOT or VOLUME#CHECKPOINT.", volume);
 		return -EINVAL;
 	}
+	mark = *snap;
 	*snap++ = '\0';
 	len = strlen(snap);
-	v = catalog_find_name(&vols->catalog, vol_ctl_name(ctl));
+	v = catalog_find_name(&vols->catalog, volume);
 	if (v == NULL) {
 		snprintf(ctl->error, sizeof(ctl->error),
 			 "There is no volume '%.80s': list the volumes to see "
-			 "their names; no snapshot was taken.", vol_ctl_name(ctl));
+			 "their names; no snapshot was taken.", volume);
 		return -ENOENT;
 	}
-	for (unsigned k = 0; k < i; k++) {
-		size_t n = strlen(vol_ctl_name(ctl));
-
-		if (strncmp(ctl->names[k], vol_ctl_name(ctl), n) != 0 ||
-		    ctl->names[k][n] != '@')
-			continue;
+	if (named_before(ctl, i, volume, mark)) {
 		snprintf(ctl->error, sizeof(ctl->error),
 			 "Volume '%.80s' is named twice: one snapshot of it at "
-			 "a time.", vol_ctl_name(ctl));
+			 "a time.", volume);
 		return -EINVAL;
 	}
 	if (*at + sizeof(*e) + len > CTL_NAME_OFF) {
@@ -58,6 +70,8 @@ static int take_snapshot(struct volumes *vols, struct vol_ctl *ctl, unsigned i,
 	}
 	e->volume = le32_of(v->id);
 	e->uuid = ctl->uuids[i];
+	e->kind = mark == '@' ? CATALOG_SNAPSHOT : CATALOG_CHECKPOINT;
+	e->zero = 0;
 	e->name_len = le16_of((uint16_t)len);
 	memcpy(e->name, snap, len);
 	*at += (uint32_t)(sizeof(*e) + len);
@@ -71,8 +85,15 @@ void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl)
 	int      r = ctl->nnames > 0 ? 0 : vol_ctl_take_name(ctl, "");
 
 	memcpy(ctl->body, &created_s, sizeof(created_s));
-	for (unsigned i = 0; r == 0 && i < ctl->nnames; i++)
-		r = take_snapshot(vols, ctl, i, &at);
+	/* A checkpoint counts as older than a snapshot of the same instant: a
+	 * volume that is rolled back to that still has it as a base. */
+	for (unsigned i = 0; r == 0 && i < 2 * ctl->nnames; i++) {
+		const char *name = ctl->names[i % ctl->nnames];
+		bool checkpoint = name != NULL && strchr(name, '#') != NULL;
+
+		if (checkpoint == (i < ctl->nnames))
+			r = take_snapshot(vols, ctl, i % ctl->nnames, &at);
+	}
 	ctl->size_bytes = at; /* of the body */
 	vol_ctl_queue(vols, ctl, CTL_SNAPSHOT, r);
 }
@@ -90,11 +111,13 @@ static bool snapshot_check(struct volumes *vols, struct vol_ctl *ctl,
 			   it->name);
 		return false;
 	}
-	if (catalog_find_snap(v, it->name) != NULL) {
+	if (catalog_find_of(v, it->kind, it->name) != NULL) {
 		vol_ctl_refuse(vols, ctl, -EEXIST,
-			   "Volume '%.80s' has a snapshot '%.80s' already: take "
-			   "another name; no snapshot was taken.", v->name,
-			   it->name);
+			       "Volume '%.80s' has a %s '%.80s' already: take "
+			       "another name; no snapshot was taken.", v->name,
+			       it->kind == CATALOG_SNAPSHOT ? "snapshot" :
+							      "checkpoint",
+			       it->name);
 		return false;
 	}
 	return true;
@@ -104,21 +127,11 @@ void vol_snapshot_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	uint32_t n = 0, bytes = (uint32_t)ctl->size_bytes;
 	struct snap_iter it;
-	int r;
 
 	snap_iter_init(&it, ctl->body, bytes);
 	for (; snap_iter_next(&it); n++)
 		if (!snapshot_check(vols, ctl, &it))
 			return;
-	r = catalog_reserve(&vols->catalog, n);
-	if (r == 0 && vols->catalog.next_volume > UINT32_MAX - n)
-		r = -ENOSPC;
-	if (r < 0) {
-		vol_ctl_refuse(vols, ctl, r, "No snapshot was taken: %s.",
-			   r == -ENOSPC ?
-			   "the pool has as many volumes and snapshots as it "
-			   "can hold; delete some" : "out of memory");
-		return;
-	}
-	vol_ctl_append(vols, ctl, NULL, CATALOG_SNAP, bytes);
+	if (!vol_ctl_no_room(vols, ctl, n))
+		vol_ctl_append(vols, ctl, NULL, CATALOG_SNAP, bytes);
 }

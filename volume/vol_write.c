@@ -156,9 +156,11 @@ static void write_append(struct vol_part *p)
 	}
 	a->rec = (struct rec){
 		.type = REC_WRITE,
+		.flags = v->family != v->id ? REC_FAMILY : 0,
 		.n = (uint16_t)p->n,
 		.id = v->id,
 		.block = p->block,
+		.ext = v->family,
 	};
 	a->body = NULL;
 	a->niov = iov_build(p);

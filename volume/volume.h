@@ -61,8 +61,17 @@ struct volume_info {
 	uint64_t    created_s;      /* seconds since 1970 */
 	bool        read_only;
 	bool        snapshot;       /* name is without its volume's */
-	uint32_t    birth;          /* of a snapshot: orders those of a volume */
+	uint32_t    birth;          /* of a snapshot or checkpoint: orders those
+				     * of a volume */
 	uint32_t    snapshots;      /* of a volume: how many it has */
+	uint32_t    checkpoints;
+	uint32_t    clones;         /* of a snapshot: volumes that derive from
+				     * it beside what came after it */
+	bool        lost;           /* of a checkpoint: of no use any more, its
+				     * volume was rolled back to before it */
+	char        clone_of[TREE_NAME_MAX + 1]; /* of a volume: the snapshot
+				     * that it was made from; "": none, or
+				     * deleted */
 	unsigned    users;          /* vol_get() less vol_put() */
 };
 
@@ -70,7 +79,8 @@ struct volume_info {
 struct volume *vols_next(struct volumes *vols, const struct volume *prev);
 /* The i-th in order of name, from 0; NULL: there are not so many. */
 struct volume *vols_at(struct volumes *vols, uint64_t i);
-/* A volume, or a snapshot: VOLUME@SNAPSHOT. */
+/* A volume, snapshot or checkpoint: VOLUME, VOLUME@SNAPSHOT or
+ * VOLUME#CHECKPOINT.  A checkpoint is only good for vol_info(). */
 struct volume *vols_find(struct volumes *vols, const char *name);
 /* Snapshots of a volume, oldest first; NULL at the end.  prev NULL: the first
  * one. */
@@ -78,17 +88,20 @@ struct volume *vol_snap_next(struct volume *v, const struct volume *prev);
 /* The oldest of those whose id is above this one, NULL: there is none.  With
  * the id of one before, quick however many there are. */
 struct volume *vol_snap_after(struct volume *v, uint32_t id);
-/* What a volume or snapshot can be compared with: an older snapshot of the same
- * volume that it comes from.  A base is told by its birth, which stays true when
- * the base is deleted. */
+/* Likewise its checkpoints. */
+struct volume *vol_checkpoint_next(struct volume *v, const struct volume *prev);
+/* What a volume or snapshot can be compared with: an older snapshot or checkpoint
+ * of the same volume that it comes from.  A base is told by its birth, which
+ * stays true when the base is deleted. */
 struct vol_base {
 	char     name[VOLUME_NAME_MAX + 1]; /* without the volume's */
 	uint32_t birth;                     /* for VOL_DIFF */
 };
-/* The one of that name; NULL: the nearest one.  -ENOENT. */
+/* The one of that name; @NAME: only a snapshot, #NAME: a checkpoint; NULL: the
+ * nearest one.  -ENOENT. */
 int vol_base(const struct volume *v, const char *name,
 	     struct vol_base *ret_base);
-/* VOLUME or VOLUME@SNAPSHOT, TREE_NAME_MAX + 1 bytes, of one that was found
+/* The name that vols_find() finds it by, TREE_NAME_MAX + 1 bytes, of one that was found
  * just now; returns it. */
 const char *vol_full_name(const struct volume *v, char *ret_name);
 void vol_info(const struct volume *v, struct volume_info *ret_info);
@@ -104,6 +117,8 @@ struct vol_user {
 					      * vol_put() soon */
 };
 void vol_get(struct volume *v, struct vol_user *u);
+/* Its users have been told to go: no new ones for now. */
+bool vol_is_detaching(const struct volume *v);
 void vol_put(struct volume *v, struct vol_user *u);
 
 /* --- requests ------------------------------------------------------------ */
@@ -218,6 +233,7 @@ struct vol_ctl {
 	uint8_t     body[CATALOG_BODY_MAX];
 	struct volumes *vols;
 	struct volume *vol;
+	struct volume *detached[2]; /* get no users until the end; held */
 	uint32_t    op;
 };
 
@@ -232,14 +248,44 @@ void vol_create(struct volumes *vols, struct vol_ctl *ctl);
 /* name, size_bytes, force.  Shrinking below what is written needs force
  * (-ENOTEMPTY); -EBUSY when it would shrink with users and no force. */
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl);
-/* names (VOLUME@SNAPSHOT, each volume once), nnames, uuids, now_s: a snapshot
- * of each, all of the same instant.  -EEXIST: one is there already, and none has
- * been taken; -ENOENT, -EINVAL, -ENOSPC, -E2BIG too many for one group. */
+/* names (VOLUME@SNAPSHOT or VOLUME#CHECKPOINT; each volume at most once with
+ * either), nnames, uuids, now_s: all of the same instant.  -EEXIST: one is there
+ * already, and none has been taken; -ENOENT, -EINVAL, -ENOSPC, -E2BIG too many
+ * for one group. */
 void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl);
+/* name (VOLUME@SNAPSHOT), new_name, uuid, now_s: a volume that starts as that
+ * snapshot.  If it is there and has not been written to: already.  -EEXIST,
+ * -ENOENT, -EINVAL, -ENOSPC. */
+void vol_clone(struct volumes *vols, struct vol_ctl *ctl);
+/* name (VOLUME@SNAPSHOT), new_name (of a snapshot, without the volume's; or
+ * NULL), uuid, now_s, force: the volume goes on from what the snapshot shows.
+ * What it was is kept as a snapshot of that name, or deleted.  -EBUSY while in
+ * use and no force; with force its users are told to go, and waited for.
+ * -EEXIST, -ENOENT, -EINVAL, -ENOSPC. */
+void vol_rollback(struct volumes *vols, struct vol_ctl *ctl);
+/* Receiving a copy of a snapshot, in three steps, so that nobody sees a part of
+ * it: vol_receive(), writing to the hidden volume, vol_publish().
+ *
+ * name: a volume that is not there yet; or VOLUME@SNAPSHOT, the last snapshot of
+ * a volume that has not been written to since.  size_bytes (of the copy), uuid,
+ * now_s.  Makes a hidden volume, empty or as that snapshot, which vols_find()
+ * finds as "receive/" and the uuid, and vol_delete() deletes.  -EEXIST, -ESTALE
+ * written to since, -ENOENT, -EINVAL, -ENOSPC. */
+void vol_receive(struct volumes *vols, struct vol_ctl *ctl);
+/* name (of the hidden volume), new_name, uuid, now_s (of the snapshot), force.
+ * The volume is what the hidden one is, of which a snapshot is taken, and the
+ * hidden one is gone.  The users of the hidden one are told to go and waited
+ * for; those of the volume with force, else -EBUSY.  -EEXIST, -ESTALE, -ENOENT,
+ * -EINVAL, -ENOSPC. */
+void vol_publish(struct volumes *vols, struct vol_ctl *ctl);
+/* Those that there are: the next one after prev (NULL: the first); NULL at the
+ * end. */
+struct volume *vols_hidden_next(struct volumes *vols,
+				const struct volume *prev);
 /* name, new_name (a snapshot's without its volume's).  -EEXIST. */
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
 /* name, force.  -EBUSY while in use and no force, -ENOTEMPTY while it has
- * snapshots; space is freed in the background; -ENOENT when there is none
+ * snapshots (checkpoints go with it); space is freed in the background; -ENOENT when there is none
  * (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
 

@@ -132,9 +132,49 @@ void vols_format(void *arg)
 	id_map_touch_page(&vols->ids, 0);
 }
 
+struct volume *vols_hidden_next(struct volumes *vols, const struct volume *prev)
+{
+	const struct catalog *c = &vols->catalog;
+
+	for (uint32_t i = prev == NULL ? 0 : prev->slot + 1; i < c->nslots; i++)
+		if (c->slots[i] != NULL &&
+		    c->slots[i]->flags & CATALOG_HIDDEN)
+			return c->slots[i];
+	return NULL;
+}
+
 struct volume *vols_find(struct volumes *vols, const char *name)
 {
 	return catalog_find_name(&vols->catalog, name);
+}
+
+/* The volume that a tree belongs to; NULL: it has been deleted. */
+static const struct volume *volume_of(const struct volume *t)
+{
+	return t->kind == CATALOG_VOLUME ? t : t->of;
+}
+
+/* Which snapshot was the volume made from, or the youngest of those before it
+ * that are still there? */
+static void origin_info(const struct volume *v, struct volume_info *ret_info)
+{
+	const struct volume *o = v->origin;
+
+	while (o != NULL && (o->of == v || o->of == NULL))
+		o = o->origin;
+	if (o != NULL)
+		vol_full_name(o, ret_info->clone_of);
+}
+
+static void clones_info(const struct volume *s, struct volume_info *ret_info)
+{
+	list_for_each(it, &s->kids) {
+		const struct volume *kid =
+			list_entry(it, struct volume, kid_link);
+
+		ret_info->clones += volume_of(kid) != NULL &&
+				    volume_of(kid) != s->of;
+	}
 }
 
 void vol_info(const struct volume *v, struct volume_info *ret_info)
@@ -146,30 +186,38 @@ void vol_info(const struct volume *v, struct volume_info *ret_info)
 	ret_info->size_bytes = v->size_bytes;
 	ret_info->mapped_blocks = v->mapped;
 	ret_info->created_s = v->created_s;
-	ret_info->read_only = v->flags & CATALOG_READ_ONLY;
+	ret_info->read_only = v->kind == CATALOG_SNAPSHOT;
 	ret_info->users = v->nusers;
 	ret_info->snapshot = v->kind == CATALOG_SNAPSHOT;
 	ret_info->birth = v->birth;
-	for (const struct volume *s = v->origin;
-	     s != NULL && v->kind == CATALOG_VOLUME; s = s->origin)
-		ret_info->snapshots += s->state == CATALOG_READY;
+	ret_info->snapshots = v->nsnaps;
+	ret_info->checkpoints = v->ncheckpoints;
+	ret_info->lost = v->flags & CATALOG_LOST;
+	if (v->kind == CATALOG_VOLUME)
+		origin_info(v, ret_info);
+	else
+		clones_info(v, ret_info);
+}
+
+/* The one behind prev in a list of those of a volume. */
+static struct volume *list_after(struct list *head, const struct volume *prev)
+{
+	struct list *next = prev == NULL ? head->next : prev->of_link.next;
+
+	return next == head ? NULL : list_entry(next, struct volume, of_link);
 }
 
 struct volume *vol_snap_next(struct volume *v, const struct volume *prev)
 {
-	struct volume *s = v;
-
-	if (prev != NULL)
-		s = prev->next;
-	while (prev == NULL && s->origin != NULL)
-		s = s->origin;
-	while (s != NULL && s->kind == CATALOG_SNAPSHOT &&
-	       s->state != CATALOG_READY)
-		s = s->next;
-	return s != NULL && s->kind == CATALOG_SNAPSHOT ? s : NULL;
+	return list_after(&v->snaps, prev);
 }
 
-/* Ids grow along the chain, as births do. */
+struct volume *vol_checkpoint_next(struct volume *v, const struct volume *prev)
+{
+	return list_after(&v->checkpoints, prev);
+}
+
+/* Ids grow along the list. */
 struct volume *vol_snap_after(struct volume *v, uint32_t id)
 {
 	struct volume *s = catalog_find_id(&v->vols->catalog, id);
@@ -183,9 +231,11 @@ struct volume *vol_snap_after(struct volume *v, uint32_t id)
 
 const char *vol_full_name(const struct volume *v, char *ret_name)
 {
-	if (v->kind == CATALOG_SNAPSHOT)
-		snprintf(ret_name, TREE_NAME_MAX + 1, "%s@%s", v->of->name,
-			 v->name);
+	if (v->of != NULL)
+		snprintf(ret_name, TREE_NAME_MAX + 1, "%s%c%s", v->of->name,
+			 v->kind == CATALOG_SNAPSHOT ? '@' : '#', v->name);
+	else if (v->flags & CATALOG_HIDDEN)
+		catalog_hidden_name(v, ret_name);
 	else
 		snprintf(ret_name, TREE_NAME_MAX + 1, "%s", v->name);
 	return ret_name;
@@ -214,7 +264,14 @@ void vol_put(struct volume *v, struct vol_user *u)
 	assert(v->nusers > 0);
 	v->nusers--;
 	list_remove(&u->link);
+	if (v->nusers == 0)
+		vol_controls_wake(v, 0);
 	vol_release(v);
+}
+
+bool vol_is_detaching(const struct volume *v)
+{
+	return v->detaching;
 }
 
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space)

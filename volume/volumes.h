@@ -11,6 +11,7 @@
 #include "volume/node_format.h"
 #include "volume/node_load.h"
 #include "volume/node_table.h"
+#include "volume/tree.h"
 #include "volume/vol_control.h"
 #include "volume/vol_delete.h"
 #include "volume/vol_request.h"
@@ -27,17 +28,27 @@ struct volume {
 	uint8_t     kind;            /* enum catalog_kind */
 	uint8_t     state;           /* enum catalog_state */
 	uint8_t     levels;          /* level of the root */
-	uint8_t     flags;           /* CATALOG_READ_ONLY… */
+	uint8_t     flags;           /* CATALOG_SHRUNK… */
 	bool        gone;            /* its slot is free; goes with ops */
+	bool        detaching;       /* it gets no users for now */
 	struct uuid uuid;
 	uint64_t    size_bytes;
 	uint64_t    created_s;
 	uint32_t    family;
 	uint32_t    root_id;         /* node id; 0: empty */
 	uint32_t    birth;           /* current birth */
-	struct volume *origin;       /* the next older tree (tree.h); NULL */
-	struct volume *next;         /* the next younger one; NULL */
-	struct volume *of;           /* snapshot: its volume; else NULL */
+	struct family *fam;          /* (tree.h); NULL: it is no tree */
+	struct list tip_link;        /* in fam->tips, or in none */
+	struct volume *origin;       /* the tree that it derives from; NULL */
+	struct list kids;            /* those that derive from it, by kid_link */
+	struct list kid_link;
+	uint32_t    nkids;
+	struct volume *of;           /* READY snapshot or checkpoint: its volume;
+				      * else NULL */
+	struct list snaps;           /* of a volume, by of_link, oldest first */
+	struct list checkpoints;
+	struct list of_link;
+	uint32_t    nsnaps, ncheckpoints;
 	uint32_t    origin_id;       /* while the catalog is read */
 	uint32_t    of_id;
 	uint64_t    mapped;          /* data blocks */
@@ -68,8 +79,9 @@ struct catalog {
 	uint32_t    ndirty;
 	uint32_t    next_volume;     /* next volume id */
 	uint64_t    mapped;          /* data blocks, each counted once */
-	uint64_t    tree_changes;    /* snapshots that came or went */
+	uint64_t    tree_changes;    /* trees that came or went */
 	struct volume *hash[VOLUME_HASH]; /* by id, chained */
+	struct family *families[VOLUME_HASH]; /* by id, chained */
 };
 
 struct reloc_op;
@@ -88,7 +100,10 @@ struct vol_redo {
 	uint64_t    row_no;          /* of the record prepared last */
 	uint64_t    row_first;       /* records prepared before that row */
 	uint64_t    prepared, applied; /* records */
-	struct list waiting;         /* struct redo_load: REAPs */
+	uint64_t    branched;        /* records up to the last clone or
+				      * rollback that was prepared */
+	bool        versions_lost;   /* a MOVE found one that is unreadable */
+	struct list waiting;         /* struct redo_load, in order */
 };
 
 struct volumes {

@@ -52,7 +52,8 @@ static void recs_compare(const struct row_info *a, const struct ck_row *b)
 		      1);
 		CHECK(x.type == y->type && x.flags == y->flags &&
 		      x.n == y->n && x.id == y->id && x.block == y->block);
-		if (x.type == REC_UNMAP || x.type == REC_MOVE)
+		if (x.type == REC_UNMAP || x.type == REC_MOVE ||
+		    (x.type == REC_WRITE && x.flags & REC_FAMILY))
 			CHECK(x.ext == y->ext);
 		if (x.type == REC_CATALOG)
 			CHECK(memcmp(body, b->recs[i].body, x.n) == 0);

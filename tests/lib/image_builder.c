@@ -45,9 +45,11 @@ static uint64_t place_of(const struct image *im, uint32_t seg, uint32_t unit,
 	return (((uint64_t)seg * im->k + unit) << IMG_ZONE_SHIFT) | off;
 }
 
-void image_pattern(uint32_t vol, uint64_t block, uint32_t seed, uint8_t *buf)
+void image_pattern(uint32_t family, uint64_t block, uint32_t seed,
+		   uint8_t *buf)
 {
-	uint64_t x = seed * 0x9e3779b97f4a7c15ull + block * 77 + vol;
+	uint64_t x = seed * 0x9e3779b97f4a7c15ull + block * 77 +
+		     family;
 
 	for (unsigned i = 0; i < TARN_BLOCK; i += 8) {
 		x ^= x << 13;
@@ -114,7 +116,8 @@ static uint32_t recs_put(const struct img_rec *recs, unsigned n, uint8_t *buf,
 		put32(p + 4, r->id);
 		put64(p + 8, r->block);
 		p += 16;
-		if (r->type == REC_UNMAP || r->type == REC_MOVE) {
+		if (r->type == REC_UNMAP || r->type == REC_MOVE ||
+		    (r->type == REC_WRITE && (r->flags & 2) != 0)) {
 			put64(p, r->ext);
 			p += 8;
 		}
@@ -258,12 +261,6 @@ void image_entry_set(struct image *im, struct img_entry *e,
 		im->segs[(old >> IMG_ZONE_SHIFT) / im->k].live--;
 }
 
-/* The id that records of its data have. */
-static uint32_t data_id(const struct img_vol *v)
-{
-	return v->volume != 0 ? v->volume : v->id;
-}
-
 void image_write(struct image *im, uint32_t seg, unsigned vol, uint64_t block,
 		 unsigned n, uint32_t seed)
 {
@@ -271,12 +268,16 @@ void image_write(struct image *im, uint32_t seg, unsigned vol, uint64_t block,
 	struct img_vol *v = &im->vols[vol];
 	struct img_rec r = { .rec = { .type = REC_WRITE,
 				      .n = (uint16_t)n,
-				      .id = data_id(v),
+				      .id = v->id,
 				      .block = block } };
 	uint64_t place;
 
+	if (v->family != v->id) {
+		r.rec.flags = 2;
+		r.rec.ext = v->family;
+	}
 	for (unsigned i = 0; i < n; i++)
-		image_pattern(data_id(v), block + i, seed,
+		image_pattern(v->family, block + i, seed,
 			      buf + (size_t)i * TARN_BLOCK);
 	place = image_row(im, seg, &r, 1, buf);
 	for (unsigned i = 0; i < n; i++) {
@@ -297,7 +298,7 @@ void image_unmap(struct image *im, unsigned vol, uint64_t block, uint64_t n)
 {
 	struct img_vol *v = &im->vols[vol];
 	struct img_rec r = { .rec = { .type = REC_UNMAP,
-				      .id = data_id(v),
+				      .id = v->id,
 				      .block = block,
 				      .ext = n } };
 
@@ -312,7 +313,7 @@ void image_move(struct image *im, unsigned vol, uint64_t block)
 	uint8_t buf[TARN_BLOCK];
 	struct img_rec r = { .rec = { .type = REC_MOVE,
 				      .n = 1,
-				      .id = data_id(&im->vols[vol]),
+				      .id = im->vols[vol].family,
 				      .block = block,
 				      .ext = e.place } };
 
@@ -392,6 +393,8 @@ static void volumes_make(struct image *im)
 		struct img_vol *v = &im->vols[i];
 
 		v->id = i + 1;
+		v->family = v->id;
+		v->kind = 1;
 		v->birth = 1;
 		v->state = i == 2 ? 2 : 1;
 		snprintf(v->name, sizeof(v->name), "%s", names[i]);

@@ -24,10 +24,11 @@
 #define IMG_ZONES        24u
 #define IMG_DISK_BLOCKS  (256u + IMG_ZONES * IMG_ZONE_BLOCKS + 256u)
 #define IMG_SEGS         8u
-#define IMG_VOLS         5u
+#define IMG_VOLS         16u
+#define IMG_SLOTS        8u   /* of the commit */
 #define IMG_VOL_BLOCKS   600u /* three leaves */
 #define IMG_LEAVES       3u
-#define IMG_NODES        16u
+#define IMG_NODES        24u
 
 enum img_what {
 	IMG_LABEL,   /* id: disk; buf: 64 KiB */
@@ -71,12 +72,12 @@ struct img_entry {
 	uint32_t birth;
 };
 
-/* A volume, or a snapshot of one. */
+/* A volume, or a snapshot or checkpoint of one. */
 struct img_vol {
 	uint32_t id;   /* 0: none */
-	uint32_t volume, origin, birth;
+	uint32_t family, volume, origin, birth;
 	uint64_t cursor;
-	uint8_t  state, flags, levels;
+	uint8_t  kind, state, flags, levels;
 	uint64_t size_blocks;
 	char     name[64];
 	uint32_t root;
@@ -101,7 +102,7 @@ struct image {
 	struct img_disk disks[POOL_UNITS_MAX];
 	struct img_segment segs[IMG_SEGS]; /* by number */
 	struct img_vol vols[IMG_VOLS];
-	uint32_t    nvols;     /* slots of the commit */
+	uint32_t    nvols;     /* slots of the commit; ids, too */
 	uint32_t    next_node; /* id */
 	uint64_t    row;       /* last number used */
 	uint64_t    flushed;   /* mark that rows carry */
@@ -134,9 +135,15 @@ struct image *image_build(uint32_t k, uint32_t m, img_hook hook,
 /* The same, closed cleanly: no log after the commit. */
 struct image *image_build_closed(uint32_t k, uint32_t m, img_hook hook,
 				 void *hook_arg);
-/* Another pool: one volume and its snapshots, see image_snap.c.  closed: no log
- * after the commit. */
+/* Another pool: one volume and its snapshots, see image_snap.c; and one with
+ * clones, rollbacks and checkpoints, see image_fork.c.  closed: no log after
+ * the commit. */
 struct image *image_build_snaps(uint32_t k, uint32_t m, bool closed,
+				img_hook hook, void *hook_arg);
+struct image *image_build_forks(uint32_t k, uint32_t m, bool closed,
+				img_hook hook, void *hook_arg);
+/* A third one, whose branches have one root: also in image_fork.c. */
+struct image *image_build_twins(uint32_t k, uint32_t m, bool closed,
 				img_hook hook, void *hook_arg);
 void image_free(struct image *im);
 
@@ -163,6 +170,7 @@ uint8_t *image_at_place(struct image *im, uint64_t place);
 void image_zone(const struct image *im, uint32_t seg, uint32_t unit,
 		uint32_t *ret_disk, uint32_t *ret_zone);
 /* Content of a block written with a seed. */
-void image_pattern(uint32_t vol, uint64_t block, uint32_t seed, uint8_t *buf);
+void image_pattern(uint32_t family, uint64_t block, uint32_t seed,
+		   uint8_t *buf);
 
 #endif

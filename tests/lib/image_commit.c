@@ -34,11 +34,6 @@ static void put_node(struct image *im, uint32_t id, uint32_t family,
 	im->segs[IMG_SEG_COMMIT].live++;
 }
 
-static uint32_t family_of(const struct img_vol *v)
-{
-	return v->volume != 0 ? v->volume : v->id;
-}
-
 static uint32_t birth_of(const struct image *im, uint32_t node)
 {
 	return im->node_birth[node] != 0 ? im->node_birth[node] : 1;
@@ -60,7 +55,7 @@ static void put_leaf(struct image *im, struct img_vol *v, uint32_t leaf)
 		put32(p + 8, v->map[b].birth);
 		put32(p + 12, v->map[b].crc);
 	}
-	put_node(im, v->leaf[leaf], family_of(v), leaf, buf);
+	put_node(im, v->leaf[leaf], v->family, leaf, buf);
 }
 
 static void put_tree(struct image *im, struct img_vol *v)
@@ -78,7 +73,7 @@ static void put_tree(struct image *im, struct img_vol *v)
 		put32(buf + 8 * i + 4,
 		      v->leaf[i] == 0 ? 0 : birth_of(im, v->leaf[i]));
 	}
-	put_node(im, v->root, family_of(v), 1ull << 56, buf);
+	put_node(im, v->root, v->family, 1ull << 56, buf);
 }
 
 static uint64_t vol_mapped(const struct img_vol *v)
@@ -133,21 +128,21 @@ static void put_catalog(struct image *im)
 {
 	uint8_t buf[TARN_BLOCK] = { 0 };
 
-	for (unsigned i = 0; i < IMG_VOLS; i++) {
+	for (unsigned i = 0; i < IMG_SLOTS; i++) {
 		const struct img_vol *v = &im->vols[i];
 		uint8_t *p = buf + i * 512;
 
 		if (v->id == 0)
 			continue;
 		put32(p, v->id);
-		p[4] = v->volume == 0 ? 1 : 2;
+		p[4] = v->kind;
 		p[5] = v->state;
 		p[6] = v->levels;
 		p[7] = v->flags;
 		memset(p + 8, 0x40 + (int)v->id, 16);
 		put64(p + 24, v->size_blocks * TARN_BLOCK);
 		put64(p + 32, 1700000000);
-		put32(p + 40, family_of(v));
+		put32(p + 40, v->family);
 		put32(p + 44, v->root);
 		put32(p + 48, v->birth);
 		put32(p + 52, v->origin);

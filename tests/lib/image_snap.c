@@ -12,121 +12,54 @@
  * The log after it moves what is shared, takes snapshot 4 "wed", and deletes
  * "mon" in part and "tue" in full.
  */
-#include <stdio.h>
-#include <string.h>
-
-#include "tests/lib/image_builder.h"
 #include "tests/lib/image_put.h"
+#include "tests/lib/image_tree.h"
 
 enum { ALPHA, MON, TUE, WED };
 
-static uint32_t node_new(struct image *im, const struct img_vol *v)
-{
-	uint32_t id = ++im->next_node;
-
-	im->node_birth[id] = v->birth;
-	return id;
-}
-
-/* The volume gets nodes of its own for a leaf that is about to change. */
-static void own_leaf(struct image *im, struct img_vol *v, uint32_t leaf)
-{
-	if (v->leaf[leaf] == 0 || im->node_birth[v->leaf[leaf]] != v->birth)
-		v->leaf[leaf] = node_new(im, v);
-}
-
-static void own_root(struct image *im, struct img_vol *v)
-{
-	v->root = node_new(im, v);
-}
-
-static void snap(struct image *im, unsigned from, unsigned to, uint32_t id,
-		 const char *name)
-{
-	struct img_vol *v = &im->vols[from], *s = &im->vols[to];
-
-	*s = *v;
-	s->id = id;
-	s->volume = v->id;
-	s->flags = 1;
-	snprintf(s->name, sizeof(s->name), "%s", name);
-	v->birth++;
-	v->origin = id;
-}
-
-/* A tree that is being deleted drops leaves below the cursor. */
-static void drop(struct image *im, unsigned vol, uint64_t cursor)
-{
-	struct img_vol *v = &im->vols[vol];
-
-	v->state = 2;
-	for (uint64_t b = 0; b < cursor * 256 && b < IMG_VOL_BLOCKS; b++)
-		image_entry_set(im, &v->map[b], (struct img_entry){ 0 });
-	v->cursor = cursor;
-}
-
 static void volumes_make(struct image *im)
 {
-	struct img_vol *v = &im->vols[ALPHA];
-
 	im->nvols = 3;
-	*v = (struct img_vol){ .id = 1, .birth = 1, .state = 1, .levels = 1,
-			       .size_blocks = 590, .name = "alpha" };
-	for (uint32_t l = 0; l < IMG_LEAVES; l++)
-		own_leaf(im, v, l);
-	own_root(im, v);
+	image_tree_make(im, ALPHA, 1, "alpha");
 	image_write(im, IMG_SEG_SEALED, ALPHA, 0, 20, 1);
 	image_write(im, IMG_SEG_SEALED, ALPHA, 250, 12, 2);
 	image_write(im, IMG_SEG_SEALED, ALPHA, 300, 30, 3);
 	image_write(im, IMG_SEG_SEALED, ALPHA, 540, 33, 4);
 	image_seal(im, IMG_SEG_SEALED);
-	snap(im, ALPHA, MON, 2, "mon");
-	own_leaf(im, v, 0);
-	own_root(im, v);
-	own_leaf(im, v, 1);
+	image_tree_snap(im, ALPHA, MON, 2, 2, "mon");
+	image_path_own(im, ALPHA, 0);
+	image_leaf_own(im, ALPHA, 1);
 	image_write(im, IMG_SEG_DATA, ALPHA, 5, 4, 5);
 	image_write(im, IMG_SEG_DATA, ALPHA, 310, 10, 6);
-	snap(im, ALPHA, TUE, 3, "tue");
-	own_leaf(im, v, 0);
-	own_root(im, v);
-	own_leaf(im, v, 2);
+	image_tree_snap(im, ALPHA, TUE, 3, 2, "tue");
+	image_path_own(im, ALPHA, 0);
+	image_leaf_own(im, ALPHA, 2);
 	image_write(im, IMG_SEG_DATA, ALPHA, 6, 2, 7);
 	image_write(im, IMG_SEG_DATA, ALPHA, 550, 1, 8);
-	drop(im, TUE, 1);
-}
-
-static void put_cursor(struct image *im, uint32_t id, uint64_t cursor)
-{
-	uint8_t body[8];
-
-	put64(body, cursor);
-	image_catalog(im, 260, id, body, sizeof(body));
+	image_tree_delete(im, TUE);
+	image_tree_reap(im, TUE, 1);
 }
 
 static void log_after(struct image *im)
 {
-	uint8_t body[64] = { 0 };
+	static const struct img_member wed[] = { { 1, 2, "wed" },
+						 { .volume = 0 } };
 
 	image_write(im, IMG_SEG_DATA, ALPHA, 7, 1, 50);
 	image_move(im, ALPHA, 1);   /* of alpha and mon */
 	image_move(im, ALPHA, 325); /* of all, in two leaves */
-	put64(body, 1700000001);
-	put32(body + 8, 1);
-	memset(body + 12, 0x77, 16);
-	put16(body + 28, 3);
-	put_text(body + 30, "wed", 3);
-	image_catalog(im, 261, 4, body, 33);
-	snap(im, ALPHA, WED, 4, "wed");
+	image_log_group(im, 4, wed);
+	image_tree_snap(im, ALPHA, WED, 4, 2, "wed");
 	image_write(im, IMG_SEG_DATA, ALPHA, 2, 1, 51);
 	image_write(im, IMG_SEG_OPENABLE, ALPHA, 260, 3, 52);
-	image_catalog(im, 259, 2, NULL, 0);
-	put_cursor(im, 2, 2);
-	drop(im, MON, 2);
+	image_log_delete(im, 2);
+	image_tree_delete(im, MON);
+	image_log_reap(im, 2, 2);
+	image_tree_reap(im, MON, 2);
 	image_move(im, WED, 2);     /* of wed alone */
 	image_move(im, WED, 7);     /* of alpha and wed, from the log */
-	put_cursor(im, 3, UINT64_MAX);
-	drop(im, TUE, 3);
-	im->vols[TUE].id = 0;
+	image_log_reap(im, 3, UINT64_MAX);
+	image_tree_reap(im, TUE, UINT64_MAX);
 	image_unmap(im, ALPHA, 310, 3);
 	image_unmap(im, ALPHA, 540, 100000);
 	im->flushed = im->row;

@@ -101,15 +101,46 @@ static bool zeros(const uint8_t *p, size_t n)
 	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
+/* Mostly one operation has written all of it, and its number says enough. */
+struct mcopy model_copy(const struct model *m, const uint8_t *data)
+{
+	struct mcopy c = { .src = 0 };
+	uint64_t first, w;
+	uint8_t *copy;
+
+	if (zeros(data, TARN_BLOCK))
+		return c;
+	memcpy(&first, data, sizeof(first));
+	for (unsigned i = 1; i < TARN_BLOCK / 8; i++) {
+		memcpy(&w, data + i * 8ul, sizeof(w));
+		if (w == first + i * WORD_STEP)
+			continue;
+		copy = malloc(TARN_BLOCK);
+		assert(copy != NULL);
+		memcpy(copy, data, TARN_BLOCK);
+		c.data = copy;
+		return c;
+	}
+	c.src = (uint32_t)(first >> 40);
+	if (c.src >= m->nops)
+		sim_fail(m->sim, "a snapshot holds %016llx, nothing that was "
+			 "ever written", (unsigned long long)first);
+	return c;
+}
+
 /* Are bytes [lo, hi) of data, a whole block, as op wrote them? */
 static bool same(const struct model *m, uint32_t op, uint64_t block,
 		 const uint8_t *data, unsigned lo, unsigned hi)
 {
-	uint64_t s = stamp(m, op, block);
-	uint64_t diff = 0;
+	uint64_t diff = 0, s;
 
+	if (m->ops[op].data != NULL)
+		return memcmp(data + lo, m->ops[op].data + lo, hi - lo) == 0;
+	if (m->ops[op].kind == MOP_COPY)
+		op = m->ops[op].src;
 	if (m->ops[op].kind != MOP_WRITE)
 		return zeros(data + lo, hi - lo);
+	s = stamp(m, op, block);
 	if (lo == 0 && hi == TARN_BLOCK) {
 		const uint64_t *w = (const uint64_t *)(const void *)data;
 
@@ -254,8 +285,7 @@ static void prune(struct model *m, struct mblock *b, uint64_t block)
 	}
 }
 
-static void push_version(struct model *m, unsigned vol, uint64_t block,
-			 uint32_t op)
+void model_push(struct model *m, unsigned vol, uint64_t block, uint32_t op)
 {
 	struct mblock *b = &m->vols[vol].blocks[block];
 	struct mver   *ver;
@@ -311,7 +341,7 @@ uint32_t model_begin(struct model *m, unsigned vol, enum mop_kind kind,
 	o->exact = o->atomic && !fua;
 	o->maybe = kind == MOP_TRIM && m->full;
 	for (uint64_t b = first; b < end; b++)
-		push_version(m, vol, b, op);
+		model_push(m, vol, b, op);
 	m->vols[vol].inflight++;
 	return op;
 }

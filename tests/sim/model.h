@@ -30,6 +30,7 @@ enum mop_kind {
 	MOP_ZERO,    /* reads as zeros; may or may not keep its space */
 	MOP_TRIM,    /* whole blocks read as zeros, parts may */
 	MOP_CONTROL, /* create, resize, rename, delete */
+	MOP_COPY,    /* what a clone or a rollback put into a block */
 };
 
 enum mop_state {
@@ -58,6 +59,8 @@ struct mop {
 	bool     exact;    /* one row: `from` is exact when done */
 	bool     atomic;   /* whole or absent */
 	bool     maybe;    /* may be without effect, block by block */
+	uint32_t src;      /* COPY: it is what that operation wrote; 0: */
+	const uint8_t *data; /* … 4096 bytes; NULL: zeros */
 };
 
 struct mver {
@@ -94,6 +97,14 @@ enum mctl_kind {
 	MCTL_RESIZE,
 	MCTL_RENAME,
 	MCTL_DELETE,
+	MCTL_CLONE,
+	MCTL_ROLLBACK,
+};
+
+/* One block of a snapshot, as in struct mop. */
+struct mcopy {
+	uint32_t       src;
+	const uint8_t *data;
 };
 
 struct mctl {
@@ -102,6 +113,11 @@ struct mctl {
 	uint32_t op;        /* for the order */
 	uint64_t size_bytes;
 	char     new_name[64];
+	/* CLONE, ROLLBACK: the snapshot and what it holds (malloc()). */
+	unsigned snap;      /* of the snapper's */
+	struct mcopy *copies;
+	uint32_t birth;     /* ROLLBACK: the volume's, before */
+	int      kept;      /* ROLLBACK: the snapshot of what was; -1: none */
 };
 
 struct model {
@@ -152,6 +168,8 @@ void model_flushed(struct model *m, uint64_t mark);
 
 /* --- control operations -------------------------------------------------- */
 
+/* What a block holds, to be found again in another volume. */
+struct mcopy model_copy(const struct model *m, const uint8_t *data);
 void model_ctl_begin(struct model *m, const struct mctl *ctl);
 void model_ctl_end(struct model *m, int res);
 /* After a crash: did it happen?  Decides m->ctl. */

@@ -145,6 +145,35 @@ static void resize(struct model *m, struct mvol *v, uint64_t size_bytes)
 	v->size_bytes = size_bytes;
 }
 
+/* The volume is what the snapshot is; that is durable. */
+static void copy_in(struct model *m, unsigned vol)
+{
+	const struct mop *ctl;
+	struct mvol *v = &m->vols[vol];
+
+	resize(m, v, m->ctl.size_bytes);
+	for (uint64_t b = 0; b < v->nblocks; b++) {
+		uint32_t    op = model_new_op(m);
+		struct mop *o = &m->ops[op];
+
+		ctl = &m->ops[m->ctl.op];
+		o->kind = MOP_COPY;
+		o->vol = (uint8_t)vol;
+		o->off_bytes = b * TARN_BLOCK;
+		o->end_bytes = (b + 1) * TARN_BLOCK;
+		o->fua = true;
+		o->state = MOP_DONE;
+		o->from = ctl->from;
+		o->to = ctl->to;
+		o->done_no = ctl->done_no;
+		o->src = m->ctl.copies[b].src;
+		o->data = m->ctl.copies[b].data;
+		model_push(m, vol, b, op);
+		v->blocks[b].base = m->vers[v->blocks[b].top].n;
+		v->blocks[b].lo = v->blocks[b].base;
+	}
+}
+
 static void ctl_apply(struct model *m)
 {
 	struct mvol *v = &m->vols[m->ctl.vol];
@@ -157,6 +186,14 @@ static void ctl_apply(struct model *m)
 		break;
 	case MCTL_RESIZE:
 		resize(m, v, m->ctl.size_bytes);
+		break;
+	case MCTL_CLONE:
+		v->alive = true;
+		v->nblocks = 0;
+		copy_in(m, m->ctl.vol);
+		break;
+	case MCTL_ROLLBACK:
+		copy_in(m, m->ctl.vol);
 		break;
 	case MCTL_RENAME:
 		memcpy(v->name, m->ctl.new_name, sizeof(v->name));
@@ -172,6 +209,13 @@ static void ctl_apply(struct model *m)
 	}
 }
 
+static void ctl_end(struct model *m)
+{
+	free(m->ctl.copies);
+	m->ctl.copies = NULL;
+	m->ctl.kind = MCTL_NONE;
+}
+
 void model_ctl_end(struct model *m, int res)
 {
 	struct mop *o = &m->ops[m->ctl.op];
@@ -182,7 +226,7 @@ void model_ctl_end(struct model *m, int res)
 		o->done_no = ++m->dones;
 		ctl_apply(m);
 	}
-	m->ctl.kind = MCTL_NONE;
+	ctl_end(m);
 }
 
 void model_ctl_decide(struct model *m, bool happened)
@@ -194,7 +238,7 @@ void model_ctl_decide(struct model *m, bool happened)
 		ctl_apply(m);
 	else
 		o->state = MOP_FAILED;
-	m->ctl.kind = MCTL_NONE;
+	ctl_end(m);
 }
 
 /* --- space --------------------------------------------------------------- */
@@ -214,7 +258,8 @@ void model_mapped(struct model *m, unsigned vol, uint64_t *ret_min,
 			continue;
 		sure = t != 0 && o->state == MOP_DONE && !o->maybe &&
 		       !v->blocks[i].unsure;
-		if (sure && o->kind == MOP_WRITE) {
+		if (sure && (o->kind == MOP_WRITE || o->src != 0 ||
+			     o->data != NULL)) {
 			lo++;
 			hi++;
 		} else if (!sure || o->kind != MOP_TRIM ||

@@ -26,6 +26,8 @@ uint32_t model_durable_n(const struct model *m, const struct mblock *b);
 /* May the operation have had no effect on that block although it is done? */
 bool model_doubtful(const struct mop *o, uint64_t block);
 uint32_t model_new_op(struct model *m);
+/* The operation touches the block: one more version of it. */
+void model_push(struct model *m, unsigned vol, uint64_t block, uint32_t op);
 __attribute__((noreturn))
 void model_fail_block(struct model *m, unsigned vol, const struct seen *s,
 		      uint32_t bound, const char *when);

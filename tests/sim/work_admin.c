@@ -15,7 +15,7 @@ bool admin_holds(const struct sim *sim, unsigned vol)
 	       c->kind != MCTL_RENAME;
 }
 
-static struct uuid some_uuid(struct sim *sim)
+struct uuid admin_uuid(struct sim *sim)
 {
 	struct uuid u;
 	uint64_t    w[2] = { prng_u64(&sim->rng), prng_u64(&sim->rng) };
@@ -24,7 +24,7 @@ static struct uuid some_uuid(struct sim *sim)
 	return u;
 }
 
-static void attach_one(struct sim *sim, unsigned i)
+void admin_attach_one(struct sim *sim, unsigned i)
 {
 	struct mvol *v = &sim->model->vols[i];
 
@@ -74,20 +74,23 @@ static void ctl_done(struct vol_ctl *ctl)
 	else if (ctl->res != 0)
 		sim_fail(sim, "operation %u on volume %s failed: %d %s", kind,
 			 a->name, ctl->res, ctl->error);
-	if (ctl->res == 0 && ctl->already)
+	/* A volume that was not written to since is that snapshot. */
+	if (ctl->res == 0 && ctl->already && kind != MCTL_ROLLBACK)
 		sim_fail(sim, "P9: operation %u on %s had been done before it "
 			 "was asked for", kind, a->name);
+	if (kind == MCTL_ROLLBACK)
+		branch_settle(sim, ctl->res == 0);
 	model_ctl_end(m, ctl->res);
-	if (ctl->res == 0 && kind == MCTL_CREATE)
-		attach_one(sim, vol);
-	if (ctl->res != 0 && kind == MCTL_DELETE)
-		attach_one(sim, vol);
+	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_CLONE))
+		admin_attach_one(sim, vol);
+	if ((ctl->res != 0 && kind == MCTL_DELETE) || kind == MCTL_ROLLBACK)
+		admin_attach_one(sim, vol);
 	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_RESIZE) &&
 	    chance(&sim->rng, 1, 4))
 		repeat(sim, kind);
 }
 
-static struct vol_ctl *prepare(struct sim *sim, const struct mctl *mc)
+struct vol_ctl *admin_prepare(struct sim *sim, const struct mctl *mc)
 {
 	struct admin *a = &sim->work->admin;
 
@@ -128,19 +131,24 @@ static bool create(struct sim *sim, uint64_t size_bytes)
 	diff_vol_new(sim, i);
 	snprintf(sim->model->vols[i].name, sizeof(sim->model->vols[i].name),
 		 "v%u", sim->work->names++);
-	ctl = prepare(sim, &mc);
-	ctl->uuid = some_uuid(sim);
+	ctl = admin_prepare(sim, &mc);
+	ctl->uuid = admin_uuid(sim);
 	vol_create(sim->life->vols, ctl);
 	return true;
 }
 
-/* Wait until volume i has nothing in flight. */
-static bool quiesce(struct sim *sim, unsigned i)
+bool admin_quiesce(struct sim *sim, unsigned i)
 {
 	while (sim->model->vols[i].inflight > 0)
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
 	return true;
+}
+
+void admin_let_go(struct sim *sim, unsigned i)
+{
+	vol_put(sim->model->vols[i].vol, &sim->work->users[i]);
+	sim->model->vols[i].vol = NULL;
 }
 
 static bool resize(struct sim *sim, unsigned i)
@@ -156,12 +164,12 @@ static bool resize(struct sim *sim, unsigned i)
 	else
 		blocks += between(&sim->rng, 1, 1024);
 	mc.size_bytes = blocks * TARN_BLOCK;
-	if (shrink && !quiesce(sim, i))
+	if (shrink && !admin_quiesce(sim, i))
 		return false;
 	if (shrink)
 		diff_cover(sim, i, mc.size_bytes,
 			   v->nblocks * (uint64_t)TARN_BLOCK - mc.size_bytes);
-	ctl = prepare(sim, &mc);
+	ctl = admin_prepare(sim, &mc);
 	ctl->force = shrink;
 	vol_resize(sim->life->vols, ctl);
 	return true;
@@ -173,18 +181,17 @@ static void rename_volume(struct sim *sim, unsigned i)
 
 	snprintf(mc.new_name, sizeof(mc.new_name), "v%u",
 		 sim->work->names++);
-	vol_rename(sim->life->vols, prepare(sim, &mc));
+	vol_rename(sim->life->vols, admin_prepare(sim, &mc));
 }
 
 static bool delete(struct sim *sim, unsigned i)
 {
 	struct mctl mc = { .kind = MCTL_DELETE, .vol = (uint8_t)i };
 
-	if (!quiesce(sim, i))
+	if (!admin_quiesce(sim, i))
 		return false;
-	vol_put(sim->model->vols[i].vol, &sim->work->users[i]);
-	sim->model->vols[i].vol = NULL;
-	vol_delete(sim->life->vols, prepare(sim, &mc));
+	admin_let_go(sim, i);
+	vol_delete(sim->life->vols, admin_prepare(sim, &mc));
 	return true;
 }
 
@@ -217,7 +224,7 @@ bool admin_act(struct sim *sim)
 				    (chance(&sim->rng, 1, 4) ? 512 : 0));
 		return true;
 	}
-	switch (prng_below(&sim->rng, 4)) {
+	switch (prng_below(&sim->rng, 6)) {
 	case 0:
 		/* A name that is in use meanwhile would be another one. */
 		if (!sim->work->snapper.busy)
@@ -226,6 +233,9 @@ bool admin_act(struct sim *sim)
 	case 1:
 		return alive == 1 || snaps_of(sim, pick) > 0 ||
 		       delete(sim, pick);
+	case 2:
+	case 3:
+		return branch_act(sim, alive);
 	default:
 		return resize(sim, pick);
 	}
@@ -255,7 +265,12 @@ static void decide(struct sim *sim)
 	case MCTL_NONE:
 		return;
 	case MCTL_CREATE:
+	case MCTL_CLONE:
 		happened = vols_find(vols, name) != NULL;
+		break;
+	case MCTL_ROLLBACK:
+		happened = branch_happened(sim);
+		branch_settle(sim, happened);
 		break;
 	case MCTL_RESIZE:
 		v = vols_find(vols, name);
@@ -284,7 +299,7 @@ void admin_attach(struct sim *sim)
 		if (!m->vols[i].alive)
 			continue;
 		alive++;
-		attach_one(sim, i);
+		admin_attach_one(sim, i);
 		if (vol_size_bytes(m->vols[i].vol) != m->vols[i].size_bytes)
 			sim_fail(sim, "P9: volume %s has %llu bytes, not %llu",
 				 m->vols[i].name,

@@ -49,13 +49,47 @@ void diff_snap_asked(struct sim *sim, struct msnap *s)
 	}
 }
 
+/* to, which is empty, becomes the same. */
+static void covers_copy(struct covers *to, const struct covers *from)
+{
+	grow(to, from->n);
+	if (from->n > 0)
+		memcpy(to->last, from->last, from->n * sizeof(from->last[0]));
+}
+
+/* to becomes from and one more. */
+static void line_copy(struct line *to, const struct line *from, unsigned more)
+{
+	unsigned *no = malloc((from->n + 1) * sizeof(no[0]));
+
+	assert(no != NULL);
+	if (from->n > 0)
+		memcpy(no, from->no, from->n * sizeof(no[0]));
+	no[from->n] = more;
+	free(to->no);
+	to->no = no;
+	to->n = from->n + 1;
+}
+
+/* The volume comes from it from now on. */
 void diff_snap_there(struct sim *sim, struct msnap *s)
 {
-	const struct covers *c = &sim->work->covers[s->vol];
+	struct line *line = &sim->work->lines[s->vol];
 
-	grow(&s->covers, c->n);
-	if (c->n > 0)
-		memcpy(s->covers.last, c->last, c->n * sizeof(c->last[0]));
+	covers_copy(&s->covers, &sim->work->covers[s->vol]);
+	line_copy(&s->line, line, s->no);
+	line_copy(line, line, s->no);
+}
+
+void diff_rollback(struct sim *sim, unsigned vol, const struct msnap *s)
+{
+	struct covers *c = &sim->work->covers[vol];
+
+	free(c->last);
+	memset(c, 0, sizeof(*c));
+	covers_copy(c, &s->covers);
+	sim->work->lines[vol].n = 0;
+	line_copy(&sim->work->lines[vol], &s->line, s->no);
 }
 
 void diff_snap_deleted(struct sim *sim, struct msnap *s)
@@ -64,10 +98,10 @@ void diff_snap_deleted(struct sim *sim, struct msnap *s)
 	struct msnap *g = &w->ghosts[w->nghosts % MGHOSTS_MAX];
 
 	if (!s->known) {
-		msnap_gone(s);
+		snap_gone(s);
 		return;
 	}
-	msnap_gone(g);
+	snap_gone(g);
 	*g = *s;
 	memset(s, 0, sizeof(*s));
 	w->nghosts++;
@@ -75,9 +109,10 @@ void diff_snap_deleted(struct sim *sim, struct msnap *s)
 
 void diff_vol_new(struct sim *sim, unsigned vol)
 {
+	sim->work->lines[vol].n = 0;
 	for (unsigned i = 0; i < MGHOSTS_MAX; i++)
 		if (sim->work->ghosts[i].vol == vol)
-			msnap_gone(&sim->work->ghosts[i]);
+			snap_gone(&sim->work->ghosts[i]);
 }
 
 /* --- comparing ----------------------------------------------------------- */
@@ -174,8 +209,14 @@ static bool compare(struct sim *sim, const struct msnap *old,
 /* Is s an older one than new, that can be compared with it? */
 static bool is_base(const struct msnap *s, const struct msnap *new)
 {
-	return s->known && s->state != MSNAP_TAKING && s->vol == new->vol &&
-	       s->no < new->no;
+	if (!s->known || s->state == MSNAP_TAKING ||
+	    s->state == MSNAP_KEEPING || s->vol != new->vol ||
+	    s->no == new->no)
+		return false;
+	for (unsigned i = 0; i < new->line.n; i++)
+		if (new->line.no[i] == s->no)
+			return true;
+	return false;
 }
 
 bool diff_act(struct sim *sim, struct msnap *new)

@@ -69,6 +69,12 @@ struct covers {
 	uint64_t  n;
 };
 
+/* The snapshots that something comes from, by number (work_diff.c). */
+struct line {
+	unsigned *no;
+	unsigned  n;
+};
+
 /* A snapshot that there should be. */
 #define MSNAPS_MAX 12u
 /* Of deleted ones, so many are remembered. */
@@ -79,6 +85,7 @@ enum msnap_state {
 	MSNAP_TAKING,   /* asked for */
 	MSNAP_THERE,
 	MSNAP_DELETING, /* asked for */
+	MSNAP_KEEPING,  /* asked for, by a rollback */
 };
 
 struct msnap {
@@ -91,6 +98,7 @@ struct msnap {
 	uint32_t        since;   /* requests from this on may have come behind
 				  * it */
 	struct covers   covers;  /* as they were */
+	struct line     line;
 	uint64_t        size_bytes;
 	uint64_t        nblocks;
 	uint32_t       *crcs;    /* of its blocks */
@@ -128,6 +136,7 @@ struct work {
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
 	unsigned        nghosts;     /* ever */
 	struct covers   covers[MODEL_VOLS_MAX];
+	struct line     lines[MODEL_VOLS_MAX];
 	uint32_t        covers_no;
 	unsigned        names;       /* volumes named so far */
 	struct vol_user users[MODEL_VOLS_MAX];
@@ -161,13 +170,47 @@ void admin_forget(struct sim *sim);
 /* The volume must not get new requests now. */
 bool admin_holds(const struct sim *sim, unsigned vol);
 
+/* Between work_admin.c and work_branch.c. */
+struct uuid admin_uuid(struct sim *sim);
+/* Use volume i; wait until nothing of it is in flight; do not use it. */
+void admin_attach_one(struct sim *sim, unsigned i);
+bool admin_quiesce(struct sim *sim, unsigned i);
+void admin_let_go(struct sim *sim, unsigned i);
+/* The operation is about to be submitted. */
+struct vol_ctl *admin_prepare(struct sim *sim, const struct mctl *mc);
+
+/* work_branch.c */
+/* Clone a snapshot or roll its volume back; alive: volumes that there are.
+ * False when the engine stopped. */
+bool branch_act(struct sim *sim, unsigned alive);
+/* The rollback under way is done, or never was. */
+void branch_settle(struct sim *sim, bool happened);
+/* After a crash: was it? */
+bool branch_happened(struct sim *sim);
+/* Is it needed by what is under way? */
+bool branch_uses(const struct sim *sim, const struct msnap *s);
+
 /* work_snap.c */
+/* May snapshots of it be taken or deleted now? */
+bool snap_vol_is_free(const struct sim *sim, unsigned vol);
+/* A place for one more, with a name; NULL: there is none. */
+struct msnap *snap_new(struct sim *sim, unsigned vol);
+void snap_gone(struct msnap *s);
+/* It is there: use it. */
+void snap_attach(struct sim *sim, struct msnap *s);
+/* Its checksums are to come: of so many bytes. */
+void snap_size(struct msnap *s, uint64_t size_bytes);
+/* Blocks of a volume or snapshot.  False when the engine stopped. */
+bool snap_read(struct sim *sim, struct volume *v, uint64_t block, uint64_t n,
+	       uint8_t *buf);
+#define SNAP_READ_BLOCKS 64u
+void snap_full_name(const struct sim *sim, const struct msnap *s, char *name,
+		    size_t size);
 void snaps_open(struct sim *sim);
 /* Do something with snapshots; false when the engine stopped. */
 bool snap_act(struct sim *sim);
 /* Snapshots that a volume has, or may have. */
 unsigned snaps_of(const struct sim *sim, unsigned vol);
-void msnap_gone(struct msnap *s);
 void snaps_attach(struct sim *sim);
 void snaps_detach(struct sim *sim);
 void snaps_forget(struct sim *sim);
@@ -185,6 +228,8 @@ void diff_snap_there(struct sim *sim, struct msnap *s);
 void diff_snap_deleted(struct sim *sim, struct msnap *s);
 /* Another volume takes the place of the model's. */
 void diff_vol_new(struct sim *sim, unsigned vol);
+/* The volume was rolled back to it. */
+void diff_rollback(struct sim *sim, unsigned vol, const struct msnap *s);
 /* Compare it with an older one; false when the engine stopped. */
 bool diff_act(struct sim *sim, struct msnap *new);
 

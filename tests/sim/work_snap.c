@@ -15,7 +15,6 @@
 #include "base/crc32c.h"
 #include "tests/sim/work_priv.h"
 
-#define READ_BLOCKS 64u
 #define GROUP_MAX   3u
 
 /* --- reading ------------------------------------------------------------- */
@@ -25,8 +24,7 @@ static void read_done(struct vol_req *req)
 	*(bool *)req->extents = true; /* not used by a READ */
 }
 
-/* Blocks of a volume or snapshot.  False when the engine stopped. */
-static bool read_blocks(struct sim *sim, struct volume *v, uint64_t block,
+bool snap_read(struct sim *sim, struct volume *v, uint64_t block,
 			uint64_t n, uint8_t *buf)
 {
 	struct snapper *sn = &sim->work->snapper;
@@ -63,7 +61,7 @@ static bool look_at(struct sim *sim, struct msnap *s, uint64_t block,
 {
 	uint8_t *buf = sim->work->snapper.bufs[0];
 
-	if (!read_blocks(sim, s->v, block, n, buf))
+	if (!snap_read(sim, s->v, block, n, buf))
 		return false;
 	for (uint64_t i = 0; i < n; i++) {
 		uint32_t crc = crc32c(0, buf + i * TARN_BLOCK, TARN_BLOCK);
@@ -80,8 +78,8 @@ static bool look_at(struct sim *sim, struct msnap *s, uint64_t block,
 
 static bool look_at_all(struct sim *sim, struct msnap *s)
 {
-	for (uint64_t b = 0; b < s->nblocks; b += READ_BLOCKS)
-		if (!look_at(sim, s, b, min_u64(READ_BLOCKS, s->nblocks - b)))
+	for (uint64_t b = 0; b < s->nblocks; b += SNAP_READ_BLOCKS)
+		if (!look_at(sim, s, b, min_u64(SNAP_READ_BLOCKS, s->nblocks - b)))
 			return false;
 	s->known = true;
 	return true;
@@ -93,11 +91,11 @@ static bool compare_with_volume(struct sim *sim, struct msnap *s)
 	struct snapper *sn = &sim->work->snapper;
 	struct volume  *v = sim->model->vols[s->vol].vol;
 
-	for (uint64_t b = 0; b < s->nblocks; b += READ_BLOCKS) {
-		uint64_t n = min_u64(READ_BLOCKS, s->nblocks - b);
+	for (uint64_t b = 0; b < s->nblocks; b += SNAP_READ_BLOCKS) {
+		uint64_t n = min_u64(SNAP_READ_BLOCKS, s->nblocks - b);
 
-		if (!read_blocks(sim, s->v, b, n, sn->bufs[0]) ||
-		    !read_blocks(sim, v, b, n, sn->bufs[1]))
+		if (!snap_read(sim, s->v, b, n, sn->bufs[0]) ||
+		    !snap_read(sim, v, b, n, sn->bufs[1]))
 			return false;
 		if (memcmp(sn->bufs[0], sn->bufs[1], n * TARN_BLOCK) != 0)
 			sim_fail(sim, "P2: snapshot %s of a volume that stood "
@@ -110,18 +108,28 @@ static bool compare_with_volume(struct sim *sim, struct msnap *s)
 
 /* --- finding ------------------------------------------------------------- */
 
-static void full_name(const struct sim *sim, const struct msnap *s, char *name,
+void snap_full_name(const struct sim *sim, const struct msnap *s, char *name,
 		      size_t size)
 {
 	snprintf(name, size, "%s@%s", sim->model->vols[s->vol].name, s->name);
 }
 
-static void attach(struct sim *sim, struct msnap *s)
+void snap_size(struct msnap *s, uint64_t size_bytes)
+{
+	s->size_bytes = size_bytes;
+	if (s->crcs != NULL)
+		return;
+	s->nblocks = div_up(s->size_bytes, TARN_BLOCK);
+	s->crcs = calloc(s->nblocks, sizeof(s->crcs[0]));
+	assert(s->crcs != NULL);
+}
+
+void snap_attach(struct sim *sim, struct msnap *s)
 {
 	struct volume_info info;
 	char name[128];
 
-	full_name(sim, s, name, sizeof(name));
+	snap_full_name(sim, s, name, sizeof(name));
 	s->v = vols_find(sim->life->vols, name);
 	if (s->v == NULL)
 		sim_fail(sim, "P9: snapshot %s is not there", name);
@@ -129,20 +137,16 @@ static void attach(struct sim *sim, struct msnap *s)
 	vol_get(s->v, &s->user);
 	vol_info(s->v, &info);
 	s->birth = info.birth;
-	s->size_bytes = vol_size_bytes(s->v);
-	if (s->crcs == NULL) {
-		s->nblocks = div_up(s->size_bytes, TARN_BLOCK);
-		s->crcs = calloc(s->nblocks, sizeof(s->crcs[0]));
-		assert(s->crcs != NULL);
-	}
+	snap_size(s, info.size_bytes);
 	if (div_up(s->size_bytes, TARN_BLOCK) != s->nblocks)
 		sim_fail(sim, "P11: snapshot %s has another size", name);
 }
 
-void msnap_gone(struct msnap *s)
+void snap_gone(struct msnap *s)
 {
 	free(s->crcs);
 	free(s->covers.last);
+	free(s->line.no);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -165,15 +169,15 @@ static void settle(struct sim *sim, bool happened)
 
 		if (s->state == MSNAP_DELETING && !happened) {
 			s->state = MSNAP_THERE;
-			attach(sim, s);
+			snap_attach(sim, s);
 		} else if (s->state == MSNAP_DELETING) {
 			diff_snap_deleted(sim, s);
 		} else if (s->state == MSNAP_TAKING && !happened) {
-			msnap_gone(s);
+			snap_gone(s);
 		} else if (s->state == MSNAP_TAKING) {
 			s->state = MSNAP_THERE;
 			diff_snap_there(sim, s);
-			attach(sim, s);
+			snap_attach(sim, s);
 		}
 	}
 }
@@ -205,8 +209,7 @@ static void ctl_start(struct sim *sim)
 	sn->submit_ns = sim_now_ns(sim);
 }
 
-/* May it be snapshotted now? */
-static bool vol_is_free(const struct sim *sim, unsigned i)
+bool snap_vol_is_free(const struct sim *sim, unsigned i)
 {
 	const struct mctl *c = &sim->model->ctl;
 
@@ -214,7 +217,7 @@ static bool vol_is_free(const struct sim *sim, unsigned i)
 	       (c->kind == MCTL_NONE || c->vol != i);
 }
 
-static struct msnap *snap_new(struct sim *sim, unsigned vol)
+struct msnap *snap_new(struct sim *sim, unsigned vol)
 {
 	for (unsigned i = 0; i < MSNAPS_MAX; i++) {
 		struct msnap *s = &sim->work->snaps[i];
@@ -244,12 +247,12 @@ static bool take(struct sim *sim, bool still)
 	for (unsigned i = 0; i < MODEL_VOLS_MAX && n < want; i++) {
 		uint64_t w[2] = { prng_u64(&sim->rng), prng_u64(&sim->rng) };
 
-		if (!vol_is_free(sim, i) || chance(&sim->rng, 1, 2))
+		if (!snap_vol_is_free(sim, i) || chance(&sim->rng, 1, 2))
 			continue;
 		taken[n] = snap_new(sim, i);
 		if (taken[n] == NULL)
 			break;
-		full_name(sim, taken[n], text[n], sizeof(text[n]));
+		snap_full_name(sim, taken[n], text[n], sizeof(text[n]));
 		names[n] = text[n];
 		memcpy(uuids[n].b, w, sizeof(uuids[n].b));
 		TRACE(sim, 46, n, still, "snapshot %s%s", text[n],
@@ -284,7 +287,7 @@ static void delete(struct sim *sim, struct msnap *s)
 	struct snapper *sn = &sim->work->snapper;
 	char            name[128];
 
-	full_name(sim, s, name, sizeof(name));
+	snap_full_name(sim, s, name, sizeof(name));
 	TRACE(sim, 47, 0, 0, "delete snapshot %s", name);
 	STAT(sim, snap_deletes);
 	vol_put(s->v, &s->user);
@@ -319,14 +322,14 @@ bool snap_act(struct sim *sim)
 	if (pick == NULL || (n < MSNAPS_MAX && chance(&sim->rng, 1, 3)))
 		return take(sim, chance(&sim->rng, 1, 2));
 	if (chance(&sim->rng, n, 3 * MSNAPS_MAX) &&
-	    vol_is_free(sim, pick->vol)) {
+	    snap_vol_is_free(sim, pick->vol) && !branch_uses(sim, pick)) {
 		delete(sim, pick);
 		return true;
 	}
 	if (chance(&sim->rng, 1, 2))
 		return diff_act(sim, pick);
 	n = (unsigned)prng_below(&sim->rng, pick->nblocks);
-	return look_at(sim, pick, n, min_u64(READ_BLOCKS, pick->nblocks - n));
+	return look_at(sim, pick, n, min_u64(SNAP_READ_BLOCKS, pick->nblocks - n));
 }
 
 /* --- lives --------------------------------------------------------------- */
@@ -344,7 +347,7 @@ static bool decide(struct sim *sim)
 		if (s->state != MSNAP_TAKING && s->state != MSNAP_DELETING)
 			continue;
 		deleting = s->state == MSNAP_DELETING;
-		full_name(sim, s, name, sizeof(name));
+		snap_full_name(sim, s, name, sizeof(name));
 		if (vols_find(sim->life->vols, name) != NULL)
 			there++;
 		else
@@ -363,7 +366,7 @@ void snaps_attach(struct sim *sim)
 		struct msnap *s = &sim->work->snaps[i];
 
 		if (s->state == MSNAP_THERE && s->v == NULL)
-			attach(sim, s);
+			snap_attach(sim, s);
 	}
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
 		struct volume_info info;
@@ -411,7 +414,7 @@ void snaps_open(struct sim *sim)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		sim->work->snapper.bufs[i] =
-			aligned_alloc(TARN_BLOCK, READ_BLOCKS * TARN_BLOCK);
+			aligned_alloc(TARN_BLOCK, SNAP_READ_BLOCKS * TARN_BLOCK);
 		assert(sim->work->snapper.bufs[i] != NULL);
 	}
 }

@@ -21,8 +21,10 @@
 #endif
 
 /* How much of a structure is worth changing. */
-static uint32_t what_bytes(enum img_what what)
+static uint32_t what_bytes(enum img_what what, uint64_t id)
 {
+	if (what == IMG_PAGE && id == TABLE_CATALOG)
+		return 4096;
 	switch (what) {
 	case IMG_LABEL:
 		return 1600;
@@ -60,11 +62,10 @@ static void hostile_hook(struct image *im, enum img_what what, uint64_t id,
 	uint64_t value = some_value(rng);
 	uint32_t off;
 
-	(void)id;
 	/* Rows are many, the rest is few. */
 	if (prng_below(rng, what == IMG_ROW || what == IMG_UNIT ? 100 : 5) != 0)
 		return;
-	off = (uint32_t)prng_below(rng, what_bytes(what) / 4 - 1) * 4;
+	off = (uint32_t)prng_below(rng, what_bytes(what, id) / 4 - 1) * 4;
 	memcpy((uint8_t *)buf + off, &value,
 	       1ull << prng_below(rng, 4));
 }
@@ -86,19 +87,22 @@ static void look(void *arg, uint32_t volume, uint64_t block, const void *data)
 	(void)data;
 }
 
-/* Every other one with snapshots. */
+/* Every other one with snapshots, half of these with forks. */
 static struct image *hostile_image(uint32_t seed, uint32_t k, uint32_t m,
 				   struct prng *rng)
 {
 	if (seed % 2 == 0)
 		return image_build(k, m, hostile_hook, rng);
-	return image_build_snaps(k, m, seed % 4 == 1, hostile_hook, rng);
+	if (seed % 4 == 1)
+		return image_build_snaps(k, m, seed % 8 == 1, hostile_hook,
+					 rng);
+	return image_build_forks(k, m, seed % 8 == 3, hostile_hook, rng);
 }
 
 static void test_hostile(void **state)
 {
 	(void)state;
-	for (uint32_t seed = 1; seed <= 2 * SEEDS; seed++) {
+	for (uint32_t seed = 1; seed <= 3 * SEEDS; seed++) {
 		static const uint32_t shapes[4][2] = {
 			{ 1, 1 }, { 2, 1 }, { 1, 0 }, { 3, 2 }
 		};

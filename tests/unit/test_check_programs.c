@@ -170,6 +170,29 @@ static void test_dump(void **state)
 	image_free(im);
 }
 
+static void test_dump_forks(void **state)
+{
+	struct image *im = image_build_forks(1, 1, false, NULL, NULL);
+
+	(void)state;
+	images_write(im);
+	expect("tarn-check d0 d1", 0,
+	       "4 volumes, 3 snapshots, 3 checkpoints, ");
+	expect("tarn-check -j d0 d1", 0, "\"checkpoints\": 3");
+	expect("tarn-dump d0 d1 volumes", 0, "slot 1: snapshot 2 \"\" ");
+	expect("tarn-dump d0 d1 volumes", 0, ", fork, ");
+	expect("tarn-dump d0 d1 volumes", 0, ", deleting, ");
+	expect("tarn-dump d0 d1 volumes", 0,
+	       "checkpoint 5 \"late\" of volume 1 ");
+	expect("tarn-dump d0 d1 volumes", 0, "mapped 0, lost\n");
+	expect("tarn-dump d0 d1 volumes", 0, "snapshot 7 \"wed\" of volume 6 ");
+	expect("tarn-dump d0 d1 rows 2", 0,
+	       "WRITE   id 6 block 12 n 2 family 1 at ");
+	expect("tarn-dump d0 d1 rows 2", 0, "id 262 block 12 n 35 (clone)");
+	expect("tarn-dump d0 d1 rows 2", 0, "id 263 block 1 n 30 (rollback)");
+	image_free(im);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -195,6 +218,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_dump_forks),
 	};
 	char self[PATH_MAX];
 

@@ -98,12 +98,12 @@ static void test_bounds(void **state)
 	assert_int_equal(req(VOL_READ, end - 1, 1, 0), 0);
 	assert_int_equal(req(VOL_FLUSH, 0, 0, 0), 0);
 	assert_int_equal(req(VOL_CACHE, 0, end, 0), 0);
-	A->flags |= CATALOG_READ_ONLY;
+	A->kind = CATALOG_SNAPSHOT;
 	assert_int_equal(req(VOL_WRITE, 0, 1, 0), -EROFS);
 	assert_int_equal(req(VOL_TRIM, 0, 4096, 0), -EROFS);
 	assert_int_equal(req(VOL_ZERO, 0, 4096, 0), -EROFS);
 	assert_int_equal(req(VOL_READ, 0, 1, 0), 0);
-	A->flags = 0;
+	A->kind = CATALOG_VOLUME;
 	P->ours = false;
 	assert_int_equal(req(VOL_READ, 0, 1, 0), -ESHUTDOWN);
 	P->ours = true;

@@ -116,13 +116,16 @@ static void test_slot(void **state)
 	(void)state;
 	assert_int_equal(catalog_slot_validate(&s, &why), 0);
 	SLOT_REFUSED(kind = 0, "kind");
-	SLOT_REFUSED(kind = 3, "kind");
+	SLOT_REFUSED(kind = 4, "kind");
+	SLOT_REFUSED(kind = 3, "snapshot of no volume");
 	SLOT_REFUSED(kind = 2, "snapshot of no volume");
 	SLOT_REFUSED(volume = le32_of(1), "volume of one");
 	SLOT_REFUSED(state = 0, "state");
-	SLOT_REFUSED(state = 3, "state");
+	SLOT_REFUSED(state = 4, "state");
+	SLOT_REFUSED(state = 3, "fork");
 	SLOT_REFUSED(levels = 4, "level");
 	SLOT_REFUSED(levels = 0, "too low");
+	SLOT_REFUSED(flags = 1, "flags");
 	SLOT_REFUSED(flags = 4, "flags");
 	SLOT_REFUSED(size_bytes = le64_of(0), "size");
 	SLOT_REFUSED(size_bytes = le64_of((128ull << 40) + 1), "size");
@@ -133,6 +136,14 @@ static void test_slot(void **state)
 	SLOT_REFUSED(name_len = le16_of(65535), "name");
 	SLOT_REFUSED(name[0] = '/', "name");
 	SLOT_REFUSED(name_len = le16_of(3), "name"); /* a NUL inside */
+	s.kind = CATALOG_CHECKPOINT;
+	s.volume = le32_of(2);
+	REFUSED(catalog_slot_validate(&s, &why), "is a tree");
+	s.levels = 0;
+	s.flags = CATALOG_LOST;
+	assert_int_equal(catalog_slot_validate(&s, &why), 0);
+	s.flags = CATALOG_SHRUNK;
+	REFUSED(catalog_slot_validate(&s, &why), "flags");
 	memset(&s, 0xff, sizeof(s));
 	s.id = le32_of(0);
 	assert_int_equal(catalog_slot_validate(&s, &why), 0);

@@ -96,7 +96,7 @@ struct check_report {
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
 		    segments_quarantined;
 	uint64_t    zones, zones_used, zones_free;
-	uint64_t    volumes, snapshots;
+	uint64_t    volumes, snapshots, checkpoints;
 	uint64_t    mapped_blocks;    /* after the log, each once */
 	uint64_t    node_blocks, table_blocks; /* of the commit */
 	uint64_t    rows_checked;     /* with data read */

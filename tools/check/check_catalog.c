@@ -1,4 +1,5 @@
-/* tools/check/check_catalog.c - volumes and snapshots, as the catalog has them.
+/* tools/check/check_catalog.c - volumes, snapshots and checkpoints, as the
+ * catalog has them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -26,39 +27,77 @@ static bool name_ok(const char *name, uint32_t len)
 	return true;
 }
 
-static const char *slot_problem(const struct catalog_slot *s)
+/* What it may be. */
+static const char *kind_problem(const struct catalog_slot *s)
+{
+	bool ready = s->state == CATALOG_READY;
+
+	if (s->kind < CATALOG_VOLUME || s->kind > CATALOG_CHECKPOINT)
+		return "its kind is unknown";
+	if (s->state < CATALOG_READY || s->state > CATALOG_FORK)
+		return "its state is unknown";
+	if (s->state == CATALOG_FORK && s->kind != CATALOG_SNAPSHOT)
+		return "only a snapshot is a fork";
+	if (s->kind == CATALOG_CHECKPOINT && !ready)
+		return "it is a checkpoint, and deleted";
+	if ((le32_get(s->volume) != 0) !=
+	    (ready && s->kind != CATALOG_VOLUME))
+		return "only a ready snapshot or a checkpoint is one of a "
+		       "volume";
+	if ((s->flags & ~(s->kind == CATALOG_CHECKPOINT ?
+				  CATALOG_LOST :
+				  CATALOG_SHRUNK | CATALOG_HIDDEN)) != 0 ||
+	    ((s->flags & CATALOG_HIDDEN) != 0 &&
+	     (s->kind != CATALOG_VOLUME || !ready)))
+		return "it has unknown flags";
+	if (s->kind == CATALOG_CHECKPOINT &&
+	    (s->levels != 0 || le32_get(s->root) != 0 ||
+	     le32_get(s->origin) != 0 || le64_get(s->mapped) != 0))
+		return "it is a checkpoint, and a tree";
+	return NULL;
+}
+
+static const char *name_problem(const struct catalog_slot *s)
 {
 	uint32_t len = le16_get(s->name_len);
 
-	if (s->kind != CATALOG_VOLUME && s->kind != CATALOG_SNAPSHOT)
-		return "its kind is unknown";
-	if ((s->kind == CATALOG_SNAPSHOT) != (le32_get(s->volume) != 0))
-		return "only a snapshot is one of a volume";
-	if (s->state != CATALOG_READY && s->state != CATALOG_DELETING)
-		return "its state is unknown";
-	if (s->levels > LEVEL_MAX)
-		return "its root's level is out of range";
-	if ((s->flags & ~(CATALOG_READ_ONLY | CATALOG_SHRUNK)) != 0)
-		return "it has unknown flags";
-	if (le64_get(s->size_bytes) == 0 ||
-	    le64_get(s->size_bytes) > VOLUME_BYTES_MAX)
-		return "its size is out of range";
-	if (leaves_of(le64_get(s->size_bytes)) > 1ull << (9 * s->levels))
-		return "its root is too low for its size";
-	if (le32_get(s->family) == 0)
-		return "it has no family";
-	if (le32_get(s->birth) == 0)
-		return "it has no birth";
-	if (le64_get(s->cursor) > (s->state == CATALOG_READY ?
-					   0 :
-					   1ull << (9 * s->levels)))
-		return "its cursor is out of range";
-	if (!name_ok(s->name, len))
+	/* What is deleted may keep what was its name. */
+	if (!name_ok(s->name, len) && (len > 0 || s->state == CATALOG_READY))
 		return "its name is not allowed";
 	for (uint32_t i = len; i < sizeof(s->name); i++) {
 		if (s->name[i] != '\0')
 			return "its name is longer than its length says";
 	}
+	return NULL;
+}
+
+static const char *slot_problem(const struct catalog_slot *s)
+{
+	const char *why = kind_problem(s);
+
+	if (why != NULL)
+		return why;
+	if (s->levels > LEVEL_MAX)
+		return "its root's level is out of range";
+	if (le64_get(s->size_bytes) == 0 ||
+	    le64_get(s->size_bytes) > VOLUME_BYTES_MAX)
+		return "its size is out of range";
+	if (s->kind != CATALOG_CHECKPOINT &&
+	    leaves_of(le64_get(s->size_bytes)) > 1ull << (9 * s->levels))
+		return "its root is too low for its size";
+	if (le32_get(s->family) == 0)
+		return "it has no family";
+	if (le32_get(s->family) > le32_get(s->id))
+		return "it is older than its family";
+	if (le32_get(s->birth) == 0)
+		return "it has no birth";
+	if (le64_get(s->cursor) > (s->state == CATALOG_DELETING ?
+					   1ull << (9 * s->levels) :
+					   0))
+		return "its cursor is out of range";
+	why = name_problem(s);
+	if (why != NULL)
+		return why;
 	for (uint32_t i = 0; i < sizeof(s->zero1); i++) {
 		if (s->zero1[i] != 0)
 			return "reserved bytes are not zero";
@@ -86,6 +125,8 @@ struct ck_volume *ck_volume_add(struct ck *ck)
 		return NULL;
 	memset(&ck->vols[ck->nvols], 0, sizeof(*ck->vols));
 	ck->vols[ck->nvols].origin = CK_NO_TREE;
+	ck->vols[ck->nvols].kid = CK_NO_TREE;
+	ck->vols[ck->nvols].prev = CK_NO_TREE;
 	ck->vols[ck->nvols].next = CK_NO_TREE;
 	return &ck->vols[ck->nvols++];
 }
@@ -105,9 +146,13 @@ static int slot_add(struct ck *ck, uint32_t no, const struct catalog_slot *s)
 		return -ENOMEM;
 	v->slot = *s;
 	v->id = le32_get(s->id);
+	v->kind = s->kind;
+	v->hidden = (s->flags & CATALOG_HIDDEN) != 0;
 	v->state = s->state;
-	if (s->kind == CATALOG_SNAPSHOT)
+	v->family = le32_get(s->family);
+	if (s->kind != CATALOG_VOLUME && s->state == CATALOG_READY)
 		v->volume = le32_get(s->volume);
+	ck->next_volume = max_u64(ck->next_volume, v->id + 1ull);
 	v->birth = le32_get(s->birth);
 	v->size_bytes = le64_get(s->size_bytes);
 	v->cursor = le64_get(s->cursor);
@@ -130,20 +175,34 @@ static int order_uuid(const void *a, const void *b)
 	return memcmp((*x)->uuid.b, (*y)->uuid.b, sizeof((*x)->uuid.b));
 }
 
-/* Snapshots have names among those of their volume.  What is being deleted has
- * given up its name. */
+/* Snapshots have names among those of their volume, and so have checkpoints. */
 static int order_name(const void *a, const void *b)
 {
 	const struct ck_volume *const *x = a, *const *y = b;
-	int r = strcmp((*x)->name, (*y)->name);
 
+	if ((*x)->kind != (*y)->kind)
+		return (*x)->kind < (*y)->kind ? -1 : 1;
 	if ((*x)->volume != (*y)->volume)
 		return (*x)->volume < (*y)->volume ? -1 : 1;
-	if (r == 0 && (*x)->state != CATALOG_READY)
-		r = -1;
-	else if (r == 0 && (*y)->state != CATALOG_READY)
-		r = 1;
-	return r;
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static bool has_id(const struct ck_volume *v)
+{
+	return v->state != 0;
+}
+
+/* Copies of a snapshot, and a checkpoint of the same instant, may have its
+ * identity. */
+static bool has_identity(const struct ck_volume *v)
+{
+	return v->state != 0 && v->kind == CATALOG_VOLUME;
+}
+
+/* What is deleted has none, and what is being received none yet. */
+static bool has_name(const struct ck_volume *v)
+{
+	return v->state == CATALOG_READY && !v->hidden;
 }
 
 void ck_names_check(struct ck *ck)
@@ -151,18 +210,22 @@ void ck_names_check(struct ck *ck)
 	static const struct {
 		int (*order)(const void *a, const void *b);
 		const char *what;
-	} checks[] = { { order_id, "id" },
-		       { order_uuid, "identity" },
-		       { order_name, "name" } };
+		bool      (*has)(const struct ck_volume *v);
+	} checks[] = { { order_id, "id", has_id },
+		       { order_uuid, "identity", has_identity },
+		       { order_name, "name", has_name } };
 	struct ck_volume **v = ck_alloc(ck, ck->nvols,
 					sizeof(struct ck_volume *));
-	uint32_t n = 0;
 
-	for (uint32_t i = 0; v != NULL && i < ck->nvols; i++) {
-		if (ck->vols[i].state != 0)
-			v[n++] = &ck->vols[i];
-	}
-	for (unsigned c = 0; n > 1 && c < ARRAY_LEN(checks); c++) {
+	for (unsigned c = 0; v != NULL && c < ARRAY_LEN(checks); c++) {
+		uint32_t n = 0;
+
+		for (uint32_t i = 0; i < ck->nvols; i++) {
+			if (checks[c].has(&ck->vols[i]))
+				v[n++] = &ck->vols[i];
+		}
+		if (n < 2)
+			continue;
 		qsort(v, n, sizeof(struct ck_volume *), checks[c].order);
 		for (uint32_t i = 1; i < n; i++) {
 			if (checks[c].order(&v[i - 1], &v[i]) == 0)
@@ -215,6 +278,9 @@ int ck_catalog(struct ck *ck, const struct vols_root *root)
 		if (r < 0)
 			return r;
 	}
+	if (root != NULL)
+		ck->next_volume = max_u64(ck->next_volume,
+					  le32_get(root->next_volume));
 	ck_names_check(ck);
 	return 0;
 }

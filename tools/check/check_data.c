@@ -56,7 +56,7 @@ static struct ck_text payload_text(const struct ck_row *row, uint32_t i)
 			    r->rec.type == REC_MOVE;
 
 		o.type = data ? 0 : r->rec.type;
-		o.id = r->rec.id;
+		o.id = rec_family(&r->rec);
 		o.block = r->rec.block + (i - r->first);
 	}
 	return ck_owner_text(&o);
@@ -198,7 +198,8 @@ static void block_report(struct check_row *c, uint32_t i, const void *data)
 	if (r == NULL ||
 	    (r->rec.type != REC_WRITE && r->rec.type != REC_MOVE))
 		return;
-	ck_block_report(c->ck, r->rec.id, r->rec.block + (i - r->first),
+	ck_block_report(c->ck, rec_family(&r->rec),
+			r->rec.block + (i - r->first),
 			ck_row_place(c->ck, c->seg, c->row, i), data);
 }
 

@@ -3,7 +3,7 @@
  * A leaf that the log changes is copied into the layer of the tree that it
  * changes in.  What a tree has is found in its own layer, or in the nearest one
  * below, or in the commit.  So memory is taken for what the log changes, and
- * none for taking a snapshot or for deleting one.
+ * none for a snapshot, a clone or a rollback, or for deleting one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,10 +13,12 @@
 
 #define LEAF_BUCKETS 65536u
 
-/* The tree owner may change it; it lies on the layer below, 0: the commit. */
+/* The owner may change it, if it is a volume; it lies on the layer below, 0:
+ * the commit. */
 struct layer {
 	uint32_t below;
-	uint32_t owner; /* id of a tree */
+	uint32_t owner; /* id of a volume, then of the last snapshot that took
+			 * it from there */
 };
 
 struct move {
@@ -222,12 +224,17 @@ struct ck_leaf *ck_leaf_get(struct ck *ck, struct ck_volume *t,
 	return l;
 }
 
-void ck_layer_share(struct ck *ck, struct ck_volume *s,
-		    const struct ck_volume *v)
+void ck_layer_keep(struct ck *ck, struct ck_volume *s,
+		   const struct ck_volume *v)
 {
 	s->layer = v->layer;
 	if (s->layer != 0)
 		ck->layers->layers[s->layer - 1].owner = s->id;
+}
+
+void ck_layer_start(struct ck_volume *v, const struct ck_volume *s)
+{
+	v->layer = s->layer;
 }
 
 /* --- all leaves of a tree ------------------------------------------------ */

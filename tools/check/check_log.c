@@ -250,7 +250,7 @@ int ck_log(struct ck *ck)
 	if (r == 0)
 		r = log_accept(&log);
 	if (r == 0)
-		r = ck_replay_end(ck);
+		r = ck_after_log(ck);
 	ck->rep->flushed_row = ck->flushed;
 	if (r == 0 && ck->rep->released && ck->rep->rows_replayed > 0)
 		ck_error(ck, "the pool was closed cleanly, but %" PRIu64

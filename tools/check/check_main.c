@@ -92,10 +92,10 @@ static void print_text(const struct check_report *r)
 	       r->segments_sealed, r->segments_quarantined, r->zones_used,
 	       r->zones, r->zones_free);
 	printf("%" PRIu64 " volumes, %" PRIu64 " snapshots, %" PRIu64
-	       " blocks of data, %" PRIu64 " nodes, %" PRIu64
-	       " table blocks\n",
-	       r->volumes, r->snapshots, r->mapped_blocks, r->node_blocks,
-	       r->table_blocks);
+	       " checkpoints, %" PRIu64 " blocks of data, %" PRIu64
+	       " nodes, %" PRIu64 " table blocks\n",
+	       r->volumes, r->snapshots, r->checkpoints, r->mapped_blocks,
+	       r->node_blocks, r->table_blocks);
 	printf("checked %" PRIu64 " rows, %" PRIu64 " blocks; %" PRIu64
 	       " units damaged, %" PRIu64 " blocks lost\n",
 	       r->rows_checked, r->blocks_checked, r->damaged_units,
@@ -145,6 +145,7 @@ static void print_json(const struct check_report *r, struct output *out,
 		{ "zones_free", r->zones_free },
 		{ "volumes", r->volumes },
 		{ "snapshots", r->snapshots },
+		{ "checkpoints", r->checkpoints },
 		{ "mapped_blocks", r->mapped_blocks },
 		{ "node_blocks", r->node_blocks },
 		{ "table_blocks", r->table_blocks },

@@ -45,7 +45,7 @@ struct ck_text ck_owner_text(const struct ck_owner *o)
 			 o->block);
 		break;
 	default:
-		snprintf(t.s, sizeof(t.s), "volume %" PRIu32 " block %" PRIu64,
+		snprintf(t.s, sizeof(t.s), "family %" PRIu32 " block %" PRIu64,
 			 o->id, o->block);
 	}
 	return t;
@@ -71,7 +71,7 @@ static bool rec_matches(const struct ck_rec *r, uint32_t i,
 		return rec->type == REC_ROOT && i - r->first == o->block;
 	default:
 		return (rec->type == REC_WRITE || rec->type == REC_MOVE) &&
-		       rec->id == o->id &&
+		       rec_family(rec) == o->id &&
 		       rec->block + (i - r->first) == o->block;
 	}
 }
@@ -79,7 +79,7 @@ static bool rec_matches(const struct ck_rec *r, uint32_t i,
 static struct ck_text rec_text(const struct ck_rec *r, uint32_t i)
 {
 	struct ck_owner o = { .type = r->rec.type,
-			      .id = r->rec.id,
+			      .id = rec_family(&r->rec),
 			      .block = r->rec.block + (i - r->first) };
 
 	return ck_owner_text(&o);

@@ -29,7 +29,7 @@ bool ck_node_is(const struct ck *ck, const struct ck_volume *t, uint32_t id,
 		return false;
 	n = &ck->nodes[id];
 	return n->refs != 0 && n->level == level && n->index == index &&
-	       n->family == le32_get(t->slot.family);
+	       n->family == t->family;
 }
 
 const uint8_t *ck_node_block(struct ck *ck, const struct ck_volume *t,

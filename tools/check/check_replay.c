@@ -2,13 +2,14 @@
  *
  * Data: what the records change goes into layers over the commit's trees
  * (check_layer.c); the segments' bits of live blocks change along.  A block is
- * live as long as any tree of its chain has it; those that have it are next to
- * one another.  What a commit that was not completed wrote (nodes, pages, a
- * root) counts for nothing.
+ * live as long as any tree of its family has it; those that have it are next to
+ * one another.  So who writes looks at the next older tree alone, and who drops
+ * what a deleted tree had at the younger one too, of which there is only one.
+ * What a commit that was not completed wrote (nodes, pages, a root) counts for
+ * nothing.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bitmap.h"
@@ -95,15 +96,17 @@ static struct ck_volume *volume_written(struct ck *ck, const struct ck_row *row,
 {
 	struct ck_volume *v = ck_volume_find(ck, r->rec.id);
 
-	if (v != NULL && v->volume != 0) {
+	if (v != NULL && v->kind != CATALOG_VOLUME) {
 		ck_error(ck, "row %" PRIu64 " writes to %s", row->row,
 			 ck_tree_text(v).s);
 		return NULL;
 	}
-	if (v == NULL || v->state == 0)
+	if (v == NULL || v->state == 0) {
 		ck_verbose(ck, "row %" PRIu64 " writes to volume %" PRIu32
 			   ", which does not exist: nothing to do", row->row,
 			   r->rec.id);
+		return NULL;
+	}
 	return v;
 }
 
@@ -115,9 +118,10 @@ static bool blocks_exist(struct ck *ck, const struct ck_row *row,
 
 	if (r->rec.block <= end && n <= end - r->rec.block)
 		return true;
-	ck_error(ck, "row %" PRIu64 " changes blocks of volume %" PRIu32
+	ck_error(ck, "row %" PRIu64 " changes blocks of %s %" PRIu32
 		 " from %" PRIu64 " on, beyond any volume", row->row,
-		 r->rec.id, r->rec.block);
+		 r->rec.type == REC_MOVE ? "family" : "volume", r->rec.id,
+		 r->rec.block);
 	return false;
 }
 
@@ -131,6 +135,10 @@ static int replay_write(struct ck *ck, const struct ck_segment *seg,
 	if (v == NULL || v->state != CATALOG_READY ||
 	    !blocks_exist(ck, row, r))
 		return 0;
+	if (rec_family(&r->rec) != v->family)
+		ck_error(ck, "row %" PRIu64 " writes to %s of family %" PRIu32
+			 " as if it were of family %" PRIu32, row->row,
+			 ck_tree_text(v).s, v->family, rec_family(&r->rec));
 	for (uint32_t j = 0; j < r->rec.n && res == 0; j++) {
 		uint64_t block = r->rec.block + j;
 
@@ -144,10 +152,10 @@ static int replay_write(struct ck *ck, const struct ck_segment *seg,
 	return res;
 }
 
-/* Does any tree of the volume have this block at `place`?  Whatever is live
+/* Does any tree of the family have this block at `place`?  Whatever is live
  * was written as what it is. */
-static bool is_at(struct ck *ck, uint32_t id, uint64_t block, uint64_t place,
-		  struct ck_row **ret_row, uint32_t *ret_i)
+static bool is_at(struct ck *ck, uint32_t family, uint64_t block,
+		  uint64_t place, struct ck_row **ret_row, uint32_t *ret_i)
 {
 	struct ck_segment *seg = ck_seg(ck, ck_place_seg(ck, place));
 	uint32_t unit = ck_place_unit(ck, place);
@@ -163,7 +171,7 @@ static bool is_at(struct ck *ck, uint32_t id, uint64_t block, uint64_t place,
 	r = ck_rec_of(*ret_row, *ret_i);
 	return r != NULL &&
 	       (r->rec.type == REC_WRITE || r->rec.type == REC_MOVE) &&
-	       r->rec.id == id &&
+	       rec_family(&r->rec) == family &&
 	       r->rec.block + (*ret_i - r->first) == block;
 }
 
@@ -186,22 +194,22 @@ static int block_move(struct ck *ck, const struct ck_row *row, uint32_t i,
 static int replay_move(struct ck *ck, const struct ck_segment *seg,
 		       const struct ck_row *row, const struct ck_rec *r)
 {
-	struct ck_volume *v = volume_written(ck, row, r);
+	uint32_t family = r->rec.id;
 	int res = 0;
 
-	if (v == NULL || v->state == 0 || !blocks_exist(ck, row, r))
+	if (!blocks_exist(ck, row, r))
 		return 0;
 	for (uint32_t j = 0; j < r->rec.n && res == 0; j++) {
 		uint64_t block = r->rec.block + j;
 		struct ck_row *old;
 		uint32_t i;
 
-		if (!is_at(ck, v->id, block, r->rec.ext + j, &old, &i))
+		if (!is_at(ck, family, block, r->rec.ext + j, &old, &i))
 			continue; /* written since it was read */
 		if (old != NULL && old->crcs[i] != row->crcs[r->first + j])
 			ck_error(ck, "row %" PRIu64 " moves block %" PRIu64
-				 " of volume %" PRIu32 ", and its content "
-				 "changes", row->row, block, v->id);
+				 " of family %" PRIu32 ", and its content "
+				 "changes", row->row, block, family);
 		res = block_move(ck, row, r->first + j, r->rec.ext + j,
 				 ck_row_place(ck, seg, row, r->first + j));
 	}
@@ -319,61 +327,4 @@ int ck_replay_row(struct ck *ck, struct ck_segment *seg, struct ck_row *row)
 	if (any)
 		ck->rep->rows_replayed++;
 	return res;
-}
-
-/* --- the state after it -------------------------------------------------- */
-
-static void volume_report(struct ck *ck, const struct ck_volume *v)
-{
-	const struct ck_volume *of = v->volume == 0 ?
-					     NULL :
-					     ck_volume_find(ck, v->volume);
-	char name[2 * VOLUME_NAME_MAX + 2];
-
-	if (v->volume == 0)
-		ck->rep->volumes++;
-	else
-		ck->rep->snapshots++;
-	if (ck->opt->volume == NULL)
-		return;
-	snprintf(name, sizeof(name), "%s%s%s", of == NULL ? "" : of->name,
-		 v->volume == 0 ? "" : "@", v->name);
-	ck->opt->volume(ck->opt->arg, v->id, name, v->size_bytes);
-}
-
-int ck_replay_end(struct ck *ck)
-{
-	ck_layers_check(ck);
-	if (ck->rep->rows_replayed > 0)
-		ck_names_check(ck);
-	ck->rep->mapped_blocks = ck->mapped;
-	for (uint32_t i = 0; i < ck->nvols; i++) {
-		if (ck->vols[i].state == CATALOG_READY)
-			volume_report(ck, &ck->vols[i]);
-	}
-	return ck->res;
-}
-
-void ck_block_report(struct ck *ck, uint32_t id, uint64_t block,
-		     uint64_t place, const void *data)
-{
-	const struct ck_volume *t = ck_volume_find(ck, id);
-	uint64_t places[LEAF_ENTRIES];
-	bool     alone;
-
-	if (ck->opt->block == NULL || t == NULL || t->volume != 0)
-		return;
-	/* Then who else could have it? */
-	alone = t->origin == CK_NO_TREE;
-	for (;;) {
-		if (t->state == CATALOG_READY &&
-		    (alone ||
-		     (ck_leaf_places(ck, t, block / LEAF_ENTRIES,
-				     places) == 0 &&
-		      places[block % LEAF_ENTRIES] == place)))
-			ck->opt->block(ck->opt->arg, t->id, block, data);
-		if (t->origin == CK_NO_TREE)
-			return;
-		t = &ck->vols[t->origin];
-	}
 }

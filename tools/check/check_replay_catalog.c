@@ -1,7 +1,7 @@
 /* tools/check/check_replay_catalog.c - what the rows after the commit do to the
  * catalog.
  *
- * A record that does not fit what there is, is said.
+ * A record that does not fit what there is, is said, and has no effect.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -9,8 +9,8 @@
 
 #include "tools/check/check_tree.h"
 
-/* The name in a body: { le16 length, bytes }. */
-static bool name_take(const uint8_t *p, uint32_t bytes, struct ck_volume *v)
+bool ck_replay_name(const uint8_t *p, uint32_t bytes,
+		    char name[VOLUME_NAME_MAX + 1])
 {
 	uint32_t len;
 
@@ -19,36 +19,68 @@ static bool name_take(const uint8_t *p, uint32_t bytes, struct ck_volume *v)
 	len = le16_get(*(const le16 *)p);
 	if (len == 0 || len > VOLUME_NAME_MAX || len > bytes - 2)
 		return false;
-	memset(v->name, 0, sizeof(v->name));
-	memcpy(v->name, p + 2, len);
+	memset(name, 0, VOLUME_NAME_MAX + 1);
+	memcpy(name, p + 2, len);
 	return true;
+}
+
+bool ck_replay_name_used(const struct ck *ck, uint8_t kind, uint32_t volume,
+			 const char *name)
+{
+	for (uint32_t i = 0; i < ck->nvols; i++) {
+		const struct ck_volume *v = &ck->vols[i];
+
+		if (v->state == CATALOG_READY && !v->hidden && v->kind == kind &&
+		    v->volume == volume && strcmp(v->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where rows of the log are missing, ids may be. */
+const char *ck_replay_ids(struct ck *ck, uint64_t id, uint32_t n)
+{
+	if (id == 0 || id > UINT32_MAX - n)
+		return "gives an id that is none";
+	if (id < ck->next_volume)
+		return "gives an id that there is or was";
+	if (id > ck->next_volume && ck->rep->nlost == 0)
+		return "leaves out an id";
+	ck->next_volume = id + n;
+	return NULL;
 }
 
 static const char *volume_create(struct ck *ck, const struct ck_rec *r)
 {
 	const struct catalog_create *c = (const void *)r->body;
+	uint32_t at = (uint32_t)offsetof(struct catalog_create, name_len);
+	char name[VOLUME_NAME_MAX + 1];
+	uint64_t size;
 	struct ck_volume *v;
+	const char *why;
 
-	if (r->rec.n < sizeof(*c) || r->rec.block == 0 ||
-	    r->rec.block > UINT32_MAX)
+	if (r->rec.n < sizeof(*c))
 		return "creates no proper volume";
-	if (ck_volume_find(ck, (uint32_t)r->rec.block) != NULL)
-		return "creates a volume that there is";
+	size = le64_get(c->size_bytes);
+	if (size == 0 || size > VOLUME_BYTES_MAX ||
+	    !ck_replay_name(r->body + at, r->rec.n - at, name))
+		return "creates a volume with a bad name or size";
+	if (ck_replay_name_used(ck, CATALOG_VOLUME, 0, name))
+		return "gives a volume a name that another one has";
+	why = ck_replay_ids(ck, r->rec.block, 1);
+	if (why != NULL)
+		return why;
 	v = ck_volume_add(ck);
 	if (v == NULL)
 		return NULL;
 	v->id = (uint32_t)r->rec.block;
+	v->kind = CATALOG_VOLUME;
 	v->state = CATALOG_READY;
+	v->family = v->id;
 	v->uuid = c->uuid;
 	v->birth = 1;
-	v->slot.family = le32_of(v->id);
-	v->size_bytes = le64_get(c->size_bytes);
-	if (v->size_bytes == 0 || v->size_bytes > VOLUME_BYTES_MAX ||
-	    !name_take((const uint8_t *)&c->name_len,
-		       r->rec.n - (uint32_t)offsetof(struct catalog_create,
-						     name_len),
-		       v))
-		return "creates a volume with a bad name or size";
+	v->size_bytes = size;
+	memcpy(v->name, name, sizeof(v->name));
 	return NULL;
 }
 
@@ -58,7 +90,7 @@ static const char *volume_resize(struct ck_volume *v, const struct ck_rec *r)
 
 	if (r->rec.n < 8)
 		return "resizes to no size";
-	if (v->volume != 0 || v->state != CATALOG_READY)
+	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY)
 		return "resizes what has its size for ever";
 	size = le64_get(*(const le64 *)r->body);
 	if (size == 0 || size > VOLUME_BYTES_MAX)
@@ -71,16 +103,37 @@ static const char *volume_resize(struct ck_volume *v, const struct ck_rec *r)
 	return NULL;
 }
 
-static const char *tree_delete(const struct ck *ck, struct ck_volume *v)
+/* Snapshots stand in the way, checkpoints go with it. */
+static const char *members_delete(struct ck *ck, const struct ck_volume *v)
 {
-	if (v->state != CATALOG_READY)
-		return "deletes what is being deleted";
-	for (uint32_t i = v->origin; v->volume == 0 && i != CK_NO_TREE;
-	     i = ck->vols[i].origin) {
-		if (ck->vols[i].state == CATALOG_READY)
+	for (uint32_t i = 0; i < ck->nvols; i++) {
+		if (ck->vols[i].volume == v->id && ck_is_tree(&ck->vols[i]))
 			return "deletes a volume that has snapshots";
 	}
-	v->state = CATALOG_DELETING;
+	for (uint32_t i = 0; i < ck->nvols; i++) {
+		if (ck->vols[i].volume == v->id)
+			ck_tree_remove(ck, &ck->vols[i]);
+	}
+	return NULL;
+}
+
+static const char *tree_delete(struct ck *ck, struct ck_volume *v)
+{
+	const char *why = NULL;
+
+	if (v->state != CATALOG_READY)
+		return "deletes what is being deleted";
+	if (v->kind == CATALOG_CHECKPOINT) {
+		ck_tree_remove(ck, v);
+		return NULL;
+	}
+	if (v->kind == CATALOG_VOLUME)
+		why = members_delete(ck, v);
+	if (why != NULL)
+		return why;
+	v->volume = 0;
+	v->hidden = false;
+	v->state = v->nkids < 2 ? CATALOG_DELETING : CATALOG_FORK;
 	v->cursor = 0;
 	return NULL;
 }
@@ -96,153 +149,30 @@ static const char *tree_reap(struct ck *ck, struct ck_volume *v,
 	cursor = le64_get(*(const le64 *)r->body);
 	if (cursor < v->cursor)
 		return "reaps backwards";
-	if (cursor == UINT64_MAX && v->volume == 0 &&
-	    v->origin != CK_NO_TREE)
-		return "frees a volume before its snapshots";
 	if (ck_replay_drop(ck, v, v->cursor, min_u64(cursor, end)) < 0)
 		return NULL;
 	v->cursor = min_u64(cursor, end);
-	if (cursor == UINT64_MAX) {
+	if (cursor == UINT64_MAX)
 		ck_tree_remove(ck, v);
-		v->state = 0;
-	}
-	return NULL;
-}
-
-/* --- snapshots ----------------------------------------------------------- */
-
-/* The entries of a group, one after the other. */
-struct snap_list {
-	const uint8_t *pos, *end;
-	uint32_t       volume;
-	struct uuid    uuid;
-	char           name[VOLUME_NAME_MAX + 1];
-};
-
-static struct snap_list snap_list(const struct ck_rec *r)
-{
-	struct snap_list l = { .pos = r->body + 8,
-			       .end = r->body + r->rec.n };
-
-	return l;
-}
-
-/* 1: there is one; 0: no more; -EBADMSG. */
-static int snap_next(struct snap_list *l)
-{
-	const struct catalog_snap *s = (const void *)l->pos;
-	size_t   left = (size_t)(l->end - l->pos);
-	uint32_t len;
-
-	if (left == 0)
-		return 0;
-	if (left < sizeof(*s))
-		return -EBADMSG;
-	len = le16_get(s->name_len);
-	if (len > VOLUME_NAME_MAX || len > left - sizeof(*s))
-		return -EBADMSG;
-	l->volume = le32_get(s->volume);
-	l->uuid = s->uuid;
-	if (len > 0) {
-		memset(l->name, 0, sizeof(l->name));
-		memcpy(l->name, s->name, len);
-	}
-	l->pos += sizeof(*s) + len;
-	return l->name[0] == '\0' ? -EBADMSG : 1;
-}
-
-static bool name_used(const struct ck *ck, const struct ck_volume *v,
-		      const char *name)
-{
-	for (uint32_t i = v->origin; i != CK_NO_TREE;
-	     i = ck->vols[i].origin) {
-		if (ck->vols[i].state == CATALOG_READY &&
-		    strcmp(ck->vols[i].name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Is the volume among the first n of the group? */
-static bool named_before(const struct ck_rec *r, uint32_t n, uint32_t volume)
-{
-	struct snap_list l = snap_list(r);
-
-	while (n-- > 0 && snap_next(&l) > 0) {
-		if (l.volume == volume)
-			return true;
-	}
-	return false;
-}
-
-static const char *group_problem(struct ck *ck, const struct ck_rec *r)
-{
-	struct snap_list l;
-	uint32_t n = 0;
-	int more;
-
-	if (r->rec.n <= 8 || r->rec.block == 0)
-		return "takes no snapshot";
-	l = snap_list(r);
-	for (more = snap_next(&l); more > 0; more = snap_next(&l), n++) {
-		const struct ck_volume *v = ck_volume_find(ck, l.volume);
-
-		if (v == NULL || v->volume != 0 || v->state != CATALOG_READY)
-			return "takes a snapshot of what is no volume";
-		if (v->birth == UINT32_MAX)
-			return "takes one snapshot too many";
-		if (name_used(ck, v, l.name))
-			return "gives a snapshot a name that another one has";
-		if (named_before(r, n, l.volume))
-			return "takes two snapshots of a volume at once";
-		if (r->rec.block + n > UINT32_MAX ||
-		    ck_volume_find(ck, (uint32_t)(r->rec.block + n)) != NULL)
-			return "gives a snapshot an id that there is";
-	}
-	return more < 0 ? "names its snapshots wrongly" : NULL;
-}
-
-static void snap_make(struct ck *ck, uint32_t id, const struct snap_list *l)
-{
-	struct ck_volume *s = ck_volume_add(ck);
-	struct ck_volume *v;
-
-	if (s == NULL)
-		return;
-	v = ck_volume_find(ck, l->volume);
-	s->slot = v->slot;
-	s->slot.flags |= CATALOG_READ_ONLY;
-	s->id = id;
-	s->volume = v->id;
-	s->state = CATALOG_READY;
-	memcpy(s->name, l->name, sizeof(s->name));
-	s->size_bytes = v->size_bytes;
-	s->uuid = l->uuid;
-	s->birth = v->birth++;
-	ck_layer_share(ck, s, v);
-	ck_tree_insert(ck, (uint32_t)(s - ck->vols), (uint32_t)(v - ck->vols));
-}
-
-static const char *snaps_take(struct ck *ck, const struct ck_rec *r)
-{
-	const char *why = group_problem(ck, r);
-	struct snap_list l;
-
-	if (why != NULL)
-		return why;
-	l = snap_list(r);
-	for (uint32_t n = 0; ck->res == 0 && snap_next(&l) > 0; n++)
-		snap_make(ck, (uint32_t)r->rec.block + n, &l);
 	return NULL;
 }
 
 /* --- records ------------------------------------------------------------- */
 
-static const char *tree_rename(struct ck_volume *v, const struct ck_rec *r)
+static const char *tree_rename(const struct ck *ck, struct ck_volume *v,
+			       const struct ck_rec *r)
 {
+	char name[VOLUME_NAME_MAX + 1];
+
 	if (v->state != CATALOG_READY)
 		return "renames what is being deleted";
-	return name_take(r->body, r->rec.n, v) ? NULL : "renames to no name";
+	if (!ck_replay_name(r->body, r->rec.n, name))
+		return "renames to no name";
+	if (strcmp(name, v->name) != 0 &&
+	    ck_replay_name_used(ck, v->kind, v->volume, name))
+		return "renames to a name that another one has";
+	memcpy(v->name, name, sizeof(v->name));
+	return NULL;
 }
 
 static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
@@ -252,7 +182,11 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 	if (r->rec.id == CATALOG_CREATE)
 		return volume_create(ck, r);
 	if (r->rec.id == CATALOG_SNAP)
-		return snaps_take(ck, r);
+		return ck_replay_snaps(ck, r);
+	if (r->rec.id == CATALOG_CLONE)
+		return ck_replay_clone(ck, r);
+	if (r->rec.id == CATALOG_RECEIVE)
+		return ck_replay_receive(ck, r);
 	v = r->rec.block > UINT32_MAX ?
 		    NULL :
 		    ck_volume_find(ck, (uint32_t)r->rec.block);
@@ -262,11 +196,15 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 	case CATALOG_RESIZE:
 		return volume_resize(v, r);
 	case CATALOG_RENAME:
-		return tree_rename(v, r);
+		return tree_rename(ck, v, r);
 	case CATALOG_DELETE:
 		return tree_delete(ck, v);
 	case CATALOG_REAP:
 		return tree_reap(ck, v, r);
+	case CATALOG_ROLLBACK:
+		return ck_replay_rollback(ck, v, r);
+	case CATALOG_PUBLISH:
+		return ck_replay_publish(ck, v, r);
 	default:
 		return (r->rec.flags & REC_MUST_UNDERSTAND) != 0 ?
 			       "is of a kind that this program does not know" :

@@ -17,6 +17,12 @@ static uint32_t round8(uint32_t v)
 	return (v + 7) & ~7u;
 }
 
+static bool has_ext(const struct rec *rec)
+{
+	return rec->type == REC_UNMAP || rec->type == REC_MOVE ||
+	       (rec->type == REC_WRITE && (rec->flags & REC_FAMILY) != 0);
+}
+
 /* One record at raw[*pos]; NULL or what is wrong. */
 static const char *rec_decode(const uint8_t *raw, uint32_t bytes,
 			      uint32_t *pos, struct ck_rec *ret)
@@ -32,13 +38,13 @@ static const char *rec_decode(const uint8_t *raw, uint32_t bytes,
 	rec->n = le16_get(d->n);
 	rec->id = le32_get(d->id);
 	rec->block = le64_get(d->block);
-	if (rec->type == REC_UNMAP || rec->type == REC_MOVE)
+	if (has_ext(rec))
 		len += 8;
 	else if (rec->type == REC_CATALOG)
 		len += round8(rec->n);
 	if (bytes - *pos < len)
 		return "a record's body is cut off";
-	if (rec->type == REC_UNMAP || rec->type == REC_MOVE)
+	if (has_ext(rec))
 		rec->ext = le64_get(*(const le64 *)(raw + *pos + 16));
 	if (rec->type == REC_CATALOG)
 		ret->body = raw + *pos + 16;

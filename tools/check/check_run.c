@@ -61,6 +61,7 @@ void ck_fini(struct ck *ck)
 	free(ck->boot);
 	free(ck->nodes);
 	free(ck->vols);
+	free(ck->trees);
 	free(ck->root);
 	free(ck->disks);
 	free(ck->io_buf);

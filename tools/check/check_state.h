@@ -145,22 +145,28 @@ struct ck_segment {
 	uint64_t    counted;        /* data and nodes of the commit in it */
 };
 
-/* A volume or a snapshot; tools/check/check_tree.h. */
+/* A volume, snapshot or checkpoint; tools/check/check_tree.h. */
 struct ck_volume {
 	struct catalog_slot slot;   /* as the commit has it */
 	uint32_t    id;
-	uint32_t    volume;         /* of a snapshot: id of its volume */
+	uint32_t    family;
+	uint32_t    volume;         /* of a ready snapshot or checkpoint: id of
+				     * its volume; 0 */
+	uint8_t     kind;           /* enum catalog_kind */
 	uint8_t     state;          /* enum catalog_state; 0: gone */
+	bool        hidden;         /* a volume that is being received */
 	bool        origin_lost;    /* it has an origin, but not a valid one */
 	char        name[VOLUME_NAME_MAX + 1];
 	uint64_t    size_bytes;
 	uint64_t    cursor;
 	struct uuid uuid;
 	uint32_t    birth;
-	uint32_t    origin, next;   /* in the chain: indices, CK_NO_TREE */
+	uint32_t    origin;         /* what it derives from: an index */
+	uint32_t    nkids, kid;     /* trees that derive from it; one of them */
+	uint32_t    prev, next;     /* of those with its origin */
 	uint32_t    layer;          /* of the log; 0: none */
 };
-#define CK_NO_TREE UINT32_MAX
+#define CK_NO_TREE UINT32_MAX /* no index */
 
 struct ck_ref {
 	uint64_t place;
@@ -181,8 +187,10 @@ struct ck_node {
 	uint8_t  level;
 	bool     lost;              /* something of it or below it is */
 	uint32_t seen;              /* parents and roots found */
+	uint32_t tree;              /* id of the first one that has it */
 	uint64_t index;
-	uint64_t mapped;            /* blocks below it */
+	uint64_t mapped;            /* blocks below it, in a tree that holds
+				     * all of it */
 	uint32_t newest;            /* birth in it or below it */
 };
 
@@ -225,6 +233,10 @@ struct ck {
 	struct ck_volume *vols;     /* nvols, in order of their slots */
 	uint32_t    nvols, vols_cap;
 	uint32_t    vol_last;       /* found last: likely to be asked again */
+	uint64_t    next_volume;    /* next id that is given out */
+	uint32_t   *trees;          /* ntrees indices, by family: after the
+				     * log */
+	uint32_t    ntrees;
 	uint64_t    mapped;         /* data blocks, each once; then changed by
 				     * the log */
 	struct ck_path *path;       /* nodes read last */
@@ -424,9 +436,9 @@ int  ck_claim_known(const struct ck *ck, const struct ck_claim *c);
 /* What a commit points to. */
 struct ck_owner {
 	uint8_t  type;  /* REC_NODE, REC_TABLE, REC_ROOT, CK_OWN_INDEX; 0: a
-			 * block of a volume */
-	uint32_t id;    /* node, table kind, volume */
-	uint64_t block; /* page, block of the root, block of the volume */
+			 * block of a family's volumes */
+	uint32_t id;    /* node, table kind, family */
+	uint64_t block; /* page, block of the root, block of the volumes */
 	uint32_t crc;   /* that the pointer has */
 };
 #define CK_OWN_INDEX  255u
@@ -445,7 +457,7 @@ void ck_live_compare(struct ck *ck);
 /* --- volumes (check_catalog.c, check_map.c) ------------------------------ */
 
 int ck_catalog(struct ck *ck, const struct vols_root *root);
-/* Is a page of it?  Volumes that are not found may have been there. */
+/* Is a page of it lost?  Volumes that are not found may have been there. */
 bool ck_catalog_lost(const struct ck *ck);
 void ck_names_check(struct ck *ck);
 struct ck_volume *ck_volume_add(struct ck *ck);
@@ -465,9 +477,11 @@ int  ck_walk(struct ck *ck);
 
 /* check_replay.c */
 int  ck_replay_row(struct ck *ck, struct ck_segment *seg, struct ck_row *row);
-int  ck_replay_end(struct ck *ck);
-/* A live block, for each volume and snapshot that has it. */
-void ck_block_report(struct ck *ck, uint32_t id, uint64_t block,
+
+/* check_after.c: volumes and snapshots, as the log leaves them. */
+int  ck_after_log(struct ck *ck);
+/* A live block, for each volume and snapshot of the family that has it. */
+void ck_block_report(struct ck *ck, uint32_t family, uint64_t block,
 		     uint64_t place, const void *data);
 
 /* Children of an inner node, entries of a leaf: the node's block. 0 or

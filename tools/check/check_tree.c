@@ -1,8 +1,7 @@
-/* tools/check/check_tree.c - the chains that volumes and snapshots make.
+/* tools/check/check_tree.c - which volumes and snapshots derive from which.
  *
- * Links are made from origins that are older snapshots of the same volume and
- * that nobody else derives from.  Births fall along them, so there is no way
- * round.
+ * Links are made from origins that are older snapshots of the same family.
+ * Births fall along them, so there is no way round.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,11 +14,15 @@ struct ck_text ck_tree_text(const struct ck_volume *t)
 {
 	struct ck_text text;
 
-	if (t->volume == 0)
+	if (t->kind == CATALOG_VOLUME)
 		snprintf(text.s, sizeof(text.s), "volume %" PRIu32, t->id);
+	else if (t->volume == 0)
+		snprintf(text.s, sizeof(text.s), "deleted snapshot %" PRIu32
+			 " of family %" PRIu32, t->id, t->family);
 	else
-		snprintf(text.s, sizeof(text.s), "snapshot %" PRIu32
-			 " of volume %" PRIu32, t->id, t->volume);
+		snprintf(text.s, sizeof(text.s), "%s %" PRIu32 " of volume %"
+			 PRIu32, ck_is_tree(t) ? "snapshot" : "checkpoint",
+			 t->id, t->volume);
 	return text;
 }
 
@@ -56,8 +59,8 @@ const struct ck_volume *ck_tree_younger(const struct ck *ck,
 					const struct ck_volume *t,
 					unsigned level, uint64_t index)
 {
-	while (t->next != CK_NO_TREE) {
-		t = &ck->vols[t->next];
+	while (t->kid != CK_NO_TREE) {
+		t = &ck->vols[t->kid];
 		if (ck_tree_holds(t, level, index))
 			return t;
 	}
@@ -66,29 +69,74 @@ const struct ck_volume *ck_tree_younger(const struct ck *ck,
 
 /* --- links --------------------------------------------------------------- */
 
-void ck_tree_insert(struct ck *ck, uint32_t s, uint32_t v)
+static void kid_remove(struct ck *ck, uint32_t i)
 {
-	struct ck_volume *t = &ck->vols[s];
+	struct ck_volume *t = &ck->vols[i];
+	struct ck_volume *o = &ck->vols[t->origin];
 
-	t->next = v;
-	t->origin = ck->vols[v].origin;
-	t->origin_lost = ck->vols[v].origin_lost;
-	ck->vols[v].origin = s;
-	ck->vols[v].origin_lost = false;
+	if (t->prev == CK_NO_TREE)
+		o->kid = t->next;
+	else
+		ck->vols[t->prev].next = t->next;
+	if (t->next != CK_NO_TREE)
+		ck->vols[t->next].prev = t->prev;
+	t->prev = CK_NO_TREE;
+	t->next = CK_NO_TREE;
+	o->nkids--;
+}
+
+static void kid_add(struct ck *ck, uint32_t i)
+{
+	struct ck_volume *t = &ck->vols[i];
+	struct ck_volume *o = &ck->vols[t->origin];
+
+	t->next = o->kid;
+	if (t->next != CK_NO_TREE)
+		ck->vols[t->next].prev = i;
+	o->kid = i;
+	o->nkids++;
+}
+
+void ck_tree_derive(struct ck *ck, uint32_t i, uint32_t o)
+{
+	struct ck_volume *t = &ck->vols[i];
+
 	if (t->origin != CK_NO_TREE)
-		ck->vols[t->origin].next = s;
+		kid_remove(ck, i);
+	t->origin = o;
+	t->origin_lost = false;
+	if (o != CK_NO_TREE)
+		kid_add(ck, i);
+}
+
+void ck_tree_insert(struct ck *ck, uint32_t s, uint32_t v, uint32_t from)
+{
+	bool lost = ck->vols[v].origin_lost;
+
+	ck_tree_derive(ck, s, ck->vols[v].origin);
+	ck->vols[s].origin_lost = lost;
+	ck_tree_derive(ck, v, from);
 }
 
 void ck_tree_remove(struct ck *ck, struct ck_volume *t)
 {
-	if (t->next != CK_NO_TREE) {
-		ck->vols[t->next].origin = t->origin;
-		ck->vols[t->next].origin_lost = t->origin_lost;
+	struct ck_volume *o = t->origin == CK_NO_TREE ?
+				      NULL :
+				      &ck->vols[t->origin];
+
+	while (t->kid != CK_NO_TREE) {
+		uint32_t kid = t->kid;
+
+		ck_tree_derive(ck, kid, t->origin);
+		ck->vols[kid].origin_lost = t->origin_lost;
 	}
-	if (t->origin != CK_NO_TREE)
-		ck->vols[t->origin].next = t->next;
-	t->origin = CK_NO_TREE;
-	t->next = CK_NO_TREE;
+	ck_tree_derive(ck, (uint32_t)(t - ck->vols), CK_NO_TREE);
+	t->state = 0;
+	t->volume = 0;
+	if (o != NULL && o->state == CATALOG_FORK && o->nkids < 2) {
+		o->state = CATALOG_DELETING;
+		o->cursor = 0;
+	}
 }
 
 /* Indices of volumes in order of their ids. */
@@ -128,15 +176,12 @@ static uint32_t find(const struct by_id *ids, uint32_t id)
 static const char *origin_problem(const struct ck_volume *t,
 				  const struct ck_volume *o)
 {
-	if (o->volume == 0)
+	if (o->kind != CATALOG_SNAPSHOT)
 		return "is no snapshot";
-	if (o->volume != ck_tree_head(t) ||
-	    le32_get(o->slot.family) != le32_get(t->slot.family))
-		return "is of another volume";
+	if (o->family != t->family)
+		return "is of another family";
 	if (o->birth >= t->birth)
 		return "is not older";
-	if (o->next != CK_NO_TREE)
-		return "is the origin of another tree already";
 	return NULL;
 }
 
@@ -149,13 +194,12 @@ static void link_one(const struct by_id *ids, uint32_t i,
 	uint32_t o = origin == 0 ? CK_NO_TREE : find(ids, origin);
 	const char *why = "does not exist";
 
-	if (origin == 0)
+	if (origin == 0 || !ck_is_tree(t))
 		return;
 	if (o != CK_NO_TREE)
 		why = origin_problem(t, &ck->vols[o]);
 	if (why == NULL) {
-		t->origin = o;
-		ck->vols[o].next = i;
+		ck_tree_derive(ck, i, o);
 		return;
 	}
 	t->origin_lost = true;
@@ -164,25 +208,42 @@ static void link_one(const struct by_id *ids, uint32_t i,
 	       origin, why);
 }
 
-static void snapshot_check(const struct by_id *ids, const struct ck_volume *s,
-			   enum check_severity sev)
+/* What is of a volume: a ready snapshot, or a checkpoint. */
+static void member_check(const struct by_id *ids, const struct ck_volume *s,
+			 enum check_severity sev)
 {
 	uint32_t i = find(ids, s->volume);
-	const struct ck_volume *v = i == CK_NO_TREE ? NULL :
-						      &ids->ck->vols[i];
+	const struct ck_volume *v;
+	const char *why = NULL;
 
-	if (v == NULL)
+	if (i == CK_NO_TREE) {
 		ck_say(ids->ck, sev, "%s: that volume does not exist",
 		       ck_tree_text(s).s);
-	else if (v->volume != 0)
-		ck_error(ids->ck, "%s: that is a snapshot itself",
-			 ck_tree_text(s).s);
-	else if (s->state == CATALOG_READY && v->state != CATALOG_READY)
-		ck_error(ids->ck, "%s: that volume is being deleted, the "
-			 "snapshot is not", ck_tree_text(s).s);
-	if (s->next == CK_NO_TREE)
-		ck_say(ids->ck, sev, "%s: no tree derives from it",
-		       ck_tree_text(s).s);
+		return;
+	}
+	v = &ids->ck->vols[i];
+	if (v->kind != CATALOG_VOLUME)
+		why = "that is no volume";
+	else if (v->state != CATALOG_READY)
+		why = "that volume is being deleted, and this is not";
+	else if (v->family != s->family)
+		why = "that volume is of another family";
+	else if (v->birth <= s->birth)
+		why = "that volume is not younger";
+	if (why != NULL)
+		ck_error(ids->ck, "%s: %s", ck_tree_text(s).s, why);
+}
+
+/* Do as many trees derive from it as may, now that it is deleted? */
+static void kids_check(struct ck *ck, const struct ck_volume *t,
+		       enum check_severity sev)
+{
+	if (t->state == CATALOG_DELETING && t->nkids > 1)
+		ck_error(ck, "%s is being deleted, but %" PRIu32 " trees "
+			 "derive from it", ck_tree_text(t).s, t->nkids);
+	if (t->state == CATALOG_FORK && t->nkids < 2)
+		ck_say(ck, sev, "%s is a fork, but %" PRIu32 " trees derive "
+		       "from it", ck_tree_text(t).s, t->nkids);
 }
 
 int ck_trees_link(struct ck *ck)
@@ -201,8 +262,9 @@ int ck_trees_link(struct ck *ck)
 	for (uint32_t i = 0; i < ck->nvols; i++)
 		link_one(&ids, i, sev);
 	for (uint32_t i = 0; i < ck->nvols; i++) {
+		kids_check(ck, &ck->vols[i], sev);
 		if (ck->vols[i].volume != 0)
-			snapshot_check(&ids, &ck->vols[i], sev);
+			member_check(&ids, &ck->vols[i], sev);
 	}
 	free(ids.order);
 	return 0;

@@ -1,10 +1,13 @@
 /* tools/check/check_walk.c - the trees of volumes and snapshots, as the commit
  * has them.
  *
- * Oldest first.  Each node and each entry is compared with what the next older
- * tree has at the same position: what was born by then is the same there, what
- * is younger is not.  A subtree that both have is not walked again.  Data
- * blocks are owned (check_own.c) by the oldest tree that has them.
+ * Oldest first, so that a tree comes after the one that it derives from.  Each
+ * node and each entry is compared with what the next older tree has at the same
+ * position: what was born by then is the same there, what is younger is not.  A
+ * node or block that is not there no tree before has, for in different branches
+ * there is nothing else that is the same.  A subtree that both have is not
+ * walked again.  Data blocks are owned (check_own.c) by the oldest tree that
+ * has them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -96,7 +99,7 @@ static void leaf_own(struct walk *w, uint32_t id, uint64_t index,
 	struct ck *ck = w->ck;
 	const struct leaf_entry *there = NULL;
 	struct wrong wrong = { .absent = 0 };
-	bool first = ck->nodes[id].seen == 1;
+	bool first = ck->nodes[id].tree == w->vol->id;
 
 	if (o->tree != NULL && o->id != 0) {
 		there = (const struct leaf_entry *)
@@ -105,7 +108,7 @@ static void leaf_own(struct walk *w, uint32_t id, uint64_t index,
 	}
 	for (uint32_t i = 0; i < LEAF_ENTRIES; i++) {
 		uint64_t place = ck_leaf_place(&e[i]);
-		struct ck_owner owner = { .id = ck_tree_head(w->vol),
+		struct ck_owner owner = { .id = w->vol->family,
 					  .block = index * LEAF_ENTRIES + i,
 					  .crc = le32_get(e[i].crc32c) };
 
@@ -196,8 +199,7 @@ static bool node_enter(struct walk *w, uint32_t id, unsigned level,
 			 "%" PRIu64 " of family %" PRIu32 "; the node table "
 			 "has it as level %u index %" PRIu64 " of family %"
 			 PRIu32, t.s, id, level, index,
-			 le32_get(w->vol->slot.family), n->level, n->index,
-			 n->family);
+			 w->vol->family, n->level, n->index, n->family);
 		return false;
 	}
 	return true;
@@ -225,6 +227,26 @@ static void node_compare(struct walk *w, uint32_t id, const struct other *o)
 			 "index %" PRIu64 ", birth %" PRIu32 ") %s",
 			 ck_tree_text(w->vol).s, ck_tree_text(o->tree).s, id,
 			 n->level, n->index, n->birth, what);
+}
+
+/* Two trees have a node only if one has it from the other, or both from a third
+ * one. */
+static void node_take(struct walk *w, uint32_t id, const struct other *o)
+{
+	struct ck_node *n = &w->ck->nodes[id];
+	const struct ck_volume *t;
+
+	if (n->tree == 0) {
+		n->tree = w->vol->id;
+		return;
+	}
+	if (o->unknown || (o->tree != NULL && o->id == id))
+		return;
+	t = ck_volume_find(w->ck, n->tree);
+	ck_error(w->ck, "%s: node %" PRIu32 " (level %u, index %" PRIu64
+		 ", birth %" PRIu32 ") is in %s as well, and in nothing that "
+		 "both derive from", ck_tree_text(w->vol).s, id, n->level,
+		 n->index, n->birth, ck_tree_text(t).s);
 }
 
 /* Has all of the subtree been walked for the older tree? */
@@ -297,8 +319,11 @@ static void node_content(struct walk *w, uint32_t id, struct other *o)
 				  n->index * INNER_CHILDREN + i);
 			child_check(w, n, i, &c[i]);
 		}
-	n->mapped = w->mapped - before;
-	n->lost = w->lost;
+	/* Trees that have it from this one have all of it, or ask again. */
+	if (ck_tree_whole(w->vol, n->level, n->index)) {
+		n->mapped = w->mapped - before;
+		n->lost = w->lost;
+	}
 	w->lost |= lost;
 }
 
@@ -316,6 +341,7 @@ static void node_walk(struct walk *w, uint32_t id, unsigned level,
 		return;
 	o = other_at(w, level, index);
 	node_compare(w, id, &o);
+	node_take(w, id, &o);
 	if (node_known(w, id, &o)) {
 		w->mapped += ck->nodes[id].mapped;
 		w->lost |= ck->nodes[id].lost;
@@ -333,7 +359,7 @@ static void volume_walk(struct ck *ck, struct ck_volume *v, uint8_t *bufs)
 
 	node_walk(&w, le32_get(v->slot.root), v->slot.levels, 0);
 	/* One that is being deleted has had more. */
-	if (!w.lost && v->state != CATALOG_DELETING &&
+	if (!w.lost && v->state == CATALOG_READY &&
 	    w.mapped != le64_get(v->slot.mapped))
 		ck_error(ck, "%s: the catalog counts %" PRIu64 " mapped "
 			 "blocks, its tree has %" PRIu64, ck_tree_text(v).s,
@@ -353,12 +379,15 @@ int ck_walk(struct ck *ck)
 					    sizeof(struct ck_volume *));
 	uint8_t *bufs = ck_alloc(ck, LEVEL_MAX + 1, TARN_BLOCK);
 
-	for (uint32_t i = 0; order != NULL && i < ck->nvols; i++)
-		order[i] = &ck->vols[i];
-	if (order != NULL && ck->nvols > 1)
-		qsort(order, ck->nvols, sizeof(struct ck_volume *),
-		      order_birth);
-	for (uint32_t i = 0; i < ck->nvols && ck->res == 0; i++)
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; order != NULL && i < ck->nvols; i++) {
+		if (ck_is_tree(&ck->vols[i]))
+			order[n++] = &ck->vols[i];
+	}
+	if (n > 1)
+		qsort(order, n, sizeof(struct ck_volume *), order_birth);
+	for (uint32_t i = 0; i < n && ck->res == 0; i++)
 		volume_walk(ck, order[i], bufs);
 	free(bufs);
 	free(order);

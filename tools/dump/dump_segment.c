@@ -54,6 +54,21 @@ int dump_segments(struct ck *ck)
 	return 0;
 }
 
+static const char *catalog_op(uint32_t id)
+{
+	static const char *const names[] = { "create", "resize",   "rename",
+					     "delete", "reap",     "snapshot",
+					     "clone",  "rollback", "receive",
+					     "publish" };
+
+	static_assert(ARRAY_LEN(names) ==
+			      CATALOG_OP_LAST - CATALOG_CREATE + 1,
+		      "one for each");
+	return id >= CATALOG_CREATE && id <= CATALOG_OP_LAST ?
+		       names[id - CATALOG_CREATE] :
+		       "?";
+}
+
 static void rec_print(const struct ck *ck, const struct ck_segment *seg,
 		      const struct ck_row *row, const struct ck_rec *r)
 {
@@ -64,6 +79,10 @@ static void rec_print(const struct ck *ck, const struct ck_segment *seg,
 
 	printf("    %-7s id %" PRIu32 " block %" PRIu64 " n %u",
 	       names[r->rec.type], r->rec.id, r->rec.block, r->rec.n);
+	if (r->rec.type == REC_WRITE && (r->rec.flags & REC_FAMILY) != 0)
+		printf(" family %" PRIu64, r->rec.ext);
+	if (r->rec.type == REC_CATALOG)
+		printf(" (%s)", catalog_op(r->rec.id));
 	if (r->rec.type == REC_UNMAP)
 		printf(" blocks %" PRIu64, r->rec.ext);
 	if (r->rec.type == REC_MOVE)

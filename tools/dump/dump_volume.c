@@ -1,28 +1,44 @@
-/* tools/dump/dump_volume.c - volumes, snapshots and nodes of the commit. */
+/* tools/dump/dump_volume.c - volumes, snapshots, checkpoints and nodes of the
+ * commit. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tools/dump/dump.h"
 
+static const char *name_of(const char *const *names, uint8_t n, uint8_t i)
+{
+	return i < n && names[i] != NULL ? names[i] : "?";
+}
+
 static void slot_print(const struct catalog_slot *s, uint32_t slot)
 {
+	static const char *const kinds[] = {
+		[CATALOG_VOLUME] = "volume",
+		[CATALOG_SNAPSHOT] = "snapshot",
+		[CATALOG_CHECKPOINT] = "checkpoint",
+	};
+	static const char *const states[] = {
+		[CATALOG_READY] = "ready",
+		[CATALOG_DELETING] = "deleting",
+		[CATALOG_FORK] = "fork",
+	};
 	char uuid[UUID_TEXT_BYTES];
 
 	printf("slot %" PRIu32 ": %s %" PRIu32 " \"%.*s\"", slot,
-	       s->kind == CATALOG_SNAPSHOT ? "snapshot" : "volume",
+	       name_of(kinds, ARRAY_LEN(kinds), s->kind),
 	       le32_get(s->id), (int)sizeof(s->name), s->name);
 	if (le32_get(s->volume) != 0)
 		printf(" of volume %" PRIu32, le32_get(s->volume));
 	printf(" %s, %s, %" PRIu64 " bytes, family %" PRIu32 ", root node %"
 	       PRIu32 " level %u, birth %" PRIu32 ", origin %" PRIu32
 	       ", mapped %" PRIu64 "%s%s", uuid_text(&s->uuid, uuid),
-	       s->state == CATALOG_READY ? "ready" : "deleting",
+	       name_of(states, ARRAY_LEN(states), s->state),
 	       le64_get(s->size_bytes), le32_get(s->family),
 	       le32_get(s->root), s->levels, le32_get(s->birth),
 	       le32_get(s->origin), le64_get(s->mapped),
-	       (s->flags & CATALOG_READ_ONLY) != 0 ? ", read-only" : "",
-	       (s->flags & CATALOG_SHRUNK) != 0 ? ", shrunk" : "");
+	       (s->flags & CATALOG_SHRUNK) != 0 ? ", shrunk" : "",
+	       (s->flags & CATALOG_LOST) != 0 ? ", lost" : "");
 	if (s->state == CATALOG_DELETING)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));
 	printf("\n");

@@ -1,0 +1,154 @@
+/* volume/vol_catalog.c - the control operations that change no more than the
+ * catalog: create, rename and delete.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "volume/catalog.h"
+#include "volume/node_validate.h"
+#include "volume/volumes.h"
+
+static_assert(sizeof(struct catalog_create) + VOLUME_NAME_MAX < CTL_NAME_OFF,
+	      "body of a create");
+
+/* --- create -------------------------------------------------------------- */
+
+void vol_create_start(struct volumes *vols, struct vol_ctl *ctl)
+{
+	struct catalog_create *rec = (struct catalog_create *)ctl->body;
+	const char *name = vol_ctl_name(ctl);
+	size_t len = strlen(name);
+	struct volume *v;
+
+	if (vol_ctl_bad_size(vols, ctl))
+		return;
+	v = catalog_find_name(&vols->catalog, name);
+	if (v != NULL && v->size_bytes == ctl->size_bytes) {
+		ctl->already = true;
+		vol_ctl_end(vols, ctl, 0);
+		return;
+	}
+	if (v != NULL) {
+		vol_ctl_refuse(vols, ctl, -EEXIST,
+			       "Volume '%.80s' exists with %llu bytes: resize "
+			       "it, or take another name.",
+			       name, (unsigned long long)v->size_bytes);
+		return;
+	}
+	if (vol_ctl_no_room(vols, ctl, 1))
+		return;
+	rec->uuid = ctl->uuid;
+	rec->size_bytes = le64_of(ctl->size_bytes);
+	rec->created_s = le64_of(ctl->now_s);
+	rec->name_len = le16_of((uint16_t)len);
+	memcpy(rec->name, name, len);
+	vol_ctl_append(vols, ctl, NULL, CATALOG_CREATE, sizeof(*rec) + len);
+}
+
+/* A new volume's has no '@' or '#'. */
+static int take_volume_name(struct vol_ctl *ctl, const char *name)
+{
+	int r = vol_ctl_take_name(ctl, name);
+
+	if (r == 0 && vol_name_problem(name, ctl->error) != NULL)
+		r = -EINVAL;
+	return r;
+}
+
+void vol_create(struct volumes *vols, struct vol_ctl *ctl)
+{
+	vol_ctl_queue(vols, ctl, CTL_CREATE, take_volume_name(ctl, ctl->name));
+}
+
+/* --- rename -------------------------------------------------------------- */
+
+void vol_rename_start(struct volumes *vols, struct vol_ctl *ctl)
+{
+	char    new_name[VOLUME_NAME_MAX + 1] = "";
+	uint8_t *body = ctl->body;
+	size_t  len = body[0] | (size_t)body[1] << 8;
+	struct volume *v;
+
+	memcpy(new_name, body + sizeof(le16), len);
+	v = vol_ctl_find(vols, ctl);
+	if (v == NULL)
+		return;
+	if (v->flags & CATALOG_HIDDEN) {
+		vol_ctl_refuse(vols, ctl, -EINVAL,
+			       "'%.160s' is being received: it gets its name "
+			       "at the end.", vol_ctl_name(ctl));
+		return;
+	}
+	if (strcmp(v->name, new_name) == 0) {
+		ctl->already = true;
+		vol_ctl_end(vols, ctl, 0);
+		return;
+	}
+	if (v->of != NULL &&
+	    catalog_find_of(v->of, v->kind, new_name) != NULL) {
+		vol_ctl_refuse(vols, ctl, -EEXIST,
+			       "%s '%.120s' cannot be renamed: its volume has "
+			       "one called '%.80s' already; take another name.",
+			       vol_name_word(vol_ctl_name(ctl)),
+			       vol_ctl_name(ctl), new_name);
+		return;
+	}
+	if (v->kind == CATALOG_VOLUME &&
+	    catalog_find_name(&vols->catalog, new_name) != NULL) {
+		vol_ctl_refuse(vols, ctl, -EEXIST,
+			   "Volume '%.80s' cannot be renamed: there is a "
+			   "volume '%.80s' already; take another name.",
+			   v->name, new_name);
+		return;
+	}
+	vol_ctl_append(vols, ctl, v, CATALOG_RENAME, sizeof(le16) + len);
+}
+
+void vol_rename(struct volumes *vols, struct vol_ctl *ctl)
+{
+	const char *new_name = ctl->new_name != NULL ? ctl->new_name : "";
+	int r = vol_ctl_take_name(ctl, ctl->name);
+
+	if (r == 0 && vol_name_problem(new_name, ctl->error) != NULL)
+		r = -EINVAL;
+	if (r == 0) {
+		size_t len = strlen(new_name);
+
+		ctl->body[0] = (uint8_t)len;
+		ctl->body[1] = (uint8_t)(len >> 8);
+		memcpy(ctl->body + sizeof(le16), new_name, len);
+	}
+	vol_ctl_queue(vols, ctl, CTL_RENAME, r);
+}
+
+/* --- delete -------------------------------------------------------------- */
+
+void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
+{
+	struct volume *v = vol_ctl_find(vols, ctl);
+
+	if (v == NULL)
+		return;
+	if (v->nsnaps > 0) {
+		vol_ctl_refuse(vols, ctl, -ENOTEMPTY,
+			   "Volume '%.80s' has snapshots: delete them first.",
+			   v->name);
+		return;
+	}
+	if (v->nusers > 0 && !ctl->force) {
+		vol_ctl_refuse(vols, ctl, -EBUSY,
+			       "%s '%.160s' is in use by %u: detach it first, "
+			       "or force it.", vol_name_word(vol_ctl_name(ctl)),
+			       vol_ctl_name(ctl), v->nusers);
+		return;
+	}
+	vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
+}
+
+
+void vol_delete(struct volumes *vols, struct vol_ctl *ctl)
+{
+	vol_ctl_queue(vols, ctl, CTL_DELETE, vol_ctl_take_name(ctl, ctl->name));
+}

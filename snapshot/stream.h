@@ -170,7 +170,7 @@ struct stream_token {
 	struct uuid target;
 	struct uuid base;      /* zero: none */
 	uint8_t     base_kind; /* enum stream_base */
-	uint64_t    off_bytes; /* > 0 */
+	uint64_t    off_bytes; /* 0: nothing has */
 };
 
 /* ret_text: STREAM_TOKEN_BYTES; returns it. */

@@ -64,7 +64,7 @@ static bool number_parse(const char *text, uint64_t *ret_n)
 	for (; *text >= '0' && *text <= '9' && n <= VOLUME_BYTES_MAX; text++)
 		n = n * 10 + (uint64_t)(*text - '0');
 	*ret_n = n;
-	return *text == '\0' && n > 0 && n <= VOLUME_BYTES_MAX;
+	return *text == '\0' && n <= VOLUME_BYTES_MAX;
 }
 
 int stream_token_parse(const char *text, struct stream_token *ret_token)

@@ -83,8 +83,10 @@ static void report_error(const struct cli *cli, json_t *error)
 	if (cli->json) {
 		json_t *o = json_pack("{s:O}", "error", error);
 
-		json_dumpf(o, stdout, JSON_INDENT(2));
-		putchar('\n');
+		FILE   *out = cli->stdout_taken ? stderr : stdout;
+
+		json_dumpf(o, out, JSON_INDENT(2));
+		putc('\n', out);
 		json_decref(o);
 		return;
 	}

@@ -180,6 +180,57 @@ must t snapshot create v@later
 refuse 'was not of .v@later' t send v@later --resume "$(token "$W/err")"
 rm "$W/x"
 
+say "what changed since"
+# increments: from v@s by way of v@later and another to v@last.
+increments() {
+	cp "$W/raw.img" "$W/inc"
+	send "$W/i1" v@later --from v@s
+	io "$(vol v)" "write -P 0x21 1M 64k" "discard 100M 10M" \
+		"write -z 30M 1M" "write -P 0x22 255M 1M" "write -P 0x23 5001 77"
+	must t snapshot create v@two
+	must t volume resize v 300M
+	io "$(vol v)" "write -P 0x24 299M 512k"
+	must t snapshot create v@last
+	for s in later two last; do
+		must timeout 60 nbdcopy "$(vol v@$s)" "$W/$s.want"
+	done
+	send "$W/i2" v@two --from v@later
+	send "$W/i3" v@last --from v@two --no-compress
+	send "$W/i13" v@last --from v@s
+	[ "$(stat -c %s "$W/i3")" -lt 2000000 ] || die "more than the changes"
+	has '^base +snapshot later' t stream verify "$W/i2"
+	refuse_stream 'say so with --base' "$W/i1" receive --file "$W/inc"
+	refuse_stream 'does not fit' "$W/i2" receive --file "$W/inc" --base v@s
+	refuse_stream 'does not exist' "$W/i1" receive --file "$W/y" --base v@s
+	refuse_stream 'needs no base' "$W/zst" receive --file "$W/inc" \
+		--base v@s
+	must cmp "$W/inc" "$W/raw.img"
+	must receive "$W/i1" --file "$W/inc" --base v@s
+	must cmp "$W/inc" "$W/later.want"
+	must receive "$W/i2" --file "$W/inc" --base v@later
+	must cmp "$W/inc" "$W/two.want"
+	must receive "$W/i3" --file "$W/inc" --base \
+		"$(t snapshot show v@two --json | json uuid)"
+	must cmp "$W/inc" "$W/last.want"
+	# In one, broken and done again; meanwhile it is no base of others.
+	cp "$W/raw.img" "$W/inc"
+	head -c $(($(stat -c %s "$W/i13") / 2)) "$W/i13" > "$W/part"
+	refuse_stream 'cut off' "$W/part" receive --file "$W/inc" --base v@s
+	refuse_stream 'half changed' "$W/i1" receive --file "$W/inc" --base v@s
+	must receive "$W/i13" --file "$W/inc" --base v@s
+	must cmp "$W/inc" "$W/last.want"
+	[ -e "$W/inc.partial.token" ] && die "left: token"
+	rm -f "$W/inc" "$W"/*.want
+}
+if timeout 60 "$BUILD/tarn" send v@later --from v@s > "$W/i1" 2> "$W/err"
+then
+	increments
+else
+	grep -q 'does not say what has changed' "$W/err" ||
+		die "$(cat "$W/err")"
+fi
+refuse 'not an older snapshot' t send v@s --from v@later
+
 say "kill -9 of the server in the middle"
 timeout 60 "$BUILD/tarn" send v@s --no-compress --rate 20M > "$W/part" \
 	2> "$W/err" &
@@ -202,6 +253,18 @@ must cmp "$W/x" "$W/raw.img"
 sum=$(($(stat -c %s "$W/part") + $(stat -c %s "$W/rest")))
 [ $sum -lt $(($(stat -c %s "$W/raw") + 4096)) ] || die "much came twice: $sum"
 
+say "wherever the server listens"
+for where in 127.0.0.1:$(free_port) "0.0.0.0:$(free_port) --insecure" \
+	unix:rel.sock; do
+	stop tarnd
+	# shellcheck disable=SC2086
+	start tarnd env -C "$W" "$BUILD/tarnd" --listen $where \
+		--control "$TARN_CONTROL" --disks "${DISKS[@]}"
+	wait_for 30 t snapshot show v@s
+	send "$W/part" v@s
+	must cmp "$W/part" "$W/zst"
+done
+
 say "the reader goes away; the output is full; the snapshot is deleted"
 timeout 60 "$BUILD/tarn" send v@s 2> "$W/err" | head -c 1000000 > /dev/null
 grep -q 'gone away' "$W/err" || die "$(cat "$W/err")"
@@ -209,8 +272,8 @@ timeout 60 "$BUILD/tarn" send v@s > /dev/full 2> "$W/err" && die "to /dev/full"
 grep -q 'No space left' "$W/err" || die "$(cat "$W/err")"
 timeout 60 "$BUILD/tarn" send v@s --rate 10M > "$W/part" 2> "$W/err" &
 p=$!
-in_use() { t snapshot list -H v | grep -q '^v@s	.*	[1-9][0-9]*$'; }
-wait_for 20 in_use
+under_way() { [ "$(stat -c %s "$W/part")" -gt 1000000 ]; }
+wait_for 20 under_way
 refuse 'in use' t snapshot delete v@s
 must t snapshot delete v@s --force
 wait $p

@@ -162,7 +162,7 @@ head -c 50000000 "$W/raw" > "$W/part"
 timeout 60 "$BUILD/tarn" receive --file "$W/x" < "$W/part" 2> "$W/err" &&
 	die "half of it was taken"
 cat "$W/err"
-grep -q "tarn send 'v@s' --resume 'tarn1:" "$W/err" || die "no way out"
+grep -q "tarn send --resume 'tarn1:[^ ]*' 'v@s'" "$W/err" || die "no way out"
 [ "$(token "$W/err")" = "$(cat "$W/x.partial.token")" ] || die "other tokens"
 send "$W/rest" v@s --resume "$(token "$W/err")"
 [ "$(stat -c %s "$W/rest")" -lt 50000000 ] || die "all of it came again"
@@ -178,6 +178,19 @@ must receive "$W/rest2" --file "$W/x"
 must cmp "$W/x" "$W/raw.img"
 must t snapshot create v@later
 refuse 'was not of .v@later' t send v@later --resume "$(token "$W/err")"
+rm "$W/x"
+
+say "what is said may be pasted, whatever the names are"
+must t snapshot create "v@it's \$HOME"
+must timeout 60 nbdcopy "$(vol "v@it's%20\$HOME")" "$W/want"
+send "$W/q" "v@it's \$HOME" --no-compress
+head -c 50000000 "$W/q" > "$W/part"
+timeout 60 "$BUILD/tarn" receive --file "$W/x" < "$W/part" 2> "$W/err" &&
+	die "half of it was taken"
+eval "timeout 60 $BUILD/$(grep -o 'tarn send .*' "$W/err")" > "$W/rest" ||
+	die "not to be pasted: $(cat "$W/err")"
+must receive "$W/rest" --file "$W/x"
+must cmp "$W/x" "$W/want"
 rm "$W/x"
 
 say "what changed since"

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define QUOTED_BYTES (4 * TREE_NAME_MAX + 3)
+
 bool input_open(struct input *in, const struct cli *cli, const char *path)
 {
 	bool std = strcmp(path, "-") == 0;
@@ -68,12 +70,35 @@ int input_next(struct input *in, struct stream_event *ret_event)
 	return 1;
 }
 
+/* NAME@NAME, quoted for a shell: names come from the stream, and who reads the
+ * advice may paste it. */
+static const char *name_quote(const char *volume, char separator,
+			      const char *snapshot, char *ret)
+{
+	char   name[TREE_NAME_MAX + 1];
+	size_t n = 0;
+
+	snprintf(name, sizeof(name), "%s%c%s", volume, separator, snapshot);
+	ret[n++] = '\'';
+	for (const char *p = name; *p != '\0'; p++) {
+		ret[n++] = *p;
+		if (*p == '\'') {
+			memcpy(ret + n, "\\''", 3);
+			n += 3;
+		}
+	}
+	ret[n++] = '\'';
+	ret[n] = '\0';
+	return ret;
+}
+
 const char *input_advice(const struct input *in,
 			 const struct stream_token *token, char *ret_text)
 {
 	const struct stream_header *h = stream_decoder_header(in->dec);
 	struct stream_token t;
-	char text[STREAM_TOKEN_BYTES], from[600] = "";
+	char text[STREAM_TOKEN_BYTES];
+	char target[QUOTED_BYTES], base[QUOTED_BYTES] = "";
 
 	ret_text[0] = '\0';
 	if (h == NULL)
@@ -83,14 +108,15 @@ const char *input_advice(const struct input *in,
 	else if (stream_decoder_token(in->dec, &t) < 0)
 		return ret_text;
 	if (h->base_kind != STREAM_BASE_NONE)
-		snprintf(from, sizeof(from), " --from '%s%c%s'",
-			 h->volume_name,
-			 h->base_kind == STREAM_BASE_SNAPSHOT ? '@' : '#',
-			 h->base_name);
+		name_quote(h->volume_name,
+			   h->base_kind == STREAM_BASE_SNAPSHOT ? '@' : '#',
+			   h->base_name, base);
+	/* Cut short, were the names that long, it would still be a token. */
 	snprintf(ret_text, 2048,
 		 "; to go on from offset %ju, send the rest: tarn send "
-		 "'%s@%s'%s --resume '%s'", (uintmax_t)t.off_bytes,
-		 h->volume_name, h->target_name, from,
-		 stream_token_text(&t, text));
+		 "--resume '%s' %s%s%s", (uintmax_t)t.off_bytes,
+		 stream_token_text(&t, text),
+		 name_quote(h->volume_name, '@', h->target_name, target),
+		 base[0] != '\0' ? " --from " : "", base);
 	return ret_text;
 }

@@ -78,7 +78,7 @@ const char *out_size(const struct cli *cli, json_t *object, const char *key,
 
 static void report_error(const struct cli *cli, json_t *error)
 {
-	char line[4096];
+	char line[8192];
 
 	if (cli->json) {
 		json_t *o = json_pack("{s:O}", "error", error);
@@ -96,7 +96,7 @@ static void report_error(const struct cli *cli, json_t *error)
 
 void out_error(const struct cli *cli, const char *err, const char *fmt, ...)
 {
-	char    line[2048], clean[4096];
+	char    line[4096], clean[8192];
 	json_t *error;
 	va_list ap;
 

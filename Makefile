@@ -49,7 +49,7 @@ $(error SAN=$(SAN) is not known: asan, tsan or fuzz)
 endif
 
 # Looked up when first used, so that `make run` can install them before.
-PKGS = liburing libnbd jansson blkid libisal inih
+PKGS = liburing libnbd jansson blkid libisal inih libzstd nettle
 pc   = $(shell pkg-config $(1) $(PKGS))
 PC_CFLAGS = $(eval PC_CFLAGS := $(call pc,--cflags))$(PC_CFLAGS)
 PC_LIBS   = $(eval PC_LIBS := $(call pc,--libs))$(PC_LIBS)
@@ -144,7 +144,8 @@ $(BUILD)/tarnd: $(call obj,server/tarnd_main.c) $(call lib,server) $(CORE)
 	$(link)
 $(BUILD)/tarn-diskd: $(call obj,server/diskd_main.c) $(call lib,server) $(CORE)
 	$(link)
-$(BUILD)/tarn: $(call obj,$(TARN_SRC)) $(call lib,base)
+# Of the floors above base it takes the stream's format only.
+$(BUILD)/tarn: $(call obj,$(TARN_SRC)) $(CORE)
 	$(link)
 # main() is in the archive; it is found there like anything else.
 $(BUILD)/tarn-check: $(call lib,check) $(CORE)

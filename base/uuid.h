@@ -38,4 +38,31 @@ static inline char *uuid_text(const struct uuid *u, char *ret_text)
 	return ret_text;
 }
 
+/* The text form, in lower case, of exactly 36 characters. */
+static inline bool uuid_parse(const char *text, struct uuid *ret_uuid)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct uuid u;
+	const char *p = text;
+
+	for (unsigned i = 0; i < sizeof(u.b); i++) {
+		unsigned v = 0;
+
+		if ((i == 4 || i == 6 || i == 8 || i == 10) && *p++ != '-')
+			return false;
+		for (int k = 0; k < 2; k++, p++) {
+			const char *d = *p != '\0' ? strchr(digits, *p) : NULL;
+
+			if (d == NULL)
+				return false;
+			v = v << 4 | (unsigned)(d - digits);
+		}
+		u.b[i] = (uint8_t)v;
+	}
+	if (*p != '\0')
+		return false;
+	*ret_uuid = u;
+	return true;
+}
+
 #endif

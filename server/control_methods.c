@@ -190,6 +190,28 @@ static json_t *strings(char *const *items, unsigned n)
 	return a;
 }
 
+/* Addresses, with the paths of sockets made absolute: who asks may be in
+ * another directory. */
+static json_t *listeners(const struct config_list *l)
+{
+	json_t *a = json_array();
+	char    cwd[4096], text[8192];
+
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		snprintf(cwd, sizeof(cwd), ".");
+	for (unsigned i = 0; a != NULL && i < l->n; i++) {
+		bool relative = strncmp(l->items[i], "unix:", 5) == 0 &&
+				l->items[i][5] != '/';
+
+		if (relative)
+			snprintf(text, sizeof(text), "unix:%s/%s", cwd,
+				 l->items[i] + 5);
+		json_array_append_new(a, ctl_text(relative ? text
+							   : l->items[i]));
+	}
+	return a;
+}
+
 void ctl_server_info(struct ctl_call *call)
 {
 	struct tarnd *t = ctl_arg(call);
@@ -197,9 +219,7 @@ void ctl_server_info(struct ctl_call *call)
 	ctl_reply(call, json_pack("{s:s, s:i, s:I, s:o, s:o}", "version",
 				  TARN_VERSION, "pid", (int)getpid(),
 				  "started_s", (json_int_t)t->started_s,
-				  "listen",
-				  strings(t->cfg->listen.items,
-					  t->cfg->listen.n),
+				  "listen", listeners(&t->cfg->listen),
 				  "places", strings(t->places, t->nplaces)));
 }
 

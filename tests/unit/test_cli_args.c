@@ -17,6 +17,7 @@ static const struct cli_command commands[] = {
 	{ "volume", "delete", "NAME", 1, 1, CLI_OPT_FORCE, "", NULL },
 	{ "pool", "create", "NAME DISK...", 2, 9,
 	  CLI_OPT_FORCE | CLI_OPT_REDUNDANCY | CLI_OPT_DOMAIN, "", NULL },
+	{ "send", NULL, "", 1, 1, CLI_OPT_COMPRESS | CLI_OPT_FROM, "", NULL },
 	{ "pool", "import", "[NAME]", 0, 1, CLI_OPT_DISK, "", NULL },
 };
 
@@ -74,6 +75,13 @@ static void test_options(void **state)
 	assert_null(parse(&cli, "pool import --disk a --disk=b", err));
 	assert_int_equal(cli.ndisks, 2);
 	assert_string_equal(cli.disks[1], "b");
+	/* A value that may be there. */
+	assert_null(parse(&cli, "send --compress v@s", err));
+	assert_int_equal(cli.given, CLI_OPT_COMPRESS);
+	assert_null(cli.compress);
+	assert_null(parse(&cli, "send v@s --compress=3 --from v@a", err));
+	assert_string_equal(cli.compress, "3");
+	assert_string_equal(cli.from, "v@a");
 	/* After -- nothing is an option. */
 	assert_null(parse(&cli, "volume delete -- --force", err));
 	assert_string_equal(cli.args[0], "--force");
@@ -107,6 +115,7 @@ static void test_wrong(void **state)
 		{ "volume create v 1 --force", "takes no option --force" },
 		{ "volume delete v --force=1", "--force takes no value" },
 		{ "pool create p a --redundancy", "needs a value" },
+		{ "send v@s --from", "needs a value" },
 		{ "status --control", "--control needs a value" },
 		{ "status --timeout x", "not a number" },
 		{ "status --timeout 0", "not a number" },

@@ -11,16 +11,33 @@
 #include "base/util.h"
 #include "tools/tarn/cli.h"
 
+enum option_value {
+	VALUE_NONE,
+	VALUE_MAY,  /* only as in --name=value */
+	VALUE_MUST,
+};
+
+#define IN_CLI(field) offsetof(struct cli, field)
+
 static const struct {
-	const char *name;
-	unsigned    bit;
-	bool        value;
+	const char       *name;
+	unsigned          bit;
+	enum option_value value;
+	size_t            field; /* a string of struct cli; 0: none */
 } options[] = {
-	{ "--force", CLI_OPT_FORCE, false },
-	{ "--read-only", CLI_OPT_READ_ONLY, false },
-	{ "--redundancy", CLI_OPT_REDUNDANCY, true },
-	{ "--domain", CLI_OPT_DOMAIN, true },
-	{ "--disk", CLI_OPT_DISK, true },
+	{ "--force", CLI_OPT_FORCE, VALUE_NONE, 0 },
+	{ "--read-only", CLI_OPT_READ_ONLY, VALUE_NONE, 0 },
+	{ "--redundancy", CLI_OPT_REDUNDANCY, VALUE_MUST, IN_CLI(redundancy) },
+	{ "--domain", CLI_OPT_DOMAIN, VALUE_MUST, IN_CLI(domain) },
+	{ "--disk", CLI_OPT_DISK, VALUE_MUST, 0 },
+	{ "--from", CLI_OPT_FROM, VALUE_MUST, IN_CLI(from) },
+	{ "--compress", CLI_OPT_COMPRESS, VALUE_MAY, IN_CLI(compress) },
+	{ "--no-compress", CLI_OPT_NO_COMPRESS, VALUE_NONE, 0 },
+	{ "--rate", CLI_OPT_RATE, VALUE_MUST, IN_CLI(rate) },
+	{ "--resume", CLI_OPT_RESUME, VALUE_MUST, IN_CLI(resume) },
+	{ "--progress", CLI_OPT_PROGRESS, VALUE_NONE, 0 },
+	{ "--file", CLI_OPT_FILE, VALUE_MUST, IN_CLI(file) },
+	{ "--base", CLI_OPT_BASE, VALUE_MUST, IN_CLI(base) },
 };
 
 /* Common options with a value; 1: taken, 0: not one of them. */
@@ -62,20 +79,21 @@ static bool set_common(struct cli *cli, const char *name)
 	return true;
 }
 
-static void set_option(struct cli *cli, unsigned bit, const char *value,
+/* Option i; value NULL: none was given. */
+static void set_option(struct cli *cli, size_t i, const char *value,
 		       char *ret_err)
 {
-	cli->given |= bit;
-	if (bit == CLI_OPT_REDUNDANCY) {
-		cli->redundancy = value;
-	} else if (bit == CLI_OPT_DOMAIN) {
-		cli->domain = value;
-	} else if (bit == CLI_OPT_DISK) {
-		if (cli->ndisks == CLI_ARGS_MAX)
-			snprintf(ret_err, 512, "--disk: too many are given");
-		else
-			cli->disks[cli->ndisks++] = value;
-	}
+	cli->given |= options[i].bit;
+	if (options[i].value == VALUE_NONE && value != NULL)
+		snprintf(ret_err, 512, "%s takes no value", options[i].name);
+	else if (options[i].value == VALUE_MUST && value == NULL)
+		snprintf(ret_err, 512, "%s needs a value", options[i].name);
+	else if (options[i].field != 0)
+		memcpy((char *)cli + options[i].field, &value, sizeof(value));
+	else if (options[i].bit == CLI_OPT_DISK && cli->ndisks == CLI_ARGS_MAX)
+		snprintf(ret_err, 512, "--disk: too many are given");
+	else if (options[i].bit == CLI_OPT_DISK)
+		cli->disks[cli->ndisks++] = value;
 }
 
 /* One option, "--name" or "--name=value"; next is the word after it.  Returns
@@ -97,17 +115,11 @@ static int take_option(struct cli *cli, const char *word, const char *next,
 		for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 			if (strcmp(options[i].name, name) != 0)
 				continue;
-			if (!options[i].value && eq == NULL)
+			if (options[i].value != VALUE_MUST && eq == NULL) {
 				words = 1;
-			if (!options[i].value && eq != NULL)
-				snprintf(ret_err, 512, "%s takes no value",
-					 name);
-			else if (options[i].value && value == NULL)
-				snprintf(ret_err, 512, "%s needs a value",
-					 name);
-			else
-				set_option(cli, options[i].bit, value,
-					   ret_err);
+				value = NULL;
+			}
+			set_option(cli, i, value, ret_err);
 			return words;
 		}
 		if (value != NULL &&

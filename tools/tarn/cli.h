@@ -1,5 +1,5 @@
 /* tools/tarn/cli.h - the command line of a capacity administrator.  It knows
- * nothing but the control protocol.
+ * nothing but the control protocol, NBD, and the format of streams.
  *
  *	main.c    the table of commands, help
  *	args.c    from argv to struct cli
@@ -7,6 +7,10 @@
  *	output.c  results and errors, as text or JSON
  *	table.c   columns
  *	place.c   places of disks as they are typed
+ *	progress.c  how far something long is
+ *	send*.c   a snapshot to a stream: where its data come from, and go
+ *	input.c   a stream from a file descriptor
+ *	sink*.c   where what was in a stream goes
  *	cmd_*.c   the commands
  */
 #ifndef TARN_TOOLS_TARN_CLI_H
@@ -35,6 +39,14 @@ enum cli_option {
 	CLI_OPT_REDUNDANCY = 1 << 2,
 	CLI_OPT_DOMAIN = 1 << 3,
 	CLI_OPT_DISK = 1 << 4,
+	CLI_OPT_FROM = 1 << 5,
+	CLI_OPT_COMPRESS = 1 << 6,
+	CLI_OPT_NO_COMPRESS = 1 << 7,
+	CLI_OPT_RATE = 1 << 8,
+	CLI_OPT_RESUME = 1 << 9,
+	CLI_OPT_PROGRESS = 1 << 10,
+	CLI_OPT_FILE = 1 << 11,
+	CLI_OPT_BASE = 1 << 12,
 };
 
 struct cli;
@@ -62,6 +74,8 @@ struct cli {
 	const char *redundancy, *domain;
 	const char *disks[CLI_ARGS_MAX]; /* --disk */
 	unsigned    ndisks;
+	const char *from, *compress, *rate, *resume, *file, *base;
+	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };
 
 /* --- args.c -------------------------------------------------------------- */
@@ -148,6 +162,10 @@ enum cli_exit cmd_snapshot_show(struct cli *cli);
 enum cli_exit cmd_snapshot_rename(struct cli *cli);
 enum cli_exit cmd_snapshot_delete(struct cli *cli);
 enum cli_exit cmd_diff(struct cli *cli);
+enum cli_exit cmd_send(struct cli *cli);
+enum cli_exit cmd_receive(struct cli *cli);
+enum cli_exit cmd_stream_show(struct cli *cli);
+enum cli_exit cmd_stream_verify(struct cli *cli);
 enum cli_exit cmd_status(struct cli *cli);
 enum cli_exit cmd_df(struct cli *cli);
 enum cli_exit cmd_stats(struct cli *cli);

@@ -56,6 +56,23 @@ static const struct cli_command commands[] = {
 	  cmd_snapshot_delete },
 	{ "diff", NULL, "VOL@OLDER VOL@NEWER|VOL", 2, 2, 0,
 	  "what has changed since a snapshot", cmd_diff },
+	{ "send", NULL,
+	  "VOL@SNAP [--from VOL@OLDER] [--compress[=LEVEL]|--no-compress] "
+	  "[--rate SIZE] [--resume TOKEN] [--progress] > FILE", 1, 1,
+	  CLI_OPT_FROM | CLI_OPT_COMPRESS | CLI_OPT_NO_COMPRESS |
+		  CLI_OPT_RATE | CLI_OPT_RESUME | CLI_OPT_PROGRESS,
+	  "write a snapshot, or what changed since an older one, as a stream",
+	  cmd_send },
+	{ "receive", NULL,
+	  "--file PATH [--base VOL@SNAP|UUID] [--force] [--progress] < FILE",
+	  0, 0,
+	  CLI_OPT_FILE | CLI_OPT_BASE | CLI_OPT_FORCE | CLI_OPT_PROGRESS,
+	  "make a file of what is in a stream, or bring one up to date",
+	  cmd_receive },
+	{ "stream", "show", "FILE|-", 1, 1, 0,
+	  "what a stream says that it is", cmd_stream_show },
+	{ "stream", "verify", "FILE|-", 1, 1, CLI_OPT_PROGRESS,
+	  "read all of a stream; is it whole?", cmd_stream_verify },
 	{ "stats", NULL, "", 0, 0, 0, "counters of the server", cmd_stats },
 	{ "help", NULL, "", 0, 2, 0, "print this", cmd_help },
 };

@@ -78,13 +78,15 @@ const char *out_size(const struct cli *cli, json_t *object, const char *key,
 
 static void report_error(const struct cli *cli, json_t *error)
 {
-	char line[4096];
+	char line[8192];
 
 	if (cli->json) {
 		json_t *o = json_pack("{s:O}", "error", error);
 
-		json_dumpf(o, stdout, JSON_INDENT(2));
-		putchar('\n');
+		FILE   *out = cli->stdout_taken ? stderr : stdout;
+
+		json_dumpf(o, out, JSON_INDENT(2));
+		putc('\n', out);
 		json_decref(o);
 		return;
 	}
@@ -94,7 +96,7 @@ static void report_error(const struct cli *cli, json_t *error)
 
 void out_error(const struct cli *cli, const char *err, const char *fmt, ...)
 {
-	char    line[2048], clean[4096];
+	char    line[4096], clean[8192];
 	json_t *error;
 	va_list ap;
 

@@ -78,7 +78,8 @@ int catalog_apply_snap(struct volumes *vols, uint64_t id, const void *body,
 						      &alike);
 
 		if (v == NULL || v->kind != CATALOG_VOLUME ||
-		    v->state != CATALOG_READY || alike > 0 ||
+		    v->state != CATALOG_READY ||
+		    v->flags & CATALOG_HIDDEN || alike > 0 ||
 		    v->birth >= UINT32_MAX - before ||
 		    catalog_find_of(v, it.kind, it.name) != NULL)
 			return -EBADMSG;
@@ -215,7 +216,7 @@ int catalog_apply_rollback(struct volume *t, const void *body)
 
 	memcpy(name, rec->name, le16_get(rec->name_len));
 	if (t->kind != CATALOG_VOLUME || t->state != CATALOG_READY ||
-	    s == NULL || s->of != t || t->birth == UINT32_MAX ||
+	    t->flags & CATALOG_HIDDEN || s == NULL || s->of != t || t->birth == UINT32_MAX ||
 	    (name[0] != '\0' &&
 	     catalog_find_of(t, CATALOG_SNAPSHOT, name) != NULL))
 		return -EBADMSG;

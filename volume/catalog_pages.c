@@ -201,7 +201,8 @@ static const char *link_owned(const struct catalog *c, struct volume **owned,
 		struct volume *v = catalog_find_id(c, s->of_id);
 
 		if (v == NULL || v->kind != CATALOG_VOLUME ||
-		    v->state != CATALOG_READY || v->family != s->family ||
+		    v->state != CATALOG_READY ||
+		    v->flags & CATALOG_HIDDEN || v->family != s->family ||
 		    v->birth <= s->birth)
 			return "catalog: a snapshot of no volume";
 		catalog_of_insert(s, v);

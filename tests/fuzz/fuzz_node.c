@@ -1,11 +1,12 @@
 /* What a commit wrote for the volumes, as hostile disks would have it: the
  * CRCs are right and the content is anything.
  *
- * The input patches a small good image (root, node map, catalog with volumes and
- * snapshots, node table, inner nodes and leaves that they share): records of 4
- * bytes { what, offset, value }.  Then the volumes are opened, read, written,
- * trimmed, resized, snapshotted, cleaned, deleted and committed.  All of it may
- * fail; none of it may crash or hang.
+ * The input patches a small good image (root, node map, catalog with volumes,
+ * snapshots, clones, checkpoints and what is being received, node table, inner
+ * nodes and leaves that they share) and the catalog's records in the log after
+ * it: records of 4 bytes { what, offset, value }.  Then the volumes are opened,
+ * read, written, trimmed, resized, snapshotted, rolled back, cloned, cleaned,
+ * deleted and committed.  All of it may fail; none of it may crash or hang.
  */
 #define FAKE_PLACES    16384u
 #define FAKE_PAGES_MAX 512u
@@ -19,6 +20,26 @@ static int snapshot(struct pool *p, struct volumes *vols, const char *name)
 {
 	return kit_snapshot(p, vols, &name, 1, NULL);
 }
+
+static int branch(struct pool *p, struct volumes *vols,
+		  void (*op)(struct volumes *, struct vol_ctl *),
+		  const char *name, const char *new_name)
+{
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	int r;
+
+	ctl->name = name;
+	ctl->new_name = new_name;
+	ctl->size_bytes = 4 * MIB;
+	ctl->uuid.b[0] = 9;
+	ctl->force = true;
+	kit_ctl_run(p, vols, ctl, op);
+	r = ctl->res;
+	free(ctl);
+	return r;
+}
+
+#define HIDDEN "receive/09000000-0000-0000-0000-000000000000"
 
 static struct volumes *image(struct pool *p)
 {
@@ -35,8 +56,20 @@ static struct volumes *image(struct pool *p)
 	snapshot(p, vols, "v@b");
 	kit_req(p, vols_find(vols, "v"), VOL_TRIM, 0, MIB, NULL, 0);
 	snapshot(p, vols, "w@a");
+	snapshot(p, vols, "v#p");
+	branch(p, vols, vol_clone, "v@a", "c");
+	kit_req(p, vols_find(vols, "c"), VOL_WRITE, MIB, 4096, buf, 0);
+	snapshot(p, vols, "c@a");
+	branch(p, vols, vol_rollback, "v@a", "old");
+	kit_req(p, vols_find(vols, "v"), VOL_WRITE, 3 * MIB, 4096, buf, 0);
+	branch(p, vols, vol_receive, "c@a", NULL);
 	fake_commit(p);
 	/* What is redone over it. */
+	kit_req(p, vols_find(vols, HIDDEN), VOL_WRITE, MIB, 4096, buf, 0);
+	branch(p, vols, vol_publish, HIDDEN, "b");
+	branch(p, vols, vol_clone, "c@b", "d");
+	branch(p, vols, vol_rollback, "v@b", NULL);
+	branch(p, vols, vol_receive, "e", NULL);
 	snapshot(p, vols, "v@c");
 	kit_req(p, vols_find(vols, "v"), VOL_WRITE, 2 * MIB, 4096, buf, 0);
 	kit_delete(p, vols, "v@a", false);
@@ -79,15 +112,38 @@ static void block_seal(struct pool *p, struct fake_block *b)
 				p->committed_tables[k].crc[i] = b->crc;
 }
 
+/* The n-th record of the catalog behind the commit. */
+static void record_patch(struct pool *p, unsigned n, unsigned off,
+			 uint8_t value)
+{
+	for (uint32_t i = p->commit_row; i < p->nrows; i++) {
+		struct fake_row *row = &p->rows[i];
+
+		if (row->rec.type != REC_CATALOG || n-- > 0)
+			continue;
+		if (off < 8)
+			row->rec.block = (row->rec.block & ~0xffull) | value;
+		else if (off < 16)
+			row->rec.id = CATALOG_CREATE + value % 16;
+		else if (row->rec.n > 0)
+			row->body[off % row->rec.n] = value;
+		return;
+	}
+}
+
 static void patch(struct pool *p, const uint8_t *data, size_t size)
 {
 	for (; size >= 4; data += 4, size -= 4) {
-		unsigned what = data[0] % 16;
+		unsigned what = data[0] % 32;
 		unsigned off = (data[1] | (unsigned)data[2] << 8) % TARN_BLOCK;
 		struct fake_block *b;
 
 		if (what == 15) {
 			p->root[off % 64] = data[3];
+			continue;
+		}
+		if (what >= 16) {
+			record_patch(p, what - 16, off, data[3]);
 			continue;
 		}
 		/* Nodes first: their CRC is in the table page. */
@@ -143,20 +199,27 @@ static void use_snapshots(struct pool *p, struct volumes *vols,
 	struct volume *s = vol_snap_next(v, NULL);
 	char     name[TREE_NAME_MAX + 1];
 	unsigned n = 0;
+	uint32_t id;
 
 	snprintf(name, sizeof(name), "%.255s@new", v->name);
 	snapshot(p, vols, name);
-	for (; s != NULL && n < 4; s = vol_snap_next(v, s), n++) {
+	branch(p, vols, vol_clone, name, "clone");
+	for (; s != NULL && n < 4; s = vol_snap_after(v, id), n++) {
 		uint64_t len = min_u64(s->size_bytes, MIB);
+
+		id = s->id;
 
 		kit_req(p, s, VOL_READ, 0, len, buf, 0);
 		kit_req(p, s, VOL_READ, s->size_bytes - len, len, buf, 0);
-		vol_full_name(s, name);
-		if (n % 2 == 1)
+		s = vol_snap_after(v, id - 1);
+		if (s == NULL || s->id != id || n % 2 == 1)
 			continue;
+		vol_full_name(s, name);
 		kit_delete(p, vols, name, true);
-		if (s->gone || v->gone)
-			return;
+	}
+	if (s != NULL) {
+		vol_full_name(s, name);
+		branch(p, vols, vol_rollback, name, NULL);
 	}
 }
 
@@ -183,12 +246,16 @@ static void use(struct pool *p, struct volumes *vols)
 		kit_req(p, v, VOL_ZERO, 100, len - 100, NULL, 0);
 		kit_resize(p, vols, v->name, v->size_bytes + MIB, false);
 		use_snapshots(p, vols, v, buf);
+		v = vols_at(vols, n); /* another object, if rolled back */
+		if (v == NULL)
+			break;
 		kit_req(p, v, VOL_WRITE, 4096, 4096, buf, 0);
 		if (n == 1)
 			kit_delete(p, vols, v->name, true);
 		if (v->gone || v->state != CATALOG_READY)
 			break;
 	}
+	branch(p, vols, vol_publish, HIDDEN, "last");
 	for (uint64_t i = 0; i < 3000 && !list_empty(&p->io.deferred); i++)
 		fake_turn(p);
 	fake_commit(p);

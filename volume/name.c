@@ -1,11 +1,12 @@
-/* volume/name.c - what a volume may be called.
+/* volume/name.c - what volumes, snapshots and checkpoints may be called.
  *
- * A name is shown in terminals and logs, is an NBD export name, and will stand
- * before '@' (snapshot) and '#' (checkpoint) in others.
+ * A name is shown in terminals and logs, is an NBD export name, and stands
+ * before or behind '@' (snapshot) and '#' (checkpoint) in others.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "volume/node_validate.h"
 #include "volume/volume.h"
 
@@ -131,8 +132,71 @@ const char *vol_name_problem(const char *name, char *ret_err)
 		return NULL;
 	name_quote(name, quoted, sizeof(quoted));
 	snprintf(ret_err, 256,
-		 "'%s' cannot be the name of a volume or snapshot: it %s; use "
-		 "1 to 255 bytes of text without '/', '@' and '#'",
+		 "'%s' cannot be the name of a volume, snapshot or checkpoint: "
+		 "it %s; use 1 to 255 bytes of text without '/', '@' and '#'",
 		 quoted, why);
 	return ret_err;
+}
+
+/* --- whole names --------------------------------------------------------- */
+
+enum vol_kind vol_name_kind(const char *name)
+{
+	const char *mark = strpbrk(name, "@#");
+
+	if (mark == NULL)
+		return VOL_KIND_VOLUME;
+	return *mark == '@' ? VOL_KIND_SNAPSHOT : VOL_KIND_CHECKPOINT;
+}
+
+/* It is of another kind. */
+static const char *kind_problem(const char *name, unsigned kinds,
+				char *ret_err)
+{
+	static const struct {
+		const char *word, *give;
+	} texts[] = {
+		[0] = { "volume, snapshot or checkpoint", "its name" },
+		[VOL_KIND_VOLUME] = { "volume", "VOLUME" },
+		[VOL_KIND_SNAPSHOT] = { "snapshot", "VOLUME@SNAPSHOT" },
+		[VOL_KIND_CHECKPOINT] = { "checkpoint", "VOLUME#CHECKPOINT" },
+		[VOL_KIND_SNAPSHOT | VOL_KIND_CHECKPOINT] =
+			{ "snapshot or checkpoint",
+			  "VOLUME@SNAPSHOT or VOLUME#CHECKPOINT" },
+	};
+	enum vol_kind is = vol_name_kind(name);
+	unsigned want = kinds;
+	char quoted[80];
+
+	if (want >= ARRAY_LEN(texts) || texts[want].word == NULL)
+		want = 0;
+
+	name_quote(name, quoted, sizeof(quoted));
+	if (is == VOL_KIND_VOLUME)
+		snprintf(ret_err, 256, "'%s' does not name a %s: give %s",
+			 quoted, texts[want].word, texts[want].give);
+	else
+		snprintf(ret_err, 256,
+			 "'%s' names a %s, not a %s: give %s, or use what is "
+			 "for %ss", quoted, texts[is].word, texts[want].word,
+			 texts[want].give, texts[is].word);
+	return ret_err;
+}
+
+const char *vol_whole_name_problem(const char *name, unsigned kinds,
+				   char *ret_err)
+{
+	/* What is too long stays too long. */
+	char  volume[VOLUME_NAME_MAX + 2] = "";
+	const char *mark = strpbrk(name, "@#");
+	size_t len = mark != NULL ? (size_t)(mark - name) : 0;
+
+	if ((vol_name_kind(name) & kinds) == 0)
+		return kind_problem(name, kinds, ret_err);
+	if (mark == NULL)
+		return vol_name_problem(name, ret_err);
+	memcpy(volume, name, min_u64(len, sizeof(volume) - 1));
+	if (vol_name_problem(volume, ret_err) != NULL)
+		return ret_err;
+	return vol_name_problem(mark + 1, ret_err);
 }

@@ -20,30 +20,17 @@
 static_assert(sizeof(struct catalog_branch) + VOLUME_NAME_MAX < CTL_NAME_OFF,
 	      "body of a clone");
 
-/* The name of the snapshot, and a new one (NULL: none) into the body. */
-static int take_names(struct vol_ctl *ctl, const char *new_name)
+/* Into the body; "": there is no new name. */
+static void take_new_name(struct vol_ctl *ctl, const char *new_name)
 {
 	struct catalog_branch *rec = (struct catalog_branch *)ctl->body;
-	int r = vol_ctl_take_name(ctl, ctl->name);
-	size_t len;
+	size_t len = strlen(new_name);
 
-	if (r < 0)
-		return r;
-	if (strchr(ctl->name, '@') == NULL) {
-		snprintf(ctl->error, sizeof(ctl->error),
-			 "'%.160s' does not name a snapshot: give "
-			 "VOLUME@SNAPSHOT.", ctl->name);
-		return -EINVAL;
-	}
-	if (new_name != NULL && vol_name_problem(new_name, ctl->error) != NULL)
-		return -EINVAL;
-	len = new_name != NULL ? strlen(new_name) : 0;
 	rec->uuid = ctl->uuid;
 	rec->created_s = le64_of(ctl->now_s);
 	rec->name_len = le16_of((uint16_t)len);
 	if (len > 0)
 		memcpy(rec->name, new_name, len);
-	return 0;
 }
 
 /* The new name, VOLUME_NAME_MAX + 1 bytes; "": none. */
@@ -103,9 +90,14 @@ void vol_clone_start(struct volumes *vols, struct vol_ctl *ctl)
 
 void vol_clone(struct volumes *vols, struct vol_ctl *ctl)
 {
-	vol_ctl_queue(vols, ctl, CTL_CLONE,
-		      take_names(ctl, ctl->new_name != NULL ? ctl->new_name :
-							      ""));
+	const char *new_name = ctl->new_name != NULL ? ctl->new_name : "";
+	int r = vol_ctl_take_name(ctl, ctl->name, VOL_KIND_SNAPSHOT);
+
+	if (r == 0 && vol_name_problem(new_name, ctl->error) != NULL)
+		r = -EINVAL;
+	if (r == 0)
+		take_new_name(ctl, new_name);
+	vol_ctl_queue(vols, ctl, CTL_CLONE, r);
 }
 
 /* --- rollback ------------------------------------------------------------ */
@@ -171,5 +163,11 @@ void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl)
 
 void vol_rollback(struct volumes *vols, struct vol_ctl *ctl)
 {
-	vol_ctl_queue(vols, ctl, CTL_ROLLBACK, take_names(ctl, ctl->new_name));
+	int r = vol_ctl_take_name(ctl, ctl->name, VOL_KIND_SNAPSHOT);
+
+	if (r == 0 && ctl->new_name != NULL)
+		r = vol_ctl_check_own_name(ctl, ctl->new_name);
+	if (r == 0)
+		take_new_name(ctl, ctl->new_name != NULL ? ctl->new_name : "");
+	vol_ctl_queue(vols, ctl, CTL_ROLLBACK, r);
 }

@@ -47,19 +47,14 @@ void vol_create_start(struct volumes *vols, struct vol_ctl *ctl)
 	vol_ctl_append(vols, ctl, NULL, CATALOG_CREATE, sizeof(*rec) + len);
 }
 
-/* A new volume's has no '@' or '#'. */
-static int take_volume_name(struct vol_ctl *ctl, const char *name)
-{
-	int r = vol_ctl_take_name(ctl, name);
-
-	if (r == 0 && vol_name_problem(name, ctl->error) != NULL)
-		r = -EINVAL;
-	return r;
-}
-
 void vol_create(struct volumes *vols, struct vol_ctl *ctl)
 {
-	vol_ctl_queue(vols, ctl, CTL_CREATE, take_volume_name(ctl, ctl->name));
+	const char *name = ctl->name != NULL ? ctl->name : "";
+	int r = -EINVAL;
+
+	if (vol_name_problem(name, ctl->error) == NULL)
+		r = vol_ctl_take_name(ctl, name, VOL_KIND_VOLUME);
+	vol_ctl_queue(vols, ctl, CTL_CREATE, r);
 }
 
 /* --- rename -------------------------------------------------------------- */
@@ -109,10 +104,10 @@ void vol_rename_start(struct volumes *vols, struct vol_ctl *ctl)
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl)
 {
 	const char *new_name = ctl->new_name != NULL ? ctl->new_name : "";
-	int r = vol_ctl_take_name(ctl, ctl->name);
+	int r = vol_ctl_take_name(ctl, ctl->name, VOL_KIND_ANY);
 
-	if (r == 0 && vol_name_problem(new_name, ctl->error) != NULL)
-		r = -EINVAL;
+	if (r == 0)
+		r = vol_ctl_check_own_name(ctl, new_name);
 	if (r == 0) {
 		size_t len = strlen(new_name);
 
@@ -147,8 +142,8 @@ void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
 	vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
 }
 
-
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl)
 {
-	vol_ctl_queue(vols, ctl, CTL_DELETE, vol_ctl_take_name(ctl, ctl->name));
+	vol_ctl_queue(vols, ctl, CTL_DELETE,
+		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_ANY));
 }

@@ -316,38 +316,41 @@ void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl,
 
 const char *vol_name_word(const char *name)
 {
-	const char *at = strpbrk(name, "@#");
-
-	if (at == NULL)
-		return "Volume";
-	return *at == '@' ? "Snapshot" : "Checkpoint";
+	switch (vol_name_kind(name)) {
+	case VOL_KIND_SNAPSHOT:
+		return "Snapshot";
+	case VOL_KIND_CHECKPOINT:
+		return "Checkpoint";
+	case VOL_KIND_VOLUME:
+		break;
+	}
+	return "Volume";
 }
 
-int vol_ctl_take_name(struct vol_ctl *ctl, const char *name)
+int vol_ctl_take_name(struct vol_ctl *ctl, const char *name, unsigned kinds)
 {
-	char  volume[VOLUME_NAME_MAX + 1] = "";
-	const char *at;
-
 	ctl->vol = NULL;
 	vol_ctl_name(ctl)[0] = '\0';
 	if (name == NULL)
 		name = "";
-	at = strpbrk(name, "@#");
-	if (at == NULL && !catalog_name_is_hidden(name) &&
-	    vol_name_problem(name, ctl->error) != NULL)
+	/* That of a hidden volume is none that anybody gives. */
+	if (((kinds & VOL_KIND_VOLUME) == 0 || !catalog_name_is_hidden(name)) &&
+	    vol_whole_name_problem(name, kinds, ctl->error) != NULL)
 		return -EINVAL;
-	if (at != NULL) {
-		/* One that is too long is cut so that it stays too long. */
-		memcpy(volume, name, min_u64((uint64_t)(at - name),
-					     sizeof(volume) - 1));
-		if (vol_name_problem(at - name > VOLUME_NAME_MAX ? name :
-								    volume,
-				     ctl->error) != NULL ||
-		    vol_name_problem(at + 1, ctl->error) != NULL)
-			return -EINVAL;
-	}
 	memcpy(vol_ctl_name(ctl), name, strlen(name) + 1);
 	return 0;
+}
+
+int vol_ctl_check_own_name(struct vol_ctl *ctl, const char *name)
+{
+	if (vol_name_kind(vol_ctl_name(ctl)) != VOL_KIND_VOLUME &&
+	    vol_name_kind(name) != VOL_KIND_VOLUME) {
+		snprintf(ctl->error, sizeof(ctl->error),
+			 "'%.160s' is too much of a name here: give it without "
+			 "its volume and '@' or '#'.", name);
+		return -EINVAL;
+	}
+	return vol_name_problem(name, ctl->error) != NULL ? -EINVAL : 0;
 }
 
 struct volume *vol_ctl_find(struct volumes *vols, struct vol_ctl *ctl)

@@ -58,8 +58,12 @@ enum ctl_op {
 char *vol_ctl_name(struct vol_ctl *ctl);
 /* "Volume", "Snapshot" or "Checkpoint". */
 const char *vol_name_word(const char *name);
-/* A name goes there.  -EINVAL: it is none. */
-int  vol_ctl_take_name(struct vol_ctl *ctl, const char *name);
+/* A whole name of one of these kinds (enum vol_kind, or'ed) goes there.
+ * -EINVAL: it is none. */
+int  vol_ctl_take_name(struct vol_ctl *ctl, const char *name, unsigned kinds);
+/* What a volume, snapshot or checkpoint shall be called, the last two without
+ * their volume's name, which was taken.  -EINVAL: it is no name. */
+int  vol_ctl_check_own_name(struct vol_ctl *ctl, const char *name);
 /* Wait for its turn; res < 0: only to be told that, in ctl->error. */
 void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl, enum ctl_op op,
 		   int res);

@@ -70,12 +70,11 @@ void vol_receive_start(struct volumes *vols, struct vol_ctl *ctl)
 
 void vol_receive(struct volumes *vols, struct vol_ctl *ctl)
 {
-	int r = vol_ctl_take_name(ctl, ctl->name);
+	int r = vol_ctl_take_name(ctl, ctl->name,
+				  VOL_KIND_VOLUME | VOL_KIND_SNAPSHOT);
 
-	if (r == 0 && strchr(ctl->name, '#') != NULL) {
-		snprintf(ctl->error, sizeof(ctl->error),
-			 "'%.160s' cannot be received into: give a new volume, "
-			 "or VOLUME@SNAPSHOT.", ctl->name);
+	if (r == 0 && catalog_name_is_hidden(ctl->name)) {
+		vol_name_problem(ctl->name, ctl->error);
 		r = -EINVAL;
 	}
 	vol_ctl_queue(vols, ctl, CTL_RECEIVE, r);
@@ -142,7 +141,7 @@ void vol_publish(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct catalog_branch *rec = (struct catalog_branch *)ctl->body;
 	const char *new_name = ctl->new_name != NULL ? ctl->new_name : "";
-	int r = vol_ctl_take_name(ctl, ctl->name);
+	int r = vol_ctl_take_name(ctl, ctl->name, VOL_KIND_VOLUME);
 
 	if (r == 0 && !catalog_name_is_hidden(ctl->name)) {
 		snprintf(ctl->error, sizeof(ctl->error),

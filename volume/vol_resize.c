@@ -148,7 +148,8 @@ void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl)
 
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl)
 {
-	vol_ctl_queue(vols, ctl, CTL_RESIZE, vol_ctl_take_name(ctl, ctl->name));
+	vol_ctl_queue(vols, ctl, CTL_RESIZE,
+		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_ANY));
 }
 
 void vol_settle_start(struct volumes *vols, struct vol_ctl *ctl)

@@ -31,21 +31,16 @@ static int take_snapshot(struct volumes *vols, struct vol_ctl *ctl, unsigned i,
 			 uint32_t *at)
 {
 	struct catalog_snap *e = (struct catalog_snap *)(ctl->body + *at);
-	int    r = vol_ctl_take_name(ctl, ctl->names[i]);
+	int    r = vol_ctl_take_name(ctl, ctl->names[i],
+				     VOL_KIND_SNAPSHOT | VOL_KIND_CHECKPOINT);
 	char  *volume = vol_ctl_name(ctl);
-	char  *snap = r == 0 ? strpbrk(volume, "@#") : NULL;
 	struct volume *v;
 	size_t len;
-	char   mark;
+	char  *snap, mark;
 
 	if (r < 0)
 		return r;
-	if (snap == NULL) {
-		snprintf(ctl->error, sizeof(ctl->error),
-			 "'%.160s' does not name a snapshot: give "
-			 "VOLUME@SNAPSHOT or VOLUME#CHECKPOINT.", volume);
-		return -EINVAL;
-	}
+	snap = strpbrk(volume, "@#");
 	mark = *snap;
 	*snap++ = '\0';
 	len = strlen(snap);
@@ -82,8 +77,14 @@ void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl)
 {
 	le64     created_s = le64_of(ctl->now_s);
 	uint32_t at = sizeof(created_s);
-	int      r = ctl->nnames > 0 ? 0 : vol_ctl_take_name(ctl, "");
+	int      r = 0;
 
+	if (ctl->nnames == 0) {
+		snprintf(ctl->error, sizeof(ctl->error),
+			 "No snapshot is named: give at least one "
+			 "VOLUME@SNAPSHOT or VOLUME#CHECKPOINT.");
+		r = -EINVAL;
+	}
 	memcpy(ctl->body, &created_s, sizeof(created_s));
 	/* A checkpoint counts as older than a snapshot of the same instant: a
 	 * volume that is rolled back to that still has it as a base. */

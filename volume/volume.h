@@ -242,6 +242,20 @@ struct vol_ctl {
  * is wrong with it (a sentence with the name quoted, in ret_err[256]). */
 const char *vol_name_problem(const char *name, char *ret_err);
 
+/* What a whole name is of, by its mark. */
+enum vol_kind {
+	VOL_KIND_VOLUME = 1 << 0,     /* VOLUME */
+	VOL_KIND_SNAPSHOT = 1 << 1,   /* VOLUME@SNAPSHOT */
+	VOL_KIND_CHECKPOINT = 1 << 2, /* VOLUME#CHECKPOINT */
+};
+#define VOL_KIND_ANY \
+	(VOL_KIND_VOLUME | VOL_KIND_SNAPSHOT | VOL_KIND_CHECKPOINT)
+enum vol_kind vol_name_kind(const char *name);
+/* Like vol_name_problem(), of a whole name that must be of one of these kinds
+ * (enum vol_kind, or'ed). */
+const char *vol_whole_name_problem(const char *name, unsigned kinds,
+				   char *ret_err);
+
 /* name, size_bytes, uuid, now_s.  The same name and size again: already.
  * -EEXIST another size, -EINVAL, -ENOSPC. */
 void vol_create(struct volumes *vols, struct vol_ctl *ctl);

@@ -31,7 +31,7 @@ static const struct ctl_param export_params[] = {
 	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
-static const struct ctl_param volume_params[] = {
+static const struct ctl_param name_params[] = {
 	{ "name", CTL_STRING, true },
 	{ NULL, 0, false },
 };
@@ -50,18 +50,24 @@ static const struct ctl_param volume_resize_params[] = {
 	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
-static const struct ctl_param volume_rename_params[] = {
+static const struct ctl_param rename_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "new_name", CTL_STRING, true },
 	{ NULL, 0, false },
 };
-static const struct ctl_param volume_delete_params[] = {
+static const struct ctl_param delete_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param snapshot_create_params[] = {
 	{ "names", CTL_STRINGS, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param rollback_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "keep_as", CTL_STRING, false },
+	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param snapshot_list_params[] = {
@@ -104,26 +110,40 @@ const struct ctl_method tarnd_methods[] = {
 	  "Make a thin volume." },
 	{ "volume.list", ctl_volume_list, volume_list_params, false,
 	  "The volumes by name, at most 1000 a call." },
-	{ "volume.show", ctl_volume_show, volume_params, false,
+	{ "volume.show", ctl_volume_show, name_params, false,
 	  "One volume." },
+	{ "volume.clone", ctl_volume_clone, rename_params, true,
+	  "Make a volume that starts as a snapshot." },
 	{ "volume.resize", ctl_volume_resize, volume_resize_params, true,
 	  "Grow or shrink a volume." },
-	{ "volume.rename", ctl_volume_rename, volume_rename_params, true,
+	{ "volume.rename", ctl_volume_rename, rename_params, true,
 	  "Give a volume another name." },
-	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,
+	{ "volume.delete", ctl_volume_delete, delete_params, true,
 	  "Delete a volume and all its data." },
 	{ "snapshot.create", ctl_snapshot_create, snapshot_create_params, true,
-	  "Take a snapshot, or of several volumes at one instant." },
+	  "Take snapshots and checkpoints of volumes, at one instant." },
 	{ "snapshot.list", ctl_snapshot_list, snapshot_list_params, false,
 	  "The snapshots, oldest first, at most 1000 a call." },
-	{ "snapshot.show", ctl_snapshot_show, volume_params, false,
+	{ "snapshot.show", ctl_snapshot_show, name_params, false,
 	  "One snapshot." },
-	{ "snapshot.rename", ctl_snapshot_rename, volume_rename_params, true,
+	{ "snapshot.rollback", ctl_snapshot_rollback, rollback_params, true,
+	  "Make a volume what it was when a snapshot was taken." },
+	{ "snapshot.rename", ctl_snapshot_rename, rename_params, true,
 	  "Give a snapshot another name." },
-	{ "snapshot.delete", ctl_snapshot_delete, volume_delete_params, true,
+	{ "snapshot.delete", ctl_snapshot_delete, delete_params, true,
 	  "Delete a snapshot and the data that only it has." },
 	{ "snapshot.diff", ctl_snapshot_diff, snapshot_diff_params, false,
 	  "What has changed since an older snapshot, at most 1000 extents." },
+	{ "checkpoint.create", ctl_checkpoint_create, snapshot_create_params,
+	  true, "Take checkpoints of volumes, at one instant." },
+	{ "checkpoint.list", ctl_checkpoint_list, snapshot_list_params, false,
+	  "The checkpoints, oldest first, at most 1000 a call." },
+	{ "checkpoint.show", ctl_checkpoint_show, name_params, false,
+	  "One checkpoint." },
+	{ "checkpoint.rename", ctl_checkpoint_rename, rename_params, true,
+	  "Give a checkpoint another name." },
+	{ "checkpoint.delete", ctl_checkpoint_delete, delete_params, true,
+	  "Delete a checkpoint." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 

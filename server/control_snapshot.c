@@ -1,118 +1,51 @@
-/* server/control_snapshot.c - snapshot.*
+/* server/control_snapshot.c - snapshot.* and checkpoint.*
  *
- * A snapshot is called VOLUME@SNAPSHOT.  Names are looked at here, so that the
- * answer says what is wrong in the words that the administrator knows; what
- * the volumes say counts.
+ * A snapshot is called VOLUME@SNAPSHOT, a checkpoint VOLUME#CHECKPOINT; but for
+ * that, and for what is said of them, they are handled alike.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/tarnd.h"
-
-#define LIST_MAX 1000
-
-static json_t *snapshot_json(const struct volume *s)
-{
-	struct volume_info i;
-	char   name[TREE_NAME_MAX + 1], uuid[UUID_TEXT_BYTES];
-	size_t volume_len;
-	json_t *o;
-
-	vol_info(s, &i);
-	vol_full_name(s, name);
-	volume_len = strcspn(name, "@");
-	o = json_pack("{s:s, s:s%, s:s, s:I, s:I, s:s, s:I, s:I, s:i}", "name",
-		      name, "volume", name, volume_len, "snapshot", i.name,
-		      "size_bytes", (json_int_t)i.size_bytes,
-		      "referenced_bytes",
-		      (json_int_t)blocks_to_bytes(i.mapped_blocks), "uuid",
-		      uuid_text(&i.uuid, uuid), "id", (json_int_t)i.id,
-		      "created_s", (json_int_t)i.created_s, "clients",
-		      (int)i.users);
-	return o;
-}
-
-/* --- names --------------------------------------------------------------- */
-
-/* Answers the call when no snapshot can be called that; ret_volume gets its
- * volume's name, VOLUME_NAME_MAX + 1 bytes. */
-static bool name_is_bad(struct ctl_call *call, const char *name,
-			char *ret_volume)
-{
-	/* What is too long stays too long. */
-	char   volume[VOLUME_NAME_MAX + 2] = "", err[256];
-	const char *at = strchr(name, '@');
-
-	if (at == NULL) {
-		ctl_fail(call, -EINVAL, name, "'%.160s' does not name a "
-			 "snapshot: give VOLUME@SNAPSHOT", name);
-		return true;
-	}
-	if (strchr(at + 1, '@') != NULL) {
-		ctl_fail(call, -EINVAL, name, "'%.160s' does not name a "
-			 "snapshot: give VOLUME@SNAPSHOT, with one '@'", name);
-		return true;
-	}
-	memcpy(volume, name, min_u64((uint64_t)(at - name),
-				     sizeof(volume) - 1));
-	if (vol_name_problem(volume, err) != NULL ||
-	    vol_name_problem(at + 1, err) != NULL) {
-		ctl_fail(call, -EINVAL, name, "%s", err);
-		return true;
-	}
-	memcpy(ret_volume, volume, VOLUME_NAME_MAX + 1);
-	return false;
-}
-
-static void no_volume(struct ctl_call *call, const char *volume,
-		      const char *more)
-{
-	char err[256];
-
-	if (vol_name_problem(volume, err) != NULL)
-		ctl_fail(call, -EINVAL, volume, "%s", err);
-	else
-		ctl_fail(call, -ENOENT, volume,
-			 "volume '%s' does not exist: 'tarn volume list' lists "
-			 "those that do%s", volume, more);
-}
-
-/* The call's snapshot is not there: answers. */
-static void no_snapshot(struct ctl_call *call, struct volumes *vols)
-{
-	const char *name = ctl_string(call, "name");
-	char        volume[VOLUME_NAME_MAX + 1];
-
-	if (name_is_bad(call, name, volume))
-		return;
-	if (vols_find(vols, volume) == NULL)
-		no_volume(call, volume, "");
-	else
-		ctl_fail(call, -ENOENT, name,
-			 "snapshot '%s' does not exist: 'tarn snapshot list "
-			 "%s' lists those that do", name, volume);
-}
+#include "server/control_vol.h"
 
 /* --- list and show ------------------------------------------------------- */
 
-/* Snapshots in order of their ids, the order in which they were taken. */
+/* Snapshots or checkpoints in order of their ids, the order in which they were
+ * taken. */
 struct listing {
 	struct entry {
 		uint32_t             id;
-		const struct volume *snap;
+		const struct volume *vol;
 	} *items;
 	size_t   n, cap;
 	uint64_t after; /* only those with ids above */
+	unsigned kind;  /* enum vol_kind */
 };
+
+static struct volume *first_of(const struct listing *l, struct volume *v)
+{
+	return l->kind == VOL_KIND_SNAPSHOT ?
+		       vol_snap_after(v, (uint32_t)l->after) :
+		       vol_checkpoint_next(v, NULL);
+}
+
+static struct volume *next_of(const struct listing *l, struct volume *v,
+			      const struct volume *prev)
+{
+	return l->kind == VOL_KIND_SNAPSHOT ? vol_snap_next(v, prev) :
+					      vol_checkpoint_next(v, prev);
+}
 
 static bool listing_add(struct listing *l, struct volume *v)
 {
-	struct volume *s = vol_snap_after(v, (uint32_t)l->after);
+	struct volume *s = first_of(l, v);
 
-	for (; s != NULL; s = vol_snap_next(v, s)) {
+	for (; s != NULL; s = next_of(l, v, s)) {
 		struct volume_info i;
 
+		vol_info(s, &i);
+		if (i.id <= l->after)
+			continue;
 		if (l->n == l->cap) {
 			size_t cap = l->cap == 0 ? 64 : 2 * l->cap;
 			void  *p = realloc(l->items, cap * sizeof(*l->items));
@@ -122,8 +55,7 @@ static bool listing_add(struct listing *l, struct volume *v)
 			l->items = p;
 			l->cap = cap;
 		}
-		vol_info(s, &i);
-		l->items[l->n++] = (struct entry){ .id = i.id, .snap = s };
+		l->items[l->n++] = (struct entry){ .id = i.id, .vol = s };
 	}
 	return true;
 }
@@ -144,25 +76,28 @@ static json_t *listing_json(struct listing *l)
 	if (l->n > 0)
 		qsort(l->items, l->n, sizeof(*l->items), entry_compare);
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(a, snapshot_json(l->items[i].snap));
-	return json_pack("{s:o, s:b}", "snapshots", a, "more", l->n > n);
+		json_array_append_new(a, ctl_vol_json(l->items[i].vol));
+	return json_pack("{s:o, s:b}",
+			 l->kind == VOL_KIND_SNAPSHOT ? "snapshots" :
+							"checkpoints",
+			 a, "more", l->n > n);
 }
 
-void ctl_snapshot_list(struct ctl_call *call)
+static void list(struct ctl_call *call, unsigned kind)
 {
 	struct hosted *h = ctl_need_pool(call);
-	struct listing l = { .after = 0 };
+	struct listing l = { .kind = kind };
 	const char    *name;
-	struct volume *v;
+	struct volume *v = NULL;
 	bool           ok = true;
 
 	if (h == NULL)
 		return;
 	name = ctl_string(call, "volume");
-	v = name != NULL ? vols_find(h->vols, name) : NULL;
-	if (name != NULL && (v == NULL || strchr(name, '@') != NULL)) {
-		no_volume(call, name, "");
-		return;
+	if (name != NULL) {
+		v = ctl_find_vol(call, h->vols, name, VOL_KIND_VOLUME);
+		if (v == NULL)
+			return;
 	}
 	l.after = min_u64(ctl_uint(call, "after", 0), UINT32_MAX);
 	if (name != NULL)
@@ -175,185 +110,159 @@ void ctl_snapshot_list(struct ctl_call *call)
 	free(l.items);
 }
 
-void ctl_snapshot_show(struct ctl_call *call)
+static void show(struct ctl_call *call, unsigned kind)
 {
 	struct hosted *h = ctl_need_pool(call);
-	const char    *name;
 	struct volume *s;
 
 	if (h == NULL)
 		return;
-	name = ctl_string(call, "name");
-	s = strchr(name, '@') != NULL ? vols_find(h->vols, name) : NULL;
+	s = ctl_find_vol(call, h->vols, ctl_string(call, "name"), kind);
 	if (s != NULL)
-		ctl_reply(call, snapshot_json(s));
-	else
-		no_snapshot(call, h->vols);
+		ctl_reply(call, ctl_vol_json(s));
 }
 
-/* --- changes ------------------------------------------------------------- */
+void ctl_snapshot_list(struct ctl_call *call)
+{
+	list(call, VOL_KIND_SNAPSHOT);
+}
 
-struct change {
-	struct vol_ctl   ctl;
-	struct ctl_call *call;
-	char             name[TREE_NAME_MAX + 1]; /* afterwards; "": see the
-						   * call's */
-};
+void ctl_checkpoint_list(struct ctl_call *call)
+{
+	list(call, VOL_KIND_CHECKPOINT);
+}
 
-/* The snapshots that the call names. */
-static json_t *created_json(struct ctl_call *call, struct volumes *vols)
+void ctl_snapshot_show(struct ctl_call *call)
+{
+	show(call, VOL_KIND_SNAPSHOT);
+}
+
+void ctl_checkpoint_show(struct ctl_call *call)
+{
+	show(call, VOL_KIND_CHECKPOINT);
+}
+
+/* --- create -------------------------------------------------------------- */
+
+/* Those of this kind that the call names. */
+static json_t *created(struct ctl_call *call, struct volumes *vols,
+		       unsigned kind)
 {
 	json_t *a = json_array(), *name;
 	size_t  i;
 
 	json_array_foreach(ctl_strings(call, "names"), i, name) {
-		struct volume *s = vols_find(vols, json_string_value(name));
+		const char    *s = json_string_value(name);
+		struct volume *v = vols_find(vols, s);
 
 		/* One that was deleted at once is not there. */
-		if (s != NULL)
-			json_array_append_new(a, snapshot_json(s));
+		if (v != NULL && vol_name_kind(s) == kind)
+			json_array_append_new(a, ctl_vol_json(v));
 	}
-	return json_pack("{s:o}", "snapshots", a);
+	return a;
 }
 
-static json_t *changed_json(struct change *c, struct volumes *vols)
+static json_t *created_both(struct ctl_call *call, struct volumes *vols)
 {
-	struct volume *s = vols_find(vols, c->name);
-	json_t *o;
-
-	if (ctl_strings(c->call, "names") != NULL)
-		return created_json(c->call, vols);
-	o = s != NULL ? snapshot_json(s)
-		      : json_pack("{s:o}", "name",
-				  ctl_text(ctl_string(c->call, "name")));
-	if (o != NULL)
-		json_object_set_new(o, "already",
-				    json_boolean(c->ctl.already));
-	return o;
+	return json_pack("{s:o, s:o}", "snapshots",
+			 created(call, vols, VOL_KIND_SNAPSHOT), "checkpoints",
+			 created(call, vols, VOL_KIND_CHECKPOINT));
 }
 
-static void change_done(struct vol_ctl *ctl)
+static json_t *created_checkpoints(struct ctl_call *call, struct volumes *vols)
 {
-	struct change *c = container_of(ctl, struct change, ctl);
-	struct tarnd  *t = ctl_arg(c->call);
-
-	if (ctl->res == -ENOENT && ctl->name != NULL)
-		no_snapshot(c->call, t->hosted.vols);
-	else if (ctl->res < 0)
-		ctl_fail(c->call, ctl->res, ctl->name, "%s",
-			 ctl->error[0] != '\0' ? ctl->error
-					       : strerror(-ctl->res));
-	else
-		ctl_reply(c->call, changed_json(c, t->hosted.vols));
-	free(c);
-	hosted_call_end(t);
+	return json_pack("{s:o}", "checkpoints",
+			 created(call, vols, VOL_KIND_CHECKPOINT));
 }
 
-/* NULL: answered. */
-static struct change *change_new(struct ctl_call *call, struct hosted *h)
+static void create(struct ctl_call *call, unsigned kinds,
+		   json_t *(*answer)(struct ctl_call *call,
+				     struct volumes *vols))
 {
-	struct change *c = calloc(1, sizeof(*c));
-
-	if (c == NULL) {
-		ctl_fail(call, -ENOMEM, NULL, "the server is out of memory");
-		return NULL;
-	}
-	c->call = call;
-	c->ctl.name = ctl_string(call, "name");
-	c->ctl.new_name = ctl_string(call, "new_name");
-	c->ctl.force = ctl_bool(call, "force");
-	c->ctl.now_s = tarnd_now_s();
-	c->ctl.done = change_done;
-	h->vol_calls++;
-	return c;
-}
-
-/* False: answered. */
-static bool names_fit(struct ctl_call *call, struct hosted *h,
-		      const char **names, unsigned n)
-{
-	char volume[VOLUME_NAME_MAX + 1];
-
-	if (n == 0) {
-		ctl_bad_param(call, "names", "names is empty: name at least "
-					     "one snapshot, VOLUME@SNAPSHOT");
-		return false;
-	}
-	for (unsigned i = 0; i < n; i++) {
-		if (name_is_bad(call, names[i], volume))
-			return false;
-		if (vols_find(h->vols, volume) == NULL) {
-			no_volume(call, volume, "; no snapshot was taken");
-			return false;
-		}
-	}
-	return true;
-}
-
-void ctl_snapshot_create(struct ctl_call *call)
-{
-	struct hosted *h = ctl_need_pool(call);
+	struct change *c = change_new(call, 0);
 	const char    *names[CTL_ARRAY_MAX];
 	struct uuid    uuids[CTL_ARRAY_MAX];
-	struct change *c;
 	unsigned       n = 0;
 	json_t        *name;
 	size_t         i;
 
-	if (h == NULL)
+	if (c == NULL)
 		return;
 	json_array_foreach(ctl_strings(call, "names"), i, name) {
 		names[n] = json_string_value(name);
+		if (!ctl_is_name(call, names[n], kinds)) {
+			free(c);
+			return;
+		}
 		tarnd_uuid(&uuids[n++]);
 	}
-	if (!names_fit(call, h, names, n))
-		return;
-	c = change_new(call, h);
-	if (c == NULL)
-		return;
 	c->ctl.names = names;
 	c->ctl.uuids = uuids;
 	c->ctl.nnames = n;
-	vol_snapshot(h->vols, &c->ctl);
+	c->answer = answer;
+	change_run(c, vol_snapshot);
+}
+
+void ctl_snapshot_create(struct ctl_call *call)
+{
+	create(call, VOL_KIND_SNAPSHOT | VOL_KIND_CHECKPOINT, created_both);
+}
+
+void ctl_checkpoint_create(struct ctl_call *call)
+{
+	create(call, VOL_KIND_CHECKPOINT, created_checkpoints);
+}
+
+/* --- changes ------------------------------------------------------------- */
+
+void ctl_snapshot_rollback(struct ctl_call *call)
+{
+	struct change *c = change_new(call, VOL_KIND_SNAPSHOT);
+
+	if (c == NULL)
+		return;
+	tarnd_uuid(&c->ctl.uuid);
+	c->ctl.new_name = ctl_string(call, "keep_as");
+	c->after[strcspn(c->after, "@")] = '\0';
+	change_run(c, vol_rollback);
+}
+
+static void rename_in_volume(struct ctl_call *call, unsigned kind)
+{
+	struct change *c = change_new(call, kind);
+	size_t len;
+
+	if (c == NULL)
+		return;
+	c->ctl.new_name = ctl_string(call, "new_name");
+	len = strcspn(c->after, "@#") + 1;
+	snprintf(c->after + len, sizeof(c->after) - len, "%s",
+		 c->ctl.new_name);
+	change_run(c, vol_rename);
 }
 
 void ctl_snapshot_rename(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
-	const char    *name, *new_name;
-	char           volume[VOLUME_NAME_MAX + 1];
-	struct change *c;
+	rename_in_volume(call, VOL_KIND_SNAPSHOT);
+}
 
-	if (h == NULL)
-		return;
-	name = ctl_string(call, "name");
-	new_name = ctl_string(call, "new_name");
-	if (name_is_bad(call, name, volume))
-		return;
-	if (strchr(new_name, '@') != NULL) {
-		ctl_fail(call, -EINVAL, name,
-			 "'%.160s' cannot be the new name of snapshot '%.160s':"
-			 " give it without its volume and '@'", new_name, name);
-		return;
-	}
-	c = change_new(call, h);
-	if (c == NULL)
-		return;
-	snprintf(c->name, sizeof(c->name), "%s@%.*s", volume, VOLUME_NAME_MAX,
-		 new_name);
-	vol_rename(h->vols, &c->ctl);
+void ctl_checkpoint_rename(struct ctl_call *call)
+{
+	rename_in_volume(call, VOL_KIND_CHECKPOINT);
 }
 
 void ctl_snapshot_delete(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
-	char           volume[VOLUME_NAME_MAX + 1];
-	struct change *c;
+	struct change *c = change_new(call, VOL_KIND_SNAPSHOT);
 
-	if (h == NULL ||
-	    name_is_bad(call, ctl_string(call, "name"), volume))
-		return;
-	c = change_new(call, h);
 	if (c != NULL)
-		vol_delete(h->vols, &c->ctl);
+		change_run(c, vol_delete);
+}
+
+void ctl_checkpoint_delete(struct ctl_call *call)
+{
+	struct change *c = change_new(call, VOL_KIND_CHECKPOINT);
+
+	if (c != NULL)
+		change_run(c, vol_delete);
 }

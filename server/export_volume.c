@@ -174,11 +174,13 @@ static bool source_next(struct export_source *src, uint64_t *cursor,
 	return true;
 }
 
-/* "" is the only volume, if there is only one. */
+/* "" is the only volume, if there is only one.  A checkpoint holds no data. */
 static struct volume *find(struct volumes *vols, const char *name)
 {
 	struct volume *v;
 
+	if (vol_name_kind(name) == VOL_KIND_CHECKPOINT)
+		return NULL;
 	if (name[0] != '\0')
 		return vols_find(vols, name);
 	v = vols_next(vols, NULL);
@@ -222,6 +224,8 @@ static int source_open(struct export_source *src, const char *name,
 
 	if (v == NULL)
 		return -ENOENT;
+	if (vol_is_detaching(v))
+		return -EBUSY;
 	x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		return -ENOMEM;

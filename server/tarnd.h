@@ -297,15 +297,22 @@ void ctl_pool_df(struct ctl_call *call);
 void ctl_volume_create(struct ctl_call *call);
 void ctl_volume_list(struct ctl_call *call);
 void ctl_volume_show(struct ctl_call *call);
+void ctl_volume_clone(struct ctl_call *call);
 void ctl_volume_resize(struct ctl_call *call);
 void ctl_volume_rename(struct ctl_call *call);
 void ctl_volume_delete(struct ctl_call *call);
 void ctl_snapshot_create(struct ctl_call *call);
 void ctl_snapshot_list(struct ctl_call *call);
 void ctl_snapshot_show(struct ctl_call *call);
+void ctl_snapshot_rollback(struct ctl_call *call);
 void ctl_snapshot_rename(struct ctl_call *call);
 void ctl_snapshot_delete(struct ctl_call *call);
 void ctl_snapshot_diff(struct ctl_call *call);
+void ctl_checkpoint_create(struct ctl_call *call);
+void ctl_checkpoint_list(struct ctl_call *call);
+void ctl_checkpoint_show(struct ctl_call *call);
+void ctl_checkpoint_rename(struct ctl_call *call);
+void ctl_checkpoint_delete(struct ctl_call *call);
 
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);

@@ -95,7 +95,7 @@ has '^ *62914560 +4194304 +0 ' cat "$W/map"
 
 say "mistakes"
 refuse "'v' does not name a snapshot" t snapshot create v
-refuse "one '@'" t snapshot create v@a@b
+refuse "'a@b' cannot be the name" t snapshot create v@a@b
 refuse 'no-such.*does not exist' t snapshot create no-such@a
 refuse 'twice' t snapshot create v@a v@b
 refuse "already" t snapshot create w@new v@one

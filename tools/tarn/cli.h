@@ -47,6 +47,7 @@ enum cli_option {
 	CLI_OPT_PROGRESS = 1 << 10,
 	CLI_OPT_FILE = 1 << 11,
 	CLI_OPT_BASE = 1 << 12,
+	CLI_OPT_KEEP_AS = 1 << 5,
 };
 
 struct cli;
@@ -71,7 +72,7 @@ struct cli {
 	bool        bare;        /* -H: no header, tabs */
 	bool        help, version;
 	unsigned    given;       /* enum cli_option, or'ed */
-	const char *redundancy, *domain;
+	const char *redundancy, *domain, *keep_as;
 	const char *disks[CLI_ARGS_MAX]; /* --disk */
 	unsigned    ndisks;
 	const char *from, *compress, *rate, *resume, *file, *base;
@@ -153,12 +154,14 @@ enum cli_exit cmd_pool_list(struct cli *cli);
 enum cli_exit cmd_volume_create(struct cli *cli);
 enum cli_exit cmd_volume_list(struct cli *cli);
 enum cli_exit cmd_volume_show(struct cli *cli);
+enum cli_exit cmd_volume_clone(struct cli *cli);
 enum cli_exit cmd_volume_resize(struct cli *cli);
 enum cli_exit cmd_volume_rename(struct cli *cli);
 enum cli_exit cmd_volume_delete(struct cli *cli);
 enum cli_exit cmd_snapshot_create(struct cli *cli);
 enum cli_exit cmd_snapshot_list(struct cli *cli);
 enum cli_exit cmd_snapshot_show(struct cli *cli);
+enum cli_exit cmd_snapshot_rollback(struct cli *cli);
 enum cli_exit cmd_snapshot_rename(struct cli *cli);
 enum cli_exit cmd_snapshot_delete(struct cli *cli);
 enum cli_exit cmd_diff(struct cli *cli);
@@ -166,6 +169,11 @@ enum cli_exit cmd_send(struct cli *cli);
 enum cli_exit cmd_receive(struct cli *cli);
 enum cli_exit cmd_stream_show(struct cli *cli);
 enum cli_exit cmd_stream_verify(struct cli *cli);
+enum cli_exit cmd_checkpoint_create(struct cli *cli);
+enum cli_exit cmd_checkpoint_list(struct cli *cli);
+enum cli_exit cmd_checkpoint_show(struct cli *cli);
+enum cli_exit cmd_checkpoint_rename(struct cli *cli);
+enum cli_exit cmd_checkpoint_delete(struct cli *cli);
 enum cli_exit cmd_status(struct cli *cli);
 enum cli_exit cmd_df(struct cli *cli);
 enum cli_exit cmd_stats(struct cli *cli);

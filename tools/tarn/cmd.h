@@ -19,4 +19,30 @@ const char *cmd_date(json_t *object, const char *key, char *ret);
 /* A row of a table of two columns. */
 void cmd_property(struct table *t, const char *key, const char *value);
 
+/* --- cmd_change.c -------------------------------------------------------- */
+
+/* Call a method about one object, "noun.verb", and print what was done to it,
+ * or that it was so before; takes params. */
+enum cli_exit cmd_change(struct cli *cli, const char *method, json_t *params,
+			 const char *done, const char *was_so);
+/* "snapshot 'v@s' created, 10.0G". */
+void cmd_print_done(const struct cli *cli, const char *noun, json_t *object,
+		    const char *what);
+/* The first argument as name, the second, if there is one, as new_name; force
+ * if it was given. */
+json_t *cmd_name_params(const struct cli *cli);
+/* All of "noun.list" (of the volume that is the first argument, if there is
+ * one), page after page; cursor: the member that the next page begins behind.
+ * NULL: reported. */
+json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
+		      const char *cursor, enum cli_exit *ret_exit);
+
+/* --- cmd_snapshot.c, for checkpoints too --------------------------------- */
+
+/* snapshot.create or checkpoint.create, of all arguments. */
+enum cli_exit cmd_take(struct cli *cli, const char *method);
+/* Say that there are none, and how one is made: example goes behind the name
+ * of a volume. */
+void cmd_none(const struct cli *cli, const char *noun, const char *example);
+
 #endif

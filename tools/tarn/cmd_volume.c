@@ -1,5 +1,5 @@
-/* tools/tarn/cmd_volume.c - tarn volume create, list, show, resize, rename,
- * delete.
+/* tools/tarn/cmd_volume.c - tarn volume create, list, clone, show, resize,
+ * rename, delete.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,129 +25,65 @@ static bool take_size(const struct cli *cli, const char *text,
 	return r == 0;
 }
 
-/* Print what was done to a volume; takes result. */
-static enum cli_exit report(const struct cli *cli, json_t *result,
-			    const char *done, const char *was_so)
+static json_t *size_params(const struct cli *cli, uint64_t bytes)
 {
-	char name[1100], size[SIZE_TEXT_BYTES];
+	json_t *params = json_pack("{s:s, s:I}", "name", cli->args[0], "size",
+				   (json_int_t)bytes);
 
-	out_warnings(result);
-	if (cli->json)
-		return out_json(result);
-	text_escape(js_string(result, "name"), name, sizeof(name));
-	printf("volume '%s' %s", name,
-	       js_bool(result, "already") ? was_so : done);
-	if (json_object_get(result, "size_bytes") != NULL)
-		printf(", %s", out_size(cli, result, "size_bytes", size));
-	putchar('\n');
-	json_decref(result);
-	return CLI_OK;
+	if (cli->given & CLI_OPT_FORCE)
+		json_object_set_new(params, "force", json_true());
+	return params;
 }
 
 enum cli_exit cmd_volume_create(struct cli *cli)
 {
-	enum cli_exit r;
 	uint64_t bytes;
-	json_t  *result;
 
 	if (!take_size(cli, cli->args[1], &bytes))
 		return CLI_USAGE;
-	result = rpc_call(cli, "volume.create",
-			  json_pack("{s:s, s:I}", "name", cli->args[0], "size",
-				    (json_int_t)bytes),
-			  &r);
-	return result == NULL ? r
-			      : report(cli, result, "created",
-				       "exists already");
+	return cmd_change(cli, "volume.create", size_params(cli, bytes),
+			  "created", "exists already");
+}
+
+enum cli_exit cmd_volume_clone(struct cli *cli)
+{
+	return cmd_change(cli, "volume.clone", cmd_name_params(cli), "created",
+			  "exists already");
 }
 
 enum cli_exit cmd_volume_resize(struct cli *cli)
 {
-	enum cli_exit r;
 	uint64_t bytes;
-	json_t  *result;
 
 	if (!take_size(cli, cli->args[1], &bytes))
 		return CLI_USAGE;
-	result = rpc_call(cli, "volume.resize",
-			  json_pack("{s:s, s:I, s:b}", "name", cli->args[0],
-				    "size", (json_int_t)bytes, "force",
-				    (cli->given & CLI_OPT_FORCE) != 0),
-			  &r);
-	return result == NULL ? r
-			      : report(cli, result, "resized",
-				       "has that size already");
+	return cmd_change(cli, "volume.resize", size_params(cli, bytes),
+			  "resized", "has that size already");
 }
 
 enum cli_exit cmd_volume_rename(struct cli *cli)
 {
-	enum cli_exit r;
-	json_t *result;
-
-	result = rpc_call(cli, "volume.rename",
-			  json_pack("{s:s, s:s}", "name", cli->args[0],
-				    "new_name", cli->args[1]),
-			  &r);
-	return result == NULL ? r
-			      : report(cli, result, "renamed",
-				       "has that name already");
+	return cmd_change(cli, "volume.rename", cmd_name_params(cli),
+			  "renamed", "has that name already");
 }
 
 enum cli_exit cmd_volume_delete(struct cli *cli)
 {
-	enum cli_exit r;
-	json_t *result;
-
-	result = rpc_call(cli, "volume.delete",
-			  json_pack("{s:s, s:b}", "name", cli->args[0],
-				    "force",
-				    (cli->given & CLI_OPT_FORCE) != 0),
-			  &r);
-	return result == NULL ? r : report(cli, result, "deleted", "was gone");
+	return cmd_change(cli, "volume.delete", cmd_name_params(cli),
+			  "deleted", "was gone");
 }
 
 /* --- list and show ------------------------------------------------------- */
 
-/* All volumes, page after page; NULL: reported. */
-static json_t *fetch_all(const struct cli *cli, enum cli_exit *ret_exit)
-{
-	json_t *all = json_array();
-	char    after[4096] = "";
-	bool    more = true;
-
-	while (more) {
-		json_t *page, *volumes;
-		size_t  n;
-
-		page = rpc_call(cli, "volume.list",
-				after[0] == '\0'
-					? NULL
-					: json_pack("{s:s}", "after", after),
-				ret_exit);
-		if (page == NULL) {
-			json_decref(all);
-			return NULL;
-		}
-		volumes = json_object_get(page, "volumes");
-		n = json_array_size(volumes);
-		json_array_extend(all, volumes);
-		more = js_bool(page, "more") && n > 0;
-		if (n > 0)
-			snprintf(after, sizeof(after), "%s",
-				 js_string(json_array_get(volumes, n - 1),
-					   "name"));
-		json_decref(page);
-	}
-	return json_pack("{s:o}", "volumes", all);
-}
-
 enum cli_exit cmd_volume_list(struct cli *cli)
 {
-	static const char *const heads[] = {
-		"NAME", "-SIZE", "-USED", "-CLIENTS", "-SNAPSHOTS", "CREATED"
-	};
+	static const char *const heads[] = { "NAME", "-SIZE", "-USED",
+					     "-CLIENTS", "-SNAPSHOTS",
+					     "-CHECKPOINTS", "CREATED",
+					     "CLONE-OF" };
 	enum cli_exit r;
-	json_t      *result = fetch_all(cli, &r), *volumes;
+	json_t      *result = cmd_fetch_all(cli, "volume", "name", &r),
+		    *volumes;
 	struct table t;
 
 	if (result == NULL)
@@ -159,14 +95,17 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 	for (size_t i = 0; i < json_array_size(volumes); i++) {
 		json_t *v = json_array_get(volumes, i);
 		char    size[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES];
-		char    clients[24], snapshots[24], created[CMD_DATE_BYTES];
+		char    clients[24], snapshots[24], checkpoints[24];
+		char    created[CMD_DATE_BYTES];
 		const char *row[] = {
 			js_string(v, "name"),
 			out_size(cli, v, "size_bytes", size),
 			out_size(cli, v, "used_bytes", used),
 			cmd_count(v, "clients", clients),
 			cmd_count(v, "snapshots", snapshots),
+			cmd_count(v, "checkpoints", checkpoints),
 			cmd_date(v, "created_s", created),
+			js_string(v, "clone_of"),
 		};
 
 		table_row(&t, row);
@@ -200,6 +139,9 @@ enum cli_exit cmd_volume_show(struct cli *cli)
 	cmd_property(&t, "used", out_size(cli, v, "used_bytes", text));
 	cmd_property(&t, "clients", cmd_count(v, "clients", text));
 	cmd_property(&t, "snapshots", cmd_count(v, "snapshots", text));
+	cmd_property(&t, "checkpoints", cmd_count(v, "checkpoints", text));
+	if (*js_string(v, "clone_of") != '\0')
+		cmd_property(&t, "clone-of", js_string(v, "clone_of"));
 	cmd_property(&t, "read-only", js_bool(v, "read_only") ? "yes" : "no");
 	cmd_property(&t, "created", cmd_date(v, "created_s", text));
 	cmd_property(&t, "uuid", js_string(v, "uuid"));

@@ -1,0 +1,87 @@
+/* tools/tarn/cmd_change.c - what the commands about volumes, snapshots and
+ * checkpoints share: calls that change one, and lists that come in pages.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/tarn/cli.h"
+#include "tools/tarn/cmd.h"
+
+void cmd_print_done(const struct cli *cli, const char *noun, json_t *object,
+		    const char *what)
+{
+	char name[2300], size[SIZE_TEXT_BYTES];
+
+	text_escape(js_string(object, "name"), name, sizeof(name));
+	printf("%s '%s' %s", noun, name, what);
+	if (json_object_get(object, "size_bytes") != NULL)
+		printf(", %s", out_size(cli, object, "size_bytes", size));
+	putchar('\n');
+}
+
+enum cli_exit cmd_change(struct cli *cli, const char *method, json_t *params,
+			 const char *done, const char *was_so)
+{
+	enum cli_exit r;
+	json_t *result = rpc_call(cli, method, params, &r);
+	char    noun[16];
+
+	if (result == NULL)
+		return r;
+	out_warnings(result);
+	if (cli->json)
+		return out_json(result);
+	snprintf(noun, sizeof(noun), "%.*s", (int)strcspn(method, "."),
+		 method);
+	cmd_print_done(cli, noun, result,
+		       js_bool(result, "already") ? was_so : done);
+	json_decref(result);
+	return CLI_OK;
+}
+
+json_t *cmd_name_params(const struct cli *cli)
+{
+	json_t *params = json_pack("{s:s}", "name", cli->args[0]);
+
+	if (cli->nargs > 1)
+		json_object_set_new(params, "new_name",
+				    json_string(cli->args[1]));
+	if (cli->given & CLI_OPT_FORCE)
+		json_object_set_new(params, "force", json_true());
+	return params;
+}
+
+json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
+		      const char *cursor, enum cli_exit *ret_exit)
+{
+	json_t *all = json_array(), *after = NULL;
+	char    method[32], member[32];
+	bool    more = true;
+
+	snprintf(method, sizeof(method), "%s.list", noun);
+	snprintf(member, sizeof(member), "%ss", noun);
+	while (more) {
+		json_t *params, *page, *items;
+		size_t  n;
+
+		params = json_pack("{s:o*}", "after", after);
+		if (cli->nargs > 0)
+			json_object_set_new(params, "volume",
+					    json_string(cli->args[0]));
+		page = rpc_call(cli, method, params, ret_exit);
+		if (page == NULL) {
+			json_decref(all);
+			return NULL;
+		}
+		items = json_object_get(page, member);
+		n = json_array_size(items);
+		json_array_extend(all, items);
+		more = js_bool(page, "more") && n > 0;
+		after = n == 0 ? NULL
+			       : json_object_get(json_array_get(items, n - 1),
+						 cursor);
+		after = more ? json_incref(after) : NULL;
+		json_decref(page);
+	}
+	return json_pack("{s:o}", member, all);
+}

@@ -136,7 +136,7 @@ static bool group_not_there(struct change *c, struct volumes *vols)
 		if (vols_find(vols, volume) != NULL)
 			continue;
 		not_there(c->call, vols, json_string_value(name),
-			  "; nothing was taken of any volume");
+			  "; nothing was taken");
 		return true;
 	}
 	return false;

@@ -346,8 +346,8 @@ int vol_ctl_check_own_name(struct vol_ctl *ctl, const char *name)
 	if (vol_name_kind(vol_ctl_name(ctl)) != VOL_KIND_VOLUME &&
 	    vol_name_kind(name) != VOL_KIND_VOLUME) {
 		snprintf(ctl->error, sizeof(ctl->error),
-			 "'%.160s' is too much of a name here: give it without "
-			 "its volume and '@' or '#'.", name);
+			 "'%.160s' cannot be the new name: give it without its "
+			 "volume and '@' or '#'.", name);
 		return -EINVAL;
 	}
 	return vol_name_problem(name, ctl->error) != NULL ? -EINVAL : 0;

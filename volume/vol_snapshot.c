@@ -48,7 +48,7 @@ static int take_snapshot(struct volumes *vols, struct vol_ctl *ctl, unsigned i,
 	if (v == NULL) {
 		snprintf(ctl->error, sizeof(ctl->error),
 			 "There is no volume '%.80s': list the volumes to see "
-			 "their names; no snapshot was taken.", volume);
+			 "their names; nothing was taken.", volume);
 		return -ENOENT;
 	}
 	if (named_before(ctl, i, volume, mark)) {
@@ -95,6 +95,14 @@ void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl)
 		if (checkpoint == (i < ctl->nnames))
 			r = take_snapshot(vols, ctl, i % ctl->nnames, &at);
 	}
+	/* Checkpoints first: rolled back to a snapshot of the same instant, the
+	 * volume keeps them. */
+	for (unsigned i = 0; r == 0 && i < ctl->nnames; i++)
+		if (vol_name_kind(ctl->names[i]) == VOL_KIND_CHECKPOINT)
+			r = take_snapshot(vols, ctl, i, &at);
+	for (unsigned i = 0; r == 0 && i < ctl->nnames; i++)
+		if (vol_name_kind(ctl->names[i]) != VOL_KIND_CHECKPOINT)
+			r = take_snapshot(vols, ctl, i, &at);
 	ctl->size_bytes = at; /* of the body */
 	vol_ctl_queue(vols, ctl, CTL_SNAPSHOT, r);
 }
@@ -108,14 +116,14 @@ static bool snapshot_check(struct volumes *vols, struct vol_ctl *ctl,
 	if (v == NULL || v->state != CATALOG_READY) {
 		vol_ctl_refuse(vols, ctl, -ENOENT,
 			   "A volume of which a snapshot '%.80s' was to be "
-			   "taken has been deleted: no snapshot was taken.",
+			   "taken has been deleted: nothing was taken.",
 			   it->name);
 		return false;
 	}
 	if (catalog_find_of(v, it->kind, it->name) != NULL) {
 		vol_ctl_refuse(vols, ctl, -EEXIST,
 			       "Volume '%.80s' has a %s '%.80s' already: take "
-			       "another name; no snapshot was taken.", v->name,
+			       "another name; nothing was taken.", v->name,
 			       it->kind == CATALOG_SNAPSHOT ? "snapshot" :
 							      "checkpoint",
 			       it->name);

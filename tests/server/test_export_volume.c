@@ -147,6 +147,26 @@ static void test_snapshots(void **state)
 	next_is(&cursor, NULL);
 }
 
+static void test_checkpoints(void **state)
+{
+	struct export_info info;
+	struct export *x;
+	uint64_t cursor = 0;
+
+	(void)state;
+	kit_create(P, V, "b", MIB);
+	assert_int_equal(snapshot("b#a"), 0);
+	assert_int_equal(snapshot("b@a"), 0);
+	assert_non_null(vols_find(V, "b#a"));
+	assert_int_equal(S->ops->info(S, "b#a", &info), -ENOENT);
+	assert_int_equal(S->ops->open(S, "b#a", &x), -ENOENT);
+	assert_int_equal(S->ops->info(S, "b#b", &info), -ENOENT);
+	assert_int_equal(S->ops->info(S, "b@a#a", &info), -ENOENT);
+	next_is(&cursor, "b");
+	next_is(&cursor, "b@a");
+	next_is(&cursor, NULL);
+}
+
 static bool req_ended;
 
 static void req_done(struct export_req *req)
@@ -237,13 +257,61 @@ static void test_gone(void **state)
 	assert_int_equal(V->catalog.ndeleting, 0);
 }
 
+static bool rolled_back;
+
+static void rollback_done(struct vol_ctl *ctl)
+{
+	assert_int_equal(ctl->res, 0);
+	rolled_back = true;
+}
+
+/* While its users are asked to go, there are no new ones. */
+static void test_detaching(void **state)
+{
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	struct export *x, *y, *z;
+	struct export_info info;
+
+	(void)state;
+	kit_create(P, V, "v", MIB);
+	assert_int_equal(snapshot("v@a"), 0);
+	assert_int_equal(kit_resize(P, V, "v", 2 * MIB, false), 0);
+	x = open_export("v");
+	y = open_export("v@a");
+	ctl->name = "v@a";
+	ctl->force = true;
+	ctl->done = rollback_done;
+	rolled_back = false;
+	vol_rollback(V, ctl);
+	while (gone == 0)
+		fake_turn(P);
+	fake_settle(P);
+	assert_false(rolled_back);
+	assert_int_equal(S->ops->open(S, "v", &z), -EBUSY);
+	/* That is only what it was. */
+	assert_int_equal(S->ops->info(S, "v", &info), 0);
+	assert_int_equal(info.size_bytes, 2 * MIB);
+	z = open_export("v@a");
+	x->ops->put(x);
+	while (!rolled_back)
+		fake_turn(P);
+	assert_int_equal(gone, 1);
+	x = open_export("v");
+	x->ops->info(x, &info);
+	assert_int_equal(info.size_bytes, MIB);
+	x->ops->put(x);
+	y->ops->put(y);
+	z->ops->put(z);
+	free(ctl);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_find), TEST(test_snapshots), TEST(test_requests),
-		TEST(test_gone),
+		TEST(test_gone), TEST(test_checkpoints), TEST(test_detaching),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,5 @@
 /* A real tarnd over files: snapshots as exports, by libnbd. */
 #include <errno.h>
-#include <libnbd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -8,61 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tarnd_kit.h"
+#include "tarnd_nbd.h"
 
 #define MIB (1u << 20)
-
-static struct nbd_handle *handle(void)
-{
-	struct nbd_handle *nbd = nbd_create();
-
-	assert_non_null(nbd);
-	return nbd;
-}
-
-static int dial(const struct world *w, struct nbd_handle *nbd)
-{
-	char path[100];
-
-	text(path, sizeof(path), "%s/nbd", w->dir);
-	return nbd_connect_unix(nbd, path);
-}
-
-static struct nbd_handle *attach(const struct world *w, const char *name)
-{
-	struct nbd_handle *nbd = handle();
-
-	assert_int_equal(nbd_set_export_name(nbd, name), 0);
-	assert_int_equal(nbd_add_meta_context(nbd, "base:allocation"), 0);
-	if (dial(w, nbd) < 0)
-		fail_msg("%s: %s", name, nbd_get_error());
-	return nbd;
-}
-
-static void detach(struct nbd_handle *nbd)
-{
-	nbd_shutdown(nbd, 0);
-	nbd_close(nbd);
-}
-
-static void fill(struct nbd_handle *nbd, int c, uint64_t off, size_t len)
-{
-	char *buf = malloc(len);
-
-	memset(buf, c, len);
-	assert_int_equal(nbd_pwrite(nbd, buf, len, off, 0), 0);
-	free(buf);
-}
-
-static void holds(struct nbd_handle *nbd, int c, uint64_t off, size_t len)
-{
-	char *buf = malloc(len);
-
-	assert_int_equal(nbd_pread(nbd, buf, len, off, 0), 0);
-	for (size_t i = 0; i < len; i++)
-		assert_int_equal(buf[i], c);
-	free(buf);
-}
 
 struct export_list {
 	char     last_volume[8];
@@ -99,7 +46,7 @@ static void test_list(void **state)
 	tarnd_start(w);
 	snapshots_many(w);
 	nbd_set_opt_mode(nbd, true);
-	assert_int_equal(dial(w, nbd), 0);
+	assert_int_equal(dial_nbd(w, nbd), 0);
 	assert_int_equal(nbd_opt_list(nbd, (nbd_list_callback){
 				 .callback = list_one, .user_data = &l }),
 			 1080);
@@ -129,7 +76,7 @@ static void test_negotiation(void **state)
 	nbd_set_opt_mode(nbd, true);
 	nbd_set_full_info(nbd, true);
 	nbd_set_export_name(nbd, "v@a");
-	assert_int_equal(dial(w, nbd), 0);
+	assert_int_equal(dial_nbd(w, nbd), 0);
 	assert_int_equal(nbd_opt_info(nbd), 0);
 	flags_of(nbd);
 	d = nbd_get_canonical_export_name(nbd);
@@ -150,7 +97,7 @@ static void test_negotiation(void **state)
 	nbd = handle();
 	nbd_set_handshake_flags(nbd, 0);
 	nbd_set_export_name(nbd, "v@a");
-	assert_int_equal(dial(w, nbd), 0);
+	assert_int_equal(dial_nbd(w, nbd), 0);
 	flags_of(nbd);
 	detach(nbd);
 }

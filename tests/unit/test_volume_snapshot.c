@@ -261,7 +261,7 @@ static void test_refusals(void **state)
 	assert_int_equal(kit_create(P, V, "w", SIZE), 0);
 	snap(0);
 	refused("v@s0", NULL, -EEXIST, "v");
-	refused("w@a", "v@s0", -EEXIST, "no snapshot was taken");
+	refused("w@a", "v@s0", -EEXIST, "nothing was taken");
 	assert_null(vols_find(V, "w@a"));
 	refused("v", NULL, -EINVAL, "VOLUME@SNAPSHOT");
 	refused("v@", NULL, -EINVAL, "is empty");

@@ -178,7 +178,8 @@ static void test_checkpoints(void **state)
 	assert_int_equal(asked(w, "volume.show", "v", "checkpoints"), 2);
 	assert_int_equal(asked(w, "volume.show", "v", "snapshots"), 1);
 	/* Names of checkpoints and of snapshots are apart. */
-	must_do(w, "checkpoint.rename", "{\"name\":\"v#b\",\"new_name\":\"y\"}");
+	must_do(w, "checkpoint.rename",
+		"{\"name\":\"v#b\",\"new_name\":\"y\"}");
 	assert_true(already(w, "checkpoint.rename",
 			    "{\"name\":\"v#y\",\"new_name\":\"y\"}"));
 	must_do(w, "volume.resize", "{\"name\":\"v\",\"size\":8388608}");
@@ -219,7 +220,7 @@ static void test_pages(void **state)
 		for (unsigned i = 0; i < 40; i++)
 			at += (size_t)sprintf(names + at, "%s\"x%u#%u\"",
 					      i > 0 ? "," : "", i, k);
-		strcpy(names + at, "]}");
+		sprintf(names + at, "]}");
 		must_do(w, "checkpoint.create", names);
 	}
 	for (; more; pages++) {

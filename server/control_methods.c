@@ -142,7 +142,7 @@ const struct ctl_method tarnd_methods[] = {
 	  "One checkpoint." },
 	{ "checkpoint.rename", ctl_checkpoint_rename, rename_params, true,
 	  "Give a checkpoint another name." },
-	{ "checkpoint.delete", ctl_checkpoint_delete, delete_params, true,
+	{ "checkpoint.delete", ctl_checkpoint_delete, name_params, true,
 	  "Delete a checkpoint." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);

@@ -62,7 +62,7 @@ all_same() {
 all_same
 
 say "what people see"
-has '^v@one +64.0M +24.0M +[0-9-]+ [0-9:]+Z +0$' t snapshot list v
+has '^v@one +64.0M +24.0M +[0-9-]+ [0-9:]+Z +0 +0$' t snapshot list v
 [ "$(t snapshot list -H | cut -f 1 | paste -sd ' ')" = "v@one v@two w@two" ] ||
 	die "not oldest first: $(t snapshot list)"
 has '^v@two	67108864	' t snapshot list -H -p v

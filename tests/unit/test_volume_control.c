@@ -74,6 +74,63 @@ static void test_names(void **state)
 	assert_non_null(vols_find(V, longest));
 }
 
+static void test_whole_names(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned    kinds;
+		const char *says; /* NULL: it is good */
+	} cases[] = {
+		{ "v", VOL_KIND_VOLUME, NULL },
+		{ "v", VOL_KIND_ANY, NULL },
+		{ "v@s", VOL_KIND_SNAPSHOT, NULL },
+		{ "v#c", VOL_KIND_SNAPSHOT | VOL_KIND_CHECKPOINT, NULL },
+		{ "v", VOL_KIND_SNAPSHOT, "give VOLUME@SNAPSHOT" },
+		{ "v", VOL_KIND_CHECKPOINT, "give VOLUME#CHECKPOINT" },
+		{ "v", VOL_KIND_SNAPSHOT | VOL_KIND_CHECKPOINT,
+		  "'v' does not name a snapshot or checkpoint: give" },
+		{ "v@s", VOL_KIND_VOLUME,
+		  "'v@s' names a snapshot, not a volume" },
+		{ "v#c", VOL_KIND_SNAPSHOT,
+		  "'v#c' names a checkpoint, not a snapshot" },
+		{ "v@s", VOL_KIND_VOLUME | VOL_KIND_CHECKPOINT,
+		  "names a snapshot" },
+		{ "v@s#c", VOL_KIND_ANY, "'s#c' cannot be the name" },
+		{ "v#c@s", VOL_KIND_SNAPSHOT, "names a checkpoint" },
+		{ "@s", VOL_KIND_ANY, "is empty" },
+		{ "v#", VOL_KIND_ANY, "is empty" },
+		{ " v@s", VOL_KIND_ANY, "white space" },
+		{ "v\n@s", VOL_KIND_VOLUME, "'v?@s' names a snapshot" },
+	};
+	char err[256], longest[2 * VOLUME_NAME_MAX + 3];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *problem = vol_whole_name_problem(
+			cases[i].name, cases[i].kinds, err);
+
+		if (cases[i].says == NULL) {
+			assert_null(problem);
+			continue;
+		}
+		assert_ptr_equal(problem, err);
+		if (strstr(err, cases[i].says) == NULL)
+			fail_msg("%s: %s", cases[i].name, err);
+	}
+	memset(longest, 'n', sizeof(longest));
+	longest[2 * VOLUME_NAME_MAX + 1] = '\0';
+	longest[VOLUME_NAME_MAX] = '@';
+	assert_null(vol_whole_name_problem(longest, VOL_KIND_ANY, err));
+	longest[VOLUME_NAME_MAX] = 'n';
+	longest[VOLUME_NAME_MAX + 1] = '@';
+	assert_non_null(vol_whole_name_problem(longest, VOL_KIND_ANY, err));
+	assert_non_null(strstr(err, "longer"));
+	longest[VOLUME_NAME_MAX + 1] = 'n';
+	assert_non_null(vol_whole_name_problem(longest, VOL_KIND_SNAPSHOT,
+					       err));
+	assert_true(strlen(err) < 250);
+}
+
 static void test_create(void **state)
 {
 	static const uint64_t bad_sizes[] = {
@@ -356,10 +413,10 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_names), TEST(test_create), TEST(test_rename),
-		TEST(test_grow), TEST(test_shrink), TEST(test_delete),
-		TEST(test_reap_crash), TEST(test_pool_errors),
-		TEST(test_many),
+		TEST(test_names), TEST(test_whole_names),
+		TEST(test_create), TEST(test_rename), TEST(test_grow),
+		TEST(test_shrink), TEST(test_delete), TEST(test_reap_crash),
+		TEST(test_pool_errors), TEST(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

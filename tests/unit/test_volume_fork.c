@@ -494,6 +494,7 @@ static void test_checkpoint(void **state)
 	assert_true(a > checkpoint_info("v0@s1").birth);
 	assert_true(a < checkpoint_info("v0#b").birth);
 	/* So that one can be rolled back to the snapshot and keep it. */
+	/* Not lost by a rollback to what is of the same instant. */
 	assert_true(checkpoint_info("v0#b").birth <
 		    checkpoint_info("v0@b").birth);
 	assert_int_equal(checkpoint_info("v0").checkpoints, 2);

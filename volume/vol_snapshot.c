@@ -86,15 +86,6 @@ void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl)
 		r = -EINVAL;
 	}
 	memcpy(ctl->body, &created_s, sizeof(created_s));
-	/* A checkpoint counts as older than a snapshot of the same instant: a
-	 * volume that is rolled back to that still has it as a base. */
-	for (unsigned i = 0; r == 0 && i < 2 * ctl->nnames; i++) {
-		const char *name = ctl->names[i % ctl->nnames];
-		bool checkpoint = name != NULL && strchr(name, '#') != NULL;
-
-		if (checkpoint == (i < ctl->nnames))
-			r = take_snapshot(vols, ctl, i % ctl->nnames, &at);
-	}
 	/* Checkpoints first: rolled back to a snapshot of the same instant, the
 	 * volume keeps them. */
 	for (unsigned i = 0; r == 0 && i < ctl->nnames; i++)

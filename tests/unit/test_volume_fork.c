@@ -493,7 +493,6 @@ static void test_checkpoint(void **state)
 	a = checkpoint_info("v0#a").birth;
 	assert_true(a > checkpoint_info("v0@s1").birth);
 	assert_true(a < checkpoint_info("v0#b").birth);
-	/* So that one can be rolled back to the snapshot and keep it. */
 	/* Not lost by a rollback to what is of the same instant. */
 	assert_true(checkpoint_info("v0#b").birth <
 		    checkpoint_info("v0@b").birth);

@@ -38,12 +38,7 @@ static const struct {
 	{ "--progress", CLI_OPT_PROGRESS, VALUE_NONE, 0 },
 	{ "--file", CLI_OPT_FILE, VALUE_MUST, IN_CLI(file) },
 	{ "--base", CLI_OPT_BASE, VALUE_MUST, IN_CLI(base) },
-	{ "--force", CLI_OPT_FORCE, false },
-	{ "--read-only", CLI_OPT_READ_ONLY, false },
-	{ "--redundancy", CLI_OPT_REDUNDANCY, true },
-	{ "--domain", CLI_OPT_DOMAIN, true },
-	{ "--disk", CLI_OPT_DISK, true },
-	{ "--keep-as", CLI_OPT_KEEP_AS, true },
+	{ "--keep-as", CLI_OPT_KEEP_AS, VALUE_MUST, IN_CLI(keep_as) },
 };
 
 /* Common options with a value; 1: taken, 0: not one of them. */
@@ -100,19 +95,6 @@ static void set_option(struct cli *cli, size_t i, const char *value,
 		snprintf(ret_err, 512, "--disk: too many are given");
 	else if (options[i].bit == CLI_OPT_DISK)
 		cli->disks[cli->ndisks++] = value;
-	cli->given |= bit;
-	if (bit == CLI_OPT_REDUNDANCY) {
-		cli->redundancy = value;
-	} else if (bit == CLI_OPT_DOMAIN) {
-		cli->domain = value;
-	} else if (bit == CLI_OPT_KEEP_AS) {
-		cli->keep_as = value;
-	} else if (bit == CLI_OPT_DISK) {
-		if (cli->ndisks == CLI_ARGS_MAX)
-			snprintf(ret_err, 512, "--disk: too many are given");
-		else
-			cli->disks[cli->ndisks++] = value;
-	}
 }
 
 /* One option, "--name" or "--name=value"; next is the word after it.  Returns

@@ -47,7 +47,7 @@ enum cli_option {
 	CLI_OPT_PROGRESS = 1 << 10,
 	CLI_OPT_FILE = 1 << 11,
 	CLI_OPT_BASE = 1 << 12,
-	CLI_OPT_KEEP_AS = 1 << 5,
+	CLI_OPT_KEEP_AS = 1 << 13,
 };
 
 struct cli;

@@ -60,7 +60,7 @@ static const struct cli_command commands[] = {
 	{ "snapshot", "delete", "VOL@SNAP [--force]", 1, 1, CLI_OPT_FORCE,
 	  "delete a snapshot and the data that only it has",
 	  cmd_snapshot_delete },
-	{ "diff", NULL, "VOL@OLDER VOL@NEWER|VOL", 2, 2, 0,
+	{ "diff", NULL, "VOL@OLDER|VOL#CP VOL@NEWER|VOL", 2, 2, 0,
 	  "what has changed since a snapshot", cmd_diff },
 	{ "send", NULL,
 	  "VOL@SNAP [--from VOL@OLDER] [--compress[=LEVEL]|--no-compress] "

@@ -89,7 +89,7 @@ bool commit_partial_can_go(const struct pool *p)
  * then on would lack redundancy.  Enough of them stay for this commit. */
 static void free_partial_segments(struct pool *p)
 {
-	if (p->partial == 0 || pool_domains_lost(p) > 0)
+	if (p->partial == 0 || pool_domains_away(p) > 0)
 		return;
 	for (uint32_t i = 1;
 	     i <= p->nsegs && p->openable > commit_openable_kept(p); i++) {

@@ -4,7 +4,7 @@
  *   ONLINE ------------------------> SUSPECT --labels say OUT--> OUT
  *      ^                               |                          |
  *      |   back, its label is right:   |      back, label right:  |
- *      |   write again what is not     |      labels say IN       v
+ *      |   write again what is not     |   labels, on it, too     v
  *      +------- flushed ---------------+<--------------------- RETURNING
  *
  * While a member is suspect, rows that have a unit on it are not stored and
@@ -14,6 +14,10 @@
  *
  * When more domains are lost than the redundancy covers, suspects stay
  * suspects: the pool is suspended until disks come back.
+ *
+ * A member that comes back after it was out is written to at once, when it has
+ * proved with a label that it takes writes.  The labels call it out until a
+ * commit says what it lacks: membership.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -121,71 +125,6 @@ void member_error(struct member *m, int res)
 
 /* --- out ----------------------------------------------------------------- */
 
-static bool domain_has(const struct pool *p, uint32_t domain, bool in)
-{
-	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (p->members[i]->domain == domain && p->members[i]->in == in)
-			return true;
-	}
-	return false;
-}
-
-bool domain_in(const struct pool *p, uint32_t domain)
-{
-	return domain_has(p, domain, true);
-}
-
-bool domain_lacks_disk(const struct pool *p, uint32_t domain)
-{
-	return domain_has(p, domain, false);
-}
-
-uint32_t pool_domains_lost(const struct pool *p)
-{
-	uint32_t lost = 0;
-
-	for (uint32_t d = 0; d < p->ndomains; d++) {
-		bool bad = false;
-
-		for (uint32_t i = 0; i < p->nmembers; i++) {
-			const struct member *m = p->members[i];
-
-			if (m->domain == d &&
-			    (!m->in || m->going_out || m->state != MEMBER_ONLINE))
-				bad = true;
-		}
-		lost += bad;
-	}
-	return lost;
-}
-
-/* Domains that would remain, and would be lost, if every suspect whose grace
- * is over went out. */
-static bool out_allowed(const struct pool *p, const struct member *out)
-{
-	uint32_t lost = 0, whole = 0, in = 0, need;
-
-	for (uint32_t d = 0; d < p->ndomains; d++) {
-		bool bad = false, any_in = false;
-
-		for (uint32_t i = 0; i < p->nmembers; i++) {
-			const struct member *m = p->members[i];
-
-			if (m->domain != d)
-				continue;
-			any_in |= m->in;
-			bad |= !m->in || m->going_out || m == out;
-		}
-		lost += bad;
-		whole += !bad;
-		in += any_in;
-	}
-	/* design, section 5, Opening: r = max(1, min(ceil(n/2), n - m)) */
-	need = min_u32((in + 1) / 2, in > p->m ? in - p->m : 0);
-	need = max_u32(need, 1);
-	return lost <= p->m - p->min_parity && whole >= need;
-}
-
 static void unit_set_missing(struct row *row, uint32_t u)
 {
 	row->units[u].state = UNIT_MISSING;
@@ -202,6 +141,7 @@ static void member_out_done(struct label_waiter *w)
 	if (w->res < 0)
 		return;
 	m->in = false;
+	m->lacking = false;
 	m->state = MEMBER_OUT;
 	m->dirty = false;
 	pool_log(p, "disk %s is recorded out: %s",
@@ -239,8 +179,11 @@ static void member_go_out(struct member *m)
 	struct pool *p = m->pool;
 
 	m->going_out = true;
-	m->out_row = p->flushed_row;
-	m->out_claim = p->claim;
+	/* Of the time when it was out before, nothing is known to be on it. */
+	if (!m->lacking) {
+		m->out_row = p->flushed_row;
+		m->out_claim = p->claim;
+	}
 	m->waiter.done = member_out_done;
 	if (CANARY(out_unrecorded)) {
 		m->waiter.res = 0;
@@ -259,7 +202,7 @@ void member_resolve_suspects(struct pool *p)
 		struct member *m = p->members[i];
 
 		if (m->state == MEMBER_SUSPECT && m->grace_over && m->in &&
-		    !m->going_out && !m->verifying && out_allowed(p, m))
+		    !m->going_out && !m->verifying && member_out_allowed(p, m))
 			member_go_out(m);
 	}
 }
@@ -307,6 +250,7 @@ static void member_in_done(struct label_waiter *w)
 	if (w->res < 0 || m->state != MEMBER_RETURNING)
 		return;
 	m->in = true;
+	member_lacks(m, m->pool->next_row - 1);
 	pool_log(m->pool, "disk %s is back", m->disk->place);
 	member_online(m);
 	/* It may have gone away again while its label was being written. */

@@ -38,6 +38,7 @@
  * The way to fail: there is no room for whole segments, and those with absent
  * units have to be kept for commits.  Then the pool stays degraded.
  */
+#include "base/canary.h"
 #include "pool/core.h"
 
 /* --- domains ------------------------------------------------------------- */
@@ -168,7 +169,7 @@ static bool lacks_go_on(const struct pool *p, const struct commit_ref *c)
 {
 	bool out[POOL_MEMBERS_MAX] = {false};
 
-	if ((p->flags & LABEL_FLAG_RELEASED) != 0)
+	if ((p->flags & LABEL_FLAG_RELEASED) != 0 || CANARY(absent_ignored))
 		return false;
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
@@ -197,6 +198,8 @@ void members_recorded(const struct pool *p, const struct commit_ref *c,
 		ret_in[i] = m->in && !m->going_out &&
 			    (!m->lacking ||
 			     (lack_is_covered(p, m, c) && !on));
+		if (CANARY(in_too_early))
+			ret_in[i] = (m->in || m->coming_in) && !m->going_out;
 	}
 }
 
@@ -214,7 +217,7 @@ void members_lack_placed(struct pool *p, const struct row *row)
 		return;
 	for (uint32_t i = 0; i < p->nmembers; i++)
 		out[p->members[i]->domain] |= !p->members[i]->in;
-	if (!seg_is_short(p, row->seg, out))
+	if (!seg_is_short(p, row->seg, out) || CANARY(absent_ignored))
 		return;
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		if (p->members[i]->lacking)

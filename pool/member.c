@@ -8,7 +8,8 @@
  *      +------- flushed ---------------+<--------------------- RETURNING
  *
  * While a member is suspect, rows that have a unit on it are not stored and
- * wait; that ends with its return or, at most member_grace_ns later, with the
+ * wait; that ends with its return or, at most member_grace_ns later (at once
+ * for who has waited for other disks for WAIT_MAX_NS before), with the
  * record that it is out, which is flushed on the others before anything is
  * acknowledged without it (design, section 5, Order 3).
  *
@@ -26,6 +27,8 @@
 #include "base/canary.h"
 #include "pool/core.h"
 
+/* Who has waited for so long already waits for no disk that went away. */
+#define WAIT_MAX_NS (5 * NS_PER_S)
 #define RETRY_MIN_S 5u
 #define RETRY_MAX_S 600u
 #define VERIFY_BYTES (LABEL_FIRST_BLOCK * TARN_BLOCK + LABEL_SLOTS * LABEL_SLOT_BYTES)
@@ -93,6 +96,48 @@ static void member_resubmit(struct member *m)
 	}
 }
 
+static uint64_t oldest_of(const struct list *appends, uint64_t oldest_ns)
+{
+	list_for_each(l, appends) {
+		const struct log_append *a =
+			list_entry(l, struct log_append, link);
+
+		if (a->asked_ns != 0)
+			oldest_ns = min_u64(oldest_ns, a->asked_ns);
+	}
+	return oldest_ns;
+}
+
+/* When was asked what waits longest for rows to be stored or flushed?  What has
+ * no place yet waits for space, or for these. */
+static uint64_t oldest_wait_ns(const struct pool *p)
+{
+	uint64_t oldest_ns = oldest_of(&p->fua, io_now_ns(p->io));
+
+	list_for_each(l, &p->syncs)
+		oldest_ns = min_u64(
+			oldest_ns,
+			list_entry(l, struct log_sync, link)->asked_ns);
+	list_for_each(l, &p->rows)
+		oldest_ns = oldest_of(&list_entry(l, struct row, link)->appends,
+				      oldest_ns);
+	return oldest_ns;
+}
+
+/* How long to wait for it: an answer that says no will not change by waiting.
+ * And nobody waits for one disk after the other, for each as long as if it were
+ * the only one. */
+static uint64_t grace_end_ns(const struct member *m)
+{
+	const struct pool *p = m->pool;
+	uint64_t           now_ns = io_now_ns(p->io);
+
+	if (m->disk->up)
+		return now_ns;
+	return max_u64(now_ns, min_u64(now_ns + p->params.member_grace_ns,
+				       oldest_wait_ns(p) + WAIT_MAX_NS));
+}
+
 void member_error(struct member *m, int res)
 {
 	struct pool *p = m->pool;
@@ -116,10 +161,7 @@ void member_error(struct member *m, int res)
 		member_forget_unflushed(m);
 	late_member_lost(p, m);
 	recover_member_lost(p, m);
-	/* An answer that says no will not change by waiting. */
-	io_timer_arm(p->io, &m->grace,
-		     io_now_ns(p->io) +
-			     (m->disk->up ? 0 : p->params.member_grace_ns));
+	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
 }
 

@@ -680,8 +680,9 @@ void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,
 		   const struct zone_ref *z);
 /* Of a segment in quarantine: the zone of unit u is free again. */
 void seg_zone_put(struct pool *p, struct segment *s, uint32_t u);
-/* Zones of a member that segments may be composed of now. */
+/* Zones of a member, or a domain, that segments may be composed of now. */
 uint32_t member_free_zones(const struct member *m);
+uint32_t domain_free_zones(const struct pool *p, uint32_t domain);
 void seg_unpin(struct pool *p, struct segment *s);
 void seg_check_dead(struct pool *p, struct segment *s);
 /* May live blocks be in it? */
@@ -694,6 +695,8 @@ void seg_frozen_unref(struct pool *p, place_t place);
 /* --- capacity.c ---------------------------------------------------------- */
 void segs_capacity(struct pool *p); /* recompute segs_possible */
 uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
+/* How many more, if the zones in use were spread evenly? */
+uint32_t segs_stranded(const struct pool *p);
 /* More segments than its disks can hold, no pool has. */
 uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);

@@ -341,6 +341,11 @@ void life_kill(struct sim *sim, bool power)
 	drop(sim);
 }
 
+uint64_t life_claim(const struct sim *sim)
+{
+	return sim->life != NULL ? sim->life->pool->claim : 0;
+}
+
 void life_offer(struct sim *sim)
 {
 	struct pool_disk disks[SIM_DISKS_MAX];

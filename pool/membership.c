@@ -11,13 +11,14 @@
  * segment table on the disks does not say that they are not whole.  So the
  * labels go on saying that it is out.  What that prevents:
  *
- *   1. 1+1, disks A and B.  B goes out, row 7 is written to A alone, flushed
+ *   1. 2+1, disks A, B and C.  C goes out, row 7 is written to A and B, flushed
  *      and acknowledged; no later row says that it is flushed.
- *   2. B comes back, and a label says that it is in.
- *   3. Before the commit that says what B lacks is done, the server dies, and
+ *   2. C comes back, and a label says that it is in.
+ *   3. Before the commit that says what C lacks is done, the server dies, and
  *      A is lost.
- *   4. By the label one domain of two is missing, which is allowed: B alone is
- *      opened.  Row 7 is not on it, so the log ends at row 6, silently.
+ *   4. By the label one domain of three is missing, which is allowed: the pool
+ *      is opened with B and C.  There is one unit of row 7 only, so the log
+ *      ends at row 6, silently.
  *
  * The rule: of a row that the newest commit does not hold, no more units are
  * lacking than there are domains that the labels call out.  A lacking member is
@@ -32,8 +33,9 @@
  *    segments that may be written to, no lacking member is recorded in.
  *
  * Meanwhile a lacking member counts as lost: another may not go out in its
- * stead.  If it fails again, it is out since the row that it was out since
- * before, for it is not known what of the time before is on it.
+ * stead, and its answer alone holds no lease (owner.c), for somebody else can
+ * open the pool without it.  If it fails again, it is out since the same row as
+ * before, for it is not known what it has of that time.
  *
  * The way to fail: there is no room for whole segments, and those with absent
  * units have to be kept for commits.  Then the pool stays degraded.

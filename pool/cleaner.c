@@ -9,10 +9,10 @@
  * Segments with missing units are emptied too, once all disks are there: what
  * lives in them is whole again where it goes.
  *
- * While a disk was away, segments were composed of the others.  Then it has many
- * free zones, and these are of no use when the others have none.  So when space
- * is low, and nothing else is left to do, segments that are not on it are emptied
- * however much lives in them, until what is promised fits.
+ * While a disk was away, segments were composed of the others.  Then it has
+ * many free zones, and these are of no use when the others have none.  So when
+ * space is low, and nothing else is left to do, segments that are not on it are
+ * emptied however much lives in them, until what is promised fits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -87,8 +87,8 @@ static bool space_is_low(const struct pool *p)
 /* May it be emptied now? */
 static bool may_choose(const struct pool *p, const struct segment *s)
 {
-	return s->state == SEG_SEALED && !s->victim && s->live + s->tables > 0 &&
-	       s->cleaned_at <= p->last.commit;
+	return s->state == SEG_SEALED && !s->victim &&
+	       s->live + s->tables > 0 && s->cleaned_at <= p->last.commit;
 }
 
 /* The least of the free zones that its domains have; UINT32_MAX if one of them
@@ -113,7 +113,7 @@ static uint32_t least_free(const struct pool *p, const struct segment *s,
  * the domains with the most. */
 static struct segment *choose_uneven(const struct pool *p)
 {
-	uint32_t        domain_free[POOL_MEMBERS_MAX], most = 0;
+	uint32_t        domain_free[POOL_MEMBERS_MAX] = {0}, most = 0;
 	uint32_t        best_least;
 	struct segment *best = NULL;
 

@@ -21,6 +21,10 @@
 	X(unflushed_forgotten, \
 	  "what a disk had not flushed is not written again") \
 	X(out_unrecorded, "a disk goes out without a label that says so") \
+	X(in_too_early, \
+	  "a disk that is back is recorded in before a commit has all rows") \
+	X(absent_ignored, \
+	  "… while rows still go to segments that have no unit for it") \
 	X(no_resubmit, "rows are not written to a disk that is back") \
 	X(payload_unchecked, "recovery takes torn units for whole") \
 	X(padding_unchecked, "padding that did not arrive goes unnoticed") \

@@ -104,6 +104,15 @@ uint32_t segs_free_possible(const struct pool *p)
 	return capacity_now(p, true);
 }
 
+uint32_t segs_stranded(const struct pool *p)
+{
+	uint32_t have = segs_free_possible(p);
+
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		have += p->segs[i]->state != SEG_FREE;
+	return p->segs_now - min_u32(p->segs_now, have);
+}
+
 uint64_t segs_max(const struct pool *p)
 {
 	uint64_t zones = 0;

@@ -8,6 +8,11 @@
  *
  * Segments with missing units are emptied too, once all disks are there: what
  * lives in them is whole again where it goes.
+ *
+ * While a disk was away, segments were composed of the others.  Then it has
+ * many free zones, and these are of no use when the others have none.  So when
+ * space is low, and nothing else is left to do, segments that are not on it are
+ * emptied however much lives in them, until what is promised fits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +23,8 @@
 #define RUN_BLOCKS 64u
 /* Passes that may come to nothing before there is a pause. */
 #define VAIN_PASSES 3u
+/* Domains are uneven if one has that many more free zones than another. */
+#define UNEVEN_ZONES 3u
 /* A larger index is not read: the segment is scanned. */
 #define INDEX_BLOCKS_MAX (1u << 18)
 
@@ -77,6 +84,64 @@ static bool space_is_low(const struct pool *p)
 		       max_u32(4, p->segs_possible / 16);
 }
 
+/* May it be emptied now? */
+static bool may_choose(const struct pool *p, const struct segment *s)
+{
+	return s->state == SEG_SEALED && !s->victim &&
+	       s->live + s->tables > 0 && s->cleaned_at <= p->last.commit;
+}
+
+/* The least of the free zones that its domains have; UINT32_MAX if one of them
+ * is this. */
+static uint32_t least_free(const struct pool *p, const struct segment *s,
+			   const uint32_t *domain_free, uint32_t but)
+{
+	uint32_t least = UINT32_MAX;
+
+	for (uint32_t u = 0; u < p->units; u++) {
+		const struct member *m = seg_member(p, s, u);
+
+		if (m == NULL || m->domain == but)
+			return UINT32_MAX;
+		least = min_u32(least, domain_free[m->domain]);
+	}
+	return least;
+}
+
+/* One that has no unit in the domain with the most free zones, but in one with
+ * few: what lives in it goes where it belongs, for new segments are composed of
+ * the domains with the most. */
+static struct segment *choose_uneven(const struct pool *p)
+{
+	uint32_t        domain_free[POOL_MEMBERS_MAX] = {0}, most = 0;
+	uint32_t        best_least;
+	struct segment *best = NULL;
+
+	for (uint32_t d = 0; d < p->ndomains; d++) {
+		domain_free[d] = domain_free_zones(p, d);
+		if (domain_free[d] > domain_free[most])
+			most = d;
+	}
+	if (domain_free[most] < UNEVEN_ZONES)
+		return NULL;
+	best_least = domain_free[most] - UNEVEN_ZONES + 1;
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		struct segment *s = p->segs[i];
+		uint32_t        least;
+
+		if (!may_choose(p, s))
+			continue;
+		least = least_free(p, s, domain_free, most);
+		if (least < best_least ||
+		    (best != NULL && least == best_least &&
+		     s->live < best->live)) {
+			best = s;
+			best_least = least;
+		}
+	}
+	return best;
+}
+
 static struct segment *choose(struct pool *p)
 {
 	struct segment *best = NULL;
@@ -90,8 +155,7 @@ static struct segment *choose(struct pool *p)
 		struct segment *s = p->segs[i];
 		uint32_t        live = s->live + s->tables;
 
-		if (s->state != SEG_SEALED || s->victim || live == 0 ||
-		    s->cleaned_at > p->last.commit)
+		if (!may_choose(p, s))
 			continue;
 		if (heal && s->missing != 0)
 			return s;
@@ -101,6 +165,8 @@ static struct segment *choose(struct pool *p)
 			best_live = live;
 		}
 	}
+	if (best == NULL && low && all_online(p) && segs_stranded(p) > 0)
+		best = choose_uneven(p);
 	return best;
 }
 

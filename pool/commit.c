@@ -277,10 +277,11 @@ static void commit_finish(struct pool *p)
 	}
 	assert(openable == p->openable && partial == p->partial);
 	/* Now that there are whole ones to open. */
-	if (pool_domains_lost(p) == 0) {
+	if (pool_domains_away(p) == 0) {
 		seg_seal_degraded(p);
 		p->commit.wanted |= commit_partial_can_go(p);
 	}
+	p->commit.wanted |= commit_ends_lack(p);
 	for (uint32_t i = 0; i < c->nold; i++)
 		table_count(p, c->old[i].place, -1);
 	c->nold = 0;

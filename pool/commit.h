@@ -23,6 +23,10 @@ void commit_old_add(struct pool *p, place_t place);
 
 void commit_schedule_init(struct pool *p);
 void commit_schedule_fini(struct pool *p);
+/* Is there room in so many openable segments for all that a commit would write,
+ * in rows that are half headers at worst?  One that runs out of room could not
+ * end. */
+bool commit_fits(const struct pool *p, uint32_t openable);
 /* How many openable segments the next commit may need. */
 uint32_t commit_openable_kept(const struct pool *p);
 

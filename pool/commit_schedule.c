@@ -35,14 +35,12 @@ static bool commit_gains(const struct pool *p)
 	       (p->openable <= 1 && zones > 0);
 }
 
-/* Is there room for all that a commit would write, in rows that are half
- * headers at worst?  One that runs out of room could not end. */
-static bool commit_fits(const struct pool *p)
+bool commit_fits(const struct pool *p, uint32_t openable)
 {
 	static const unsigned slots[] = { 0, SEG_ASIDE };
 	uint64_t need = p->client->commit_blocks(p->client_arg) +
 			p->tables_total + seg_pages(p) + 16;
-	uint64_t room = (uint64_t)p->openable * p->zone_blocks;
+	uint64_t room = (uint64_t)openable * p->zone_blocks;
 
 	for (unsigned i = 0; i < ARRAY_LEN(slots); i++) {
 		const struct segment *s = p->open[LOG_COMMIT][slots[i]];
@@ -57,7 +55,7 @@ static bool commit_fits(const struct pool *p)
 bool pool_commit_is_blocked(const struct pool *p)
 {
 	return p->state == POOL_ST_ACTIVE && !commit_running(p) &&
-	       ((p->openable <= 1 && !commit_gains(p)) || !commit_fits(p));
+	       ((p->openable <= 1 && !commit_gains(p)) || !commit_fits(p, p->openable));
 }
 
 uint32_t commit_openable_kept(const struct pool *p)

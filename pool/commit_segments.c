@@ -78,10 +78,19 @@ static void free_dead_segments(struct pool *p)
 	}
 }
 
+/* One openable segment less: are there enough, or enough whole ones for this
+ * commit? */
+static bool partial_may_go(const struct pool *p)
+{
+	uint32_t whole = p->openable - p->partial;
+
+	return p->openable > commit_openable_kept(p) ||
+	       (whole >= segs_reserve(p) && commit_fits(p, whole));
+}
+
 bool commit_partial_can_go(const struct pool *p)
 {
-	return segs_openable_whole(p) < p->openable &&
-	       p->openable > commit_openable_kept(p);
+	return segs_openable_whole(p) < p->openable && partial_may_go(p);
 }
 
 /* Segments that were composed while a domain was away, and into which nothing
@@ -89,10 +98,9 @@ bool commit_partial_can_go(const struct pool *p)
  * then on would lack redundancy.  Enough of them stay for this commit. */
 static void free_partial_segments(struct pool *p)
 {
-	if (p->partial == 0 || pool_domains_lost(p) > 0)
+	if (p->partial == 0 || pool_domains_away(p) > 0)
 		return;
-	for (uint32_t i = 1;
-	     i <= p->nsegs && p->openable > commit_openable_kept(p); i++) {
+	for (uint32_t i = 1; i <= p->nsegs && partial_may_go(p); i++) {
 		struct segment *s = p->segs[i];
 
 		if (s->state != SEG_OPENABLE || s->missing == 0 ||

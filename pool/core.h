@@ -4,12 +4,13 @@
  *
  * Who may call what: log.c places and writes rows; late.c writes late ones
  * again; flush.c knows what is flushed; member.c turns disk errors into member
- * states; label_write.c makes labels durable; segment.c owns zones and live
- * counts; capacity.c says what fits; segment_open.c chooses where rows go;
- * segment_seal.c ends a segment; segment_table.c has them all on disk; table.c
- * the index; commit*.c a commit; scan.c and recover*.c bring a pool back;
- * cleaner.c empties segments; owner.c holds the claim; open.c, create.c,
- * close.c are the big operations over all of them.
+ * states; membership.c says which members count; label_write.c makes labels
+ * durable; segment.c owns zones and live counts; capacity.c says what fits;
+ * segment_open.c chooses where rows go; segment_seal.c ends a segment;
+ * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
+ * scan.c and recover*.c bring a pool back; cleaner.c empties segments; owner.c
+ * holds the claim; open.c, create.c, close.c are the big operations over all of
+ * them.
  */
 #ifndef TARN_POOL_CORE_H
 #define TARN_POOL_CORE_H
@@ -44,9 +45,12 @@ struct member {
 	uint32_t     domain;        /* index of the domain */
 	char         domain_name[DOMAIN_NAME_MAX + 1];
 	uint8_t      state;         /* enum member_state */
-	bool         in;            /* by the newest membership (label) */
-	uint64_t     out_row;       /* !in: last row known flushed on it */
-	uint64_t     out_claim;
+	bool         in;            /* segments and rows go to it */
+	bool         lacking;       /* in, but out by the labels: … */
+	uint64_t     lacks_row;     /* … rows up to this may not be on it */
+	uint64_t     out_row;       /* !in, lacking: last row known flushed on
+				     * it */
+	uint64_t     out_claim;     /* … that recorded that */
 	uint64_t     epoch;         /* of the disk, as verified last */
 	uint64_t     up_since_ns;   /* when that was */
 	uint64_t     errors_read, errors_write, errors_cksum;
@@ -62,7 +66,7 @@ struct member {
 	bool         verifying;     /* reading its label after a reconnect */
 	bool         grace_over;    /* SUSPECT: may be recorded out */
 	bool         going_out;     /* labels being written say OUT */
-	bool         coming_in;     /* labels being written say IN */
+	bool         coming_in;     /* labels are being written to it again */
 	struct label_waiter waiter; /* for either */
 	struct io_timer retry;      /* OUT but connected: try again */
 	uint32_t     retry_s;       /* back-off for taking an OUT disk back */
@@ -624,20 +628,37 @@ bool member_usable(const struct member *m); /* may be written now */
 bool member_readable(const struct member *m);
 /* Attach a disk that carries this member's label. */
 void member_attach(struct member *m, struct disk *d);
-/* Domains without any usable member. */
-uint32_t pool_domains_lost(const struct pool *p);
-/* By the newest membership: is a member of the domain in; is one out? */
-bool domain_in(const struct pool *p, uint32_t domain);
-bool domain_lacks_disk(const struct pool *p, uint32_t domain);
 void member_resolve_suspects(struct pool *p);
 uint64_t member_label_off_bytes(const struct member *m, unsigned area,
 				uint32_t slot);
 
+/* --- membership.c -------------------------------------------------------- */
+/* Is a member of the domain in; is one not? */
+bool domain_in(const struct pool *p, uint32_t domain);
+bool domain_lacks_disk(const struct pool *p, uint32_t domain);
+/* Domains with a member that is not to be had. */
+uint32_t pool_domains_away(const struct pool *p);
+/* … or that is lacking: no more may be lost than the redundancy covers. */
+uint32_t pool_domains_lost(const struct pool *p);
+/* May the pool go on without it, too? */
+bool member_out_allowed(const struct pool *p, const struct member *out);
+/* It is in again, and rows up to this one may not be on it. */
+void member_lacks(struct member *m, uint64_t row);
+/* A row got its place. */
+void members_lack_placed(struct pool *p, const struct row *row);
+/* Which members are in by a label, written now, that shows this commit? */
+void members_recorded(const struct pool *p, const struct commit_ref *c,
+		      bool *ret_in);
+/* That label is durable.  True: there are fewer lacking members now. */
+bool members_lack_labelled(struct pool *p, const struct label *l);
+/* Is there a lacking member that one more commit would record as in? */
+bool commit_ends_lack(const struct pool *p);
+
 /* --- label_write.c ------------------------------------------------------- */
 int  label_writer_init(struct pool *p);
 void label_writer_fini(struct pool *p);
-/* Labels with the state as of now (or later) on every member that is in; w's
- * done() in a later turn. */
+/* Labels with the state as of now (or later) on every member that is in, or
+ * coming in; w's done() in a later turn. */
 void label_write(struct pool *p, struct label_waiter *w);
 /* A member changed state: an attempt may go on. */
 void label_writer_kick(struct pool *p);
@@ -659,8 +680,9 @@ void seg_zone_take(struct pool *p, struct segment *s, uint32_t u,
 		   const struct zone_ref *z);
 /* Of a segment in quarantine: the zone of unit u is free again. */
 void seg_zone_put(struct pool *p, struct segment *s, uint32_t u);
-/* Zones of a member that segments may be composed of now. */
+/* Zones of a member, or a domain, that segments may be composed of now. */
 uint32_t member_free_zones(const struct member *m);
+uint32_t domain_free_zones(const struct pool *p, uint32_t domain);
 void seg_unpin(struct pool *p, struct segment *s);
 void seg_check_dead(struct pool *p, struct segment *s);
 /* May live blocks be in it? */
@@ -673,6 +695,8 @@ void seg_frozen_unref(struct pool *p, place_t place);
 /* --- capacity.c ---------------------------------------------------------- */
 void segs_capacity(struct pool *p); /* recompute segs_possible */
 uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
+/* How many more, if the zones in use were spread evenly? */
+uint32_t segs_stranded(const struct pool *p);
 /* More segments than its disks can hold, no pool has. */
 uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);

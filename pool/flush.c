@@ -138,6 +138,7 @@ void flush_advance(struct pool *p)
 void log_sync_submit(struct pool *p, struct log_sync *s)
 {
 	s->row_no = CANARY(sync_covers_less) ? p->flushed_row : p->stable_row;
+	s->asked_ns = io_now_ns(p->io);
 	list_push(&p->syncs, &s->link);
 	flush_want(p);
 }

@@ -1,7 +1,8 @@
 /* pool/label_write.c - making labels durable.
  *
  * One attempt at a time: a new label number, the content of this moment, both
- * areas of every member that the content says is in, then a flush of each.
+ * areas of every member that is in or coming in (the content may call it out
+ * all the same: membership.c), then a flush of each.
  * Who asked before the attempt started is told when it is done; who asked
  * later has the next one.
  *
@@ -37,8 +38,12 @@ static bool is_writable(const struct member *m)
 	       (m->state == MEMBER_ONLINE || m->state == MEMBER_RETURNING);
 }
 
-static void fill_members(const struct pool *p, struct label *l)
+static void fill_members(const struct pool *p, const struct commit_ref *c,
+			 struct label *l)
 {
+	bool in[POOL_MEMBERS_MAX];
+
+	members_recorded(p, c, in);
 	l->nmembers = p->nmembers;
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member      *m = p->members[i];
@@ -47,9 +52,9 @@ static void fill_members(const struct pool *p, struct label *l)
 		o->uuid = m->uuid;
 		o->size_blocks = m->size_blocks;
 		o->zones = m->zones;
-		o->state = is_target(m) ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
-		o->out_row = is_target(m) ? 0 : m->out_row;
-		o->out_claim = is_target(m) ? 0 : m->out_claim;
+		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
+		o->out_row = in[i] ? 0 : m->out_row;
+		o->out_claim = in[i] ? 0 : m->out_claim;
 		memcpy(o->domain, m->domain_name, sizeof(o->domain));
 	}
 }
@@ -68,6 +73,8 @@ static void fill_commit(const struct commit_ref *c, struct label *l)
 
 static void label_fill(struct pool *p, struct label *l)
 {
+	const struct commit_ref *c = p->next_valid ? &p->next : &p->last;
+
 	memset(l, 0, sizeof(*l));
 	l->pool = p->uuid;
 	l->claim = p->claim;
@@ -86,8 +93,8 @@ static void label_fill(struct pool *p, struct label *l)
 	l->instance = p->params.owner.instance;
 	l->nancestors = p->nancestors;
 	memcpy(l->ancestors, p->ancestors, sizeof(l->ancestors));
-	fill_members(p, l);
-	fill_commit(p->next_valid ? &p->next : &p->last, l);
+	fill_members(p, c, l);
+	fill_commit(c, l);
 	/* The commit's own table lists them. */
 	if (p->next_valid)
 		return;
@@ -184,6 +191,8 @@ static void attempt_done(struct pool *p)
 	struct list          done;
 
 	w->running = false;
+	if (members_lack_labelled(p, w->label))
+		member_resolve_suspects(p);
 	list_init(&done);
 	list_for_each_safe(l, tmp, &w->waiters) {
 		struct label_waiter *lw =

@@ -273,6 +273,7 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 	if (class == LOG_CLEANER)
 		p->cleaner_due = false;
 	row_init(p, row, class, &plan, seg);
+	members_lack_placed(p, row);
 	row_fill(p, row);
 	row_send(p, row);
 	if (p->rows_bytes > p->params.rows_memory_bytes / 2)

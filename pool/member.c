@@ -4,16 +4,21 @@
  *   ONLINE ------------------------> SUSPECT --labels say OUT--> OUT
  *      ^                               |                          |
  *      |   back, its label is right:   |      back, label right:  |
- *      |   write again what is not     |      labels say IN       v
+ *      |   write again what is not     |   labels, on it, too     v
  *      +------- flushed ---------------+<--------------------- RETURNING
  *
  * While a member is suspect, rows that have a unit on it are not stored and
- * wait; that ends with its return or, at most member_grace_ns later, with the
+ * wait; that ends with its return or, at most member_grace_ns later (at once
+ * for who has waited for other disks for WAIT_MAX_NS before), with the
  * record that it is out, which is flushed on the others before anything is
  * acknowledged without it (design, section 5, Order 3).
  *
  * When more domains are lost than the redundancy covers, suspects stay
  * suspects: the pool is suspended until disks come back.
+ *
+ * A member that comes back after it was out is written to at once, when it has
+ * proved with a label that it takes writes.  The labels call it out until a
+ * commit says what it lacks: membership.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +27,8 @@
 #include "base/canary.h"
 #include "pool/core.h"
 
+/* Who has waited for so long already waits for no disk that went away. */
+#define WAIT_MAX_NS (5 * NS_PER_S)
 #define RETRY_MIN_S 5u
 #define RETRY_MAX_S 600u
 #define VERIFY_BYTES (LABEL_FIRST_BLOCK * TARN_BLOCK + LABEL_SLOTS * LABEL_SLOT_BYTES)
@@ -89,6 +96,48 @@ static void member_resubmit(struct member *m)
 	}
 }
 
+static uint64_t oldest_of(const struct list *appends, uint64_t oldest_ns)
+{
+	list_for_each(l, appends) {
+		const struct log_append *a =
+			list_entry(l, struct log_append, link);
+
+		if (a->asked_ns != 0)
+			oldest_ns = min_u64(oldest_ns, a->asked_ns);
+	}
+	return oldest_ns;
+}
+
+/* When was asked what waits longest for rows to be stored or flushed?  What has
+ * no place yet waits for space, or for these. */
+static uint64_t oldest_wait_ns(const struct pool *p)
+{
+	uint64_t oldest_ns = oldest_of(&p->fua, io_now_ns(p->io));
+
+	list_for_each(l, &p->syncs)
+		oldest_ns = min_u64(
+			oldest_ns,
+			list_entry(l, struct log_sync, link)->asked_ns);
+	list_for_each(l, &p->rows)
+		oldest_ns = oldest_of(&list_entry(l, struct row, link)->appends,
+				      oldest_ns);
+	return oldest_ns;
+}
+
+/* How long to wait for it: an answer that says no will not change by waiting.
+ * And nobody waits for one disk after the other, for each as long as if it were
+ * the only one. */
+static uint64_t grace_end_ns(const struct member *m)
+{
+	const struct pool *p = m->pool;
+	uint64_t           now_ns = io_now_ns(p->io);
+
+	if (m->disk->up)
+		return now_ns;
+	return max_u64(now_ns, min_u64(now_ns + p->params.member_grace_ns,
+				       oldest_wait_ns(p) + WAIT_MAX_NS));
+}
+
 void member_error(struct member *m, int res)
 {
 	struct pool *p = m->pool;
@@ -112,79 +161,11 @@ void member_error(struct member *m, int res)
 		member_forget_unflushed(m);
 	late_member_lost(p, m);
 	recover_member_lost(p, m);
-	/* An answer that says no will not change by waiting. */
-	io_timer_arm(p->io, &m->grace,
-		     io_now_ns(p->io) +
-			     (m->disk->up ? 0 : p->params.member_grace_ns));
+	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
 }
 
 /* --- out ----------------------------------------------------------------- */
-
-static bool domain_has(const struct pool *p, uint32_t domain, bool in)
-{
-	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (p->members[i]->domain == domain && p->members[i]->in == in)
-			return true;
-	}
-	return false;
-}
-
-bool domain_in(const struct pool *p, uint32_t domain)
-{
-	return domain_has(p, domain, true);
-}
-
-bool domain_lacks_disk(const struct pool *p, uint32_t domain)
-{
-	return domain_has(p, domain, false);
-}
-
-uint32_t pool_domains_lost(const struct pool *p)
-{
-	uint32_t lost = 0;
-
-	for (uint32_t d = 0; d < p->ndomains; d++) {
-		bool bad = false;
-
-		for (uint32_t i = 0; i < p->nmembers; i++) {
-			const struct member *m = p->members[i];
-
-			if (m->domain == d &&
-			    (!m->in || m->going_out || m->state != MEMBER_ONLINE))
-				bad = true;
-		}
-		lost += bad;
-	}
-	return lost;
-}
-
-/* Domains that would remain, and would be lost, if every suspect whose grace
- * is over went out. */
-static bool out_allowed(const struct pool *p, const struct member *out)
-{
-	uint32_t lost = 0, whole = 0, in = 0, need;
-
-	for (uint32_t d = 0; d < p->ndomains; d++) {
-		bool bad = false, any_in = false;
-
-		for (uint32_t i = 0; i < p->nmembers; i++) {
-			const struct member *m = p->members[i];
-
-			if (m->domain != d)
-				continue;
-			any_in |= m->in;
-			bad |= !m->in || m->going_out || m == out;
-		}
-		lost += bad;
-		whole += !bad;
-		in += any_in;
-	}
-	/* design, section 5, Opening: r = max(1, min(ceil(n/2), n - m)) */
-	need = min_u32((in + 1) / 2, in > p->m ? in - p->m : 0);
-	need = max_u32(need, 1);
-	return lost <= p->m - p->min_parity && whole >= need;
-}
 
 static void unit_set_missing(struct row *row, uint32_t u)
 {
@@ -202,6 +183,7 @@ static void member_out_done(struct label_waiter *w)
 	if (w->res < 0)
 		return;
 	m->in = false;
+	m->lacking = false;
 	m->state = MEMBER_OUT;
 	m->dirty = false;
 	pool_log(p, "disk %s is recorded out: %s",
@@ -239,8 +221,11 @@ static void member_go_out(struct member *m)
 	struct pool *p = m->pool;
 
 	m->going_out = true;
-	m->out_row = p->flushed_row;
-	m->out_claim = p->claim;
+	/* Of the time when it was out before, nothing is known to be on it. */
+	if (!m->lacking) {
+		m->out_row = p->flushed_row;
+		m->out_claim = p->claim;
+	}
 	m->waiter.done = member_out_done;
 	if (CANARY(out_unrecorded)) {
 		m->waiter.res = 0;
@@ -259,7 +244,7 @@ void member_resolve_suspects(struct pool *p)
 		struct member *m = p->members[i];
 
 		if (m->state == MEMBER_SUSPECT && m->grace_over && m->in &&
-		    !m->going_out && !m->verifying && out_allowed(p, m))
+		    !m->going_out && !m->verifying && member_out_allowed(p, m))
 			member_go_out(m);
 	}
 }
@@ -307,6 +292,7 @@ static void member_in_done(struct label_waiter *w)
 	if (w->res < 0 || m->state != MEMBER_RETURNING)
 		return;
 	m->in = true;
+	member_lacks(m, m->pool->next_row - 1);
 	pool_log(m->pool, "disk %s is back", m->disk->place);
 	member_online(m);
 	/* It may have gone away again while its label was being written. */

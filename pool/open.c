@@ -173,7 +173,10 @@ static void open_recover(struct opener *o)
 
 		if (m->state == MEMBER_ONLINE) {
 			/* A disk that was out and is here again: what it
-			 * lacks is known from the segment table. */
+			 * lacks is known from the segment table, and what of
+			 * the log, when that is read. */
+			if (!m->in)
+				member_lacks(m, POOL_NUMBER_MAX);
 			m->in = true;
 		} else if (m->in) {
 			/* Recorded by the label that recovery writes, before

@@ -12,7 +12,8 @@
  *
  * Holding: every lease_interval_ns all slots are read and ours is written.
  * The lease is good for LEASE_VALID_NS after the start of the last beat that
- * more than half of the members answered; without it nothing is acknowledged.
+ * more than half of the members answered, of those that are in, and of those
+ * that are in by the labels; without it nothing is acknowledged.
  * A higher claim in any slot ends our ownership for ever.
  */
 #include <errno.h>
@@ -183,16 +184,13 @@ static void pass_start(struct owner *o, enum owner_step step, enum disk_op op,
 	}
 }
 
-static unsigned answered(const struct pool *p, unsigned *ret_in)
+static bool any_answered(const struct pool *p)
 {
-	unsigned ok = 0, in = 0;
+	bool any = false;
 
-	for (uint32_t i = 0; i < p->nmembers; i++) {
-		in += p->members[i]->in;
-		ok += p->members[i]->lease_state == LEASE_IO_OK;
-	}
-	*ret_in = in;
-	return ok;
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		any |= p->members[i]->lease_state == LEASE_IO_OK;
+	return any;
 }
 
 /* --- reading what others say --------------------------------------------- */
@@ -409,7 +407,6 @@ static void confirm_done(struct owner *o)
 	struct pool *p = o->pool;
 	struct lease rival;
 	bool         any;
-	unsigned     in, ok = answered(p, &in);
 
 	survey(p, &rival, &any);
 	if (any && rival.claim >= p->claim) {
@@ -419,7 +416,7 @@ static void confirm_done(struct owner *o)
 		acquire_end(o, -EBUSY);
 		return;
 	}
-	if (ok == 0) {
+	if (!any_answered(p)) {
 		snprintf(o->text, sizeof(o->text),
 			 "its disks could not be written");
 		acquire_end(o, -EIO);
@@ -453,13 +450,31 @@ static void lost_claim(struct owner *o)
 		  "serving it");
 }
 
+/* By the opening rule another server needs more than half of the domains that
+ * are in by the labels, or both of two.  Lacking members are out by the labels
+ * that are durable, and may be in by those that are being written. */
+static bool enough_answered(const struct pool *p, bool lacking)
+{
+	unsigned ok = 0, in = 0;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (!m->in || (m->lacking && !lacking))
+			continue;
+		in++;
+		ok += m->lease_state == LEASE_IO_OK;
+	}
+	/* By force it may have been opened with lacking ones alone. */
+	return 2 * ok > in || (in == 2 && ok == 1) || in == 0;
+}
+
 static void renewed(struct owner *o)
 {
 	struct pool *p = o->pool;
-	unsigned     in, ok = answered(p, &in);
 	bool         was = pool_is_ours(p);
 
-	if (2 * ok > in || (in == 2 && ok == 1))
+	if (enough_answered(p, false) && enough_answered(p, true))
 		p->lease_until_ns = o->sent_ns + LEASE_VALID_NS;
 	if (!was && pool_is_ours(p)) {
 		io_defer(p->io, &p->advance);

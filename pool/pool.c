@@ -161,7 +161,7 @@ static void fail_work_fn(struct io_work *w)
 
 static void health(const struct pool *p, struct pool_info *i)
 {
-	uint32_t lost = pool_domains_lost(p);
+	uint32_t lost = pool_domains_lost(p), away = pool_domains_away(p);
 
 	if (p->state == POOL_ST_FAILED) {
 		i->health = POOL_FAILED;
@@ -180,7 +180,7 @@ static void health(const struct pool *p, struct pool_info *i)
 		i->health = POOL_SUSPENDED;
 		snprintf(i->why, sizeof(i->why), "It is being opened. %s",
 			 p->owner != NULL ? owner_text(p) : "");
-	} else if (lost > p->m - p->min_parity) {
+	} else if (lost > p->m - p->min_parity && away > 0) {
 		i->health = POOL_SUSPENDED;
 		snprintf(i->why, sizeof(i->why),
 			 "%u domains are gone and the redundancy %u+%u covers "
@@ -192,12 +192,12 @@ static void health(const struct pool *p, struct pool_info *i)
 	} else if (lost > 0 || i->segments_degraded > 0) {
 		i->health = POOL_DEGRADED;
 		snprintf(i->why, sizeof(i->why),
-			 lost > 0 ? "%u domain(s) are gone. Everything works, "
+			 away > 0 ? "%u domain(s) are gone. Everything works, "
 				    "with less redundancy."
 				  : "Data written while a disk was away is "
 				    "being made whole again.",
-			 lost);
-		if (lost > 0)
+			 away);
+		if (away > 0)
 			snprintf(i->action, sizeof(i->action),
 				 "Bring back the disks that are named below.");
 	} else {

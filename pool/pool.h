@@ -131,7 +131,8 @@ uint32_t log_append_crc(const struct log_append *a, unsigned i);
 /* Wait until everything applied up to now is flushed on its disks. */
 struct log_sync {
 	int         res;
-	uint64_t    row_no; /* all rows up to this one */
+	uint64_t    row_no;   /* all rows up to this one */
+	uint64_t    asked_ns; /* when it was submitted */
 	void (*done)(struct log_sync *s);
 	struct list link;
 };

@@ -22,6 +22,10 @@ void recover_repair_start(struct recover *r)
 	p->next_row = p->stable_row + 1;
 	p->flushed_row = p->stable_row;
 	p->mark_row = p->stable_row;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (p->members[i]->lacking)
+			p->members[i]->lacks_row = p->stable_row;
+	}
 	if (r->read_only) {
 		recover_end(r, 0);
 		return;

@@ -12,17 +12,22 @@
 #include "pool/recover.h"
 
 /* Segments that the last owner may have opened without that any row in them
- * has arrived yet: it opens them in the order of their numbers, and has a
- * limited number of rows in flight.  With spare domains it may have opened one
- * more of each class, and have passed over some for it (late.c). */
+ * has arrived yet: it opens them in the order of their numbers, has a limited
+ * number of rows in flight, and leaves no room for another at the end of any.
+ * With spare domains it may have opened one more of each class, and have passed
+ * over some for it (late.c). */
 static uint32_t unseen_max(const struct pool *p)
 {
+	/* One record may be larger than rows that are gathered. */
 	uint32_t unit = ROW_HEADER_MAX +
-			(uint32_t)div_up(p->row_blocks_max, p->k);
+			(uint32_t)div_up(ROW_PAYLOAD_MAX, p->k);
+	uint32_t unused = unit + 2 + p->zone_blocks / 128; /* at its end */
+	uint32_t full = p->zone_blocks - min_u32(p->zone_blocks - 1, unused);
 
 	return segs_open_max(p, LOG_CLIENT) + LOG_CLASSES - 1 +
 	       (p->ndomains > p->units ? LOG_CLASSES + LATE_PASSED_MAX : 0) +
-	       (uint32_t)div_up(LOG_INFLIGHT_MAX * unit, p->zone_blocks);
+	       min_u32(LOG_INFLIGHT_MAX,
+		       (uint32_t)div_up(LOG_INFLIGHT_MAX * unit, full));
 }
 
 static void note_rows(struct recover *r)

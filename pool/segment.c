@@ -159,7 +159,7 @@ static struct member *domain_best(const struct pool *p, uint32_t domain)
 	return best;
 }
 
-static uint32_t domain_free(const struct pool *p, uint32_t domain)
+uint32_t domain_free_zones(const struct pool *p, uint32_t domain)
 {
 	uint32_t n = 0;
 
@@ -180,7 +180,7 @@ static uint32_t pick_domains(const struct pool *p, uint32_t *ret_domains)
 		uint32_t best = 0, best_free = 0;
 
 		for (uint32_t d = 0; d < p->ndomains; d++) {
-			uint32_t f = used[d] ? 0 : domain_free(p, d);
+			uint32_t f = used[d] ? 0 : domain_free_zones(p, d);
 
 			if (f > best_free) {
 				best = d;
@@ -203,7 +203,7 @@ static uint32_t domains_due(const struct pool *p)
 
 	for (uint32_t d = 0; d < p->ndomains; d++)
 		n += domain_in(p, d) &&
-		     (domain_free(p, d) > 0 || !domain_lacks_disk(p, d));
+		     (domain_free_zones(p, d) > 0 || !domain_lacks_disk(p, d));
 	return min_u32(n, p->units);
 }
 

@@ -45,8 +45,8 @@ bool seg_has_room(const struct pool *p, const struct segment *s,
 
 uint32_t segs_openable_whole(const struct pool *p)
 {
-	/* While a domain is lost there are no whole ones to be had. */
-	if (p->partial == 0 || pool_domains_lost(p) > 0)
+	/* While a domain is away there are no whole ones to be had. */
+	if (p->partial == 0 || pool_domains_away(p) > 0)
 		return p->openable;
 	return p->openable - p->partial;
 }
@@ -107,7 +107,7 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 		return NULL;
 	/* What is written to a partial one lacks redundancy, although all
 	 * disks are there: rather wait for a commit that lists whole ones. */
-	if (!best_whole && class != LOG_COMMIT && pool_domains_lost(p) == 0 &&
+	if (!best_whole && class != LOG_COMMIT && pool_domains_away(p) == 0 &&
 	    commit_pending(p))
 		return NULL;
 	seg_open(p, best, class);

@@ -298,13 +298,18 @@ static void choose_batteries(struct sim *sim)
 		sim->media[i]->battery = any && !lossy[sim->media[i]->domain];
 }
 
-/* Without which disks did it serve?  Labels that are being written may be those
- * of a disk that was coming back, and failed again. */
-static void note_out(struct sim *sim)
+/* What had it flushed, and without which disks did it serve?  Labels that are
+ * being written may be those of a disk that was coming back, and failed again.
+ */
+static void note_end(struct sim *sim)
 {
 	const struct pool *p = sim->life->pool;
 
-	if (!sim->life->open || p->labels.running)
+	if (!sim->life->open)
+		return;
+	sim->flushed_row = p->flushed_row;
+	sim->flushed_claim = p->claim;
+	if (p->labels.running)
 		return;
 	for (uint32_t i = 0; i < p->nmembers; i++)
 		sim->out[i] = !p->members[i]->in;
@@ -321,7 +326,7 @@ void life_kill(struct sim *sim, bool power)
 		sim->boots++;
 		choose_batteries(sim);
 	}
-	note_out(sim);
+	note_end(sim);
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
 		struct sim_media *m = sim->media[i];
 
@@ -337,6 +342,11 @@ void life_kill(struct sim *sim, bool power)
 		if (sim->media[i]->handle != NULL)
 			sim_disk_forget(sim->media[i]->handle);
 	drop(sim);
+}
+
+uint64_t life_claim(const struct sim *sim)
+{
+	return sim->life != NULL ? sim->life->pool->claim : 0;
 }
 
 void life_offer(struct sim *sim)

@@ -57,6 +57,10 @@ bool life_turn(struct sim *sim, uint64_t max_wait_ns);
  * the engine stopped. */
 bool life_wait(struct sim *sim, const bool *flag, unsigned limit_s,
 	       const char *what);
+/* The claim of the server; 0: there is none, or it has none yet.  Also while it
+ * is being killed, when its pool cannot be asked any more: some of its disks
+ * are gone already. */
+uint64_t life_claim(const struct sim *sim);
 /* Hand disks that came back to the pool. */
 void life_offer(struct sim *sim);
 

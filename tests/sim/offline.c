@@ -60,6 +60,36 @@ static void out(void *arg, uint32_t member)
 	sim->out_told[member] = true;
 }
 
+/* Domains of which a disk is out, as the labels say. */
+static uint32_t domains_out(const struct sim *sim)
+{
+	uint32_t n = 0, last = UINT32_MAX;
+
+	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
+		if (!sim->out_told[i] || sim->media[i]->domain == last)
+			continue;
+		last = sim->media[i]->domain;
+		n++;
+	}
+	return n;
+}
+
+/* A pool opens without so many domains as m less those that are out, so what
+ * was flushed must be there without any of these. */
+static void row(void *arg, uint64_t claim, uint64_t no, uint32_t units)
+{
+	struct sim *sim = arg;
+	uint32_t    out = domains_out(sim);
+
+	if (claim != sim->flushed_claim || no > sim->flushed_row ||
+	    units + out >= sim->cfg.k + sim->cfg.m)
+		return;
+	sim_fail(sim, "P1: of row %llu, which was flushed (up to row %llu), "
+		 "%u units are whole, and the labels say of %u domains only "
+		 "that they are out", (unsigned long long)no,
+		 (unsigned long long)sim->flushed_row, units, out);
+}
+
 static void run(struct sim *sim, bool mended, struct check_report *ret_rep)
 {
 	struct source        sources[SIM_DISKS_MAX];
@@ -71,6 +101,7 @@ static void run(struct sim *sim, bool mended, struct check_report *ret_rep)
 	if (mended) {
 		opt.zone = zone;
 		opt.out = out;
+		opt.row = row;
 	}
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
 		struct sim_media *m = sim->media[i];

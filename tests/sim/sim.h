@@ -90,6 +90,8 @@ struct sim {
 	bool              out[SIM_DISKS_MAX]; /* the server that was killed went
 				     * on without the disk … */
 	bool              out_told[SIM_DISKS_MAX]; /* … as the labels say */
+	uint64_t          flushed_row; /* what that server had flushed … */
+	uint64_t          flushed_claim; /* … under this claim */
 	uint64_t          now_ns;  /* time that survives lives */
 	struct uuid       pool_uuid;
 	uint64_t          takeover; /* which machine serves */

@@ -30,20 +30,17 @@ static unsigned    nlates;
 bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 		  const uint8_t *data, uint64_t due_ns)
 {
-	struct pool_info info = { .claim = 0 };
-	struct late     *l;
+	struct late *l;
 
 	if (nlates == LATE_MAX)
 		return false;
-	if (m->sim->life != NULL)
-		pool_get_info(m->sim->life->pool, &info);
 	l = &lates[nlates++];
 	l->media = m;
 	l->block = block;
 	l->nblocks = nblocks;
 	l->due_ns = due_ns;
 	l->life = m->sim->stats->v[STAT_lives];
-	l->claim = info.claim;
+	l->claim = life_claim(m->sim);
 	l->pages = NULL;
 	l->known = false;
 	if (data != NULL) {

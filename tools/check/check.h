@@ -67,6 +67,10 @@ struct check_options {
 		     uint32_t nblocks, uint64_t claim);
 	/* The member is recorded out.  May be NULL. */
 	void (*out)(void *arg, uint32_t member);
+	/* A row of the log after the commit, after all out(): the claim that
+	 * wrote it, its number, and how many of its units are whole.  May be
+	 * NULL. */
+	void (*row)(void *arg, uint64_t claim, uint64_t row, uint32_t units);
 	void *arg;    /* of all of them */
 };
 

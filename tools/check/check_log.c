@@ -225,6 +225,9 @@ static int log_accept(struct log *log)
 			continue;
 		}
 		c->row->accepted = true;
+		if (ck->opt->row != NULL)
+			ck->opt->row(ck->opt->arg, c->row->claim.no, no,
+				     valid_units(log, c));
 		r = ck_replay_row(ck, c->seg, c->row);
 	}
 	if (next <= ck->flushed) {

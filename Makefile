@@ -229,6 +229,7 @@ canaries:
 bench: deps
 	$(sub) bench-programs
 	@tests/bench/bench.sh $(BUILD)
+	@tests/bench/snapshots.sh $(BUILD)
 
 run:
 	@tools/deps.sh run

@@ -348,7 +348,7 @@ static json_t *volumes_stats(const struct volumes *vols)
 	struct volumes_space s;
 
 	vols_space(vols, &s);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			 "mapped_blocks", (json_int_t)s.mapped_blocks,
 			 "node_blocks", (json_int_t)s.node_blocks,
 			 "nodes_cached", (json_int_t)s.nodes_cached,
@@ -356,7 +356,9 @@ static json_t *volumes_stats(const struct volumes *vols)
 			 (json_int_t)s.cache_misses, "block_hits",
 			 (json_int_t)s.block_hits, "block_misses",
 			 (json_int_t)s.block_misses, "deleting",
-			 (json_int_t)s.deleting);
+			 (json_int_t)s.deleting, "control_ops",
+			 (json_int_t)s.control_ops, "control_ns",
+			 (json_int_t)s.control_ns);
 }
 
 void ctl_server_stats_get(struct ctl_call *call)

@@ -66,6 +66,8 @@ void vol_ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 		ctl->detached[i]->detaching = false;
 		vol_release(ctl->detached[i]);
 	}
+	vols->ctl.ops++;
+	vols->ctl.ns += io_now_ns(vols->io) - ctl->asked_ns;
 	ctl->res = res;
 	ctl->done(ctl);
 }
@@ -304,6 +306,7 @@ void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl,
 	ctl->vols = vols;
 	ctl->res = res;
 	ctl->already = false;
+	ctl->asked_ns = io_now_ns(vols->io);
 	memset(ctl->detached, 0, sizeof(ctl->detached));
 	if (res == 0)
 		ctl->error[0] = '\0';

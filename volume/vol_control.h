@@ -26,6 +26,7 @@ struct vol_controls {
 	struct vol_ctl *active;
 	struct io_work  work;    /* starts the next one */
 	struct vol_look *look;   /* the active one's */
+	uint64_t        ops, ns; /* that have ended, and how long they took */
 };
 
 int  vol_controls_init(struct volumes *vols);

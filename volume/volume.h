@@ -234,6 +234,7 @@ struct vol_ctl {
 	struct volumes *vols;
 	struct volume *vol;
 	struct volume *detached[2]; /* get no users until the end; held */
+	uint64_t    asked_ns;
 	uint32_t    op;
 };
 
@@ -310,6 +311,8 @@ struct volumes_space {
 	uint64_t nodes_cached;      /* nodes in memory now */
 	uint64_t cache_hits, cache_misses; /* of map nodes, since opening */
 	uint64_t block_hits, block_misses; /* of data blocks, since opening */
+	uint64_t control_ops, control_ns;  /* control operations since opening,
+					    * and how long they took */
 	uint64_t deleting;          /* volumes being deleted */
 };
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space);

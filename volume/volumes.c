@@ -288,5 +288,7 @@ void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
 	ret_space->cache_misses = vols->cache.misses;
 	ret_space->block_hits = vols->blocks.hits;
 	ret_space->block_misses = vols->blocks.misses;
+	ret_space->control_ops = vols->ctl.ops;
+	ret_space->control_ns = vols->ctl.ns;
 	ret_space->deleting = c->ndeleting;
 }

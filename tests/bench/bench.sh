@@ -51,57 +51,10 @@ workloads=${WORKLOADS:-$workloads writesync seqread_frag}
 extras=${EXTRAS:-1}
 transport=${TRANSPORT:-unix}
 port=$((20000 + $$ % 10000))
-D=$(mktemp -d "${BENCH_DIR:-/dev/shm}/tarn-bench.XXXXXX") || exit 1
-declare -A PID SERVER TARGET
-
-fail() {
-	echo "bench: $*" >&2
-	exit 1
-}
-
-cleanup() {
-	trap - EXIT
-	for p in "${PID[@]}"; do
-		kill -KILL "$p" 2> /dev/null
-	done
-	rm -rf "$D"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-read -r load _ < /proc/loadavg
-case $load in
-0.* | 1.*) ;;
-*) echo "bench: the machine is busy (load $load): figures will scatter" >&2 ;;
-esac
-for p in fio nbdkit nbdinfo qemu-storage-daemon qemu-img; do
-	command -v $p > /dev/null || fail "$p is missing: make deps"
-done
-case $(stat -f -c %T "$D") in
-tmpfs) ;;
-*) echo "bench: $D is not on tmpfs: the disks will be slower" >&2 ;;
-esac
-
-start() {
-	local name=$1
-	shift
-
-	"$@" >> "$D/$name.log" 2>&1 < /dev/null &
-	PID[$name]=$!
-	disown $! # no word about it when it is killed
-}
-
-wait_for() {
-	local i
-
-	for ((i = 0; i < 600; i++)); do
-		"$@" > /dev/null 2>&1 && return 0
-		sleep 0.05
-	done
-	tail -n 5 "$D"/*.log >&2
-	fail "waited in vain for: $*"
-}
+declare -A SERVER TARGET
+# shellcheck source=tests/bench/kit.sh
+. "$here/kit.sh"
+need fio nbdkit nbdinfo qemu-storage-daemon qemu-img
 
 wants() {
 	case " $contenders " in *" $1 "*) return 0 ;; esac

@@ -19,12 +19,6 @@ ended() {
 	return 1
 }
 
-milliseconds() {
-	local t=$EPOCHREALTIME
-
-	echo $((${t/./} / 1000))
-}
-
 # A clean stop, and a start with other options.
 again() {
 	kill -TERM "${SERVER[$name]}"

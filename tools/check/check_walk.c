@@ -378,7 +378,6 @@ int ck_walk(struct ck *ck)
 	struct ck_volume **order = ck_alloc(ck, ck->nvols,
 					    sizeof(struct ck_volume *));
 	uint8_t *bufs = ck_alloc(ck, LEVEL_MAX + 1, TARN_BLOCK);
-
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; order != NULL && i < ck->nvols; i++) {
@@ -387,7 +386,7 @@ int ck_walk(struct ck *ck)
 	}
 	if (n > 1)
 		qsort(order, n, sizeof(struct ck_volume *), order_birth);
-	for (uint32_t i = 0; i < n && ck->res == 0; i++)
+	for (uint32_t i = 0; order != NULL && i < n && ck->res == 0; i++)
 		volume_walk(ck, order[i], bufs);
 	free(bufs);
 	free(order);

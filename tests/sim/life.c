@@ -333,6 +333,9 @@ void life_kill(struct sim *sim, bool power)
 		}
 		m->battery = false;
 	}
+	for (unsigned i = 0; i < sim->cfg.ndisks; i++)
+		if (sim->media[i]->handle != NULL)
+			sim_disk_forget(sim->media[i]->handle);
 	drop(sim);
 }
 

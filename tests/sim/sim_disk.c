@@ -492,5 +492,9 @@ void sim_disk_abandon(struct sim_disk *sd, bool power)
 		sim_late_drop(m->sim, m);
 		media_power_loss(m);
 	}
+}
+
+void sim_disk_forget(struct sim_disk *sd)
+{
 	free_disk(sd);
 }

@@ -38,9 +38,11 @@ struct sim_disk *sim_disk_open(struct sim_io *io, struct sim_media *m);
 void sim_disk_drop(struct sim_disk *sd);
 /* The media's `hung` or `slow` changed: look at what waits. */
 void sim_disk_kick(struct sim_disk *sd);
-/* The server is dead: decides what becomes of each write in flight, and
- * frees the object.  power: the disk loses its power too. */
+/* The server is dead: decides what becomes of each write in flight.  power: the
+ * disk loses its power too. */
 void sim_disk_abandon(struct sim_disk *sd, bool power);
+/* … and the object goes, once none of the server's disks is asked any more. */
+void sim_disk_forget(struct sim_disk *sd);
 /* One disk host loses power and comes back later; the server lives. */
 void sim_disk_power_loss(struct sim_disk *sd);
 

@@ -61,9 +61,9 @@ refuse 'does not support metadata context' nbdinfo \
 timeout 60 nbdinfo --json "$(vol v@three)" > "$W/info" || die "nbdinfo"
 [ "$(grep -o 'qemu:dirty-bitmap:[a-z]*' "$W/info")" = \
 	qemu:dirty-bitmap:two ] || die "listed: $(cat "$W/info")"
-timeout 60 nbdinfo --json "$(vol v@one)" | grep -q dirty-bitmap &&
+timeout 60 nbdinfo --json "$(vol v@one)" | grep -q qemu:dirty-bitmap &&
 	die "the oldest snapshot has a bitmap"
-timeout 60 nbdinfo --json "$(vol v)" | grep -q dirty-bitmap &&
+timeout 60 nbdinfo --json "$(vol v)" | grep -q qemu:dirty-bitmap &&
 	die "a volume has a bitmap"
 
 # opts SNAP BASE: the export as QEMU sees it with a bitmap.

@@ -220,6 +220,7 @@ static void test_power_loss(void **state)
 			turns(t, (unsigned)prng_below(&t->sim.rng, 3));
 		}
 		sim_disk_abandon(t->sd, true);
+		sim_disk_forget(t->sd);
 		check_image(t);
 		agree(t);
 		memset(t->asks[0].buf, 0, TARN_BLOCK);
@@ -235,6 +236,7 @@ static void test_power_loss(void **state)
 	assert_true(t->stats.v[STAT_blocks_dropped] > 0);
 	assert_true(t->stats.v[STAT_blocks_kept] > 0);
 	sim_disk_abandon(t->sd, true);
+	sim_disk_forget(t->sd);
 	torture_close(t);
 }
 
@@ -312,6 +314,7 @@ static void test_timeout(void **state)
 	turns(t, 100);
 	assert_true(t->sd->d.up);
 	sim_disk_abandon(t->sd, false);
+	sim_disk_forget(t->sd);
 	torture_close(t);
 }
 
@@ -348,6 +351,7 @@ static void test_damage_heals(void **state)
 		assert_memory_equal(page_data(m->cur[b]), want, TARN_BLOCK);
 	}
 	sim_disk_abandon(t->sd, false);
+	sim_disk_forget(t->sd);
 	torture_close(t);
 	assert_int_equal(pages_used(), 0);
 }
@@ -365,6 +369,7 @@ static uint64_t hash_of(uint64_t seed)
 		turns(t, 1);
 	}
 	sim_disk_abandon(t->sd, true);
+	sim_disk_forget(t->sd);
 	hash = t->sim.hash;
 	torture_close(t);
 	return hash;

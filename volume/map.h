@@ -44,8 +44,8 @@ struct map_gap {
 };
 
 /* Do the inner nodes in memory say that `leaf` and those behind it are all the
- * same as at birth `since`, or all trimmed since then?  With `holes`, only where
- * nothing is mapped.  False: that is to be found out. */
+ * same as at birth `since`, or all trimmed since then?  With `holes`, only
+ * where nothing is mapped.  False: that is to be found out. */
 bool map_gap(const struct volume *v, uint64_t leaf, uint32_t since, bool holes,
 	     struct map_gap *ret_gap);
 

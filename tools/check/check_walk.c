@@ -358,7 +358,8 @@ int ck_walk(struct ck *ck)
 	if (order != NULL && ck->nvols > 1)
 		qsort(order, ck->nvols, sizeof(struct ck_volume *),
 		      order_birth);
-	for (uint32_t i = 0; i < ck->nvols && ck->res == 0; i++)
+	for (uint32_t i = 0; order != NULL && i < ck->nvols && ck->res == 0;
+	     i++)
 		volume_walk(ck, order[i], bufs);
 	free(bufs);
 	free(order);

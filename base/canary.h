@@ -68,6 +68,10 @@
 	X(unmap_not_redone, "recovery forgets trims") \
 	X(redo_move_blind, "recovery redoes a MOVE like a write") \
 	X(catalog_not_redone, "recovery forgets control operations") \
+	X(branch_not_awaited, \
+	  "recovery loads for a clone before it knows what that shows") \
+	X(move_one_tip, "a MOVE looks for versions in one volume only") \
+	X(fork_reaped, "a snapshot that several need goes for one of them") \
 	X(unmap_short, "a trim leaves its last block") \
 	X(merge_zeros, "a partial write loses the rest of its block") \
 	X(range_unordered, "requests that overlap do not wait for each other") \

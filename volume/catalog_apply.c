@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/map.h"
 #include "volume/node_validate.h"
@@ -124,7 +125,7 @@ static int apply_delete(struct volume *v)
 					   of_link));
 	v->flags &= (uint8_t)~CATALOG_HIDDEN;
 	catalog_touch(v);
-	if (v->nkids > 1) {
+	if (v->nkids > 1 && !CANARY(fork_reaped)) {
 		v->state = CATALOG_FORK;
 		return 0;
 	}

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/tree.h"
 #include "volume/volumes.h"
@@ -98,7 +99,7 @@ uint32_t tree_shared_birth(const struct volume *t, unsigned level,
 /* The one tree that derives from it; NULL: none. */
 static struct volume *only_kid(const struct volume *t)
 {
-	assert(t->nkids <= 1);
+	assert(t->nkids <= 1 || CANARY(fork_reaped));
 	return t->nkids == 0 ? NULL :
 			       list_first(&t->kids, struct volume, kid_link);
 }
@@ -192,10 +193,10 @@ static void fork_end(struct volume *t)
 
 void tree_remove(struct volume *t)
 {
-	struct volume *o = t->origin, *heir = only_kid(t);
+	struct volume *o = t->origin, *heir;
 
 	underive(t);
-	if (heir != NULL) {
+	while ((heir = only_kid(t)) != NULL) {
 		underive(heir);
 		derive(heir, o);
 		catalog_touch(heir);

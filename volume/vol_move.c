@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/node_validate.h"
 #include "volume/tree.h"
@@ -194,7 +195,8 @@ static struct volume *version_tree(struct reloc_op *op)
 	}
 	while (op->tree != NULL && !tree_holds(op->tree, 0, move_leaf(op)))
 		op->tree = op->tree->origin;
-	if (op->tree == NULL && f != NULL)
+	if (op->tree == NULL && f != NULL &&
+	    (op->tip == NULL || !CANARY(move_one_tip)))
 		op->tree = op->tip = family_next_tip(f, op->tip);
 	return op->tree;
 }

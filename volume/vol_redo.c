@@ -314,7 +314,7 @@ static void prepare_catalog(struct volumes *vols, struct redo *r)
 		prepare_after(vols, r, vols->redo.row_first);
 		return;
 	}
-	if (rec->id >= CATALOG_CLONE)
+	if (rec->id >= CATALOG_CLONE && !CANARY(branch_not_awaited))
 		vols->redo.branched = vols->redo.prepared;
 	pool_redo_ready(r, 0);
 }

@@ -99,6 +99,7 @@ enum mctl_kind {
 	MCTL_DELETE,
 	MCTL_CLONE,
 	MCTL_ROLLBACK,
+	MCTL_PUBLISH,
 };
 
 /* One block of a snapshot, as in struct mop. */
@@ -113,11 +114,13 @@ struct mctl {
 	uint32_t op;        /* for the order */
 	uint64_t size_bytes;
 	char     new_name[64];
-	/* CLONE, ROLLBACK: the snapshot and what it holds (malloc()). */
-	unsigned snap;      /* of the snapper's */
+	/* CLONE, ROLLBACK, PUBLISH: the snapshot and what it holds
+	 * (malloc()). */
+	unsigned snap;      /* of the snapper's; not PUBLISH */
 	struct mcopy *copies;
 	uint32_t birth;     /* ROLLBACK: the volume's, before */
-	int      kept;      /* ROLLBACK: the snapshot of what was; -1: none */
+	int      kept;      /* ROLLBACK: the snapshot of what was, PUBLISH: of
+			     * what is; -1: none */
 };
 
 struct model {

@@ -188,6 +188,7 @@ static void ctl_apply(struct model *m)
 		resize(m, v, m->ctl.size_bytes);
 		break;
 	case MCTL_CLONE:
+	case MCTL_PUBLISH:
 		v->alive = true;
 		v->nblocks = 0;
 		copy_in(m, m->ctl.vol);

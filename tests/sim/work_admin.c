@@ -78,10 +78,11 @@ static void ctl_done(struct vol_ctl *ctl)
 	if (ctl->res == 0 && ctl->already && kind != MCTL_ROLLBACK)
 		sim_fail(sim, "P9: operation %u on %s had been done before it "
 			 "was asked for", kind, a->name);
-	if (kind == MCTL_ROLLBACK)
+	if (kind == MCTL_ROLLBACK || kind == MCTL_PUBLISH)
 		branch_settle(sim, ctl->res == 0);
 	model_ctl_end(m, ctl->res);
-	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_CLONE))
+	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_CLONE ||
+			      kind == MCTL_PUBLISH))
 		admin_attach_one(sim, vol);
 	if ((ctl->res != 0 && kind == MCTL_DELETE) || kind == MCTL_ROLLBACK)
 		admin_attach_one(sim, vol);
@@ -267,6 +268,10 @@ static void decide(struct sim *sim)
 	case MCTL_CREATE:
 	case MCTL_CLONE:
 		happened = vols_find(vols, name) != NULL;
+		break;
+	case MCTL_PUBLISH:
+		happened = vols_find(vols, name) != NULL;
+		branch_settle(sim, happened);
 		break;
 	case MCTL_ROLLBACK:
 		happened = branch_happened(sim);

@@ -13,6 +13,8 @@
 
 /* Volumes beyond so many take too long to verify. */
 #define CLONE_VOLS_MAX 6u
+/* A copy of more blocks, too. */
+#define COPY_BLOCKS_MAX 32768u
 
 static unsigned index_of(const struct sim *sim, const struct msnap *s)
 {
@@ -80,6 +82,21 @@ static bool clone(struct sim *sim, struct msnap *s)
 	ctl->uuid = admin_uuid(sim);
 	vol_clone(sim->life->vols, ctl);
 	return true;
+}
+
+/* Only a small one, or all the time would go into this. */
+static bool copy(struct sim *sim, struct msnap *s)
+{
+	uint64_t usable, used = space_used(sim, &usable);
+	struct volume_info info;
+	struct mcopy *copies;
+
+	vol_info(s->v, &info);
+	if (s->nblocks > COPY_BLOCKS_MAX ||
+	    used + info.mapped_blocks > usable / 4 * 3)
+		return true;
+	copies = copies_read(sim, s);
+	return copies != NULL && receive_act(sim, s, copies);
 }
 
 /* A snapshot of what the volume is, which stands still. */
@@ -157,7 +174,7 @@ void branch_settle(struct sim *sim, bool happened)
 	} else if (kept != NULL) {
 		snap_gone(kept);
 	}
-	if (happened)
+	if (happened && c->kind == MCTL_ROLLBACK)
 		diff_rollback(sim, c->vol, &sim->work->snaps[c->snap]);
 }
 
@@ -191,7 +208,8 @@ bool branch_act(struct sim *sim, unsigned alive)
 	}
 	if (pick == NULL)
 		return true;
-	if (chance(&sim->rng, 1, 2))
-		return alive >= CLONE_VOLS_MAX || clone(sim, pick);
+	if (chance(&sim->rng, 1, 2) && alive < CLONE_VOLS_MAX)
+		return chance(&sim->rng, 1, 3) ? copy(sim, pick) :
+						 clone(sim, pick);
 	return rollback(sim, pick, chance(&sim->rng, 1, 3));
 }

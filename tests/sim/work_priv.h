@@ -116,6 +116,15 @@ struct snapper {
 	uint8_t       *bufs[2];
 };
 
+/* Receiving a copy (work_receive.c). */
+struct receiver {
+	struct vol_ctl ctl;
+	struct vol_req req;
+	bool           done;       /* either of them */
+	char           volume[64]; /* that it is meant for */
+	char           name[64];   /* of the hidden one */
+};
+
 struct work {
 	struct slot     slots[SLOTS_MAX];
 	unsigned        inflight;
@@ -132,6 +141,7 @@ struct work {
 	uint64_t        fault_in;    /* until the next one */
 	struct admin    admin;
 	struct snapper  snapper;
+	struct receiver receiver;
 	struct msnap    snaps[MSNAPS_MAX];
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
 	unsigned        nghosts;     /* ever */
@@ -180,15 +190,22 @@ void admin_let_go(struct sim *sim, unsigned i);
 struct vol_ctl *admin_prepare(struct sim *sim, const struct mctl *mc);
 
 /* work_branch.c */
-/* Clone a snapshot or roll its volume back; alive: volumes that there are.
- * False when the engine stopped. */
+/* Clone or copy a snapshot, or roll its volume back; alive: volumes that there
+ * are.  False when the engine stopped. */
 bool branch_act(struct sim *sim, unsigned alive);
-/* The rollback under way is done, or never was. */
+/* The rollback or copy under way is done, or never was. */
 void branch_settle(struct sim *sim, bool happened);
 /* After a crash: was it? */
 bool branch_happened(struct sim *sim);
 /* Is it needed by what is under way? */
 bool branch_uses(const struct sim *sim, const struct msnap *s);
+
+/* work_receive.c */
+/* Receive what the snapshot holds, which is `copies` (malloc(); taken over), as
+ * a new volume.  False when the engine stopped. */
+bool receive_act(struct sim *sim, struct msnap *s, struct mcopy *copies);
+/* What a crash left of that goes. */
+bool receive_clean(struct sim *sim);
 
 /* work_snap.c */
 /* May snapshots of it be taken or deleted now? */

@@ -64,4 +64,5 @@ void work_verify(struct sim *sim)
 	snaps_verify(sim);
 	model_verify_order(sim->model);
 	space_check_mapped(sim);
+	receive_clean(sim);
 }

@@ -19,6 +19,7 @@
 
 /* Of one question; without extended headers, lengths have 32 bits. */
 #define STEP_BYTES (2ull << 30)
+#define BITMAP "qemu:dirty-bitmap:"
 #define STATE_ZERO 2u /* base:allocation */
 #define STATE_DIRTY 1u /* qemu:dirty-bitmap */
 
@@ -59,16 +60,19 @@ static int connect_tcp(struct send_source *src, const char *listen)
 	return nbd_connect_tcp(src->nbd, h, colon + 1);
 }
 
+/* base: "@SNAPSHOT" or "#CHECKPOINT"; the answer has it without the mark. */
 static int source_connect(struct send_source *src, const char *listen,
-			  const char *export_name)
+			  const char *export_name, const char *base)
 {
+	char bitmap[sizeof(src->dirty.name) + 1];
 	char what[700];
 	int  r;
 
+	snprintf(bitmap, sizeof(bitmap), BITMAP "%s", base != NULL ? base : "");
 	if (nbd_set_export_name(src->nbd, export_name) < 0 ||
 	    nbd_add_meta_context(src->nbd, src->alloc.name) < 0 ||
 	    (src->changes &&
-	     nbd_add_meta_context(src->nbd, src->dirty.name) < 0) ||
+	     nbd_add_meta_context(src->nbd, bitmap) < 0) ||
 	    /* Nothing of a read that failed is looked at. */
 	    nbd_set_pread_initialize(src->nbd, false) < 0)
 		return fail(src, "set up the connection");
@@ -92,11 +96,11 @@ int send_source_open(struct send_source *src, const char *listen,
 	src->changes = base != NULL;
 	snprintf(src->alloc.name, sizeof(src->alloc.name), "base:allocation");
 	snprintf(src->dirty.name, sizeof(src->dirty.name),
-		 "qemu:dirty-bitmap:%s", base != NULL ? base : "");
+		 BITMAP "%s", base != NULL ? base + 1 : "");
 	src->nbd = nbd_create();
 	if (src->nbd == NULL)
 		return fail(src, "set up a connection");
-	if (source_connect(src, listen, export_name) < 0)
+	if (source_connect(src, listen, export_name, base) < 0)
 		return -1;
 	size = nbd_get_size(src->nbd);
 	if (size < 0)
@@ -106,9 +110,10 @@ int send_source_open(struct send_source *src, const char *listen,
 				    1) {
 		snprintf(src->error, sizeof(src->error),
 			 "the server does not say what has changed in '%s' "
-			 "since '%s': see to it that that is an older snapshot "
-			 "of the same volume, or send all of it, without "
-			 "--from", export_name, base);
+			 "since '%s': see to it that that is an older %s of "
+			 "the same volume, or send all of it, without --from",
+			 export_name, base + 1,
+			 base[0] == '#' ? "checkpoint" : "snapshot");
 		return -1;
 	}
 	if (nbd_can_meta_context(src->nbd, src->alloc.name) == 1)

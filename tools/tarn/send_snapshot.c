@@ -106,7 +106,8 @@ static enum cli_exit base_replace(const struct cli *cli,
 	return CLI_OK;
 }
 
-static enum cli_exit token_check(const struct cli *cli, const struct send_wish *w,
+static enum cli_exit token_check(const struct cli *cli,
+				 const struct send_wish *w,
 				 struct stream_header *h)
 {
 	if (!w->resume)
@@ -133,7 +134,8 @@ static enum cli_exit token_check(const struct cli *cli, const struct send_wish *
 }
 
 /* ret_data: bytes of data that the snapshot holds. */
-static enum cli_exit header_make(const struct cli *cli, const struct send_wish *w,
+static enum cli_exit header_make(const struct cli *cli,
+				 const struct send_wish *w,
 				 struct stream_header *h, uint64_t *ret_data)
 {
 	enum cli_exit r;
@@ -166,9 +168,8 @@ out:
 
 /* --- connecting ---------------------------------------------------------- */
 
-/* Where the server listens: a unix socket before anything else. */
-static enum cli_exit listen_find(const struct cli *cli, char *ret_listen,
-				 size_t bytes)
+enum cli_exit send_listen_find(const struct cli *cli, char *ret_listen,
+			       size_t bytes)
 {
 	enum cli_exit r;
 	json_t     *info = rpc_call(cli, "server.info", NULL, &r), *a;
@@ -196,7 +197,8 @@ static enum cli_exit listen_find(const struct cli *cli, char *ret_listen,
 }
 
 /* Is it still the snapshot that the header names? */
-static enum cli_exit same_check(const struct cli *cli, const struct send_wish *w,
+static enum cli_exit same_check(const struct cli *cli,
+				const struct send_wish *w,
 				const struct stream_header *h,
 				const struct send_source *src)
 {
@@ -217,12 +219,13 @@ static enum cli_exit same_check(const struct cli *cli, const struct send_wish *w
 	return r;
 }
 
-static enum cli_exit source_open(const struct cli *cli, const struct send_wish *w,
+static enum cli_exit source_open(const struct cli *cli,
+				 const struct send_wish *w,
 				 const struct stream_header *h,
 				 struct send_source *src)
 {
 	char listen[4096];
-	enum cli_exit r = listen_find(cli, listen, sizeof(listen));
+	enum cli_exit r = send_listen_find(cli, listen, sizeof(listen));
 
 	if (r != CLI_OK)
 		return r;

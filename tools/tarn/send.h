@@ -40,6 +40,10 @@ struct send_wish {
 
 /* --compress, --no-compress, --rate.  What is wrong has been reported. */
 enum cli_exit send_wish_options(const struct cli *cli, struct send_wish *w);
+/* Where the server listens for NBD, a unix socket before anything else, as
+ * server.info says it.  Failures have been reported. */
+enum cli_exit send_listen_find(const struct cli *cli, char *ret_listen,
+			       size_t bytes);
 /* Failures have been reported.  ret_count: what was written. */
 enum cli_exit send_snapshot(const struct cli *cli, const struct send_wish *w,
 			    struct stream_count *ret_count);
@@ -80,6 +84,9 @@ struct send_source {
 int send_source_open(struct send_source *src, const char *listen,
 		     const char *export_name, const char *base);
 void send_source_close(struct send_source *src);
+/* Connect to an export; ret_error: SEND_ERROR_BYTES.  -1. */
+int send_connect(struct nbd_handle *nbd, const char *listen,
+		 const char *export_name, char *ret_error);
 /* The next extent at or above pos_bytes, in ascending order; without a base
  * they leave nothing out.  1; 0: there is none; -1: src->error. */
 int send_source_next(struct send_source *src, struct send_extent *ret_extent);

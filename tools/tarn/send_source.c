@@ -24,26 +24,32 @@
 #define STATE_DIRTY 1u /* qemu:dirty-bitmap */
 
 /* "cannot <what>: <what libnbd says>" */
-static int fail(struct send_source *src, const char *what)
+static int fail_to(char *ret_error, const char *what)
 {
 	const char *why = nbd_get_error();
 
-	snprintf(src->error, sizeof(src->error), "cannot %s: %s", what,
+	snprintf(ret_error, SEND_ERROR_BYTES, "cannot %s: %s", what,
 		 why != NULL ? why : "out of memory");
 	return -1;
+}
+
+static int fail(struct send_source *src, const char *what)
+{
+	return fail_to(src->error, what);
 }
 
 /* --- connecting ---------------------------------------------------------- */
 
 /* HOST:PORT, [HOST]:PORT, with the address of this machine for "all". */
-static int connect_tcp(struct send_source *src, const char *listen)
+static int connect_tcp(struct nbd_handle *nbd, const char *listen,
+		       char *ret_error)
 {
 	const char *colon = strrchr(listen, ':');
 	char        host[256], *h = host;
 	size_t      n = colon != NULL ? (size_t)(colon - listen) : 0;
 
 	if (n == 0 || n >= sizeof(host)) {
-		snprintf(src->error, sizeof(src->error),
+		snprintf(ret_error, SEND_ERROR_BYTES,
 			 "'%.100s' is no address to connect to", listen);
 		return -1;
 	}
@@ -54,10 +60,30 @@ static int connect_tcp(struct send_source *src, const char *listen)
 		h++;
 	}
 	if (strcmp(h, "0.0.0.0") == 0)
-		return nbd_connect_tcp(src->nbd, "127.0.0.1", colon + 1);
+		return nbd_connect_tcp(nbd, "127.0.0.1", colon + 1);
 	if (strcmp(h, "::") == 0)
-		return nbd_connect_tcp(src->nbd, "::1", colon + 1);
-	return nbd_connect_tcp(src->nbd, h, colon + 1);
+		return nbd_connect_tcp(nbd, "::1", colon + 1);
+	return nbd_connect_tcp(nbd, h, colon + 1);
+}
+
+int send_connect(struct nbd_handle *nbd, const char *listen,
+		 const char *export_name, char *ret_error)
+{
+	char what[700];
+	int  r;
+
+	ret_error[0] = '\0';
+	if (nbd_set_export_name(nbd, export_name) < 0)
+		return fail_to(ret_error, "set up the connection");
+	if (strncmp(listen, "unix:", 5) == 0)
+		r = nbd_connect_unix(nbd, listen + 5);
+	else
+		r = connect_tcp(nbd, listen, ret_error);
+	if (r == 0 || ret_error[0] != '\0')
+		return r;
+	snprintf(what, sizeof(what), "connect to the export '%s' at %.110s",
+		 export_name, listen);
+	return fail_to(ret_error, what);
 }
 
 /* base: "@SNAPSHOT" or "#CHECKPOINT"; the answer has it without the mark. */
@@ -65,26 +91,14 @@ static int source_connect(struct send_source *src, const char *listen,
 			  const char *export_name, const char *base)
 {
 	char bitmap[sizeof(src->dirty.name) + 1];
-	char what[700];
-	int  r;
 
 	snprintf(bitmap, sizeof(bitmap), BITMAP "%s", base != NULL ? base : "");
-	if (nbd_set_export_name(src->nbd, export_name) < 0 ||
-	    nbd_add_meta_context(src->nbd, src->alloc.name) < 0 ||
-	    (src->changes &&
-	     nbd_add_meta_context(src->nbd, bitmap) < 0) ||
+	if (nbd_add_meta_context(src->nbd, src->alloc.name) < 0 ||
+	    (src->changes && nbd_add_meta_context(src->nbd, bitmap) < 0) ||
 	    /* Nothing of a read that failed is looked at. */
 	    nbd_set_pread_initialize(src->nbd, false) < 0)
 		return fail(src, "set up the connection");
-	if (strncmp(listen, "unix:", 5) == 0)
-		r = nbd_connect_unix(src->nbd, listen + 5);
-	else
-		r = connect_tcp(src, listen);
-	if (r == 0 || src->error[0] != '\0')
-		return r;
-	snprintf(what, sizeof(what), "connect to the export '%s' at %.110s",
-		 export_name, listen);
-	return fail(src, what);
+	return send_connect(src->nbd, listen, export_name, src->error);
 }
 
 int send_source_open(struct send_source *src, const char *listen,

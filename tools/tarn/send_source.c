@@ -229,12 +229,13 @@ int send_source_next(struct send_source *src, struct send_extent *ret_extent)
 			span_use(&src->dirty, len);
 		}
 		span_use(&src->alloc, len);
-		ret_extent->off_bytes = src->pos_bytes;
+		src->pos_bytes += len;
+		if (!dirty)
+			continue;
+		ret_extent->off_bytes = src->pos_bytes - len;
 		ret_extent->len_bytes = len;
 		ret_extent->zero = zero;
-		src->pos_bytes += len;
-		if (dirty)
-			return 1;
+		return 1;
 	}
 	return 0;
 }

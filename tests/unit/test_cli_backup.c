@@ -18,7 +18,8 @@
 static void test_when(void **state)
 {
 	static const uint64_t times[] = {
-		0, 86399, 86400, 951782400, 1767225600, 4107542399, 253402300799
+		0,	    86399,	86400,	      951782400,
+		1767225600, 4107542399, 253402300799,
 	};
 	char     when[BACKUP_WHEN_BYTES], libc[40];
 	uint64_t s;
@@ -136,7 +137,7 @@ static void test_link(void **state)
 		make(400, 5, 4), make(500, 6, 7), make(600, 7, 6),
 		make(700, 8, 0), make(800, 9, 8),
 	};
-	size_t path[BACKUP_CHAIN_MAX];
+	size_t path[BACKUP_CHAIN_MAX] = { 9, 9, 9 };
 
 	(void)state;
 	b[7].damaged = true;
@@ -199,7 +200,7 @@ static unsigned kept(struct backup *b, size_t n, unsigned last,
 static void test_keep(void **state)
 {
 	struct backup b[60];
-	uint64_t monday;
+	uint64_t monday = 0;
 
 	(void)state;
 	assert_true(backup_when_is("20260105T060000Z", &monday));

@@ -269,20 +269,21 @@ static enum cli_exit take(const struct run *run, const char *name)
 
 static enum cli_exit send_to(struct run *run, const char *name, int fd)
 {
+	struct send_wish w = run->wish;
 	char snap[TREE_NAME_MAX + 1], from[TREE_NAME_MAX + 1];
 
 	snprintf(snap, sizeof(snap), "%.*s@%s", VOLUME_NAME_MAX, run->volume,
 		 name);
-	run->wish.name = snap;
+	w.name = snap;
 	if (run->base >= 0) {
 		snprintf(from, sizeof(from), "%.*s#%s", VOLUME_NAME_MAX,
 			 run->volume, run->last);
-		run->wish.from = from;
-		run->wish.base = &run->dir.list[run->base].header;
+		w.from = from;
+		w.base = &run->dir.list[run->base].header;
 	}
-	run->wish.fd = fd;
-	run->wish.advice = "no backup was made, run it again";
-	return send_snapshot(run->cli, &run->wish, &run->count);
+	w.fd = fd;
+	w.advice = "no backup was made, run it again";
+	return send_snapshot(run->cli, &w, &run->count);
 }
 
 static enum cli_exit make(struct run *run)

@@ -40,7 +40,8 @@ struct overlay_extent {
 
 /* Inputs that were opened just now, of a stream and those that are based on
  * it, in order; they and their names stay the caller's.  -1: o->error is a
- * sentence.  overlay_close() in any case.  Then stream_decoder_header() of each is there. */
+ * sentence.  overlay_close() in any case.  Then stream_decoder_header() of each
+ * is there. */
 int overlay_open(struct overlay *o, struct input *inputs,
 		 const char *const *names, size_t n);
 /* Extents ascend.  1; 0: there are no more, and all was right; -1: o->error. */

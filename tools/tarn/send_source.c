@@ -120,8 +120,8 @@ int send_source_open(struct send_source *src, const char *listen,
 	if (size < 0)
 		return fail(src, "get the size of the export");
 	src->size_bytes = (uint64_t)size;
-	if (src->changes && nbd_can_meta_context(src->nbd, src->dirty.name) !=
-				    1) {
+	if (base != NULL &&
+	    nbd_can_meta_context(src->nbd, src->dirty.name) != 1) {
 		snprintf(src->error, sizeof(src->error),
 			 "the server does not say what has changed in '%s' "
 			 "since '%s': see to it that that is an older %s of "

@@ -212,6 +212,14 @@ increments() {
 	send "$W/i13" v@last --from v@s
 	[ "$(stat -c %s "$W/i3")" -lt 2000000 ] || die "more than the changes"
 	has '^base +snapshot later' t stream verify "$W/i2"
+	# Nor what is behind the last change.
+	must t snapshot create v@same
+	io "$(vol v)" "write -P 0x24 4k 4k"
+	must t snapshot create v@front
+	send "$W/i4" v@same --from v@last --no-compress
+	send "$W/i5" v@front --from v@same --no-compress
+	[ "$(stat -c %s "$W/i4")" -lt 1000 ] || die "sent what did not change"
+	[ "$(stat -c %s "$W/i5")" -lt 6000 ] || die "more than the changes"
 	refuse_stream 'say so with --base' "$W/i1" receive --file "$W/inc"
 	refuse_stream 'does not fit' "$W/i2" receive --file "$W/inc" --base v@s
 	refuse_stream 'does not exist' "$W/i1" receive --file "$W/y" --base v@s

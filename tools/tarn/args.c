@@ -38,6 +38,10 @@ static const struct {
 	{ "--progress", CLI_OPT_PROGRESS, VALUE_NONE, 0 },
 	{ "--file", CLI_OPT_FILE, VALUE_MUST, IN_CLI(file) },
 	{ "--base", CLI_OPT_BASE, VALUE_MUST, IN_CLI(base) },
+	{ "--full", CLI_OPT_FULL, VALUE_NONE, 0 },
+	{ "--keep-last", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_last) },
+	{ "--keep-daily", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_daily) },
+	{ "--keep-weekly", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_weekly) },
 	{ "--keep-as", CLI_OPT_KEEP_AS, VALUE_MUST, IN_CLI(keep_as) },
 };
 

@@ -11,6 +11,7 @@
  *	send*.c   a snapshot to a stream: where its data come from, and go
  *	input.c   a stream from a file descriptor
  *	sink*.c   where what was in a stream goes
+ *	backup*.c overlay.c  a folder of backups, see backup.h
  *	cmd_*.c   the commands
  */
 #ifndef TARN_TOOLS_TARN_CLI_H
@@ -48,6 +49,8 @@ enum cli_option {
 	CLI_OPT_FILE = 1 << 11,
 	CLI_OPT_BASE = 1 << 12,
 	CLI_OPT_KEEP_AS = 1 << 13,
+	CLI_OPT_FULL = 1 << 14,
+	CLI_OPT_KEEP = 1 << 15, /* --keep-last, -daily, -weekly */
 };
 
 struct cli;
@@ -76,6 +79,8 @@ struct cli {
 	const char *disks[CLI_ARGS_MAX]; /* --disk */
 	unsigned    ndisks;
 	const char *from, *compress, *rate, *resume, *file, *base;
+	const char *keep_last, *keep_daily, *keep_weekly;
+	bool        quiet;        /* errors are not reported at all */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };
 
@@ -174,6 +179,10 @@ enum cli_exit cmd_checkpoint_list(struct cli *cli);
 enum cli_exit cmd_checkpoint_show(struct cli *cli);
 enum cli_exit cmd_checkpoint_rename(struct cli *cli);
 enum cli_exit cmd_checkpoint_delete(struct cli *cli);
+enum cli_exit cmd_backup_run(struct cli *cli);
+enum cli_exit cmd_backup_list(struct cli *cli);
+enum cli_exit cmd_backup_verify(struct cli *cli);
+enum cli_exit cmd_backup_restore(struct cli *cli);
 enum cli_exit cmd_status(struct cli *cli);
 enum cli_exit cmd_df(struct cli *cli);
 enum cli_exit cmd_stats(struct cli *cli);

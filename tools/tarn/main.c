@@ -63,7 +63,8 @@ static const struct cli_command commands[] = {
 	{ "diff", NULL, "VOL@OLDER|VOL#CP VOL@NEWER|VOL", 2, 2, 0,
 	  "what has changed since a snapshot", cmd_diff },
 	{ "send", NULL,
-	  "VOL@SNAP [--from VOL@OLDER] [--compress[=LEVEL]|--no-compress] "
+	  "VOL@SNAP [--from VOL@OLDER|VOL#CP] "
+	  "[--compress[=LEVEL]|--no-compress] "
 	  "[--rate SIZE] [--resume TOKEN] [--progress] > FILE", 1, 1,
 	  CLI_OPT_FROM | CLI_OPT_COMPRESS | CLI_OPT_NO_COMPRESS |
 		  CLI_OPT_RATE | CLI_OPT_RESUME | CLI_OPT_PROGRESS,
@@ -90,6 +91,21 @@ static const struct cli_command commands[] = {
 	  "give a checkpoint another name", cmd_checkpoint_rename },
 	{ "checkpoint", "delete", "VOL#CP", 1, 1, 0, "delete a checkpoint",
 	  cmd_checkpoint_delete },
+	{ "backup", "run",
+	  "VOL DIR [--keep-last N] [--keep-daily N] [--keep-weekly N] "
+	  "[--full] [--compress[=LEVEL]|--no-compress] [--rate SIZE] "
+	  "[--progress]", 2, 2,
+	  CLI_OPT_KEEP | CLI_OPT_FULL | CLI_OPT_COMPRESS |
+		  CLI_OPT_NO_COMPRESS | CLI_OPT_RATE | CLI_OPT_PROGRESS,
+	  "back up what has changed since the last time", cmd_backup_run },
+	{ "backup", "list", "DIR", 1, 1, 0, "the backups in a folder",
+	  cmd_backup_list },
+	{ "backup", "verify", "DIR [WHEN] [--progress]", 1, 2,
+	  CLI_OPT_PROGRESS, "read all of the backups; are they whole?",
+	  cmd_backup_verify },
+	{ "backup", "restore", "DIR[@WHEN] ./FILE|VOL [--force] [--progress]",
+	  2, 2, CLI_OPT_FORCE | CLI_OPT_PROGRESS,
+	  "make a file or a new volume of a backup", cmd_backup_restore },
 	{ "stats", NULL, "", 0, 0, 0, "counters of the server", cmd_stats },
 	{ "help", NULL, "", 0, 2, 0, "print this", cmd_help },
 };

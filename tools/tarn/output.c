@@ -80,6 +80,8 @@ static void report_error(const struct cli *cli, json_t *error)
 {
 	char line[8192];
 
+	if (cli->quiet)
+		return;
 	if (cli->json) {
 		json_t *o = json_pack("{s:O}", "error", error);
 

@@ -1,6 +1,7 @@
 /* tools/tarn/send.h - a snapshot from the server's own NBD export to a stream.
  *
- *	cmd_send.c     what was asked for; the header of the stream
+ *	cmd_send.c     what was asked for
+ *	send_snapshot.c  the header of the stream, and the whole of it
  *	send_source.c  the export, and which extents of it are to be sent
  *	send_pipe.c    reads them, several at once, and hands them on in order
  *	send_write.c   a thread that encodes and writes what was read
@@ -20,6 +21,32 @@
 #include "tools/tarn/progress.h"
 
 #define SEND_ERROR_BYTES 1024
+
+/* --- send_snapshot.c ----------------------------------------------------- */
+
+struct send_wish {
+	const char *name;          /* VOL@SNAP */
+	const char *from;          /* VOL@SNAP or VOL#CP; NULL: all of it */
+	/* Not NULL: `from` shows what the target of this stream does, and that
+	 * is what the header shall have for its base. */
+	const struct stream_header *base;
+	int         level;         /* of zstd; 0: none */
+	uint64_t    rate_bytes_s;  /* 0: no bound */
+	bool        resume;
+	struct stream_token token;
+	int         fd;            /* of the output */
+	const char *advice;        /* of a stream that broke: what to do */
+};
+
+/* --compress, --no-compress, --rate.  What is wrong has been reported. */
+enum cli_exit send_wish_options(const struct cli *cli, struct send_wish *w);
+/* Where the server listens for NBD, a unix socket before anything else, as
+ * server.info says it.  Failures have been reported. */
+enum cli_exit send_listen_find(const struct cli *cli, char *ret_listen,
+			       size_t bytes);
+/* Failures have been reported.  ret_count: what was written. */
+enum cli_exit send_snapshot(const struct cli *cli, const struct send_wish *w,
+			    struct stream_count *ret_count);
 
 /* --- send_source.c ------------------------------------------------------- */
 
@@ -51,12 +78,15 @@ struct send_source {
 };
 
 /* Connect to the export by the address that the server listens on ("unix:PATH"
- * or "ADDR:PORT").  base: what has changed since this snapshot of the volume
- * (its part behind the '@'), NULL: all.  -1: src->error says why.
+ * or "ADDR:PORT").  base: what has changed since this older one of the volume
+ * (@SNAPSHOT or #CHECKPOINT), NULL: all.  -1: src->error says why.
  * send_source_close() in any case. */
 int send_source_open(struct send_source *src, const char *listen,
 		     const char *export_name, const char *base);
 void send_source_close(struct send_source *src);
+/* Connect to an export; ret_error: SEND_ERROR_BYTES.  -1. */
+int send_connect(struct nbd_handle *nbd, const char *listen,
+		 const char *export_name, char *ret_error);
 /* The next extent at or above pos_bytes, in ascending order; without a base
  * they leave nothing out.  1; 0: there is none; -1: src->error. */
 int send_source_next(struct send_source *src, struct send_extent *ret_extent);

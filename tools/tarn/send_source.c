@@ -19,30 +19,37 @@
 
 /* Of one question; without extended headers, lengths have 32 bits. */
 #define STEP_BYTES (2ull << 30)
+#define BITMAP "qemu:dirty-bitmap:"
 #define STATE_ZERO 2u /* base:allocation */
 #define STATE_DIRTY 1u /* qemu:dirty-bitmap */
 
 /* "cannot <what>: <what libnbd says>" */
-static int fail(struct send_source *src, const char *what)
+static int fail_to(char *ret_error, const char *what)
 {
 	const char *why = nbd_get_error();
 
-	snprintf(src->error, sizeof(src->error), "cannot %s: %s", what,
+	snprintf(ret_error, SEND_ERROR_BYTES, "cannot %s: %s", what,
 		 why != NULL ? why : "out of memory");
 	return -1;
+}
+
+static int fail(struct send_source *src, const char *what)
+{
+	return fail_to(src->error, what);
 }
 
 /* --- connecting ---------------------------------------------------------- */
 
 /* HOST:PORT, [HOST]:PORT, with the address of this machine for "all". */
-static int connect_tcp(struct send_source *src, const char *listen)
+static int connect_tcp(struct nbd_handle *nbd, const char *listen,
+		       char *ret_error)
 {
 	const char *colon = strrchr(listen, ':');
 	char        host[256], *h = host;
 	size_t      n = colon != NULL ? (size_t)(colon - listen) : 0;
 
 	if (n == 0 || n >= sizeof(host)) {
-		snprintf(src->error, sizeof(src->error),
+		snprintf(ret_error, SEND_ERROR_BYTES,
 			 "'%.100s' is no address to connect to", listen);
 		return -1;
 	}
@@ -53,34 +60,45 @@ static int connect_tcp(struct send_source *src, const char *listen)
 		h++;
 	}
 	if (strcmp(h, "0.0.0.0") == 0)
-		return nbd_connect_tcp(src->nbd, "127.0.0.1", colon + 1);
+		return nbd_connect_tcp(nbd, "127.0.0.1", colon + 1);
 	if (strcmp(h, "::") == 0)
-		return nbd_connect_tcp(src->nbd, "::1", colon + 1);
-	return nbd_connect_tcp(src->nbd, h, colon + 1);
+		return nbd_connect_tcp(nbd, "::1", colon + 1);
+	return nbd_connect_tcp(nbd, h, colon + 1);
 }
 
-static int source_connect(struct send_source *src, const char *listen,
-			  const char *export_name)
+int send_connect(struct nbd_handle *nbd, const char *listen,
+		 const char *export_name, char *ret_error)
 {
 	char what[700];
 	int  r;
 
-	if (nbd_set_export_name(src->nbd, export_name) < 0 ||
-	    nbd_add_meta_context(src->nbd, src->alloc.name) < 0 ||
-	    (src->changes &&
-	     nbd_add_meta_context(src->nbd, src->dirty.name) < 0) ||
-	    /* Nothing of a read that failed is looked at. */
-	    nbd_set_pread_initialize(src->nbd, false) < 0)
-		return fail(src, "set up the connection");
+	ret_error[0] = '\0';
+	if (nbd_set_export_name(nbd, export_name) < 0)
+		return fail_to(ret_error, "set up the connection");
 	if (strncmp(listen, "unix:", 5) == 0)
-		r = nbd_connect_unix(src->nbd, listen + 5);
+		r = nbd_connect_unix(nbd, listen + 5);
 	else
-		r = connect_tcp(src, listen);
-	if (r == 0 || src->error[0] != '\0')
+		r = connect_tcp(nbd, listen, ret_error);
+	if (r == 0 || ret_error[0] != '\0')
 		return r;
 	snprintf(what, sizeof(what), "connect to the export '%s' at %.110s",
 		 export_name, listen);
-	return fail(src, what);
+	return fail_to(ret_error, what);
+}
+
+/* base: "@SNAPSHOT" or "#CHECKPOINT"; the answer has it without the mark. */
+static int source_connect(struct send_source *src, const char *listen,
+			  const char *export_name, const char *base)
+{
+	char bitmap[sizeof(src->dirty.name) + 1];
+
+	snprintf(bitmap, sizeof(bitmap), BITMAP "%s", base != NULL ? base : "");
+	if (nbd_add_meta_context(src->nbd, src->alloc.name) < 0 ||
+	    (src->changes && nbd_add_meta_context(src->nbd, bitmap) < 0) ||
+	    /* Nothing of a read that failed is looked at. */
+	    nbd_set_pread_initialize(src->nbd, false) < 0)
+		return fail(src, "set up the connection");
+	return send_connect(src->nbd, listen, export_name, src->error);
 }
 
 int send_source_open(struct send_source *src, const char *listen,
@@ -92,11 +110,11 @@ int send_source_open(struct send_source *src, const char *listen,
 	src->changes = base != NULL;
 	snprintf(src->alloc.name, sizeof(src->alloc.name), "base:allocation");
 	snprintf(src->dirty.name, sizeof(src->dirty.name),
-		 "qemu:dirty-bitmap:%s", base != NULL ? base : "");
+		 BITMAP "%s", base != NULL ? base + 1 : "");
 	src->nbd = nbd_create();
 	if (src->nbd == NULL)
 		return fail(src, "set up a connection");
-	if (source_connect(src, listen, export_name) < 0)
+	if (source_connect(src, listen, export_name, base) < 0)
 		return -1;
 	size = nbd_get_size(src->nbd);
 	if (size < 0)
@@ -106,9 +124,10 @@ int send_source_open(struct send_source *src, const char *listen,
 				    1) {
 		snprintf(src->error, sizeof(src->error),
 			 "the server does not say what has changed in '%s' "
-			 "since '%s': see to it that that is an older snapshot "
-			 "of the same volume, or send all of it, without "
-			 "--from", export_name, base);
+			 "since '%s': see to it that that is an older %s of "
+			 "the same volume, or send all of it, without --from",
+			 export_name, base + 1,
+			 base[0] == '#' ? "checkpoint" : "snapshot");
 		return -1;
 	}
 	if (nbd_can_meta_context(src->nbd, src->alloc.name) == 1)
@@ -210,12 +229,13 @@ int send_source_next(struct send_source *src, struct send_extent *ret_extent)
 			span_use(&src->dirty, len);
 		}
 		span_use(&src->alloc, len);
-		ret_extent->off_bytes = src->pos_bytes;
+		src->pos_bytes += len;
+		if (!dirty)
+			continue;
+		ret_extent->off_bytes = src->pos_bytes - len;
 		ret_extent->len_bytes = len;
 		ret_extent->zero = zero;
-		src->pos_bytes += len;
-		if (dirty)
-			return 1;
+		return 1;
 	}
 	return 0;
 }

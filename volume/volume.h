@@ -208,6 +208,33 @@ static inline uint64_t vol_read_buf_bytes(uint64_t off_bytes,
 
 void vol_submit(struct vol_req *req);
 
+/* --- space --------------------------------------------------------------- */
+
+/* What deleting a volume without snapshots, or a snapshot, would free: what only
+ * it has.  It is counted bit by bit, with clients going on, and is exact as long
+ * as nothing that it shares something with changes. */
+struct vol_used {
+	struct volume *vol;      /* no checkpoint */
+	/* Asked each turn; true: end with -ECANCELED.  May be NULL. */
+	bool (*stop)(struct vol_used *u);
+	void (*done)(struct vol_used *u);
+	/* Out. */
+	uint64_t data_blocks;
+	uint64_t node_blocks;    /* of the map */
+	bool     forked;         /* two or more trees (clones) derive from it:
+				  * nothing is freed before all but one of
+				  * them are gone */
+	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
+	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
+	int      res;
+	/* Private. */
+	struct used_walk *walk;
+	struct io_work work;
+};
+
+/* Never calls done(). */
+void vol_used_submit(struct vol_used *u);
+
 /* --- control ------------------------------------------------------------- */
 
 struct vol_ctl {

@@ -67,6 +67,7 @@ struct volume_info {
 	uint32_t    checkpoints;
 	uint32_t    clones;         /* of a snapshot: volumes that derive from
 				     * it beside what came after it */
+	bool        held;           /* a snapshot: not to be deleted */
 	bool        lost;           /* of a checkpoint: of no use any more, its
 				     * volume was rolled back to before it */
 	char        clone_of[TREE_NAME_MAX + 1]; /* of a volume: the snapshot
@@ -325,7 +326,11 @@ struct volume *vols_hidden_next(struct volumes *vols,
 				const struct volume *prev);
 /* name, new_name (a snapshot's without its volume's).  -EEXIST. */
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force.  -EBUSY while in use and no force, -ENOTEMPTY while it has
+/* name (VOLUME@SNAPSHOT): it cannot be deleted until it is released.  -ENOENT,
+ * -EINVAL. */
+void vol_snapshot_hold(struct volumes *vols, struct vol_ctl *ctl);
+void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
+/* name, force.  -EBUSY while in use and no force, or held; -ENOTEMPTY while it has
  * snapshots (checkpoints go with it); space is freed in the background; -ENOENT when there is none
  * (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);

@@ -145,7 +145,10 @@ void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
 			       vol_ctl_name(ctl), v->nusers);
 		return;
 	}
-	vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
+	if (ctl->dry_run)
+		vol_ctl_end(vols, ctl, 0);
+	else
+		vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
 }
 
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl)

@@ -249,6 +249,7 @@ struct vol_ctl {
 	uint64_t    now_s;      /* wall clock, seconds since 1970 */
 	struct uuid uuid;       /* create: a fresh random one */
 	bool        force;
+	bool        dry_run;    /* delete: only, could it be? */
 	/* Out. */
 	int         res;
 	bool        already;    /* it was so before */
@@ -330,7 +331,7 @@ void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
  * -EINVAL. */
 void vol_snapshot_hold(struct volumes *vols, struct vol_ctl *ctl);
 void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force.  -EBUSY while in use and no force, or held; -ENOTEMPTY while it has
+/* name, force, dry_run.  -EBUSY while in use and no force, or held; -ENOTEMPTY while it has
  * snapshots (checkpoints go with it); space is freed in the background; -ENOENT when there is none
  * (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);

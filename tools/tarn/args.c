@@ -38,6 +38,7 @@ static const struct {
 	{ "--progress", CLI_OPT_PROGRESS, VALUE_NONE, 0 },
 	{ "--file", CLI_OPT_FILE, VALUE_MUST, IN_CLI(file) },
 	{ "--base", CLI_OPT_BASE, VALUE_MUST, IN_CLI(base) },
+	{ "-n", CLI_OPT_DRY_RUN, VALUE_NONE, 0 },
 	{ "--keep-as", CLI_OPT_KEEP_AS, VALUE_MUST, IN_CLI(keep_as) },
 };
 

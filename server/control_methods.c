@@ -58,6 +58,7 @@ static const struct ctl_param rename_params[] = {
 static const struct ctl_param delete_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param snapshot_create_params[] = {
@@ -71,6 +72,17 @@ static const struct ctl_param rollback_params[] = {
 	{ NULL, 0, false },
 };
 static const struct ctl_param snapshot_list_params[] = {
+	{ "volume", CTL_STRING, false },
+	{ "after", CTL_UINT, false },
+	{ "used", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param snapshot_show_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "used", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param checkpoint_list_params[] = {
 	{ "volume", CTL_STRING, false },
 	{ "after", CTL_UINT, false },
 	{ NULL, 0, false },
@@ -124,7 +136,7 @@ const struct ctl_method tarnd_methods[] = {
 	  "Take snapshots and checkpoints of volumes, at one instant." },
 	{ "snapshot.list", ctl_snapshot_list, snapshot_list_params, false,
 	  "The snapshots, oldest first, at most 1000 a call." },
-	{ "snapshot.show", ctl_snapshot_show, name_params, false,
+	{ "snapshot.show", ctl_snapshot_show, snapshot_show_params, false,
 	  "One snapshot." },
 	{ "snapshot.rollback", ctl_snapshot_rollback, rollback_params, true,
 	  "Make a volume what it was when a snapshot was taken." },
@@ -132,11 +144,15 @@ const struct ctl_method tarnd_methods[] = {
 	  "Give a snapshot another name." },
 	{ "snapshot.delete", ctl_snapshot_delete, delete_params, true,
 	  "Delete a snapshot and the data that only it has." },
+	{ "snapshot.hold", ctl_snapshot_hold, name_params, true,
+	  "A snapshot is not to be deleted." },
+	{ "snapshot.release", ctl_snapshot_release, name_params, true,
+	  "A snapshot may be deleted again." },
 	{ "snapshot.diff", ctl_snapshot_diff, snapshot_diff_params, false,
 	  "What has changed since an older snapshot, at most 1000 extents." },
 	{ "checkpoint.create", ctl_checkpoint_create, snapshot_create_params,
 	  true, "Take checkpoints of volumes, at one instant." },
-	{ "checkpoint.list", ctl_checkpoint_list, snapshot_list_params, false,
+	{ "checkpoint.list", ctl_checkpoint_list, checkpoint_list_params, false,
 	  "The checkpoints, oldest first, at most 1000 a call." },
 	{ "checkpoint.show", ctl_checkpoint_show, name_params, false,
 	  "One checkpoint." },

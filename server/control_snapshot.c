@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/control_used.h"
 #include "server/control_vol.h"
 
 /* --- list and show ------------------------------------------------------- */
@@ -106,7 +107,10 @@ static void list(struct ctl_call *call, unsigned kind)
 		for (v = vols_next(h->vols, NULL); v != NULL && ok;
 		     v = vols_next(h->vols, v))
 			ok = listing_add(&l, v);
-	ctl_reply(call, ok ? listing_json(&l) : NULL);
+	if (ok && ctl_bool(call, "used"))
+		used_reply_list(call, listing_json(&l), "snapshots");
+	else
+		ctl_reply(call, ok ? listing_json(&l) : NULL);
 	free(l.items);
 }
 
@@ -118,7 +122,9 @@ static void show(struct ctl_call *call, unsigned kind)
 	if (h == NULL)
 		return;
 	s = ctl_find_vol(call, h->vols, ctl_string(call, "name"), kind);
-	if (s != NULL)
+	if (s != NULL && ctl_bool(call, "used"))
+		used_reply(call, ctl_vol_json(s));
+	else if (s != NULL)
 		ctl_reply(call, ctl_vol_json(s));
 }
 
@@ -257,6 +263,22 @@ void ctl_snapshot_delete(struct ctl_call *call)
 
 	if (c != NULL)
 		change_run(c, vol_delete);
+}
+
+void ctl_snapshot_hold(struct ctl_call *call)
+{
+	struct change *c = change_new(call, VOL_KIND_SNAPSHOT);
+
+	if (c != NULL)
+		change_run(c, vol_snapshot_hold);
+}
+
+void ctl_snapshot_release(struct ctl_call *call)
+{
+	struct change *c = change_new(call, VOL_KIND_SNAPSHOT);
+
+	if (c != NULL)
+		change_run(c, vol_snapshot_release);
 }
 
 void ctl_checkpoint_delete(struct ctl_call *call)

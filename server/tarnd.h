@@ -307,6 +307,8 @@ void ctl_snapshot_show(struct ctl_call *call);
 void ctl_snapshot_rollback(struct ctl_call *call);
 void ctl_snapshot_rename(struct ctl_call *call);
 void ctl_snapshot_delete(struct ctl_call *call);
+void ctl_snapshot_hold(struct ctl_call *call);
+void ctl_snapshot_release(struct ctl_call *call);
 void ctl_snapshot_diff(struct ctl_call *call);
 void ctl_checkpoint_create(struct ctl_call *call);
 void ctl_checkpoint_list(struct ctl_call *call);

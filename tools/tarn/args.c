@@ -42,6 +42,7 @@ static const struct {
 	{ "--keep-last", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_last) },
 	{ "--keep-daily", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_daily) },
 	{ "--keep-weekly", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_weekly) },
+	{ "-n", CLI_OPT_DRY_RUN, VALUE_NONE, 0 },
 	{ "--keep-as", CLI_OPT_KEEP_AS, VALUE_MUST, IN_CLI(keep_as) },
 };
 

@@ -51,6 +51,7 @@ enum cli_option {
 	CLI_OPT_KEEP_AS = 1 << 13,
 	CLI_OPT_FULL = 1 << 14,
 	CLI_OPT_KEEP = 1 << 15, /* --keep-last, -daily, -weekly */
+	CLI_OPT_DRY_RUN = 1 << 16,
 };
 
 struct cli;
@@ -169,6 +170,8 @@ enum cli_exit cmd_snapshot_show(struct cli *cli);
 enum cli_exit cmd_snapshot_rollback(struct cli *cli);
 enum cli_exit cmd_snapshot_rename(struct cli *cli);
 enum cli_exit cmd_snapshot_delete(struct cli *cli);
+enum cli_exit cmd_snapshot_hold(struct cli *cli);
+enum cli_exit cmd_snapshot_release(struct cli *cli);
 enum cli_exit cmd_diff(struct cli *cli);
 enum cli_exit cmd_send(struct cli *cli);
 enum cli_exit cmd_receive(struct cli *cli);

@@ -6,6 +6,7 @@
  *	rpc.c     one request, one reply, with a deadline
  *	output.c  results and errors, as text or JSON
  *	table.c   columns
+ *	connect.c to the server's NBD exports
  *	place.c   places of disks as they are typed
  *	progress.c  how far something long is
  *	send*.c   a snapshot to a stream: where its data come from, and go

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "tools/tarn/connect.h"
 #include "tools/tarn/send.h"
 
 #define RATE_MIN 4096
@@ -61,9 +62,10 @@ static enum cli_exit wish_read(const struct cli *cli, struct wish *w)
 	if (strchr(w->name, '@') == NULL)
 		return usage(cli, "give the snapshot to send as VOL@SNAP: "
 				  "'tarn snapshot create' takes one");
-	if (w->from != NULL && strchr(w->from, '@') == NULL)
-		return usage(cli, "--from: give an older snapshot of the "
-				  "volume, as VOL@SNAP");
+	if (w->from != NULL && strpbrk(w->from, "@#") == NULL)
+		return usage(cli, "--from: give an older snapshot or "
+				  "checkpoint of the volume, as VOL@SNAP or "
+				  "VOL#CP");
 	if (isatty(STDOUT_FILENO))
 		return usage(cli, "a stream is not for terminals: redirect "
 				  "it, as in 'tarn send VOL@SNAP > FILE'");
@@ -103,28 +105,42 @@ static bool name_get(json_t *object, const char *key, char *ret_name)
 	return true;
 }
 
-/* The base: snapshot `from`, of the volume and older than the target, whose id
- * is given. */
+/* The base: snapshot or checkpoint `from`, of the volume and older than the
+ * target, whose id is given. */
 static enum cli_exit base_find(const struct cli *cli, const struct wish *w,
 			       json_int_t target_id, struct stream_header *h)
 {
 	enum cli_exit r;
-	json_t *base = show(cli, "snapshot.show", w->from, &r);
+	bool    cp = strchr(w->from, '#') != NULL;
+	json_t *base = show(cli, cp ? "checkpoint.show" : "snapshot.show",
+			    w->from, &r);
 
 	if (base == NULL)
 		return r;
-	h->base_kind = STREAM_BASE_SNAPSHOT;
+	h->base_kind = cp ? STREAM_BASE_CHECKPOINT : STREAM_BASE_SNAPSHOT;
 	h->base_bytes = (uint64_t)js_int(base, "size_bytes");
 	if (!uuid_get(base, &h->base) ||
-	    !name_get(base, "snapshot", h->base_name)) {
+	    !name_get(base, cp ? "checkpoint" : "snapshot", h->base_name)) {
 		r = no_sense(cli);
+	} else if (js_bool(base, "lost")) {
+		out_error(cli, "EINVAL",
+			  "what has changed since '%.300s' is not known any "
+			  "more: its volume was rolled back to before it",
+			  w->from);
+		r = CLI_FAILED;
+	} else if (uuid_equal(&h->base, &h->target)) {
+		out_error(cli, "EINVAL",
+			  "'%.300s' and '%.300s' were taken together: nothing "
+			  "has changed in between", w->from, w->name);
+		r = CLI_FAILED;
 	} else if (strcmp(js_string(base, "volume"), h->volume_name) != 0 ||
 		   js_int(base, "id") >= target_id) {
 		out_error(cli, "EINVAL",
-			  "'%.300s' is not an older snapshot of volume "
-			  "'%.255s' than '%.300s': 'tarn snapshot list %.255s' "
-			  "lists them, oldest first", w->from, h->volume_name,
-			  w->name, h->volume_name);
+			  "'%.300s' is not an older %s of volume '%.255s' than "
+			  "'%.300s': 'tarn %s list %.255s' lists them, oldest "
+			  "first", w->from, cp ? "checkpoint" : "snapshot",
+			  h->volume_name, w->name,
+			  cp ? "checkpoint" : "snapshot", h->volume_name);
 		r = CLI_FAILED;
 	}
 	json_decref(base);
@@ -189,35 +205,6 @@ out:
 
 /* --- connecting ---------------------------------------------------------- */
 
-/* Where the server listens: a unix socket before anything else. */
-static enum cli_exit listen_find(const struct cli *cli, char *ret_listen,
-				 size_t bytes)
-{
-	enum cli_exit r;
-	json_t     *info = rpc_call(cli, "server.info", NULL, &r), *a;
-	const char *best = "";
-
-	if (info == NULL)
-		return r;
-	a = json_object_get(info, "listen");
-	for (size_t i = json_array_size(a); i-- > 0;) {
-		const char *s = json_string_value(json_array_get(a, i));
-
-		if (s != NULL && (strncmp(best, "unix:", 5) != 0 ||
-				  strncmp(s, "unix:", 5) == 0))
-			best = s;
-	}
-	if (best[0] == '\0') {
-		out_error(cli, "ENOTCONN",
-			  "the server listens nowhere for NBD: start it with "
-			  "--listen");
-		r = CLI_FAILED;
-	}
-	snprintf(ret_listen, bytes, "%s", best);
-	json_decref(info);
-	return r;
-}
-
 /* Is it still the snapshot that the header names? */
 static enum cli_exit same_check(const struct cli *cli, const struct wish *w,
 				const struct stream_header *h,
@@ -244,8 +231,8 @@ static enum cli_exit source_open(const struct cli *cli, const struct wish *w,
 				 const struct stream_header *h,
 				 struct send_source *src)
 {
-	char listen[4096];
-	enum cli_exit r = listen_find(cli, listen, sizeof(listen));
+	char listen[LISTEN_BYTES];
+	enum cli_exit r = connect_find(cli, listen);
 
 	if (r != CLI_OK)
 		return r;

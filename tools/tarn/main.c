@@ -63,8 +63,9 @@ static const struct cli_command commands[] = {
 	{ "diff", NULL, "VOL@OLDER|VOL#CP VOL@NEWER|VOL", 2, 2, 0,
 	  "what has changed since a snapshot", cmd_diff },
 	{ "send", NULL,
-	  "VOL@SNAP [--from VOL@OLDER] [--compress[=LEVEL]|--no-compress] "
-	  "[--rate SIZE] [--resume TOKEN] [--progress] > FILE", 1, 1,
+	  "VOL@SNAP [--from VOL@OLDER|VOL#CP] "
+	  "[--compress[=LEVEL]|--no-compress] [--rate SIZE] "
+	  "[--resume TOKEN] [--progress] > FILE", 1, 1,
 	  CLI_OPT_FROM | CLI_OPT_COMPRESS | CLI_OPT_NO_COMPRESS |
 		  CLI_OPT_RATE | CLI_OPT_RESUME | CLI_OPT_PROGRESS,
 	  "write a snapshot, or what changed since an older one, as a stream",

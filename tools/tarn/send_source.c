@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "tools/tarn/connect.h"
 #include "tools/tarn/send.h"
 
 /* Of one question; without extended headers, lengths have 32 bits. */
@@ -25,45 +26,17 @@
 /* "cannot <what>: <what libnbd says>" */
 static int fail(struct send_source *src, const char *what)
 {
-	const char *why = nbd_get_error();
-
 	snprintf(src->error, sizeof(src->error), "cannot %s: %s", what,
-		 why != NULL ? why : "out of memory");
+		 connect_error());
 	return -1;
 }
 
 /* --- connecting ---------------------------------------------------------- */
 
-/* HOST:PORT, [HOST]:PORT, with the address of this machine for "all". */
-static int connect_tcp(struct send_source *src, const char *listen)
-{
-	const char *colon = strrchr(listen, ':');
-	char        host[256], *h = host;
-	size_t      n = colon != NULL ? (size_t)(colon - listen) : 0;
-
-	if (n == 0 || n >= sizeof(host)) {
-		snprintf(src->error, sizeof(src->error),
-			 "'%.100s' is no address to connect to", listen);
-		return -1;
-	}
-	memcpy(host, listen, n);
-	host[n] = '\0';
-	if (host[0] == '[' && host[n - 1] == ']') {
-		host[n - 1] = '\0';
-		h++;
-	}
-	if (strcmp(h, "0.0.0.0") == 0)
-		return nbd_connect_tcp(src->nbd, "127.0.0.1", colon + 1);
-	if (strcmp(h, "::") == 0)
-		return nbd_connect_tcp(src->nbd, "::1", colon + 1);
-	return nbd_connect_tcp(src->nbd, h, colon + 1);
-}
-
 static int source_connect(struct send_source *src, const char *listen,
 			  const char *export_name)
 {
-	char what[700];
-	int  r;
+	char why[600];
 
 	if (nbd_set_export_name(src->nbd, export_name) < 0 ||
 	    nbd_add_meta_context(src->nbd, src->alloc.name) < 0 ||
@@ -72,15 +45,12 @@ static int source_connect(struct send_source *src, const char *listen,
 	    /* Nothing of a read that failed is looked at. */
 	    nbd_set_pread_initialize(src->nbd, false) < 0)
 		return fail(src, "set up the connection");
-	if (strncmp(listen, "unix:", 5) == 0)
-		r = nbd_connect_unix(src->nbd, listen + 5);
-	else
-		r = connect_tcp(src, listen);
-	if (r == 0 || src->error[0] != '\0')
-		return r;
-	snprintf(what, sizeof(what), "connect to the export '%s' at %.110s",
-		 export_name, listen);
-	return fail(src, what);
+	if (connect_nbd(src->nbd, listen, why, sizeof(why)) == 0)
+		return 0;
+	snprintf(src->error, sizeof(src->error),
+		 "cannot connect to the export '%s' at %.110s: %s",
+		 export_name, listen, why);
+	return -1;
 }
 
 int send_source_open(struct send_source *src, const char *listen,

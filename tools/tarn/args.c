@@ -39,6 +39,9 @@ static const struct {
 	{ "--file", CLI_OPT_FILE, VALUE_MUST, IN_CLI(file) },
 	{ "--base", CLI_OPT_BASE, VALUE_MUST, IN_CLI(base) },
 	{ "--keep-as", CLI_OPT_KEEP_AS, VALUE_MUST, IN_CLI(keep_as) },
+	{ "--as", CLI_OPT_AS, VALUE_MUST, IN_CLI(as) },
+	{ "--list", CLI_OPT_LIST, VALUE_NONE, 0 },
+	{ "--abort", CLI_OPT_ABORT, VALUE_NONE, 0 },
 };
 
 /* Common options with a value; 1: taken, 0: not one of them. */

@@ -49,9 +49,18 @@ enum cli_option {
 	CLI_OPT_FILE = 1 << 11,
 	CLI_OPT_BASE = 1 << 12,
 	CLI_OPT_KEEP_AS = 1 << 13,
+	CLI_OPT_AS = 1 << 20,
+	CLI_OPT_LIST = 1 << 21,
+	CLI_OPT_ABORT = 1 << 22,
 };
 
 struct cli;
+
+/* An error that is taken in, not reported. */
+struct cli_caught {
+	char code[24]; /* "EIO" */
+	char text[1024];
+};
 
 struct cli_command {
 	const char *noun, *verb;  /* verb NULL: there is only the noun */
@@ -77,6 +86,8 @@ struct cli {
 	const char *disks[CLI_ARGS_MAX]; /* --disk */
 	unsigned    ndisks;
 	const char *from, *compress, *rate, *resume, *file, *base;
+	const char *as;
+	struct cli_caught *caught; /* NULL: errors are reported */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };
 
@@ -168,6 +179,8 @@ enum cli_exit cmd_snapshot_delete(struct cli *cli);
 enum cli_exit cmd_diff(struct cli *cli);
 enum cli_exit cmd_send(struct cli *cli);
 enum cli_exit cmd_receive(struct cli *cli);
+enum cli_exit cmd_receive_list(struct cli *cli);
+enum cli_exit cmd_receive_abort(struct cli *cli);
 enum cli_exit cmd_stream_show(struct cli *cli);
 enum cli_exit cmd_stream_verify(struct cli *cli);
 enum cli_exit cmd_checkpoint_create(struct cli *cli);

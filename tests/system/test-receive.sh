@@ -297,3 +297,9 @@ back() { [ "$(free)" -gt $((before - 20000000)) ]; }
 wait_for 60 back
 must receive "$W/ab" k
 same v@b k@b
+
+say "tarn-check finds nothing wrong"
+stop tarnd
+stop tarnd2
+must "$BUILD/tarn-check" "${DISKS[@]}"
+must "$BUILD/tarn-check" "${URI[z]}"

@@ -60,13 +60,14 @@ static int event_take(struct receiver *rc, const struct stream_event *ev)
 static enum cli_exit give_up(struct receiver *rc, const char *err,
 			     const char *error)
 {
-	char   why[1200], advice[2048] = "";
+	char   why[1200], code[24], advice[2048] = "";
 	struct stream_token token;
 
 	snprintf(why, sizeof(why), "%s", error);
+	snprintf(code, sizeof(code), "%s", err);
 	if (rc->sink->ops->keep(rc->sink, &token) == 0)
 		input_advice(&rc->in, &token, advice);
-	out_error(rc->cli, err, "%s%s%s", why, advice, rc->sink->left);
+	out_error(rc->cli, code, "%s%s%s", why, advice, rc->sink->left);
 	return CLI_FAILED;
 }
 

@@ -216,7 +216,7 @@ static int begin_rest(struct sink_volume *v, const struct stream_header *h)
 			break;
 	}
 	json_decref(result);
-	v->sink.error[0] = '\0';
+	v->sink.error[0] = v->sink.code[0] = '\0';
 	if (found && alone_check(v) < 0)
 		return -1;
 	v->begun = found;

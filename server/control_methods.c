@@ -94,6 +94,28 @@ static const struct ctl_param snapshot_diff_params[] = {
 	{ "offset", CTL_UINT, false },
 	{ NULL, 0, false },
 };
+static const struct ctl_param receive_begin_params[] = {
+	{ "volume", CTL_STRING, true },
+	{ "size", CTL_UINT, true },
+	{ "base", CTL_STRING, false },
+	{ "snapshot", CTL_STRING, false },
+	{ "uuid", CTL_STRING, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param receive_publish_params[] = {
+	{ "export", CTL_STRING, true },
+	{ "size", CTL_UINT, true },
+	{ "snapshot", CTL_STRING, true },
+	{ "uuid", CTL_STRING, true },
+	{ "created", CTL_UINT, false },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param receive_abort_params[] = {
+	{ "export", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
 
 const struct ctl_method tarnd_methods[] = {
 	{ "server.info", ctl_server_info, NULL, false,
@@ -160,6 +182,14 @@ const struct ctl_method tarnd_methods[] = {
 	  "Give a checkpoint another name." },
 	{ "checkpoint.delete", ctl_checkpoint_delete, name_params, true,
 	  "Delete a checkpoint." },
+	{ "receive.begin", ctl_receive_begin, receive_begin_params, true,
+	  "Make a hidden volume that a copy of a snapshot is written to." },
+	{ "receive.publish", ctl_receive_publish, receive_publish_params, true,
+	  "Show what was received as a snapshot of its volume." },
+	{ "receive.abort", ctl_receive_abort, receive_abort_params, true,
+	  "Delete what has been received so far." },
+	{ "receive.list", ctl_receive_list, NULL, false,
+	  "What is being received, at most 1000." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 

@@ -181,6 +181,22 @@ static json_t *created_checkpoints(struct ctl_call *call, struct volumes *vols)
 			 created(call, vols, VOL_KIND_CHECKPOINT));
 }
 
+/* A snapshot and a checkpoint of one volume that are taken together are the
+ * same state of it, and have one identity: what is received on the base of the
+ * one may have been sent on that of the other. */
+static void uuid_make(const char *const *names, struct uuid *uuids, unsigned n)
+{
+	size_t len = strcspn(names[n], "@#");
+
+	for (unsigned i = 0; i < n; i++)
+		if (strcspn(names[i], "@#") == len &&
+		    memcmp(names[i], names[n], len) == 0) {
+			uuids[n] = uuids[i];
+			return;
+		}
+	tarnd_uuid(&uuids[n]);
+}
+
 static void create(struct ctl_call *call, unsigned kinds,
 		   json_t *(*answer)(struct ctl_call *call,
 				     struct volumes *vols))
@@ -200,7 +216,8 @@ static void create(struct ctl_call *call, unsigned kinds,
 			free(c);
 			return;
 		}
-		tarnd_uuid(&uuids[n++]);
+		uuid_make(names, uuids, n);
+		n++;
 	}
 	c->ctl.names = names;
 	c->ctl.uuids = uuids;

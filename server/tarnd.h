@@ -315,6 +315,10 @@ void ctl_checkpoint_list(struct ctl_call *call);
 void ctl_checkpoint_show(struct ctl_call *call);
 void ctl_checkpoint_rename(struct ctl_call *call);
 void ctl_checkpoint_delete(struct ctl_call *call);
+void ctl_receive_begin(struct ctl_call *call);
+void ctl_receive_publish(struct ctl_call *call);
+void ctl_receive_abort(struct ctl_call *call);
+void ctl_receive_list(struct ctl_call *call);
 
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);

@@ -77,11 +77,14 @@ static const struct cli_command commands[] = {
 	  "write a snapshot, or what changed since an older one, as a stream",
 	  cmd_send },
 	{ "receive", NULL,
-	  "--file PATH [--base VOL@SNAP|UUID] [--force] [--progress] < FILE",
-	  0, 0,
-	  CLI_OPT_FILE | CLI_OPT_BASE | CLI_OPT_FORCE | CLI_OPT_PROGRESS,
-	  "make a file of what is in a stream, or bring one up to date",
-	  cmd_receive },
+	  "VOL [--as SNAP] [--force] [--progress] < FILE | "
+	  "--file PATH [--base VOL@SNAP|UUID] [--force] [--progress] < FILE "
+	  "| --list | --abort EXPORT [--force]",
+	  0, 1,
+	  CLI_OPT_FILE | CLI_OPT_BASE | CLI_OPT_FORCE | CLI_OPT_PROGRESS |
+		  CLI_OPT_AS | CLI_OPT_LIST | CLI_OPT_ABORT,
+	  "make a volume or file of what is in a stream, or bring one up to "
+	  "date", cmd_receive },
 	{ "stream", "show", "FILE|-", 1, 1, 0,
 	  "what a stream says that it is", cmd_stream_show },
 	{ "stream", "verify", "FILE|-", 1, 1, CLI_OPT_PROGRESS,

@@ -49,7 +49,7 @@ $(error SAN=$(SAN) is not known: asan, tsan or fuzz)
 endif
 
 # Looked up when first used, so that `make run` can install them before.
-PKGS = liburing libnbd jansson blkid libisal inih libzstd nettle
+PKGS = liburing libnbd jansson blkid libisal inih libzstd nettle libxxhash
 pc   = $(shell pkg-config $(1) $(PKGS))
 PC_CFLAGS = $(eval PC_CFLAGS := $(call pc,--cflags))$(PC_CFLAGS)
 PC_LIBS   = $(eval PC_LIBS := $(call pc,--libs))$(PC_LIBS)

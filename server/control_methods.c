@@ -58,6 +58,7 @@ static const struct ctl_param rename_params[] = {
 static const struct ctl_param delete_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param snapshot_create_params[] = {
@@ -73,6 +74,17 @@ static const struct ctl_param rollback_params[] = {
 static const struct ctl_param snapshot_list_params[] = {
 	{ "volume", CTL_STRING, false },
 	{ "after", CTL_UINT, false },
+	{ "used", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param snapshot_show_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "used", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param checkpoint_list_params[] = {
+	{ "volume", CTL_STRING, false },
+	{ "after", CTL_UINT, false },
 	{ NULL, 0, false },
 };
 
@@ -80,6 +92,28 @@ static const struct ctl_param snapshot_diff_params[] = {
 	{ "from", CTL_STRING, true },
 	{ "to", CTL_STRING, true },
 	{ "offset", CTL_UINT, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param receive_begin_params[] = {
+	{ "volume", CTL_STRING, true },
+	{ "size", CTL_UINT, true },
+	{ "base", CTL_STRING, false },
+	{ "snapshot", CTL_STRING, false },
+	{ "uuid", CTL_STRING, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param receive_publish_params[] = {
+	{ "export", CTL_STRING, true },
+	{ "size", CTL_UINT, true },
+	{ "snapshot", CTL_STRING, true },
+	{ "uuid", CTL_STRING, true },
+	{ "created", CTL_UINT, false },
+	{ "force", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param receive_abort_params[] = {
+	{ "export", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
 
@@ -124,7 +158,7 @@ const struct ctl_method tarnd_methods[] = {
 	  "Take snapshots and checkpoints of volumes, at one instant." },
 	{ "snapshot.list", ctl_snapshot_list, snapshot_list_params, false,
 	  "The snapshots, oldest first, at most 1000 a call." },
-	{ "snapshot.show", ctl_snapshot_show, name_params, false,
+	{ "snapshot.show", ctl_snapshot_show, snapshot_show_params, false,
 	  "One snapshot." },
 	{ "snapshot.rollback", ctl_snapshot_rollback, rollback_params, true,
 	  "Make a volume what it was when a snapshot was taken." },
@@ -132,11 +166,15 @@ const struct ctl_method tarnd_methods[] = {
 	  "Give a snapshot another name." },
 	{ "snapshot.delete", ctl_snapshot_delete, delete_params, true,
 	  "Delete a snapshot and the data that only it has." },
+	{ "snapshot.hold", ctl_snapshot_hold, name_params, true,
+	  "A snapshot is not to be deleted." },
+	{ "snapshot.release", ctl_snapshot_release, name_params, true,
+	  "A snapshot may be deleted again." },
 	{ "snapshot.diff", ctl_snapshot_diff, snapshot_diff_params, false,
 	  "What has changed since an older snapshot, at most 1000 extents." },
 	{ "checkpoint.create", ctl_checkpoint_create, snapshot_create_params,
 	  true, "Take checkpoints of volumes, at one instant." },
-	{ "checkpoint.list", ctl_checkpoint_list, snapshot_list_params, false,
+	{ "checkpoint.list", ctl_checkpoint_list, checkpoint_list_params, false,
 	  "The checkpoints, oldest first, at most 1000 a call." },
 	{ "checkpoint.show", ctl_checkpoint_show, name_params, false,
 	  "One checkpoint." },
@@ -144,6 +182,14 @@ const struct ctl_method tarnd_methods[] = {
 	  "Give a checkpoint another name." },
 	{ "checkpoint.delete", ctl_checkpoint_delete, name_params, true,
 	  "Delete a checkpoint." },
+	{ "receive.begin", ctl_receive_begin, receive_begin_params, true,
+	  "Make a hidden volume that a copy of a snapshot is written to." },
+	{ "receive.publish", ctl_receive_publish, receive_publish_params, true,
+	  "Show what was received as a snapshot of its volume." },
+	{ "receive.abort", ctl_receive_abort, receive_abort_params, true,
+	  "Delete what has been received so far." },
+	{ "receive.list", ctl_receive_list, NULL, false,
+	  "What is being received, at most 1000." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/control_used.h"
 #include "server/control_vol.h"
 
 /* --- list and show ------------------------------------------------------- */
@@ -106,7 +107,10 @@ static void list(struct ctl_call *call, unsigned kind)
 		for (v = vols_next(h->vols, NULL); v != NULL && ok;
 		     v = vols_next(h->vols, v))
 			ok = listing_add(&l, v);
-	ctl_reply(call, ok ? listing_json(&l) : NULL);
+	if (ok && ctl_bool(call, "used"))
+		used_reply_list(call, listing_json(&l), "snapshots");
+	else
+		ctl_reply(call, ok ? listing_json(&l) : NULL);
 	free(l.items);
 }
 
@@ -118,7 +122,9 @@ static void show(struct ctl_call *call, unsigned kind)
 	if (h == NULL)
 		return;
 	s = ctl_find_vol(call, h->vols, ctl_string(call, "name"), kind);
-	if (s != NULL)
+	if (s != NULL && ctl_bool(call, "used"))
+		used_reply(call, ctl_vol_json(s));
+	else if (s != NULL)
 		ctl_reply(call, ctl_vol_json(s));
 }
 
@@ -175,6 +181,22 @@ static json_t *created_checkpoints(struct ctl_call *call, struct volumes *vols)
 			 created(call, vols, VOL_KIND_CHECKPOINT));
 }
 
+/* A snapshot and a checkpoint of one volume that are taken together are the
+ * same state of it, and have one identity: what is received on the base of the
+ * one may have been sent on that of the other. */
+static void uuid_make(const char *const *names, struct uuid *uuids, unsigned n)
+{
+	size_t len = strcspn(names[n], "@#");
+
+	for (unsigned i = 0; i < n; i++)
+		if (strcspn(names[i], "@#") == len &&
+		    memcmp(names[i], names[n], len) == 0) {
+			uuids[n] = uuids[i];
+			return;
+		}
+	tarnd_uuid(&uuids[n]);
+}
+
 static void create(struct ctl_call *call, unsigned kinds,
 		   json_t *(*answer)(struct ctl_call *call,
 				     struct volumes *vols))
@@ -194,7 +216,8 @@ static void create(struct ctl_call *call, unsigned kinds,
 			free(c);
 			return;
 		}
-		tarnd_uuid(&uuids[n++]);
+		uuid_make(names, uuids, n);
+		n++;
 	}
 	c->ctl.names = names;
 	c->ctl.uuids = uuids;
@@ -257,6 +280,22 @@ void ctl_snapshot_delete(struct ctl_call *call)
 
 	if (c != NULL)
 		change_run(c, vol_delete);
+}
+
+void ctl_snapshot_hold(struct ctl_call *call)
+{
+	struct change *c = change_new(call, VOL_KIND_SNAPSHOT);
+
+	if (c != NULL)
+		change_run(c, vol_snapshot_hold);
+}
+
+void ctl_snapshot_release(struct ctl_call *call)
+{
+	struct change *c = change_new(call, VOL_KIND_SNAPSHOT);
+
+	if (c != NULL)
+		change_run(c, vol_snapshot_release);
 }
 
 void ctl_checkpoint_delete(struct ctl_call *call)

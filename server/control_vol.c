@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/control_used.h"
 #include "server/control_vol.h"
 
 /* --- finding ------------------------------------------------------------- */
@@ -76,11 +77,11 @@ static json_t *volume_json(const struct volume_info *i)
 
 static json_t *snapshot_json(const struct volume_info *i)
 {
-	return json_pack("{s:s, s:I, s:i, s:I}", "snapshot", i->name,
+	return json_pack("{s:s, s:I, s:i, s:I, s:b}", "snapshot", i->name,
 			 "referenced_bytes",
 			 (json_int_t)blocks_to_bytes(i->mapped_blocks),
 			 "clients", (int)i->users, "clones",
-			 (json_int_t)i->clones);
+			 (json_int_t)i->clones, "held", i->held);
 }
 
 static json_t *checkpoint_json(const struct volume_info *i)
@@ -171,6 +172,10 @@ static void change_fail(struct change *c, struct volumes *vols)
 	else if (ctl->res == -ENOTEMPTY && c->op == vol_delete &&
 		 i.snapshots > 0)
 		has_snapshots(c, i.snapshots);
+	else if (ctl->res == -EBUSY && c->op == vol_delete && i.held)
+		ctl_fail(c->call, -EBUSY, ctl->name,
+			 "snapshot '%s' is held: release it first with 'tarn "
+			 "snapshot release %s'", ctl->name, ctl->name);
 	else
 		ctl_fail(c->call, ctl->res, ctl->name, "%s",
 			 ctl->error[0] != '\0' ? ctl->error
@@ -197,9 +202,13 @@ static void change_done(struct vol_ctl *ctl)
 {
 	struct change *c = container_of(ctl, struct change, ctl);
 	struct tarnd  *t = ctl_arg(c->call);
+	struct volume *v;
 
 	if (ctl->res < 0)
 		change_fail(c, t->hosted.vols);
+	else if (ctl->dry_run &&
+		 (v = vols_find(t->hosted.vols, c->after)) != NULL)
+		used_reply_dry_run(c->call, v);
 	else
 		ctl_reply(c->call, change_answer(c, t->hosted.vols));
 	free(c);
@@ -222,6 +231,7 @@ struct change *change_new(struct ctl_call *call, unsigned kinds)
 	}
 	c->call = call;
 	c->ctl.force = ctl_bool(call, "force");
+	c->ctl.dry_run = ctl_bool(call, "dry_run");
 	c->ctl.now_s = tarnd_now_s();
 	c->ctl.done = change_done;
 	if (kinds != 0) {

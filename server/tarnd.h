@@ -307,12 +307,18 @@ void ctl_snapshot_show(struct ctl_call *call);
 void ctl_snapshot_rollback(struct ctl_call *call);
 void ctl_snapshot_rename(struct ctl_call *call);
 void ctl_snapshot_delete(struct ctl_call *call);
+void ctl_snapshot_hold(struct ctl_call *call);
+void ctl_snapshot_release(struct ctl_call *call);
 void ctl_snapshot_diff(struct ctl_call *call);
 void ctl_checkpoint_create(struct ctl_call *call);
 void ctl_checkpoint_list(struct ctl_call *call);
 void ctl_checkpoint_show(struct ctl_call *call);
 void ctl_checkpoint_rename(struct ctl_call *call);
 void ctl_checkpoint_delete(struct ctl_call *call);
+void ctl_receive_begin(struct ctl_call *call);
+void ctl_receive_publish(struct ctl_call *call);
+void ctl_receive_abort(struct ctl_call *call);
+void ctl_receive_list(struct ctl_call *call);
 
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);

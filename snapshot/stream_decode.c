@@ -8,9 +8,9 @@
  * header to head, the head of a record to record, its payload to payload.  So
  * nothing is read beyond what is being looked at, and nothing is copied.
  *
- * Of a record, the length of its payload is looked at first, since it says how
- * much to read; then the checksum of it all; and then what it says.  Every
- * error names the byte at which the record begins.
+ * The head of a record has a checksum of its own, so that nothing it says is
+ * believed before; then its payload is read, and then looked at.  Every error
+ * names the byte at which the record begins.
  */
 #include <assert.h>
 #include <errno.h>
@@ -127,10 +127,10 @@ static int record_begin(struct stream_decoder *dec,
 			struct stream_event *ret_event)
 {
 	uint32_t bytes = le32_get(dec->record.payload_bytes);
+	int      r = stream_record_check(dec);
 
-	if (bytes > STREAM_DATA_MAX)
-		return REFUSE(dec, "damaged",
-			      "cannot have %u bytes of payload", bytes);
+	if (r < 0)
+		return r;
 	if (bytes == 0)
 		return record_end(dec, ret_event);
 	want(dec, DECODE_PAYLOAD, bytes);

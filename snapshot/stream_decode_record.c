@@ -1,8 +1,9 @@
 /* snapshot/stream_decode_record.c - what a record says, and whether it can be.
  *
- * First the checksum over all of it, then its number, then what it says; data
- * have another checksum, of what they are when they are not compressed.  MARK
- * and END are compared with what was counted and digested on the way here.
+ * First the checksum and the number of the head; when the payload is there,
+ * what the head says, and whether the payload is what was hashed when it was
+ * not compressed.  What zstd gets to see has been checked before.  MARK and END
+ * are compared with what was counted and digested on the way here.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/crc32c.h"
 #include "base/util.h"
 #include "snapshot/stream_decoder.h"
+#include "snapshot/stream_hash.h"
 
 /* The extent that the record names, against those before it and the size. */
 static int extent_check(struct stream_decoder *dec)
@@ -38,11 +40,27 @@ static int extent_check(struct stream_decoder *dec)
 	return 0;
 }
 
+/* Is the payload, as it was before it was compressed, what was hashed? */
+static int hash_check(struct stream_decoder *dec, const void *buf, size_t len)
+{
+	uint8_t hash[sizeof(dec->record.xxh3)];
+
+	stream_hash(buf, len, hash);
+	if (memcmp(hash, dec->record.xxh3, sizeof(hash)) != 0)
+		return REFUSE(dec, "damaged",
+			      "has a payload whose hash (XXH3) is wrong");
+	return 0;
+}
+
 /* Uncompress the payload to data. */
 static int data_unpack(struct stream_decoder *dec, size_t len, size_t bytes)
 {
 	le32 magic;
 
+	if (crc32c(0, dec->payload, bytes) !=
+	    le32_get(dec->record.packed_crc32c))
+		return REFUSE(dec, "damaged",
+			      "has a payload whose checksum is wrong");
 	memcpy(&magic, dec->payload, sizeof(magic));
 	/* One frame, not of a format that zstd had before 1.0, that says
 	 * itself how much it holds. */
@@ -79,15 +97,14 @@ static int data_decode(struct stream_decoder *dec,
 	} else if (encoding != STREAM_RAW) {
 		r = REFUSE(dec, "refused", "is encoded in an unknown way (%u)",
 			   encoding);
-	} else if (bytes != len) {
+	} else if (bytes != len || le32_get(rec->packed_crc32c) != 0) {
 		r = REFUSE(dec, "refused", "has %zu bytes of data for %zu",
 			   bytes, len);
 	}
+	if (r == 0)
+		r = hash_check(dec, data, len);
 	if (r < 0)
 		return r;
-	if (crc32c(0, data, len) != le32_get(rec->data_crc32c))
-		return REFUSE(dec, "damaged",
-			      "has data whose checksum is wrong");
 	dec->count.data_bytes += len;
 	dec->pos = le64_get(rec->off_bytes) + len;
 	ret_event->kind = STREAM_DATA;
@@ -100,12 +117,12 @@ static int plain_check(struct stream_decoder *dec, size_t payload_bytes)
 {
 	const struct stream_record *rec = &dec->record;
 
-	if (le16_get(rec->encoding) != 0 || le32_get(rec->data_crc32c) != 0 ||
+	if (le16_get(rec->encoding) != 0 || le32_get(rec->packed_crc32c) != 0 ||
 	    le32_get(rec->payload_bytes) != payload_bytes)
 		return REFUSE(dec, "refused",
 			      "has what is not of its type (%u)",
 			      le16_get(rec->type));
-	return 0;
+	return hash_check(dec, dec->payload, payload_bytes);
 }
 
 static int zero_decode(struct stream_decoder *dec,
@@ -185,22 +202,20 @@ static int end_decode(struct stream_decoder *dec,
 	return 0;
 }
 
-/* The record and its payload are there, whatever they say. */
-static int record_check(struct stream_decoder *dec)
+int stream_record_check(struct stream_decoder *dec)
 {
 	const struct stream_record *rec = &dec->record;
-	le32     seed = le32_of(dec->head_crc);
-	uint32_t crc;
+	uint32_t bytes = le32_get(rec->payload_bytes);
 
-	crc = crc32c(0, &seed, sizeof(seed));
-	crc = crc32c(crc, (const uint8_t *)rec + 4, sizeof(*rec) - 4);
-	crc = crc32c(crc, dec->payload, le32_get(rec->payload_bytes));
-	if (crc != le32_get(rec->crc32c))
+	if (stream_record_crc(rec, dec->head_crc) != le32_get(rec->crc32c))
 		return REFUSE(dec, "damaged", "has a wrong checksum");
 	if (le64_get(rec->seq) != dec->count.records + 1)
 		return REFUSE(dec, "damaged",
 			      "has number %ju: records are missing or out of "
 			      "order", (uintmax_t)le64_get(rec->seq));
+	if (bytes > STREAM_DATA_MAX)
+		return REFUSE(dec, "refused",
+			      "cannot have %u bytes of payload", bytes);
 	return 0;
 }
 
@@ -210,10 +225,8 @@ int stream_record_decode(struct stream_decoder *dec,
 	const struct stream_record *rec = &dec->record;
 	uint16_t type = le16_get(rec->type);
 	uint32_t bytes = le32_get(rec->payload_bytes);
-	int      r = record_check(dec);
+	int      r;
 
-	if (r < 0)
-		return r;
 	ret_event->off_bytes = le64_get(rec->off_bytes);
 	ret_event->len_bytes = le64_get(rec->len_bytes);
 	switch (type) {
@@ -235,7 +248,6 @@ int stream_record_decode(struct stream_decoder *dec,
 	if (r < 0)
 		return r;
 	sha256_update(&dec->sha, sizeof(*rec), (const uint8_t *)rec);
-	sha256_update(&dec->sha, bytes, dec->payload);
 	dec->count.records++;
 	dec->count.stream_bytes += sizeof(*rec) + bytes;
 	return 0;

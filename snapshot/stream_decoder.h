@@ -27,7 +27,7 @@ struct stream_decoder {
 	uint32_t             head_crc; /* of the header */
 	struct stream_header header;
 	struct stream_count  count;
-	struct sha256_ctx    sha;      /* of count.stream_bytes */
+	struct sha256_ctx    sha;      /* of the header and heads so far */
 	uint64_t             pos;      /* the next extent is not below */
 	uint64_t             mark_off; /* of the last mark, or the start */
 	ZSTD_DCtx           *zstd;
@@ -51,8 +51,11 @@ int stream_refuse(struct stream_decoder *dec, const char *fmt, ...)
 		      (uintmax_t)(dec)->count.stream_bytes,          \
 		      (uintmax_t)(dec)->count.records + 1, ##__VA_ARGS__)
 
-/* dec->record and its payload are there, whatever they say: check it, take it
- * in.  -EBADMSG. */
+/* dec->record is there, whatever it says: is it a head, the next one, and of a
+ * payload that can be read?  -EBADMSG. */
+int stream_record_check(struct stream_decoder *dec);
+/* It has been checked, and its payload is there, whatever it says: check
+ * it, take it in.  -EBADMSG. */
 int stream_record_decode(struct stream_decoder *dec,
 			 struct stream_event *ret_event);
 

@@ -1,7 +1,8 @@
 /* snapshot/stream_encode.c - from extents to a stream.
  *
  * Each record is its head, made here, and a payload, which is the caller's
- * buffer or what zstd made of it; both go through the digest on their way out.
+ * buffer or what zstd made of it.  The digest is of heads only: each has the
+ * hash of its payload.
  * Data that zstd does not make smaller by a sixteenth are sent as they are.
  *
  * The extents come from a server's replies, so that they are in order is
@@ -16,12 +17,13 @@
 
 #include "base/crc32c.h"
 #include "base/util.h"
+#include "snapshot/stream_hash.h"
 #include "snapshot/stream_head.h"
 
 struct stream_encoder {
 	struct stream_header header;
 	struct stream_count  count;
-	struct sha256_ctx    sha;      /* of everything that was encoded */
+	struct sha256_ctx    sha;      /* of the header and heads so far */
 	uint32_t             head_crc; /* of the header */
 	uint64_t             pos;      /* the next extent is not below */
 	uint64_t             mark_off; /* of the last mark */
@@ -72,11 +74,11 @@ void stream_encoder_close(struct stream_encoder *enc)
 	free(enc);
 }
 
+/* Head and payload of a record; only the first goes into the digest. */
 static void out_set(struct stream_encoder *enc, const void *a, size_t na,
 		    const void *b, size_t nb, struct stream_out *ret_out)
 {
 	sha256_update(&enc->sha, na, a);
-	sha256_update(&enc->sha, nb, b);
 	enc->count.stream_bytes += na + nb;
 	ret_out->piece[0].buf = a;
 	ret_out->piece[0].bytes = na;
@@ -98,20 +100,16 @@ void stream_encode_header(struct stream_encoder *enc,
 	enc->mark_at = enc->count.stream_bytes;
 }
 
-/* enc->record but for its number and checksum has been set. */
+/* enc->record has been set but for its number and the checksum of its head. */
 static void record_out(struct stream_encoder *enc, const void *payload,
 		       size_t payload_bytes, struct stream_out *ret_out)
 {
 	struct stream_record *rec = &enc->record;
-	le32     seed = le32_of(enc->head_crc);
-	uint32_t crc;
 
 	enc->count.records++;
 	rec->seq = le64_of(enc->count.records);
 	rec->payload_bytes = le32_of((uint32_t)payload_bytes);
-	crc = crc32c(0, &seed, sizeof(seed));
-	crc = crc32c(crc, (uint8_t *)rec + 4, sizeof(*rec) - 4);
-	rec->crc32c = le32_of(crc32c(crc, payload, payload_bytes));
+	rec->crc32c = le32_of(stream_record_crc(rec, enc->head_crc));
 	out_set(enc, rec, sizeof(*rec), payload, payload_bytes, ret_out);
 }
 
@@ -147,10 +145,12 @@ int stream_encode_data(struct stream_encoder *enc, uint64_t off_bytes,
 	enc->record = (struct stream_record){
 		.type = le16_of(STREAM_TYPE_DATA),
 		.encoding = le16_of(payload == buf ? STREAM_RAW : STREAM_ZSTD),
-		.data_crc32c = le32_of(crc32c(0, buf, len)),
 		.off_bytes = le64_of(off_bytes),
 		.len_bytes = le64_of(len),
 	};
+	if (payload != buf)
+		enc->record.packed_crc32c = le32_of(crc32c(0, payload, bytes));
+	stream_hash(buf, len, enc->record.xxh3);
 	record_out(enc, payload, bytes, ret_out);
 	enc->count.data_bytes += len;
 	enc->pos = off_bytes + len;
@@ -189,6 +189,7 @@ static void totals_out(struct stream_encoder *enc, enum stream_type type,
 		.type = le16_of((uint16_t)type),
 		.off_bytes = le64_of(off_bytes),
 	};
+	stream_hash(&enc->totals, sizeof(enc->totals), enc->record.xxh3);
 	record_out(enc, &enc->totals, sizeof(enc->totals), ret_out);
 }
 

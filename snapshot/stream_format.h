@@ -26,21 +26,22 @@
  *      118    2 zero1
  *
  * RECORD, then payload_bytes of payload:
- *        0    4 crc32c        of the header's crc32c, then bytes 4 .. 39, then
- *                             the payload
+ *        0    4 crc32c        of the header's crc32c, then bytes 4 .. 55
  *        4    2 type          enum stream_type
  *        6    2 encoding      of DATA: enum stream_encoding; else 0
  *        8    4 payload_bytes
- *       12    4 data_crc32c   of DATA: of the data, not compressed; else 0
+ *       12    4 packed_crc32c of a payload that is compressed; else 0
  *       16    8 seq           counts from 1
  *       24    8 off_bytes     in the volume
  *       32    8 len_bytes     in the volume; 0 for MARK and END
+ *       40   16 xxh3          of the payload, not compressed; 0: there is none
  *
  * TOTALS, the payload of MARK and END:
  *        0    8 records       before this one
  *        8    8 data_bytes    sum of len_bytes of the DATA among them
  *       16    8 zero_bytes    of the ZERO among them
- *       24   32 sha256        of the stream up to the start of this record
+ *       24   32 sha256        of the header and the heads of all records before
+ *                             this one
  */
 #ifndef TARN_SNAPSHOT_STREAM_FORMAT_H
 #define TARN_SNAPSHOT_STREAM_FORMAT_H
@@ -95,16 +96,17 @@ enum stream_encoding {
 };
 
 struct stream_record {
-	le32 crc32c;
-	le16 type;
-	le16 encoding;
-	le32 payload_bytes;
-	le32 data_crc32c;
-	le64 seq;
-	le64 off_bytes;
-	le64 len_bytes;
+	le32    crc32c;
+	le16    type;
+	le16    encoding;
+	le32    payload_bytes;
+	le32    packed_crc32c;
+	le64    seq;
+	le64    off_bytes;
+	le64    len_bytes;
+	uint8_t xxh3[16];
 };
-static_assert(sizeof(struct stream_record) == 40, "stream_record");
+static_assert(sizeof(struct stream_record) == 56, "stream_record");
 
 struct stream_totals {
 	le64    records;

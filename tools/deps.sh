@@ -7,7 +7,8 @@
 set -u
 
 build="gcc libc6-dev make pkg-config liburing-dev libnbd-dev libjansson-dev
-	libblkid-dev libisal-dev libinih-dev libzstd-dev nettle-dev"
+	libblkid-dev libisal-dev libinih-dev libzstd-dev nettle-dev
+	libxxhash-dev"
 tests="libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
 	libnbd-bin nbdkit nbd-server nbd-client qemu-utils qemu-system-x86
 	qemu-system-common fio e2fsprogs kmod busybox-static lz4 xz-utils

@@ -110,7 +110,8 @@ static int apply_delete(struct volume *v)
 {
 	struct catalog *c = &v->vols->catalog;
 
-	if (v->state != CATALOG_READY || v->nsnaps > 0)
+	if (v->state != CATALOG_READY || v->nsnaps > 0 ||
+	    v->flags & CATALOG_HELD)
 		return -EBADMSG;
 	if (v->kind == CATALOG_CHECKPOINT) {
 		checkpoint_free(v);
@@ -132,6 +133,18 @@ static int apply_delete(struct volume *v)
 	v->state = CATALOG_DELETING;
 	v->cursor = 0;
 	c->ndeleting++;
+	return 0;
+}
+
+/* Flags of a snapshot, validated. */
+static int apply_set(struct volume *v, const void *body)
+{
+	const struct catalog_set *rec = body;
+
+	if (v->kind != CATALOG_SNAPSHOT || v->state != CATALOG_READY)
+		return -EBADMSG;
+	v->flags = (uint8_t)((v->flags | rec->set) & ~rec->clear);
+	catalog_touch(v);
 	return 0;
 }
 
@@ -211,6 +224,8 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_rollback(v, body);
 	case CATALOG_PUBLISH:
 		return catalog_apply_publish(v, body);
+	case CATALOG_SET:
+		return apply_set(v, body);
 	default:
 		return -EBADMSG;
 	}

@@ -84,6 +84,7 @@
  *   265 publish: volume 4, uuid 16, created_s 8, name_len 2, name: what the
  *                hidden volume holds becomes that of the volume (0: of a new
  *                one), and a snapshot of it
+ *   266 set:     set 1, clear 1: flags of a snapshot; only HELD
  * rec.block is the id of the volume (or snapshot...); for a create, clone or
  * receive, the id that it gets; for snapshots, the id of the first one, the others
  * follow.  What a rollback leaves gets the next id.
@@ -158,6 +159,8 @@ enum catalog_state {
 				  * to before it */
 #define CATALOG_HIDDEN (1u << 3) /* a volume that is still being received; its
 				  * name is that of the one it is meant for */
+#define CATALOG_HELD   (1u << 4) /* a READY snapshot that is not to be
+				  * deleted */
 
 struct catalog_slot {
 	le32        id;
@@ -204,7 +207,8 @@ enum catalog_op {
 	CATALOG_ROLLBACK = 263,
 	CATALOG_RECEIVE = 264,
 	CATALOG_PUBLISH = 265,
-	CATALOG_OP_LAST = CATALOG_PUBLISH,
+	CATALOG_SET = 266,
+	CATALOG_OP_LAST = CATALOG_SET,
 };
 
 struct catalog_create {
@@ -246,5 +250,12 @@ struct catalog_receive {
 	char        name[];
 };
 static_assert(sizeof(struct catalog_receive) == 38, "catalog_receive");
+
+/* Flags; at least one, and none twice. */
+struct catalog_set {
+	uint8_t set;
+	uint8_t clear;
+};
+static_assert(sizeof(struct catalog_set) == 2, "catalog_set");
 
 #endif

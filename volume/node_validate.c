@@ -86,9 +86,12 @@ static int tree_validate(const struct catalog_slot *slot, uint64_t size_bytes,
 {
 	if (slot->levels > LEVEL_MAX)
 		BAD("catalog: root level out of range");
-	if ((slot->flags & ~(CATALOG_SHRUNK | CATALOG_HIDDEN)) != 0 ||
+	if ((slot->flags &
+	     ~(CATALOG_SHRUNK | CATALOG_HIDDEN | CATALOG_HELD)) != 0 ||
 	    (slot->flags & CATALOG_HIDDEN && (slot->kind != CATALOG_VOLUME ||
-					      slot->state != CATALOG_READY)))
+					      slot->state != CATALOG_READY)) ||
+	    (slot->flags & CATALOG_HELD && (slot->kind != CATALOG_SNAPSHOT ||
+					    slot->state != CATALOG_READY)))
 		BAD("catalog: unknown flags");
 	if (size_to_leaves(size_bytes) > levels_to_leaves(slot->levels))
 		BAD("catalog: root too low for the size");
@@ -246,6 +249,17 @@ static int snap_body_validate(const uint8_t *body, uint32_t len_bytes,
 	return 0;
 }
 
+static int set_body_validate(const struct catalog_set *s, uint32_t len_bytes,
+			     const char **ret_why)
+{
+	if (len_bytes < sizeof(*s))
+		BAD("set record: too short");
+	if ((s->set ^ s->clear) != CATALOG_HELD ||
+	    (s->set & s->clear) != 0)
+		BAD("set record: unknown flags");
+	return 0;
+}
+
 int catalog_body_validate(uint32_t subtype, const void *body,
 			  uint32_t len_bytes, const char **ret_why)
 {
@@ -305,6 +319,8 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 						  struct catalog_branch,
 						  name_len),
 					  ret_why);
+	case CATALOG_SET:
+		return set_body_validate(body, len_bytes, ret_why);
 	default:
 		BAD("catalog record: unknown subtype");
 	}

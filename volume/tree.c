@@ -124,6 +124,45 @@ struct volume *tree_before(const struct volume *t, uint32_t born)
 	return o;
 }
 
+/* --- who lasts ----------------------------------------------------------- */
+
+unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
+			   struct volume **ret_kid)
+{
+	unsigned n = 0;
+
+	*ret_kid = NULL;
+	list_for_each(it, &t->kids) {
+		struct volume *k = list_entry(it, struct volume, kid_link);
+
+		while (k != NULL && k->state == CATALOG_DELETING)
+			k = only_kid(k);
+		if (k == NULL || k == but)
+			continue;
+		*ret_kid = k;
+		n++;
+	}
+	return n;
+}
+
+static bool lasts(const struct volume *t)
+{
+	struct volume *kid;
+
+	return t->state != CATALOG_DELETING &&
+	       (t->state != CATALOG_FORK ||
+		tree_lasting_kids(t, NULL, &kid) > 1);
+}
+
+struct volume *tree_lasting_origin(const struct volume *t)
+{
+	struct volume *o = t->origin;
+
+	while (o != NULL && !lasts(o))
+		o = o->origin;
+	return o;
+}
+
 /* --- coming and going ---------------------------------------------------- */
 
 static void tip_update(struct volume *t)

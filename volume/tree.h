@@ -61,6 +61,13 @@ struct volume *tree_heir(const struct volume *t, unsigned level,
  * that may show something else there; NULL: none. */
 struct volume *tree_before(const struct volume *t, uint32_t born);
 
+/* When all that is being deleted has gone: what t derives from then, NULL:
+ * nothing; how many trees derive from t (*ret_kid: one of them, or NULL), `but`
+ * (NULL: none) not counted. */
+struct volume *tree_lasting_origin(const struct volume *t);
+unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
+			   struct volume **ret_kid);
+
 /* A new tree, whose family is set; origin NULL: it derives from none. */
 void tree_add(struct volume *t, struct volume *origin);
 /* A new tree, of t's family and older than it, comes between t and its

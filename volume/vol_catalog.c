@@ -1,5 +1,5 @@
 /* volume/vol_catalog.c - the control operations that change no more than the
- * catalog: create, rename and delete.
+ * catalog: create, rename, delete, and holding snapshots.
  */
 #include <assert.h>
 #include <errno.h>
@@ -132,6 +132,12 @@ void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
 			   v->name);
 		return;
 	}
+	if (v->flags & CATALOG_HELD) {
+		vol_ctl_refuse(vols, ctl, -EBUSY,
+			       "Snapshot '%.160s' is held: release it first.",
+			       vol_ctl_name(ctl));
+		return;
+	}
 	if (v->nusers > 0 && !ctl->force) {
 		vol_ctl_refuse(vols, ctl, -EBUSY,
 			       "%s '%.160s' is in use by %u: detach it first, "
@@ -139,11 +145,46 @@ void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
 			       vol_ctl_name(ctl), v->nusers);
 		return;
 	}
-	vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
+	if (ctl->dry_run)
+		vol_ctl_end(vols, ctl, 0);
+	else
+		vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
 }
 
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl)
 {
 	vol_ctl_queue(vols, ctl, CTL_DELETE,
 		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_ANY));
+}
+
+/* --- holding ------------------------------------------------------------- */
+
+void vol_held_start(struct volumes *vols, struct vol_ctl *ctl)
+{
+	struct catalog_set *rec = (struct catalog_set *)ctl->body;
+	struct volume *s = vol_ctl_find(vols, ctl);
+	bool held = ctl->op == CTL_HOLD;
+
+	if (s == NULL)
+		return;
+	if (((s->flags & CATALOG_HELD) != 0) == held) {
+		ctl->already = true;
+		vol_ctl_end(vols, ctl, 0);
+		return;
+	}
+	rec->set = held ? CATALOG_HELD : 0;
+	rec->clear = held ? 0 : CATALOG_HELD;
+	vol_ctl_append(vols, ctl, s, CATALOG_SET, sizeof(*rec));
+}
+
+void vol_snapshot_hold(struct volumes *vols, struct vol_ctl *ctl)
+{
+	vol_ctl_queue(vols, ctl, CTL_HOLD,
+		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_SNAPSHOT));
+}
+
+void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl)
+{
+	vol_ctl_queue(vols, ctl, CTL_RELEASE,
+		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_SNAPSHOT));
 }

@@ -50,6 +50,8 @@ enum ctl_op {
 	CTL_ROLLBACK,
 	CTL_RECEIVE,
 	CTL_PUBLISH,
+	CTL_HOLD,
+	CTL_RELEASE,
 	CTL_SETTLE,
 };
 
@@ -99,6 +101,8 @@ void vol_clone_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_receive_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_publish_start(struct volumes *vols, struct vol_ctl *ctl);
+/* CTL_HOLD and CTL_RELEASE. */
+void vol_held_start(struct volumes *vols, struct vol_ctl *ctl);
 /* Before a volume shows something else (vol_branch.c): its users must have
  * gone, with force (or if it is hidden) they are told to; and what an earlier
  * shrinking left must be.  True: it waits, or was refused. */

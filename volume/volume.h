@@ -67,6 +67,7 @@ struct volume_info {
 	uint32_t    checkpoints;
 	uint32_t    clones;         /* of a snapshot: volumes that derive from
 				     * it beside what came after it */
+	bool        held;           /* a snapshot: not to be deleted */
 	bool        lost;           /* of a checkpoint: of no use any more, its
 				     * volume was rolled back to before it */
 	char        clone_of[TREE_NAME_MAX + 1]; /* of a volume: the snapshot
@@ -208,6 +209,33 @@ static inline uint64_t vol_read_buf_bytes(uint64_t off_bytes,
 
 void vol_submit(struct vol_req *req);
 
+/* --- space --------------------------------------------------------------- */
+
+/* What deleting a volume without snapshots, or a snapshot, would free: what only
+ * it has.  It is counted bit by bit, with clients going on, and is exact as long
+ * as nothing that it shares something with changes. */
+struct vol_used {
+	struct volume *vol;      /* no checkpoint */
+	/* Asked each turn; true: end with -ECANCELED.  May be NULL. */
+	bool (*stop)(struct vol_used *u);
+	void (*done)(struct vol_used *u);
+	/* Out. */
+	uint64_t data_blocks;
+	uint64_t node_blocks;    /* of the map */
+	bool     forked;         /* two or more trees (clones) derive from it:
+				  * nothing is freed before all but one of
+				  * them are gone */
+	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
+	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
+	int      res;
+	/* Private. */
+	struct used_walk *walk;
+	struct io_work work;
+};
+
+/* Never calls done(). */
+void vol_used_submit(struct vol_used *u);
+
 /* --- control ------------------------------------------------------------- */
 
 struct vol_ctl {
@@ -221,6 +249,7 @@ struct vol_ctl {
 	uint64_t    now_s;      /* wall clock, seconds since 1970 */
 	struct uuid uuid;       /* create: a fresh random one */
 	bool        force;
+	bool        dry_run;    /* delete: only, could it be? */
 	/* Out. */
 	int         res;
 	bool        already;    /* it was so before */
@@ -299,7 +328,11 @@ struct volume *vols_hidden_next(struct volumes *vols,
 				const struct volume *prev);
 /* name, new_name (a snapshot's without its volume's).  -EEXIST. */
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force.  -EBUSY while in use and no force, -ENOTEMPTY while it has
+/* name (VOLUME@SNAPSHOT): it cannot be deleted until it is released.  -ENOENT,
+ * -EINVAL. */
+void vol_snapshot_hold(struct volumes *vols, struct vol_ctl *ctl);
+void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
+/* name, force, dry_run.  -EBUSY while in use and no force, or held; -ENOTEMPTY while it has
  * snapshots (checkpoints go with it); space is freed in the background; -ENOENT when there is none
  * (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);

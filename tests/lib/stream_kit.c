@@ -3,6 +3,8 @@
 #include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
+#include <zstd.h>
 
 #include "base/crc32c.h"
 #include "base/util.h"
@@ -106,6 +108,28 @@ struct forge {
 	uint64_t records, data, zero;
 };
 
+/* Of what zstd makes of the payload, where it makes anything. */
+static void forge_hash(struct stream_record *rec, const uint8_t *payload,
+		       size_t bytes)
+{
+	static uint8_t     data[STREAM_DATA_MAX];
+	XXH128_canonical_t hash;
+	size_t             len = 0;
+
+	if (le16_get(rec->encoding) == STREAM_ZSTD) {
+		len = ZSTD_decompress(data, sizeof(data), payload, bytes);
+		if (ZSTD_isError(len))
+			return;
+		payload = data;
+		bytes = len;
+	}
+	memset(rec->xxh3, 0, sizeof(rec->xxh3));
+	if (bytes == 0)
+		return;
+	XXH128_canonicalFromHash(&hash, XXH3_128bits(payload, bytes));
+	memcpy(rec->xxh3, &hash, sizeof(rec->xxh3));
+}
+
 static void forge_record(struct forge *f, uint8_t *at,
 			 struct stream_record *rec, size_t bytes)
 {
@@ -115,8 +139,8 @@ static void forge_record(struct forge *f, uint8_t *at,
 	le32     seed = le32_of(f->head_crc);
 	uint32_t crc;
 
-	if (type == STREAM_TYPE_DATA && le16_get(rec->encoding) == STREAM_RAW)
-		rec->data_crc32c =
+	if (le16_get(rec->encoding) == STREAM_ZSTD)
+		rec->packed_crc32c =
 			le32_of(crc32c(0, at + sizeof(*rec), payload));
 	if ((type == STREAM_TYPE_MARK || type == STREAM_TYPE_END) &&
 	    payload == sizeof(f->totals)) {
@@ -126,12 +150,13 @@ static void forge_record(struct forge *f, uint8_t *at,
 		sha256_digest(&sha, 32, f->totals.sha256);
 		memcpy(at + sizeof(*rec), &f->totals, payload);
 	}
+	forge_hash(rec, at + sizeof(*rec), payload);
 	rec->seq = le64_of(++f->records);
 	crc = crc32c(0, &seed, sizeof(seed));
 	crc = crc32c(crc, (uint8_t *)rec + 4, sizeof(*rec) - 4);
-	rec->crc32c = le32_of(crc32c(crc, at + sizeof(*rec), payload));
+	rec->crc32c = le32_of(crc);
 	memcpy(at, rec, sizeof(*rec));
-	sha256_update(&f->sha, bytes, at);
+	sha256_update(&f->sha, sizeof(*rec), at);
 	if (type == STREAM_TYPE_DATA)
 		f->data += le64_get(rec->len_bytes);
 	if (type == STREAM_TYPE_ZERO)
@@ -155,6 +180,9 @@ void stream_kit_forge(struct stream_buf *b)
 	sha256_update(&f.sha, at, b->buf);
 	for (; record_at(b, at, &rec, &bytes); at += bytes)
 		forge_record(&f, b->buf + at, &rec, bytes);
+	/* The head of what is not whole. */
+	if (b->len - at >= sizeof(rec))
+		forge_record(&f, b->buf + at, &rec, b->len - at);
 }
 
 /* --- decoding ------------------------------------------------------------ */

@@ -23,8 +23,9 @@
 #define SIM_STATS(X)                                                     \
 	X(requests) X(reads) X(writes) X(trims) X(zeroes) X(flushes)     \
 	X(fua) X(statuses) X(controls) X(blocks_verified) \
-	X(snapshots) X(snap_deletes) X(snap_blocks) X(clones)            \
-	X(rollbacks) X(received) X(diffs) X(diff_blocks)                 \
+	X(snapshots) X(snap_deletes) X(used_checks) X(holds)             \
+	X(snap_blocks) X(clones) X(rollbacks) X(received) X(diffs)       \
+	X(diff_blocks)                                                   \
 	X(enospc) X(enospc_checks) X(fills)                              \
 	X(lives) X(kills) X(power_losses) X(kills_in_recovery)           \
 	X(clean_closes) X(unclean_closes)                                \

@@ -92,6 +92,8 @@ struct msnap {
 	uint8_t         state;   /* enum msnap_state */
 	uint8_t         vol;     /* index in the model */
 	bool            known;   /* crcs are */
+	bool            held;    /* it is not to be deleted */
+	bool            hold_asked; /* … to be, or no longer */
 	char            name[32];
 	unsigned        no;      /* younger ones have higher ones */
 	uint32_t        birth;
@@ -109,6 +111,7 @@ struct msnap {
 struct snapper {
 	struct vol_ctl ctl;
 	struct vol_req req;
+	struct vol_used used;
 	bool           read;     /* req is done */
 	bool           busy;
 	uint64_t       submit_ns;
@@ -233,6 +236,17 @@ void snaps_detach(struct sim *sim);
 void snaps_forget(struct sim *sim);
 /* After a crash: has any changed? */
 void snaps_verify(struct sim *sim);
+
+void snap_delete(struct sim *sim, struct msnap *s);
+
+/* work_used.c */
+/* Delete it; does that free what was said before?  False when the engine
+ * stopped. */
+bool used_delete(struct sim *sim, struct msnap *s);
+/* Hold or release it; likewise. */
+bool used_hold(struct sim *sim, struct msnap *s, bool hold);
+/* It is attached: is it held as it should be? */
+void used_attach(struct sim *sim, struct msnap *s);
 
 /* work_diff.c */
 /* A request that changes blocks is submitted; its number. */

@@ -137,6 +137,7 @@ void snap_attach(struct sim *sim, struct msnap *s)
 	vol_get(s->v, &s->user);
 	vol_info(s->v, &info);
 	s->birth = info.birth;
+	used_attach(sim, s);
 	snap_size(s, info.size_bytes);
 	if (div_up(s->size_bytes, TARN_BLOCK) != s->nblocks)
 		sim_fail(sim, "P11: snapshot %s has another size", name);
@@ -282,7 +283,7 @@ static bool take(struct sim *sim, bool still)
 	return true;
 }
 
-static void delete(struct sim *sim, struct msnap *s)
+void snap_delete(struct sim *sim, struct msnap *s)
 {
 	struct snapper *sn = &sim->work->snapper;
 	char            name[128];
@@ -323,7 +324,11 @@ bool snap_act(struct sim *sim)
 		return take(sim, chance(&sim->rng, 1, 2));
 	if (chance(&sim->rng, n, 3 * MSNAPS_MAX) &&
 	    snap_vol_is_free(sim, pick->vol) && !branch_uses(sim, pick)) {
-		delete(sim, pick);
+		if (pick->held || chance(&sim->rng, 1, 8))
+			return used_hold(sim, pick, !pick->held);
+		if (!sim->work->admin.busy && chance(&sim->rng, 1, 2))
+			return used_delete(sim, pick);
+		snap_delete(sim, pick);
 		return true;
 	}
 	if (chance(&sim->rng, 1, 2))

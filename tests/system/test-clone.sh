@@ -165,6 +165,7 @@ must t snapshot delete c@x
 whole v c d d@y e
 put d after 400000
 stop tarnd KILL
+must "$BUILD/tarn-check" "${DISKS[@]}"
 tarnd_start
 served v
 whole v c d d@y e

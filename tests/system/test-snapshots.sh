@@ -62,14 +62,17 @@ all_same() {
 all_same
 
 say "what people see"
-has '^v@one +64.0M +24.0M +[0-9-]+ [0-9:]+Z +0 +0$' t snapshot list v
+has '^v@one +64.0M +24.0M +[0-9.]+M +[0-9-]+ [0-9:]+Z +0 +0 +no$' t snapshot list v
 [ "$(t snapshot list -H | cut -f 1 | paste -sd ' ')" = "v@one v@two w@two" ] ||
 	die "not oldest first: $(t snapshot list)"
 has '^v@two	67108864	' t snapshot list -H -p v
 has '^referenced +24.0M' t snapshot show v@one
+has '^used +[0-9.]+M' t snapshot show v@one
+has '^held +no' t snapshot show v@one
 has '^snapshots +2' t volume show v
 for c in "list" "list v" "show v@one" "create v@x" "rename v@x y" \
-	"rename v@y y" "delete v@y"; do
+	"rename v@y y" "hold v@y" "release v@y" "delete -n v@y" \
+	"delete v@y"; do
 	# shellcheck disable=SC2086
 	t snapshot $c --json > "$W/out" || die "$c --json: $(cat "$W/out")"
 	python3 -m json.tool "$W/out" > /dev/null || die "$c: no JSON"
@@ -134,6 +137,42 @@ for ((i = 0; i < 8; i++)); do
 	must t snapshot delete "w@k$i"
 	must t snapshot delete "v@k$i"
 done
+
+say "what deleting would free, and holding"
+in_use() {
+	t stats --json | python3 -c 'import json, sys
+v = json.load(sys.stdin)["volumes"]
+print((v["mapped_blocks"] + v["node_blocks"]) * 4096, v["deleting"])'
+}
+nothing_deleting() { [ "$(in_use | cut -d ' ' -f 2)" = 0 ]; }
+wait_for 30 nothing_deleting
+must t snapshot create v@free
+io "$(vol v)" "write -P 0x31 1M 3M" "write -P 0x32 20M 64k"
+freed=$(t snapshot delete -n v@free --json | python3 -c 'import json, sys
+print(json.load(sys.stdin)["freed_bytes"])')
+[ "$freed" = "$(t snapshot list v -H -p | awk '$1 == "v@free" { print $4 }')" ] ||
+	die "USED is not what -n says: $(t snapshot list v -p)"
+has "^deleting snapshot 'v@free' would free 3\.[0-9]+M, [0-9.]+K of it map$" \
+	t snapshot delete -n v@free
+before=$(in_use)
+must t snapshot hold v@free
+has "'v@free' is held already" t snapshot hold v@free
+has '^v@free	.*	yes$' t snapshot list -H v
+refuse 'tarn snapshot release v@free' t snapshot delete v@free
+refuse 'tarn snapshot release v@free' t snapshot delete --force v@free
+refuse 'tarn snapshot release v@free' t snapshot delete -n v@free
+must t snapshot release v@free
+has "'v@free' was not held" t snapshot release v@free
+must t snapshot delete v@free
+wait_for 30 nothing_deleting
+[ $((${before% *} - $(in_use | cut -d ' ' -f 1))) = "$freed" ] ||
+	die "not $freed bytes were freed: before $before, now $(in_use)"
+refuse 'tarn snapshot delete w@' t volume delete -n w
+must t volume create n 1M
+has "^deleting volume 'n' would free 0" t volume delete -n n
+must t volume show n
+must t volume delete n
+must timeout 60 nbdcopy "$(vol v)" "$W/three"
 
 say "in use"
 start holder qemu-nbd -f raw -r -t -k "$W/holder.sock" "$(vol v@two)"

@@ -44,6 +44,52 @@ static void log_freed_name(struct image *im)
 	image_log_delete(im, 5);
 }
 
+static void log_set(struct image *im, uint32_t id, uint8_t set, uint8_t clear)
+{
+	uint8_t body[2] = { set, clear };
+
+	image_catalog(im, 266, id, body, sizeof(body));
+}
+
+static void log_held(struct image *im)
+{
+	log_set(im, 4, 16, 0);
+	log_set(im, 4, 16, 0);
+	image_log_delete(im, 4);
+}
+
+static void log_released(struct image *im)
+{
+	log_set(im, 4, 16, 0);
+	log_set(im, 4, 0, 16);
+	image_log_delete(im, 4);
+}
+
+static void log_held_volume(struct image *im)
+{
+	log_set(im, 1, 16, 0);
+}
+
+static void log_held_deleting(struct image *im)
+{
+	log_set(im, 2, 16, 0);
+}
+
+static void log_set_other(struct image *im)
+{
+	log_set(im, 4, 2, 0);
+}
+
+static void log_set_both(struct image *im)
+{
+	log_set(im, 4, 16, 16);
+}
+
+static void log_set_short(struct image *im)
+{
+	image_catalog(im, 266, 4, "", 1);
+}
+
 static void log_twice(struct image *im)
 {
 	snap(im, 5, 1, 1, "thu");
@@ -160,10 +206,20 @@ static const struct img_damage damages[] = {
 	{ "volume 0", SLOT(1) + 76, 4, 0,
 	  .text = "snapshot or a checkpoint is one of" },
 	{ "family", SLOT(1) + 40, 4, 2, .text = "is of another family" },
+	{ "held", SLOT(1) + 7, 1, 16, .text = NULL },
+	{ "held volume", SLOT(0) + 7, 1, 16, .text = "unknown flags" },
+	{ "held deleting", SLOT(2) + 7, 1, 16, .text = "unknown flags" },
 	{ "head", SLOT(0) + 5, 1, 2, .text = "that volume is being deleted" },
 	/* Records. */
 	{ "log name", .fn = log_name, .text = "a name that another one has" },
 	{ "log freed name", .fn = log_freed_name, .text = NULL },
+	{ "log held", .fn = log_held, .text = "a snapshot that is held" },
+	{ "log released", .fn = log_released, .text = NULL },
+	{ "log held volume", .fn = log_held_volume, .text = "no snapshot" },
+	{ "log held deleting", .fn = log_held_deleting, .text = "no snapshot" },
+	{ "log set other", .fn = log_set_other, .text = "there are not" },
+	{ "log set both", .fn = log_set_both, .text = "there are not" },
+	{ "log set short", .fn = log_set_short, .text = "sets no flags" },
 	{ "log twice", .fn = log_twice, .text = "two snapshots of a volume" },
 	{ "log of one", .fn = log_of_snapshot, .text = "of what is no volume" },
 	{ "log id", .fn = log_id, .text = "an id that there is" },

@@ -12,9 +12,8 @@
 #include <string.h>
 #include <zstd.h>
 
-#include "base/crc32c.h"
 #include "base/util.h"
-#include "snapshot/stream_format.h"
+#include "snapshot/stream_hash.h"
 #include "tests/lib/stream_kit.h"
 
 #define SIZE 4096u
@@ -230,6 +229,75 @@ static void test_records(void **state)
 	judge(&b, "encoded in an unknown way (1)");
 }
 
+/* A stream of one record of zeros, and END. */
+static void whole_make(struct stream_buf *b, const struct stream_header *h,
+		       int level)
+{
+	static const uint8_t  zeros[SIZE];
+	struct stream_encoder *enc;
+	struct stream_out out;
+
+	assert_int_equal(stream_encoder_open(h, level, &enc), 0);
+	stream_encode_header(enc, &out);
+	stream_buf_out(b, &out);
+	assert_int_equal(stream_encode_data(enc, 0, zeros, SIZE, &out), 0);
+	stream_buf_out(b, &out);
+	assert_int_equal(stream_encode_end(enc, &out), 0);
+	stream_buf_out(b, &out);
+	stream_encoder_close(enc);
+}
+
+/* The checksum of the head at `at` becomes right. */
+static void head_seal(struct stream_buf *b, size_t at)
+{
+	struct stream_record rec;
+	le32 seed;
+
+	memcpy(&seed, b->buf + 8, sizeof(seed));
+	memcpy(&rec, b->buf + at, sizeof(rec));
+	rec.crc32c = le32_of(stream_record_crc(&rec, le32_get(seed)));
+	memcpy(b->buf + at, &rec, sizeof(rec));
+}
+
+/* A head that is right in itself, whose payload is another: not forged. */
+static void test_hashes(void **state)
+{
+	static const char *const words[] = { "XXH3", "XXH3", "checksum",
+					     "XXH3" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
+		struct stream_taken t = { .image = image,
+					  .image_bytes = SIZE };
+		struct stream_header h;
+		struct stream_buf    b = { 0 };
+		size_t at;
+
+		stream_kit_header(SIZE, STREAM_BASE_NONE, &h);
+		whole_make(&b, &h, i >= 2 ? 1 : 0);
+		at = stream_kit_record(&b, 1);
+		switch (i) {
+		case 0: /* the data of another volume */
+			b.buf[at + sizeof(struct stream_record)] ^= 1;
+			break;
+		case 1:
+		case 3:
+			b.buf[at + offsetof(struct stream_record, xxh3)] ^= 1;
+			break;
+		case 2:
+			b.buf[at + offsetof(struct stream_record,
+					    packed_crc32c)] ^= 1;
+			break;
+		}
+		head_seal(&b, at);
+		memset(image, 0xee, SIZE);
+		assert_int_equal(stream_kit_take(&b, SIZE_MAX, &t), -EBADMSG);
+		assert_non_null(strstr(t.error, words[i]));
+		assert_int_equal(image[0], 0xee);
+		stream_buf_free(&b);
+	}
+}
+
 /* Totals and digest that are not those of what came: not forged. */
 static void test_totals(void **state)
 {
@@ -240,7 +308,6 @@ static void test_totals(void **state)
 		struct stream_record rec;
 		struct stream_buf    b = { 0 };
 		size_t at;
-		le32   crc, seed;
 
 		begin(&b, STREAM_BASE_SNAPSHOT);
 		extent_add(&b, 0, 512, 512);
@@ -248,11 +315,11 @@ static void test_totals(void **state)
 		stream_kit_forge(&b);
 		at = stream_kit_record(&b, 2);
 		b.buf[at + sizeof(rec) + i] ^= 1;
-		/* The record's own checksum is right again. */
-		memcpy(&seed, b.buf + 8, 4);
-		crc = le32_of(crc32c(crc32c(0, &seed, 4), b.buf + at + 4,
-				     b.len - at - 4));
-		memcpy(b.buf + at, &crc, 4);
+		/* The record's own checksums are right again. */
+		stream_hash(b.buf + at + sizeof(rec),
+			    sizeof(struct stream_totals),
+			    b.buf + at + offsetof(struct stream_record, xxh3));
+		head_seal(&b, at);
 		assert_int_equal(stream_kit_take(&b, SIZE_MAX, &t), -EBADMSG);
 		assert_non_null(strstr(t.error,
 				       i < 24 ? "totals" : "SHA-256"));
@@ -263,13 +330,12 @@ static void test_totals(void **state)
 /* --- compressed ---------------------------------------------------------- */
 
 static void zstd_add(struct stream_buf *b, uint64_t len, const void *payload,
-		     size_t bytes, uint32_t crc)
+		     size_t bytes)
 {
 	struct stream_header h;
 	struct stream_record rec = {
 		.type = le16_of(STREAM_TYPE_DATA),
 		.encoding = le16_of(STREAM_ZSTD),
-		.data_crc32c = le32_of(crc),
 		.len_bytes = le64_of(len),
 	};
 
@@ -284,46 +350,43 @@ static void test_zstd(void **state)
 	static uint8_t    zeros[32u << 20], packed[1u << 20];
 	struct stream_buf b = { 0 };
 	ZSTD_CCtx *c = ZSTD_createCCtx();
-	uint32_t   crc = crc32c(0, zeros, 4096);
 	size_t     n;
 
 	(void)state;
 	n = ZSTD_compress(packed, sizeof(packed), zeros, 4096, 1);
-	zstd_add(&b, 4096, packed, n, crc);
+	zstd_add(&b, 4096, packed, n);
 	judge(&b, NULL);
-	zstd_add(&b, 4096, packed, n, crc + 1);
-	judge(&b, "has data whose checksum is wrong");
-	zstd_add(&b, 4095, packed, n, crc);
+	zstd_add(&b, 4095, packed, n);
 	judge(&b, "does not uncompress to the 4095 bytes");
-	zstd_add(&b, 4097, packed, n, crc);
+	zstd_add(&b, 4097, packed, n);
 	judge(&b, "does not uncompress");
-	zstd_add(&b, 4096, packed, n - 1, crc);
+	zstd_add(&b, 4096, packed, n - 1);
 	judge(&b, "does not uncompress");
-	zstd_add(&b, 4096, packed, 3, crc);
+	zstd_add(&b, 4096, packed, 3);
 	judge(&b, "does not uncompress");
 	/* Something behind the frame. */
-	zstd_add(&b, 4096, packed, n + 1, crc);
+	zstd_add(&b, 4096, packed, n + 1);
 	judge(&b, "does not uncompress");
 	memcpy(packed + n, packed, n);
-	zstd_add(&b, 4096, packed, 2 * n, crc);
+	zstd_add(&b, 4096, packed, 2 * n);
 	judge(&b, "does not uncompress");
 	/* A bomb, whether or not it says so. */
 	n = ZSTD_compress(packed, sizeof(packed), zeros, sizeof(zeros), 1);
 	assert_true(n < 8192);
-	zstd_add(&b, STREAM_DATA_MAX, packed, n, 0);
+	zstd_add(&b, STREAM_DATA_MAX, packed, n);
 	judge(&b, "does not uncompress");
-	zstd_add(&b, sizeof(zeros), packed, n, 0);
+	zstd_add(&b, sizeof(zeros), packed, n);
 	judge(&b, "has more than 1048576 bytes of data");
 	ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, 0);
 	n = ZSTD_compress2(c, packed, sizeof(packed), zeros, sizeof(zeros));
-	zstd_add(&b, STREAM_DATA_MAX, packed, n, 0);
+	zstd_add(&b, STREAM_DATA_MAX, packed, n);
 	judge(&b, "does not uncompress");
 	/* A frame that lies about what it holds. */
 	n = ZSTD_compress(packed, sizeof(packed), zeros, 70000, 1);
 	assert_int_equal(ZSTD_getFrameContentSize(packed, n), 70000);
 	packed[5]++;
 	assert_int_not_equal(ZSTD_getFrameContentSize(packed, n), 70000);
-	zstd_add(&b, ZSTD_getFrameContentSize(packed, n), packed, n, 0);
+	zstd_add(&b, ZSTD_getFrameContentSize(packed, n), packed, n);
 	judge(&b, "does not uncompress");
 	ZSTD_freeCCtx(c);
 }
@@ -399,6 +462,7 @@ int main(void)
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_hashes),
 		cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_zstd),
 		cmocka_unit_test(test_headers),

@@ -127,6 +127,15 @@ static void test_slot(void **state)
 	SLOT_REFUSED(levels = 0, "too low");
 	SLOT_REFUSED(flags = 1, "flags");
 	SLOT_REFUSED(flags = 4, "flags");
+	SLOT_REFUSED(flags = CATALOG_HELD, "flags"); /* a volume */
+	s.kind = CATALOG_SNAPSHOT;
+	s.volume = le32_of(2);
+	s.flags = CATALOG_HELD;
+	assert_int_equal(catalog_slot_validate(&s, &why), 0);
+	s.volume = le32_of(0);
+	s.state = CATALOG_FORK;
+	REFUSED(catalog_slot_validate(&s, &why), "flags");
+	s = good_slot();
 	SLOT_REFUSED(size_bytes = le64_of(0), "size");
 	SLOT_REFUSED(size_bytes = le64_of((128ull << 40) + 1), "size");
 	SLOT_REFUSED(family = le32_of(0), "family");
@@ -203,6 +212,19 @@ static void test_bodies(void **state)
 	assert_int_equal(body(CATALOG_DELETE, NULL, 0), 0);
 	assert_int_equal(body(CATALOG_REAP, &size, 8), 0);
 	REFUSED(body(CATALOG_REAP, &size, 7), "short");
+	memcpy(b, (const uint8_t[]){ 16, 0 }, 2);
+	assert_int_equal(body(CATALOG_SET, b, 2), 0);
+	REFUSED(body(CATALOG_SET, b, 1), "short");
+	memcpy(b, (const uint8_t[]){ 0, 16 }, 2);
+	assert_int_equal(body(CATALOG_SET, b, 2), 0);
+	memcpy(b, (const uint8_t[]){ 16, 16 }, 2);
+	REFUSED(body(CATALOG_SET, b, 2), "flags");
+	memcpy(b, (const uint8_t[]){ 0, 0 }, 2);
+	REFUSED(body(CATALOG_SET, b, 2), "flags");
+	memcpy(b, (const uint8_t[]){ 24, 0 }, 2);
+	REFUSED(body(CATALOG_SET, b, 2), "flags");
+	memcpy(b, (const uint8_t[]){ 16, 2 }, 2);
+	REFUSED(body(CATALOG_SET, b, 2), "flags");
 	REFUSED(body(CATALOG_OP_LAST + 1, &size, 8), "unknown");
 }
 

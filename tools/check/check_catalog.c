@@ -46,9 +46,12 @@ static const char *kind_problem(const struct catalog_slot *s)
 		       "volume";
 	if ((s->flags & ~(s->kind == CATALOG_CHECKPOINT ?
 				  CATALOG_LOST :
-				  CATALOG_SHRUNK | CATALOG_HIDDEN)) != 0 ||
+				  CATALOG_SHRUNK | CATALOG_HIDDEN |
+					  CATALOG_HELD)) != 0 ||
 	    ((s->flags & CATALOG_HIDDEN) != 0 &&
-	     (s->kind != CATALOG_VOLUME || !ready)))
+	     (s->kind != CATALOG_VOLUME || !ready)) ||
+	    ((s->flags & CATALOG_HELD) != 0 &&
+	     (s->kind != CATALOG_SNAPSHOT || !ready)))
 		return "it has unknown flags";
 	if (s->kind == CATALOG_CHECKPOINT &&
 	    (s->levels != 0 || le32_get(s->root) != 0 ||
@@ -148,6 +151,7 @@ static int slot_add(struct ck *ck, uint32_t no, const struct catalog_slot *s)
 	v->id = le32_get(s->id);
 	v->kind = s->kind;
 	v->hidden = (s->flags & CATALOG_HIDDEN) != 0;
+	v->held = (s->flags & CATALOG_HELD) != 0;
 	v->state = s->state;
 	v->family = le32_get(s->family);
 	if (s->kind != CATALOG_VOLUME && s->state == CATALOG_READY)

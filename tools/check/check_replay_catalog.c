@@ -123,6 +123,8 @@ static const char *tree_delete(struct ck *ck, struct ck_volume *v)
 
 	if (v->state != CATALOG_READY)
 		return "deletes what is being deleted";
+	if (v->held)
+		return "deletes a snapshot that is held";
 	if (v->kind == CATALOG_CHECKPOINT) {
 		ck_tree_remove(ck, v);
 		return NULL;
@@ -135,6 +137,20 @@ static const char *tree_delete(struct ck *ck, struct ck_volume *v)
 	v->hidden = false;
 	v->state = v->nkids < 2 ? CATALOG_DELETING : CATALOG_FORK;
 	v->cursor = 0;
+	return NULL;
+}
+
+static const char *flags_set(struct ck_volume *v, const struct ck_rec *r)
+{
+	const struct catalog_set *s = (const void *)r->body;
+
+	if (r->rec.n < sizeof(*s))
+		return "sets no flags";
+	if (v->kind != CATALOG_SNAPSHOT || v->state != CATALOG_READY)
+		return "sets flags of what is no snapshot";
+	if (s->set + s->clear != CATALOG_HELD || (s->set & s->clear) != 0)
+		return "sets flags that there are not";
+	v->held = s->set != 0;
 	return NULL;
 }
 
@@ -205,6 +221,8 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 		return ck_replay_rollback(ck, v, r);
 	case CATALOG_PUBLISH:
 		return ck_replay_publish(ck, v, r);
+	case CATALOG_SET:
+		return flags_set(v, r);
 	default:
 		return (r->rec.flags & REC_MUST_UNDERSTAND) != 0 ?
 			       "is of a kind that this program does not know" :

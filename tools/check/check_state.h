@@ -155,6 +155,7 @@ struct ck_volume {
 	uint8_t     kind;           /* enum catalog_kind */
 	uint8_t     state;          /* enum catalog_state; 0: gone */
 	bool        hidden;         /* a volume that is being received */
+	bool        held;           /* a snapshot that is not to be deleted */
 	bool        origin_lost;    /* it has an origin, but not a valid one */
 	char        name[VOLUME_NAME_MAX + 1];
 	uint64_t    size_bytes;

@@ -42,7 +42,11 @@ static const struct {
 	{ "--keep-last", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_last) },
 	{ "--keep-daily", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_daily) },
 	{ "--keep-weekly", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_weekly) },
+	{ "-n", CLI_OPT_DRY_RUN, VALUE_NONE, 0 },
 	{ "--keep-as", CLI_OPT_KEEP_AS, VALUE_MUST, IN_CLI(keep_as) },
+	{ "--as", CLI_OPT_AS, VALUE_MUST, IN_CLI(as) },
+	{ "--list", CLI_OPT_LIST, VALUE_NONE, 0 },
+	{ "--abort", CLI_OPT_ABORT, VALUE_NONE, 0 },
 };
 
 /* Common options with a value; 1: taken, 0: not one of them. */

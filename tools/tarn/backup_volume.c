@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "tools/tarn/backup.h"
+#include "tools/tarn/connect.h"
 #include "tools/tarn/send.h"
 
 struct sink_volume {
@@ -78,10 +79,10 @@ static int make(struct sink_volume *v, uint64_t size_bytes)
 static int volume_begin(struct sink *s, const struct stream_header *h)
 {
 	struct sink_volume *v = of(s);
-	char error[SEND_ERROR_BYTES], listen[4096];
+	char error[SEND_ERROR_BYTES], listen[LISTEN_BYTES];
 
 	if (name_check(v) < 0 || make(v, h->size_bytes) < 0 ||
-	    send_listen_find(v->cli, listen, sizeof(listen)) != CLI_OK)
+	    connect_find(v->cli, listen) != CLI_OK)
 		return -1;
 	v->nbd = nbd_create();
 	if (v->nbd == NULL)

@@ -6,6 +6,7 @@
  *	rpc.c     one request, one reply, with a deadline
  *	output.c  results and errors, as text or JSON
  *	table.c   columns
+ *	connect.c to the server's NBD exports
  *	place.c   places of disks as they are typed
  *	progress.c  how far something long is
  *	send*.c   a snapshot to a stream: where its data come from, and go
@@ -51,9 +52,19 @@ enum cli_option {
 	CLI_OPT_KEEP_AS = 1 << 13,
 	CLI_OPT_FULL = 1 << 14,
 	CLI_OPT_KEEP = 1 << 15, /* --keep-last, -daily, -weekly */
+	CLI_OPT_DRY_RUN = 1 << 16,
+	CLI_OPT_AS = 1 << 20,
+	CLI_OPT_LIST = 1 << 21,
+	CLI_OPT_ABORT = 1 << 22,
 };
 
 struct cli;
+
+/* An error that is taken in, not reported. */
+struct cli_caught {
+	char code[24]; /* "EIO" */
+	char text[1024];
+};
 
 struct cli_command {
 	const char *noun, *verb;  /* verb NULL: there is only the noun */
@@ -81,6 +92,8 @@ struct cli {
 	const char *from, *compress, *rate, *resume, *file, *base;
 	const char *keep_last, *keep_daily, *keep_weekly;
 	bool        quiet;        /* errors are not reported at all */
+	const char *as;
+	struct cli_caught *caught; /* NULL: errors are reported */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };
 
@@ -169,9 +182,13 @@ enum cli_exit cmd_snapshot_show(struct cli *cli);
 enum cli_exit cmd_snapshot_rollback(struct cli *cli);
 enum cli_exit cmd_snapshot_rename(struct cli *cli);
 enum cli_exit cmd_snapshot_delete(struct cli *cli);
+enum cli_exit cmd_snapshot_hold(struct cli *cli);
+enum cli_exit cmd_snapshot_release(struct cli *cli);
 enum cli_exit cmd_diff(struct cli *cli);
 enum cli_exit cmd_send(struct cli *cli);
 enum cli_exit cmd_receive(struct cli *cli);
+enum cli_exit cmd_receive_list(struct cli *cli);
+enum cli_exit cmd_receive_abort(struct cli *cli);
 enum cli_exit cmd_stream_show(struct cli *cli);
 enum cli_exit cmd_stream_verify(struct cli *cli);
 enum cli_exit cmd_checkpoint_create(struct cli *cli);

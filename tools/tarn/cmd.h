@@ -28,12 +28,14 @@ enum cli_exit cmd_change(struct cli *cli, const char *method, json_t *params,
 /* "snapshot 'v@s' created, 10.0G". */
 void cmd_print_done(const struct cli *cli, const char *noun, json_t *object,
 		    const char *what);
+/* "noun.delete" of the first argument; with -n, what that would free. */
+enum cli_exit cmd_delete(struct cli *cli, const char *noun);
 /* The first argument as name, the second, if there is one, as new_name; force
  * if it was given. */
 json_t *cmd_name_params(const struct cli *cli);
 /* All of "noun.list" (of the volume that is the first argument, if there is
  * one), page after page; cursor: the member that the next page begins behind.
- * NULL: reported. */
+ * Snapshots say what they use.  NULL: reported. */
 json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
 		      const char *cursor, enum cli_exit *ret_exit);
 

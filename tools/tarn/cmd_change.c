@@ -39,6 +39,43 @@ enum cli_exit cmd_change(struct cli *cli, const char *method, json_t *params,
 	return CLI_OK;
 }
 
+/* "snapshot 'v@s' would free 1.2M, 64K of it map". */
+static void print_freed(const struct cli *cli, const char *noun,
+			json_t *result)
+{
+	char name[2300], all[SIZE_TEXT_BYTES], map[SIZE_TEXT_BYTES];
+
+	text_escape(js_string(result, "name"), name, sizeof(name));
+	if (js_bool(result, "kept_for_clones"))
+		printf("deleting %s '%s' would free nothing for now: two or "
+		       "more volumes or snapshots that were made from it need "
+		       "it\n", noun, name);
+	else
+		printf("deleting %s '%s' would free %s, %s of it map\n", noun,
+		       name, out_size(cli, result, "freed_bytes", all),
+		       out_size(cli, result, "freed_map_bytes", map));
+}
+
+enum cli_exit cmd_delete(struct cli *cli, const char *noun)
+{
+	json_t *params = cmd_name_params(cli), *result;
+	enum cli_exit r;
+	char    method[32];
+
+	snprintf(method, sizeof(method), "%s.delete", noun);
+	if ((cli->given & CLI_OPT_DRY_RUN) == 0)
+		return cmd_change(cli, method, params, "deleted", "was gone");
+	json_object_set_new(params, "dry_run", json_true());
+	result = rpc_call(cli, method, params, &r);
+	if (result == NULL)
+		return r;
+	if (cli->json)
+		return out_json(result);
+	print_freed(cli, noun, result);
+	json_decref(result);
+	return CLI_OK;
+}
+
 json_t *cmd_name_params(const struct cli *cli)
 {
 	json_t *params = json_pack("{s:s}", "name", cli->args[0]);
@@ -68,6 +105,8 @@ json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
 		if (cli->nargs > 0)
 			json_object_set_new(params, "volume",
 					    json_string(cli->args[0]));
+		if (strcmp(noun, "snapshot") == 0)
+			json_object_set_new(params, "used", json_true());
 		page = rpc_call(cli, method, params, ret_exit);
 		if (page == NULL) {
 			json_decref(all);

@@ -1,5 +1,5 @@
 /* tools/tarn/cmd_snapshot.c - tarn snapshot create, list, show, rollback,
- * rename, delete.
+ * rename, delete, hold, release.
  */
 #include <stdio.h>
 
@@ -76,8 +76,19 @@ enum cli_exit cmd_snapshot_rename(struct cli *cli)
 
 enum cli_exit cmd_snapshot_delete(struct cli *cli)
 {
-	return cmd_change(cli, "snapshot.delete", cmd_name_params(cli),
-			  "deleted", "was gone");
+	return cmd_delete(cli, "snapshot");
+}
+
+enum cli_exit cmd_snapshot_hold(struct cli *cli)
+{
+	return cmd_change(cli, "snapshot.hold", cmd_name_params(cli),
+			  "held", "is held already");
+}
+
+enum cli_exit cmd_snapshot_release(struct cli *cli)
+{
+	return cmd_change(cli, "snapshot.release", cmd_name_params(cli),
+			  "released", "was not held");
 }
 
 /* --- list and show ------------------------------------------------------- */
@@ -96,10 +107,24 @@ void cmd_none(const struct cli *cli, const char *noun, const char *example)
 			"create %s%s'\n", name, noun, noun, name, example);
 }
 
+/* "-": some of its map cannot be read. */
+static const char *used_size(const struct cli *cli, json_t *s, char *ret_text)
+{
+	if (!json_is_integer(json_object_get(s, "used_bytes")))
+		return "-";
+	return out_size(cli, s, "used_bytes", ret_text);
+}
+
+static const char *yes_no(json_t *s, const char *key)
+{
+	return js_bool(s, key) ? "yes" : "no";
+}
+
 enum cli_exit cmd_snapshot_list(struct cli *cli)
 {
 	static const char *const heads[] = { "NAME", "-SIZE", "-REFERENCED",
-					     "CREATED", "-IN-USE", "-CLONES" };
+					     "-USED", "CREATED", "-IN-USE",
+					     "-CLONES", "HELD" };
 	enum cli_exit r;
 	json_t      *result = cmd_fetch_all(cli, "snapshot", "id", &r), *s;
 	struct table t;
@@ -112,14 +137,17 @@ enum cli_exit cmd_snapshot_list(struct cli *cli)
 	table_init(&t, heads, ARRAY_LEN(heads));
 	json_array_foreach(json_object_get(result, "snapshots"), i, s) {
 		char size[SIZE_TEXT_BYTES], referenced[SIZE_TEXT_BYTES];
-		char clients[24], clones[24], created[CMD_DATE_BYTES];
+		char used[SIZE_TEXT_BYTES], created[CMD_DATE_BYTES];
+		char clients[24], clones[24];
 		const char *row[] = {
 			js_string(s, "name"),
 			out_size(cli, s, "size_bytes", size),
 			out_size(cli, s, "referenced_bytes", referenced),
+			used_size(cli, s, used),
 			cmd_date(s, "created_s", created),
 			cmd_count(s, "clients", clients),
 			cmd_count(s, "clones", clones),
+			yes_no(s, "held"),
 		};
 
 		table_row(&t, row);
@@ -137,10 +165,12 @@ enum cli_exit cmd_snapshot_show(struct cli *cli)
 {
 	static const char *const heads[] = { "PROPERTY", "VALUE" };
 	enum cli_exit r;
-	json_t *s = rpc_call(cli, "snapshot.show", cmd_name_params(cli), &r);
+	json_t *params = cmd_name_params(cli), *s;
 	struct table t;
 	char text[64];
 
+	json_object_set_new(params, "used", json_true());
+	s = rpc_call(cli, "snapshot.show", params, &r);
 	if (s == NULL)
 		return r;
 	if (cli->json)
@@ -150,9 +180,11 @@ enum cli_exit cmd_snapshot_show(struct cli *cli)
 	cmd_property(&t, "size", out_size(cli, s, "size_bytes", text));
 	cmd_property(&t, "referenced",
 		     out_size(cli, s, "referenced_bytes", text));
+	cmd_property(&t, "used", used_size(cli, s, text));
 	cmd_property(&t, "created", cmd_date(s, "created_s", text));
 	cmd_property(&t, "in-use", cmd_count(s, "clients", text));
 	cmd_property(&t, "clones", cmd_count(s, "clones", text));
+	cmd_property(&t, "held", yes_no(s, "held"));
 	cmd_property(&t, "uuid", js_string(s, "uuid"));
 	table_print(&t, cli->bare, "");
 	table_fini(&t);

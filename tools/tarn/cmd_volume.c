@@ -69,8 +69,7 @@ enum cli_exit cmd_volume_rename(struct cli *cli)
 
 enum cli_exit cmd_volume_delete(struct cli *cli)
 {
-	return cmd_change(cli, "volume.delete", cmd_name_params(cli),
-			  "deleted", "was gone");
+	return cmd_delete(cli, "volume");
 }
 
 /* --- list and show ------------------------------------------------------- */

@@ -82,6 +82,13 @@ static void report_error(const struct cli *cli, json_t *error)
 
 	if (cli->quiet)
 		return;
+	if (cli->caught != NULL) {
+		snprintf(cli->caught->code, sizeof(cli->caught->code), "%s",
+			 js_string(error, "errno"));
+		snprintf(cli->caught->text, sizeof(cli->caught->text), "%s",
+			 js_string(error, "message"));
+		return;
+	}
 	if (cli->json) {
 		json_t *o = json_pack("{s:O}", "error", error);
 

@@ -40,10 +40,6 @@ struct send_wish {
 
 /* --compress, --no-compress, --rate.  What is wrong has been reported. */
 enum cli_exit send_wish_options(const struct cli *cli, struct send_wish *w);
-/* Where the server listens for NBD, a unix socket before anything else, as
- * server.info says it.  Failures have been reported. */
-enum cli_exit send_listen_find(const struct cli *cli, char *ret_listen,
-			       size_t bytes);
 /* Failures have been reported.  ret_count: what was written. */
 enum cli_exit send_snapshot(const struct cli *cli, const struct send_wish *w,
 			    struct stream_count *ret_count);

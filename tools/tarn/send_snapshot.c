@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "tools/tarn/connect.h"
 #include "tools/tarn/send.h"
 
 /* --- the header ---------------------------------------------------------- */
@@ -70,6 +71,11 @@ static enum cli_exit base_find(const struct cli *cli,
 			  "'%.300s' is no base any more, because its volume "
 			  "was rolled back to before it: send all of the "
 			  "snapshot, without --from", w->from);
+		r = CLI_FAILED;
+	} else if (uuid_equal(&h->base, &h->target)) {
+		out_error(cli, "EINVAL",
+			  "'%.300s' and '%.300s' were taken together: nothing "
+			  "has changed in between", w->from, w->name);
 		r = CLI_FAILED;
 	} else if (strcmp(js_string(base, "volume"), h->volume_name) != 0 ||
 		   js_int(base, "id") >= target_id) {
@@ -168,34 +174,6 @@ out:
 
 /* --- connecting ---------------------------------------------------------- */
 
-enum cli_exit send_listen_find(const struct cli *cli, char *ret_listen,
-			       size_t bytes)
-{
-	enum cli_exit r;
-	json_t     *info = rpc_call(cli, "server.info", NULL, &r), *a;
-	const char *best = "";
-
-	if (info == NULL)
-		return r;
-	a = json_object_get(info, "listen");
-	for (size_t i = json_array_size(a); i-- > 0;) {
-		const char *s = json_string_value(json_array_get(a, i));
-
-		if (s != NULL && (strncmp(best, "unix:", 5) != 0 ||
-				  strncmp(s, "unix:", 5) == 0))
-			best = s;
-	}
-	if (best[0] == '\0') {
-		out_error(cli, "ENOTCONN",
-			  "the server listens nowhere for NBD: start it with "
-			  "--listen");
-		r = CLI_FAILED;
-	}
-	snprintf(ret_listen, bytes, "%s", best);
-	json_decref(info);
-	return r;
-}
-
 /* Is it still the snapshot that the header names? */
 static enum cli_exit same_check(const struct cli *cli,
 				const struct send_wish *w,
@@ -224,8 +202,8 @@ static enum cli_exit source_open(const struct cli *cli,
 				 const struct stream_header *h,
 				 struct send_source *src)
 {
-	char listen[4096];
-	enum cli_exit r = send_listen_find(cli, listen, sizeof(listen));
+	char listen[LISTEN_BYTES];
+	enum cli_exit r = connect_find(cli, listen);
 
 	if (r != CLI_OK)
 		return r;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "tools/tarn/connect.h"
 #include "tools/tarn/send.h"
 
 /* Of one question; without extended headers, lengths have 32 bits. */
@@ -40,50 +41,19 @@ static int fail(struct send_source *src, const char *what)
 
 /* --- connecting ---------------------------------------------------------- */
 
-/* HOST:PORT, [HOST]:PORT, with the address of this machine for "all". */
-static int connect_tcp(struct nbd_handle *nbd, const char *listen,
-		       char *ret_error)
-{
-	const char *colon = strrchr(listen, ':');
-	char        host[256], *h = host;
-	size_t      n = colon != NULL ? (size_t)(colon - listen) : 0;
-
-	if (n == 0 || n >= sizeof(host)) {
-		snprintf(ret_error, SEND_ERROR_BYTES,
-			 "'%.100s' is no address to connect to", listen);
-		return -1;
-	}
-	memcpy(host, listen, n);
-	host[n] = '\0';
-	if (host[0] == '[' && host[n - 1] == ']') {
-		host[n - 1] = '\0';
-		h++;
-	}
-	if (strcmp(h, "0.0.0.0") == 0)
-		return nbd_connect_tcp(nbd, "127.0.0.1", colon + 1);
-	if (strcmp(h, "::") == 0)
-		return nbd_connect_tcp(nbd, "::1", colon + 1);
-	return nbd_connect_tcp(nbd, h, colon + 1);
-}
-
 int send_connect(struct nbd_handle *nbd, const char *listen,
 		 const char *export_name, char *ret_error)
 {
-	char what[700];
-	int  r;
+	char why[600];
 
-	ret_error[0] = '\0';
 	if (nbd_set_export_name(nbd, export_name) < 0)
 		return fail_to(ret_error, "set up the connection");
-	if (strncmp(listen, "unix:", 5) == 0)
-		r = nbd_connect_unix(nbd, listen + 5);
-	else
-		r = connect_tcp(nbd, listen, ret_error);
-	if (r == 0 || ret_error[0] != '\0')
-		return r;
-	snprintf(what, sizeof(what), "connect to the export '%s' at %.110s",
-		 export_name, listen);
-	return fail_to(ret_error, what);
+	if (connect_nbd(nbd, listen, why, sizeof(why)) == 0)
+		return 0;
+	snprintf(ret_error, SEND_ERROR_BYTES,
+		 "cannot connect to the export '%s' at %.110s: %s", export_name,
+		 listen, why);
+	return -1;
 }
 
 /* base: "@SNAPSHOT" or "#CHECKPOINT"; the answer has it without the mark. */

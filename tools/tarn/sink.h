@@ -12,6 +12,7 @@
 #define TARN_TOOLS_TARN_SINK_H
 
 #include "snapshot/stream.h"
+#include "tools/tarn/cli.h"
 
 #define SINK_ERROR_BYTES 1024
 
@@ -34,6 +35,8 @@ struct sink_ops {
 struct sink {
 	const struct sink_ops *ops;
 	char error[SINK_ERROR_BYTES];
+	char code[24];  /* errno's name; "": EIO */
+	char left[300]; /* what keep() could not undo: a clause; "": nothing */
 };
 
 /* A raw file at path, or a block device.
@@ -48,5 +51,15 @@ struct sink {
  * Where a broken transfer goes on is kept in path.partial.token.  NULL: out of
  * memory. */
 struct sink *sink_file_open(const char *path, const char *base, bool force);
+
+/* A volume of the server's pool: a new one, or with a base one that has that
+ * and was not changed since.  as: how the snapshot will be called; NULL: as the
+ * stream says.  force: disconnect who uses the volume.  cli stays the
+ * caller's.
+ *
+ * It is written to a hidden volume, which also keeps where a broken transfer
+ * goes on, and is deleted if it does not.  NULL: out of memory. */
+struct sink *sink_volume_open(const struct cli *cli, const char *volume,
+			      const char *as, bool force);
 
 #endif

@@ -1,0 +1,254 @@
+/* What deleting a volume or snapshot frees is what was said before: random
+ * histories, with little memory too; and the walk while everything changes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the headers above first. */
+#include <cmocka.h>
+
+#include "tests/lib/fake/fork_kit.c"
+
+static bool measured;
+
+static void measure_done(struct vol_used *u)
+{
+	(void)u;
+	assert_false(measured);
+	measured = true;
+}
+
+static void measure_start(struct vol_used *u, struct volume *v)
+{
+	memset(u, 0, sizeof(*u));
+	u->vol = v;
+	u->done = measure_done;
+	measured = false;
+	vol_used_submit(u);
+	assert_false(measured);
+}
+
+static void measure_wait(void)
+{
+	for (unsigned i = 0; i < 100000 && !measured; i++)
+		fake_turn(P);
+	assert_true(measured);
+}
+
+static struct vol_used measure(struct volume *v)
+{
+	struct vol_used u;
+
+	measure_start(&u, v);
+	measure_wait();
+	return u;
+}
+
+/* Something that nothing stands against deleting; NULL: there is nothing. */
+static struct model *pick_victim(void)
+{
+	struct model *m = pick((int)prng_below(&rng, 3));
+
+	return m == NULL || (m->of < 0 && has_snapshots(m)) ? NULL : m;
+}
+
+static unsigned nforked, nfreed, ncascades;
+
+/* Deletes it. */
+static void check_one(struct model *m)
+{
+	uint64_t mapped, nodes;
+	struct vol_used u;
+	bool fork;
+
+	fake_settle(P);
+	assert_int_equal(V->catalog.ndeleting, 0);
+	fork = tree_of(m)->origin != NULL &&
+	       tree_of(m)->origin->state == CATALOG_FORK;
+	u = measure(tree_of(m));
+	assert_int_equal(u.res, 0);
+	mapped = V->catalog.mapped;
+	nodes = V->ids.used;
+	do_delete(m);
+	fake_settle(P);
+	assert_int_equal(V->catalog.ndeleting, 0);
+	if (V->catalog.mapped != mapped - u.data_blocks ||
+	    V->ids.used != nodes - u.node_blocks)
+		fail_msg("%s: %u blocks and %u nodes were to go, %u and %u "
+			 "went", m->name, (unsigned)u.data_blocks,
+			 (unsigned)u.node_blocks,
+			 (unsigned)(mapped - V->catalog.mapped),
+			 (unsigned)(nodes - V->ids.used));
+	assert_true(!u.forked || u.node_blocks == 0);
+	nforked += u.forked;
+	nfreed += u.data_blocks > 0;
+	ncascades += fork && u.data_blocks > 0;
+}
+
+static void random_histories(uint64_t first, uint64_t end)
+{
+	for (uint64_t seed = first; seed < end; seed++) {
+		void *state = NULL;
+
+		prng_init(&rng, seed);
+		for (unsigned i = 0; i < 300; i++) {
+			struct model *m = i % 6 == 5 ? pick_victim() : NULL;
+
+			if (m == NULL)
+				step();
+			else
+				check_one(m);
+		}
+		verify_all();
+		delete_all();
+		teardown(&state);
+		setup(&state);
+	}
+}
+
+static void test_random(void **state)
+{
+	(void)state;
+	random_histories(1, 40);
+	assert_true(nforked > 20 && nfreed > 100 && ncascades > 20);
+}
+
+/* Nodes are evicted while others are read. */
+static void test_little_memory(void **state)
+{
+	(void)state;
+	params.node_budget_bytes = 1;
+	random_histories(101, 120);
+	params.node_budget_bytes = 0;
+}
+
+/* Nothing of a snapshot is its own until the volume goes on. */
+static void test_grows(void **state)
+{
+	struct vol_used u;
+
+	(void)state;
+	prng_init(&rng, 1);
+	make_one();
+	u = measure(tree_of(&trees[1]));
+	assert_int_equal(u.data_blocks, 0);
+	assert_int_equal(u.node_blocks, 0);
+	do_zero(&trees[0], false);
+	do_write(&trees[0]);
+	u = measure(tree_of(&trees[1]));
+	assert_int_equal(u.data_blocks,
+			 V->catalog.mapped - tree_of(&trees[0])->mapped);
+	delete_all();
+}
+
+/* Everything happens meanwhile: it ends, with something that can be. */
+static void test_meanwhile(void **state)
+{
+	struct vol_used u;
+	unsigned ends = 0, gone = 0;
+
+	for (uint64_t seed = 201; seed < 221; seed++) {
+		prng_init(&rng, seed);
+		measured = true;
+		for (unsigned i = 0; i < 300; i++) {
+			struct model *m = pick((int)prng_below(&rng, 3));
+
+			if (measured && m != NULL) {
+				if (i > 0 && prng_below(&rng, 2) == 0) {
+					/* What is read has to come first. */
+					fake_commit(P);
+					fake_crash(P, V, P->nrows);
+					assert_int_equal(fake_open(P, &params,
+								   &V), 0);
+				}
+				measure_start(&u, tree_of(m));
+			}
+			do
+				step_but_reopen();
+			while (!measured && prng_below(&rng, 4) > 0);
+			if (prng_below(&rng, 4) > 0)
+				continue;
+			measure_wait();
+			ends++;
+			gone += u.res == -ENOENT;
+			assert_true(u.res == 0 || u.res == -ENOENT);
+			assert_true(u.data_blocks <= 2 * SPOTS);
+		}
+		measure_wait();
+		verify_all();
+		delete_all();
+		teardown(state);
+		setup(state);
+	}
+	assert_true(ends > 100 && gone > 0);
+}
+
+static bool no_more(struct vol_used *u)
+{
+	(void)u;
+	return true;
+}
+
+static void test_stop(void **state)
+{
+	struct vol_used u;
+
+	(void)state;
+	prng_init(&rng, 1);
+	make_one();
+	measure_start(&u, tree_of(&trees[0]));
+	u.stop = no_more;
+	measure_wait();
+	assert_int_equal(u.res, -ECANCELED);
+	do_reopen(true);
+	measure_start(&u, tree_of(&trees[1]));
+	fake_turn(P);
+	fake_turn(P);
+	u.stop = no_more;
+	measure_wait();
+	verify_all();
+	delete_all();
+}
+
+/* Whatever cannot be read, it ends, and says so. */
+static void test_unreadable(void **state)
+{
+	unsigned errors = 0;
+
+	for (uint64_t seed = 1; seed < 60; seed++) {
+		struct vol_used u;
+
+		prng_init(&rng, seed);
+		make_one();
+		for (unsigned i = 0; i < 30; i++)
+			do_write(&trees[0]);
+		do_reopen(true);
+		for (uint32_t i = 0; i < FAKE_PLACES; i++)
+			P->blocks[i].lost = prng_below(&rng, 4) == 0;
+		u = measure(tree_of(&trees[1]));
+		errors += u.res < 0;
+		assert_true(u.res == 0 || u.res == -EBADMSG);
+		for (uint32_t i = 0; i < FAKE_PLACES; i++)
+			P->blocks[i].lost = false;
+		u = measure(tree_of(&trees[1]));
+		assert_int_equal(u.res, 0);
+		assert_int_equal(u.data_blocks, V->catalog.mapped -
+						tree_of(&trees[0])->mapped);
+		teardown(state);
+		setup(state);
+	}
+	assert_true(errors > 20);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_grows), TEST(test_stop), TEST(test_unreadable),
+		TEST(test_meanwhile), TEST(test_random),
+		TEST(test_little_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,426 @@
+/* volume/vol_used.c - what deleting a volume or snapshot would free.
+ *
+ * It is counted as the reaper would do it (tree_reap.c): the tree and the one
+ * that derives from it are walked side by side, and only what neither that nor
+ * the origin has is gone into.  But nothing is changed and nothing is guarded:
+ * the walk goes from a cursor, some nodes a turn, and what it has been through
+ * may change behind it.
+ *
+ *   turn: who are the neighbours?  Not those of before: begin anew
+ *         step, step, ... each from the cursor to the next leaf of its own
+ *         a node must be read: look ahead, so that others are read meanwhile,
+ *         and wait for the first one
+ *
+ * What is being deleted counts as gone: the reaper is at it.  With the last
+ * tree but one that derives from a FORK, the FORK goes too; then that is walked
+ * as well.
+ *
+ *   - Neighbours that come and go all the time: after RESTARTS_MAX the walk
+ *     goes on with the new ones, and the number is only nearly right.
+ *   - A node that cannot be read: nothing below it counts, and the operation
+ *     ends with the error.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "volume/map.h"
+#include "volume/node_validate.h"
+#include "volume/tree.h"
+#include "volume/volumes.h"
+
+/* Steps of one turn; of them, those that look ahead. */
+#define TURN_STEPS  64u
+#define AHEAD_STEPS 32u
+#define RESTARTS_MAX 8u
+
+/* A tree that would go, and what it would be compared with. */
+struct used_tree {
+	struct volume *tree;   /* NULL: there is none */
+	struct volume *young;  /* the one that derives from it; NULL */
+	uint32_t       shared; /* birth of its origin; 0: none */
+};
+
+/* The volume, and the FORK that goes with it. */
+struct used_plan {
+	struct used_tree trees[2];
+	bool             forked;
+};
+
+/* What both have at a position, pinned. */
+struct used_pair {
+	struct mnode *n;
+	struct mnode *young;
+};
+
+struct used_walk {
+	struct used_plan  plan;     /* its trees are held */
+	unsigned          at;       /* which of them is walked */
+	uint64_t          cursor;   /* leaf: all before it is counted */
+	unsigned          restarts;
+	struct mnode     *loading;  /* the first that has to be waited for */
+	struct used_pair  held;     /* what the step that waits has so far */
+	struct volume    *lost_vol; /* a position that could not be read: who
+				     * asks for it again would start to read
+				     * it again */
+	unsigned          lost_level;
+	uint64_t          lost_index;
+	struct node_waiter wait;
+};
+
+/* --- who goes ------------------------------------------------------------ */
+
+static void plan_make(struct volume *v, struct used_plan *ret_plan)
+{
+	struct used_tree *t = ret_plan->trees;
+	struct volume *kid, *o;
+
+	*ret_plan = (struct used_plan){ .forked = false };
+	if (tree_lasting_kids(v, NULL, &kid) > 1) {
+		ret_plan->forked = true;
+		return;
+	}
+	o = tree_lasting_origin(v);
+	t[0] = (struct used_tree){ v, kid, o == NULL ? 0 : o->birth };
+	if (kid != NULL || o == NULL || o->state != CATALOG_FORK ||
+	    tree_lasting_kids(o, v, &kid) > 1)
+		return;
+	v = o;
+	o = tree_lasting_origin(v);
+	t[1] = (struct used_tree){ v, kid, o == NULL ? 0 : o->birth };
+}
+
+static bool plan_is(const struct used_plan *a, const struct used_plan *b)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(a->trees); i++)
+		if (a->trees[i].tree != b->trees[i].tree ||
+		    a->trees[i].young != b->trees[i].young ||
+		    a->trees[i].shared != b->trees[i].shared)
+			return false;
+	return a->forked == b->forked;
+}
+
+static void plan_hold(const struct used_plan *plan)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(plan->trees); i++) {
+		if (plan->trees[i].tree != NULL)
+			vol_hold(plan->trees[i].tree);
+		if (plan->trees[i].young != NULL)
+			vol_hold(plan->trees[i].young);
+	}
+}
+
+static void plan_release(const struct used_plan *plan)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(plan->trees); i++) {
+		if (plan->trees[i].tree != NULL)
+			vol_release(plan->trees[i].tree);
+		if (plan->trees[i].young != NULL)
+			vol_release(plan->trees[i].young);
+	}
+}
+
+/* --- one step ------------------------------------------------------------ */
+
+static void note_error(struct vol_used *u, int res)
+{
+	if (u->res == 0)
+		u->res = res;
+}
+
+static bool is_lost(const struct used_walk *w, const struct volume *v,
+		    unsigned level, uint64_t index)
+{
+	return w->lost_vol == v && w->lost_level >= level &&
+	       w->lost_index == index >> (9 * (w->lost_level - level));
+}
+
+static void put(struct mnode *n)
+{
+	if (n != NULL)
+		node_unpin(n);
+}
+
+static void pair_put(const struct used_pair *p)
+{
+	put(p->young);
+	put(p->n);
+}
+
+/* What a tree (or none) has at a position, pinned.  False: it cannot be told;
+ * perhaps not yet. */
+static bool get(struct vol_used *u, struct volume *v, unsigned level,
+		uint64_t index, struct mnode **ret_n)
+{
+	struct used_walk *w = u->walk;
+	struct map_pos pos;
+
+	if (v == NULL)
+		return true;
+	if (is_lost(w, v, level, index))
+		return false;
+	switch (map_find(v, level, index, 0, &pos)) {
+	case POS_NODE:
+		*ret_n = pos.node;
+		node_pin(pos.node);
+		return true;
+	case POS_ABSENT:
+		return true;
+	case POS_LOADING:
+		if (w->loading == NULL) {
+			w->loading = pos.node;
+			node_pin(pos.node);
+		}
+		return false;
+	case POS_FAILED:
+	case POS_UNKNOWN:
+		note_error(u, pos.error);
+		return false;
+	}
+	return false;
+}
+
+/* True if the node is the tree's own. */
+static bool pair_get(struct vol_used *u, unsigned level, uint64_t index,
+		     struct used_pair *ret_p)
+{
+	const struct used_tree *t = &u->walk->plan.trees[u->walk->at];
+	bool known;
+
+	*ret_p = (struct used_pair){ NULL, NULL };
+	known = get(u, t->tree, level, index, &ret_p->n);
+	/* What is lost is lost, whatever the other one has. */
+	if (known || u->walk->loading != NULL)
+		known &= get(u, t->young, level, index, &ret_p->young);
+	return known && ret_p->n != NULL &&
+	       ret_p->n->node->birth > t->shared &&
+	       (ret_p->young == NULL ||
+		ret_p->young->node != ret_p->n->node);
+}
+
+/* Blocks that only this leaf has. */
+static uint64_t own_blocks(const struct used_pair *p, uint32_t shared)
+{
+	const struct leaf_entry *e = leaf_entries(p->n);
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < LEAF_ENTRIES; i++) {
+		place_t place = entry_place(&e[i]);
+
+		n += place != PLACE_NONE && le32_get(e[i].birth) > shared &&
+		     (p->young == NULL ||
+		      entry_place(&leaf_entries(p->young)[i]) != place);
+	}
+	return n;
+}
+
+/* From leaf `from` on: the first one below a child that a neighbour may not have,
+ * or the one behind all children. */
+static uint64_t next_own(const struct used_pair *p, uint64_t from,
+			 uint32_t shared)
+{
+	const struct inner_child *c = inner_children(p->n);
+	unsigned shift = 9u * (p->n->level - 1u);
+	uint64_t first = p->n->index * INNER_CHILDREN;
+	uint64_t i = (from >> shift) - first;
+
+	for (; i < INNER_CHILDREN; i++, from = (first + i) << shift) {
+		uint32_t id = le32_get(c[i].node);
+
+		if (id != 0 && le32_get(c[i].birth) > shared &&
+		    (p->young == NULL ||
+		     le32_get(inner_children(p->young)[i].node) != id))
+			break;
+	}
+	return from;
+}
+
+/* Down from the root to leaf `at`, as far as nodes are the tree's own; counts
+ * those that begin there.  Returns the leaf where the next step begins. */
+static uint64_t step(struct vol_used *u, uint64_t at)
+{
+	struct used_walk *w = u->walk;
+	const struct used_tree *t = &w->plan.trees[w->at];
+	uint64_t nodes = 0, blocks = 0, next = 0;
+	bool     ahead = w->loading != NULL, own = true;
+
+	for (unsigned level = t->tree->levels + 1u; own && level-- > 0;) {
+		uint64_t index = at >> (9 * level);
+		struct used_pair p;
+
+		own = pair_get(u, level, index, &p);
+		next = (index + 1) << (9 * level);
+		if (own && at == index << (9 * level))
+			nodes++;
+		if (own && level == 0)
+			blocks = own_blocks(&p, t->shared);
+		else if (own)
+			next = next_own(&p, at, t->shared);
+		own &= next == at;
+		if (w->loading != NULL && !ahead)
+			w->held = p;
+		else
+			pair_put(&p);
+	}
+	if (w->loading == NULL) {
+		u->node_blocks += nodes;
+		u->data_blocks += blocks;
+	}
+	return next;
+}
+
+/* --- turns --------------------------------------------------------------- */
+
+static void used_end(struct vol_used *u, int res)
+{
+	struct used_walk *w = u->walk;
+
+	if (w != NULL)
+		plan_release(&w->plan);
+	free(w);
+	u->walk = NULL;
+	note_error(u, res);
+	vol_release(u->vol);
+	u->done(u);
+}
+
+/* Are the neighbours still the same?  Otherwise all begins anew, or, if that was
+ * so too often, goes on as if nothing had been. */
+static void plan_check(struct vol_used *u)
+{
+	struct used_walk *w = u->walk;
+	struct used_plan  plan;
+
+	plan_make(u->vol, &plan);
+	if (plan_is(&plan, &w->plan))
+		return;
+	plan_hold(&plan);
+	plan_release(&w->plan);
+	w->plan = plan;
+	u->forked = plan.forked;
+	if (w->restarts == RESTARTS_MAX && !plan.forked)
+		return;
+	w->restarts++;
+	w->at = 0;
+	w->cursor = 0;
+	u->data_blocks = u->node_blocks = 0;
+}
+
+static void used_waited(struct node_waiter *wait, int res)
+{
+	struct vol_used  *u = wait->owner;
+	struct used_walk *w = u->walk;
+
+	if (res < 0) {
+		note_error(u, res);
+		w->lost_vol = w->loading->vol;
+		w->lost_level = w->loading->level;
+		w->lost_index = w->loading->index;
+	}
+	io_defer(u->vol->vols->io, &u->work);
+}
+
+/* Nothing more is to be told? */
+static int stopped(struct vol_used *u)
+{
+	const struct volume *v = u->vol;
+
+	if (v->vols->failed)
+		return -ESHUTDOWN;
+	if (v->gone || v->state != CATALOG_READY)
+		return -ENOENT;
+	if (u->stop != NULL && u->stop(u))
+		return -ECANCELED;
+	return 0;
+}
+
+static void walk(struct vol_used *u)
+{
+	struct used_walk *w = u->walk;
+	struct used_tree *t = &w->plan.trees[w->at];
+	uint64_t at = w->cursor;
+	unsigned ahead = 0;
+
+	for (unsigned i = 0; i < TURN_STEPS && ahead < AHEAD_STEPS; i++) {
+		if (t->tree == NULL || t->tree->root_id == 0 ||
+		    at >= levels_to_leaves(t->tree->levels))
+			return;
+		at = step(u, at);
+		if (w->loading == NULL)
+			w->cursor = at;
+		else
+			ahead++;
+	}
+}
+
+/* All of what is walked has been counted. */
+static bool tree_is_done(const struct used_walk *w)
+{
+	const struct used_tree *t = &w->plan.trees[w->at];
+
+	return t->tree == NULL || t->tree->root_id == 0 ||
+	       w->cursor >= levels_to_leaves(t->tree->levels);
+}
+
+static void used_turn(struct vol_used *u)
+{
+	struct used_walk *w = u->walk;
+	struct used_plan  plan = w->plan;
+	struct used_pair  held = w->held;
+	struct mnode     *waited = w->loading;
+	int r = stopped(u);
+
+	w->held = (struct used_pair){ NULL, NULL };
+	w->loading = NULL;
+	plan_hold(&plan);
+	node_cache_trim(u->vol->vols);
+	if (r == 0) {
+		plan_check(u);
+		walk(u);
+	}
+	/* Only now, so that what it waited for was there. */
+	pair_put(&held);
+	put(waited);
+	plan_release(&plan);
+	if (w->loading != NULL) {
+		w->wait.owner = u;
+		w->wait.fn = used_waited;
+		list_push(&w->loading->waiters, &w->wait.link);
+		return;
+	}
+	if (r == 0 && tree_is_done(w) && w->at + 1 < ARRAY_LEN(w->plan.trees)) {
+		w->at++;
+		w->cursor = 0;
+	} else if (r < 0 || tree_is_done(w)) {
+		used_end(u, r);
+		return;
+	}
+	io_defer(u->vol->vols->io, &u->work);
+}
+
+static void used_work(struct io_work *work)
+{
+	struct vol_used *u = container_of(work, struct vol_used, work);
+
+	if (u->walk == NULL)
+		used_end(u, -ENOMEM);
+	else
+		used_turn(u);
+}
+
+void vol_used_submit(struct vol_used *u)
+{
+	assert(u->done != NULL && u->vol->kind != CATALOG_CHECKPOINT);
+	u->res = 0;
+	u->data_blocks = u->node_blocks = 0;
+	u->forked = false;
+	vol_hold(u->vol);
+	u->walk = calloc(1, sizeof(*u->walk));
+	if (u->walk != NULL) {
+		plan_make(u->vol, &u->walk->plan);
+		plan_hold(&u->walk->plan);
+		u->forked = u->walk->plan.forked;
+	}
+	io_work_init(&u->work, used_work);
+	io_defer(u->vol->vols->io, &u->work);
+}

@@ -148,10 +148,17 @@ say "to a new volume"
 must t backup restore "$W/d@$first" back
 must timeout 60 nbdcopy "$(vol back)" "$W/x"
 must cmp "$W/x" "$W/want.d.$first"
-refuse 'exists' t backup restore "$W/d" back
+refuse '(exists|there is).*already|exists' t backup restore "$W/d" back
+must t backup restore "$W/d@$first" back2
+must t volume delete back2
 refuse 'exists' t backup restore "$W/d" v
-refuse "volume '.*/'|blanks|name" t backup restore "$W/d" 'a@b'
-t volume list -H | grep -q partial && die "left: $(t volume list)"
+refuse "cannot be|name" t backup restore "$W/d" 'a@b'
+nothing_hidden() {
+	[ "$(t receive --list --json | python3 -c 'import json, sys
+print(len(json.load(sys.stdin)["receives"]))')" = 0 ] ||
+		die "left: $(t receive --list)"
+}
+nothing_hidden
 must t volume delete back --force
 rm "$W/x"
 
@@ -216,7 +223,8 @@ rm -f "$W/x"
 refuse "damaged" t backup restore "$W/bad" "$W/x"
 refuse "damaged" t backup restore "$W/bad@$bad" "$W/x"
 refuse "damaged" t backup restore "$W/bad" back
-t volume list -H | grep -qE 'partial|back' && die "left: $(t volume list)"
+t volume list -H | grep -q back && die "left: $(t volume list)"
+nothing_hidden
 [ -e "$W/x" ] || [ -e "$W/x.partial" ] || [ -e "$W/x.partial.token" ] &&
 	die "left: $(ls "$W")"
 must t backup restore "$W/bad@$(whens bad | head -n 1)" "$W/x"

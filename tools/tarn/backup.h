@@ -4,7 +4,6 @@
  *	backup_run.c     one more backup, from the pool to the folder
  *	backup_prune.c   those that are not kept any more
  *	backup_restore.c from the folder to a file or volume
- *	backup_volume.c  a new volume as a sink
  *	backup_dir.c     the folder
  *	backup_chain.c   which is based on which
  *	backup_name.c    how they are called
@@ -15,7 +14,6 @@
 
 #include "tools/tarn/backup_dir.h"
 #include "tools/tarn/progress.h"
-#include "tools/tarn/sink.h"
 
 /* Get rid of what the policy does not keep; level: of zstd, for what is written
  * anew.  ret_gone: how many.  Failures have been reported, and nothing that is
@@ -27,13 +25,7 @@ enum cli_exit backup_prune(struct backup_dir *d, const struct backup_policy *p,
 int backup_check(const struct backup_dir *d, const struct backup *b,
 		 const char *suffix, const char *what, char *ret_why);
 
-/* A volume that is not there yet.  It is made under another name, and gets its
- * own when all of it is there.  A failure without an error has been reported.
- * NULL: out of memory. */
-struct sink *backup_volume_open(const struct cli *cli, const char *name);
-
-/* VOL is not there, or lost, or...: a method that is called to clean up, whose
- * failure is not worth a word. */
+/* A method that is called to clean up, whose failure is not worth a word. */
 bool backup_call_quietly(const struct cli *cli, const char *method,
 			 json_t *params);
 

@@ -14,6 +14,7 @@
 
 #include "tools/tarn/backup.h"
 #include "tools/tarn/overlay.h"
+#include "tools/tarn/sink.h"
 
 /* Files may go between looking and opening: so often it is tried again. */
 #define TRIES 5
@@ -157,8 +158,10 @@ static enum cli_exit open_all(struct restore *rs)
 
 static enum cli_exit sink_fail(const struct restore *rs)
 {
-	if (rs->sink->error[0] != '\0')
-		out_error(rs->cli, "EIO", "%s", rs->sink->error);
+	const struct sink *s = rs->sink;
+
+	out_error(rs->cli, s->code[0] != '\0' ? s->code : "EIO", "%s",
+		  s->error);
 	return CLI_FAILED;
 }
 
@@ -206,17 +209,37 @@ static enum cli_exit restore(struct restore *rs)
 }
 
 /* What was begun is of no use. */
-static void remove_partial(const struct restore *rs)
+static void remove_partial(struct restore *rs)
 {
+	struct stream_token none;
 	static const char *const suffixes[] = { ".partial",
 						".partial.token" };
 	char name[4200];
 
+	if (!rs->to_file) {
+		/* Without a mark it keeps nothing, if it can help it. */
+		rs->sink->ops->keep(rs->sink, &none);
+		if (rs->sink->left[0] != '\0')
+			fprintf(stderr, "tarn: warning: %s\n",
+				rs->sink->left + strspn(rs->sink->left, "; "));
+		return;
+	}
 	for (int i = 0; i < 2; i++) {
 		snprintf(name, sizeof(name), "%.4000s%s", rs->target,
 			 suffixes[i]);
 		unlink(name);
 	}
+}
+
+/* A volume is published together with a snapshot, which nobody asked for. */
+static void snapshot_delete(const struct restore *rs)
+{
+	char name[TREE_NAME_MAX + 1];
+
+	snprintf(name, sizeof(name), "%.*s@%s", VOLUME_NAME_MAX, rs->target,
+		 rs->backup.when);
+	backup_call_quietly(rs->cli, "snapshot.delete",
+			    json_pack("{s:s}", "name", name));
 }
 
 static enum cli_exit say_done(const struct restore *rs)
@@ -264,13 +287,16 @@ enum cli_exit cmd_backup_restore(struct cli *cli)
 				   ? sink_file_open(rs->target, NULL,
 						    (cli->given &
 						     CLI_OPT_FORCE) != 0)
-				   : backup_volume_open(cli, rs->target);
+				   : sink_volume_open(cli, rs->target,
+						      rs->backup.when, false);
 		if (rs->sink == NULL)
 			abort();
 		r = restore(rs);
-		rs->sink->ops->close(rs->sink);
-		if (r != CLI_OK && rs->to_file && rs->begun)
+		if (r != CLI_OK && (rs->begun || !rs->to_file))
 			remove_partial(rs);
+		else if (r == CLI_OK && !rs->to_file)
+			snapshot_delete(rs);
+		rs->sink->ops->close(rs->sink);
 	}
 	if (r == CLI_OK)
 		r = say_done(rs);

@@ -44,11 +44,12 @@ struct run {
 bool backup_call_quietly(const struct cli *cli, const char *method,
 			 json_t *params)
 {
+	struct cli_caught caught;
 	struct cli    quiet = *cli;
 	enum cli_exit r;
 	json_t       *result;
 
-	quiet.quiet = true;
+	quiet.caught = &caught;
 	result = rpc_call(&quiet, method, params, &r);
 	json_decref(result);
 	return result != NULL;
@@ -110,15 +111,18 @@ static enum cli_exit snapshots_clean(const struct run *run)
 	return r;
 }
 
-/* The backup that was made together with a checkpoint; -1. */
+/* The backup of the instant of a checkpoint, which is told by the UUID that it
+ * shares with the snapshot of then; -1. */
 static ssize_t backup_of(const struct run *run, json_t *checkpoint)
 {
-	const char *name = js_string(checkpoint, "checkpoint");
+	struct uuid uuid;
 
+	if (!uuid_parse(js_string(checkpoint, "uuid"), &uuid))
+		return -1;
 	for (size_t i = 0; i < run->dir.n; i++) {
 		const struct backup *b = &run->dir.list[i];
 
-		if (!b->damaged && strcmp(b->header.target_name, name) == 0)
+		if (!b->damaged && uuid_equal(&b->header.target, &uuid))
 			return (ssize_t)i;
 	}
 	return -1;
@@ -137,9 +141,6 @@ static const char *problem(const struct run *run, json_t *checkpoint,
 		       "verify'";
 	if (b->depth + 1 >= BACKUP_CHAIN_MAX)
 		return "the last full one is too many backups ago";
-	if ((uint64_t)js_int(checkpoint, "created_s") != b->header.created_s ||
-	    (uint64_t)js_int(checkpoint, "size_bytes") != b->header.size_bytes)
-		return "the checkpoint of the last backup is another one";
 	return NULL;
 }
 
@@ -276,10 +277,10 @@ static enum cli_exit send_to(struct run *run, const char *name, int fd)
 		 name);
 	w.name = snap;
 	if (run->base >= 0) {
+		/* It has the UUID of the snapshot that was sent then. */
 		snprintf(from, sizeof(from), "%.*s#%s", VOLUME_NAME_MAX,
 			 run->volume, run->last);
 		w.from = from;
-		w.base = &run->dir.list[run->base].header;
 	}
 	w.fd = fd;
 	w.advice = "no backup was made, run it again";

@@ -91,7 +91,6 @@ struct cli {
 	unsigned    ndisks;
 	const char *from, *compress, *rate, *resume, *file, *base;
 	const char *keep_last, *keep_daily, *keep_weekly;
-	bool        quiet;        /* errors are not reported at all */
 	const char *as;
 	struct cli_caught *caught; /* NULL: errors are reported */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */

@@ -80,8 +80,6 @@ static void report_error(const struct cli *cli, json_t *error)
 {
 	char line[8192];
 
-	if (cli->quiet)
-		return;
 	if (cli->caught != NULL) {
 		snprintf(cli->caught->code, sizeof(cli->caught->code), "%s",
 			 js_string(error, "errno"));

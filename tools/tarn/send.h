@@ -27,9 +27,6 @@
 struct send_wish {
 	const char *name;          /* VOL@SNAP */
 	const char *from;          /* VOL@SNAP or VOL#CP; NULL: all of it */
-	/* Not NULL: `from` shows what the target of this stream does, and that
-	 * is what the header shall have for its base. */
-	const struct stream_header *base;
 	int         level;         /* of zstd; 0: none */
 	uint64_t    rate_bytes_s;  /* 0: no bound */
 	bool        resume;

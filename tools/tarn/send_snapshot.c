@@ -93,25 +93,6 @@ static enum cli_exit base_find(const struct cli *cli,
 	return r;
 }
 
-/* As base_find(), and what is there is the target of another stream, too. */
-static enum cli_exit base_replace(const struct cli *cli,
-				  const struct send_wish *w,
-				  struct stream_header *h)
-{
-	const struct stream_header *b = w->base;
-
-	if (h->base_bytes != b->size_bytes ||
-	    !uuid_equal(&h->volume, &b->volume)) {
-		out_error(cli, "EINVAL", "'%.300s' is not of the instant of "
-			  "'%.255s'", w->from, b->target_name);
-		return CLI_FAILED;
-	}
-	h->base_kind = STREAM_BASE_SNAPSHOT;
-	h->base = b->target;
-	memcpy(h->base_name, b->target_name, sizeof(h->base_name));
-	return CLI_OK;
-}
-
 static enum cli_exit token_check(const struct cli *cli,
 				 const struct send_wish *w,
 				 struct stream_header *h)
@@ -162,8 +143,6 @@ static enum cli_exit header_make(const struct cli *cli,
 		r = no_sense(cli);
 	else if (w->from != NULL)
 		r = base_find(cli, w, js_int(snap, "id"), h);
-	if (r == CLI_OK && w->base != NULL)
-		r = base_replace(cli, w, h);
 	if (r == CLI_OK)
 		r = token_check(cli, w, h);
 out:

@@ -195,7 +195,7 @@ wait_for 20 under_way
 e=$(there receive --list --json | python3 -c "import json, sys
 print(json.load(sys.stdin)['receives'][0]['export'])")
 there volume list -H | grep -q n$'\t' && die "listed"
-nbdinfo --list "$(vol2 '')" | grep -q receive && die "listed by NBD"
+nbdinfo --list "$(vol2 '')" | grep -q 'export="receive' && die "listed by NBD"
 refuse 'name' there volume show "$e"
 refuse 'name' there volume delete "$e"
 refuse 'name' there snapshot create "$e@s"

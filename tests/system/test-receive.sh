@@ -213,6 +213,7 @@ head -c 30000000 "$W/a" > "$W/part"
 receive "$W/part" n 2> "$W/err" && die "half of it was taken"
 cat "$W/err"
 has waiting there receive --list
+has "$(token "$W/err")" there receive --list
 send "$W/rest" v@a --resume "$(token "$W/err")"
 [ "$(stat -c %s "$W/rest")" -lt 30000000 ] || die "all of it came again"
 refuse_stream 'goes on from offset' "$W/rest" receive m

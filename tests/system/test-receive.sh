@@ -108,6 +108,7 @@ send "$W/a" v@a
 send "$W/ab" v@b --from v@a --no-compress
 send "$W/bc" v@c --from 'v#b2'
 send "$W/ac" v@c --from v@a
+refuse 'taken together' t send v@b --from 'v#b2'
 timeout 60 "$BUILD/tarn" send v@a | cat | there receive v ||
 	die "receive by a pipe"
 same v@a

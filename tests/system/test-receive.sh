@@ -108,6 +108,7 @@ send "$W/a" v@a
 send "$W/ab" v@b --from v@a --no-compress
 send "$W/bc" v@c --from 'v#b2'
 send "$W/ac" v@c --from v@a
+refuse 'taken together' t send v@b --from 'v#b2'
 timeout 60 "$BUILD/tarn" send v@a | cat | there receive v ||
 	die "receive by a pipe"
 same v@a
@@ -195,7 +196,7 @@ wait_for 20 under_way
 e=$(there receive --list --json | python3 -c "import json, sys
 print(json.load(sys.stdin)['receives'][0]['export'])")
 there volume list -H | grep -q n$'\t' && die "listed"
-nbdinfo --list "$(vol2 '')" | grep -q receive && die "listed by NBD"
+nbdinfo --list "$(vol2 '')" | grep -q 'export="receive' && die "listed by NBD"
 refuse 'name' there volume show "$e"
 refuse 'name' there volume delete "$e"
 refuse 'name' there snapshot create "$e@s"
@@ -213,6 +214,7 @@ head -c 30000000 "$W/a" > "$W/part"
 receive "$W/part" n 2> "$W/err" && die "half of it was taken"
 cat "$W/err"
 has waiting there receive --list
+has "$(token "$W/err")" there receive --list
 send "$W/rest" v@a --resume "$(token "$W/err")"
 [ "$(stat -c %s "$W/rest")" -lt 30000000 ] || die "all of it came again"
 refuse_stream 'goes on from offset' "$W/rest" receive m

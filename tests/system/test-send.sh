@@ -119,7 +119,7 @@ refuse 'contradict' t send v@s --compress --no-compress
 refuse 'rate' t send v@s --rate 1
 refuse 'no token' t send v@s --resume nonsense
 refuse 'does not exist' t send v@s --from v@none
-refuse 'not an older snapshot' t send v@s --from v@s
+refuse 'taken together' t send v@s --from v@s
 refuse '\-\-file' t receive
 refuse_stream 'exists' "$W/zst" receive --file "$W/want"
 must receive "$W/zst" --file "$W/want" --force

@@ -6,11 +6,41 @@
 #include "base/util.h"
 #include "tools/tarn/cli.h"
 #include "tools/tarn/cmd.h"
+#include "tools/tarn/sink.h"
 
 /* A receiver is at work on it, or it waits for the rest. */
 static const char *state_of(json_t *x)
 {
 	return js_int(x, "clients") > 0 ? "receiving" : "waiting";
+}
+
+/* Those that wait get a `token`, if there is one. */
+static void tokens_add(const struct cli *cli, json_t *receives)
+{
+	char    token[STREAM_TOKEN_BYTES];
+	json_t *x;
+	size_t  i;
+
+	json_array_foreach(receives, i, x)
+		if (js_int(x, "clients") == 0 &&
+		    sink_volume_token(cli, js_string(x, "export"), token))
+			json_object_set_new(x, "token", json_string(token));
+}
+
+/* What to say to the sender. */
+static void tokens_print(json_t *receives)
+{
+	json_t *x;
+	size_t  i;
+	char    name[1100];
+
+	json_array_foreach(receives, i, x) {
+		if (js_string(x, "token")[0] == '\0')
+			continue;
+		text_escape(js_string(x, "volume"), name, sizeof(name));
+		printf("\nto go on with '%s', send the rest with --resume "
+		       "'%s'\n", name, js_string(x, "token"));
+	}
 }
 
 enum cli_exit cmd_receive_list(struct cli *cli)
@@ -25,6 +55,7 @@ enum cli_exit cmd_receive_list(struct cli *cli)
 
 	if (result == NULL)
 		return r;
+	tokens_add(cli, json_object_get(result, "receives"));
 	if (cli->json)
 		return out_json(result);
 	table_init(&t, heads, ARRAY_LEN(heads));
@@ -48,6 +79,8 @@ enum cli_exit cmd_receive_list(struct cli *cli)
 		table_print(&t, cli->bare, "");
 	else
 		puts("nothing is being received");
+	if (!cli->bare)
+		tokens_print(json_object_get(result, "receives"));
 	table_fini(&t);
 	json_decref(result);
 	return CLI_OK;

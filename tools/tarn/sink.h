@@ -61,5 +61,9 @@ struct sink *sink_file_open(const char *path, const char *base, bool force);
  * goes on, and is deleted if it does not.  NULL: out of memory. */
 struct sink *sink_volume_open(const struct cli *cli, const char *volume,
 			      const char *as, bool force);
+/* Where the rest of what is in a hidden volume goes on, STREAM_TOKEN_BYTES;
+ * false: nowhere, or it cannot be read now. */
+bool sink_volume_token(const struct cli *cli, const char *export,
+		       char *ret_text);
 
 #endif

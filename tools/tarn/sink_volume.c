@@ -24,7 +24,7 @@
 #include "tools/tarn/sink.h"
 
 /* Note after so much. */
-#define SYNC_BYTES  (256ull << 20)
+#define SYNC_BYTES  (128ull << 20)
 #define NOTE_BYTES  4096u
 #define NOTE_PREFIX "tarn receive 1 "
 
@@ -90,7 +90,8 @@ static int export_connect(struct sink_volume *v)
 {
 	if (export_open(&v->w, v->listen, v->export) < 0)
 		return export_failed(v);
-	v->note_off = v->w.size_bytes > v->size_bytes
+	v->note_off = v->w.size_bytes >= v->size_bytes + NOTE_BYTES &&
+				      v->w.size_bytes % NOTE_BYTES == 0
 			      ? v->w.size_bytes - NOTE_BYTES : 0;
 	return 0;
 }
@@ -428,4 +429,22 @@ struct sink *sink_volume_open(const struct cli *cli, const char *volume,
 	v->as = as != NULL ? strdup(as) : NULL;
 	v->force = force;
 	return &v->sink;
+}
+
+bool sink_volume_token(const struct cli *cli, const char *export,
+		       char *ret_text)
+{
+	struct sink *s = sink_volume_open(cli, "", NULL, false);
+	struct sink_volume *v = s != NULL ? of(s) : NULL;
+	struct stream_token t = { .off_bytes = 0 };
+
+	if (v == NULL)
+		return false;
+	snprintf(v->export, sizeof(v->export), "%s", export);
+	if (send_listen_find(&v->cli, v->listen, sizeof(v->listen)) ==
+		    CLI_OK &&
+	    export_connect(v) == 0 && note_read(v, &t) && t.off_bytes > 0)
+		stream_token_text(&t, ret_text);
+	s->ops->close(s);
+	return t.off_bytes > 0;
 }

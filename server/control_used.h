@@ -9,8 +9,8 @@
 
 #include "server/tarnd.h"
 
-/* Answer with a volume or snapshot, as ctl_vol_json() says it, and what deleting
- * it would free.  Takes result. */
+/* Answer with a snapshot, as ctl_vol_json() says it, and what only it holds.
+ * Takes result. */
 void used_reply(struct ctl_call *call, json_t *result);
 /* Answer with a list, result[member], with used_bytes in each.  What takes too
  * long is cut off: "more".  Takes result. */

@@ -126,6 +126,14 @@ struct volume *tree_before(const struct volume *t, uint32_t born)
 
 /* --- who lasts ----------------------------------------------------------- */
 
+/* k, or what will be in its place; NULL: nothing. */
+static struct volume *lasting_kid(struct volume *k)
+{
+	while (k->state == CATALOG_DELETING && k->nkids > 0)
+		k = list_first(&k->kids, struct volume, kid_link);
+	return k->state == CATALOG_DELETING ? NULL : k;
+}
+
 unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
 			   struct volume **ret_kid)
 {
@@ -133,10 +141,9 @@ unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
 
 	*ret_kid = NULL;
 	list_for_each(it, &t->kids) {
-		struct volume *k = list_entry(it, struct volume, kid_link);
+		struct volume *k = lasting_kid(
+			list_entry(it, struct volume, kid_link));
 
-		while (k != NULL && k->state == CATALOG_DELETING)
-			k = only_kid(k);
 		if (k == NULL || k == but)
 			continue;
 		*ret_kid = k;

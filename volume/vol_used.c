@@ -30,8 +30,8 @@
 #include "volume/volumes.h"
 
 /* Steps of one turn; of them, those that look ahead. */
-#define TURN_STEPS  64u
-#define AHEAD_STEPS 32u
+#define TURN_STEPS  32u
+#define AHEAD_STEPS 16u
 #define RESTARTS_MAX 8u
 
 /* A tree that would go, and what it would be compared with. */
@@ -214,8 +214,8 @@ static uint64_t own_blocks(const struct used_pair *p, uint32_t shared)
 	return n;
 }
 
-/* From leaf `from` on: the first one below a child that a neighbour may not have,
- * or the one behind all children. */
+/* From leaf `from` on: the first one below a child that a neighbour may not
+ * have, or the one behind all children. */
 static uint64_t next_own(const struct used_pair *p, uint64_t from,
 			 uint32_t shared)
 {
@@ -284,8 +284,8 @@ static void used_end(struct vol_used *u, int res)
 	u->done(u);
 }
 
-/* Are the neighbours still the same?  Otherwise all begins anew, or, if that was
- * so too often, goes on as if nothing had been. */
+/* Are the neighbours still the same?  Otherwise all begins anew, or, if that
+ * was so too often, goes on as if nothing had been. */
 static void plan_check(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;

@@ -211,9 +211,9 @@ void vol_submit(struct vol_req *req);
 
 /* --- space --------------------------------------------------------------- */
 
-/* What deleting a volume without snapshots, or a snapshot, would free: what only
- * it has.  It is counted bit by bit, with clients going on, and is exact as long
- * as nothing that it shares something with changes. */
+/* What deleting a volume without snapshots, or a snapshot, would free: what
+ * only it has.  It is counted bit by bit, with clients going on, and is exact as
+ * long as nothing changes that it shares something with. */
 struct vol_used {
 	struct volume *vol;      /* no checkpoint */
 	/* Asked each turn; true: end with -ECANCELED.  May be NULL. */
@@ -332,9 +332,9 @@ void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
  * -EINVAL. */
 void vol_snapshot_hold(struct volumes *vols, struct vol_ctl *ctl);
 void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force, dry_run.  -EBUSY while in use and no force, or held; -ENOTEMPTY while it has
- * snapshots (checkpoints go with it); space is freed in the background; -ENOENT when there is none
- * (nothing to repeat). */
+/* name, force, dry_run.  -EBUSY while in use and no force, or held; -ENOTEMPTY
+ * while it has snapshots (checkpoints go with it); space is freed in the
+ * background; -ENOENT when there is none (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
 
 struct volumes_space {

@@ -193,6 +193,22 @@ static void clean(struct pool *p)
 	}
 }
 
+static void measure_done(struct vol_used *u)
+{
+	(void)u;
+	kit_done = true;
+}
+
+/* What would deleting it free? */
+static void measure(struct pool *p, struct volume *v)
+{
+	struct vol_used u = { .vol = v, .done = measure_done };
+
+	kit_done = false;
+	vol_used_submit(&u);
+	kit_wait(p);
+}
+
 static void use_snapshots(struct pool *p, struct volumes *vols,
 			  struct volume *v, uint8_t *buf)
 {
@@ -208,7 +224,7 @@ static void use_snapshots(struct pool *p, struct volumes *vols,
 		uint64_t len = min_u64(s->size_bytes, MIB);
 
 		id = s->id;
-
+		measure(p, s);
 		kit_req(p, s, VOL_READ, 0, len, buf, 0);
 		kit_req(p, s, VOL_READ, s->size_bytes - len, len, buf, 0);
 		s = vol_snap_after(v, id - 1);
@@ -238,6 +254,7 @@ static void use(struct pool *p, struct volumes *vols)
 				      .flags = VOL_ONE,
 				      .extents = x, .extents_max = 4 };
 
+		measure(p, v);
 		kit_req(p, v, VOL_READ, 0, len, buf, 0);
 		kit_req(p, v, VOL_WRITE, 0, len, buf, 0);
 		kit_req(p, v, VOL_READ, v->size_bytes - len, len, buf, 0);

@@ -1,10 +1,10 @@
 /* tests/sim/work_used.c - snapshots: what deleting one frees is what was said
  * before (P12), and one that is held is not deleted, also after crashes (P9).
  *
- * For the comparison nothing else may change the space: no request is in flight,
- * no control operation is, what was deleted earlier is gone, and no volume is
- * being cut off at its end.
- * Otherwise the snapshot is deleted without it.
+ * For the comparison nothing else may change the space: no request is in
+ * flight, no control operation is, what was deleted earlier is gone, and no
+ * volume is being cut off at its end.  Otherwise the snapshot is deleted
+ * without it.
  */
 #include <errno.h>
 #include <string.h>

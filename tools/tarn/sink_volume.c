@@ -441,8 +441,7 @@ bool sink_volume_token(const struct cli *cli, const char *export,
 	if (v == NULL)
 		return false;
 	snprintf(v->export, sizeof(v->export), "%s", export);
-	if (send_listen_find(&v->cli, v->listen, sizeof(v->listen)) ==
-		    CLI_OK &&
+	if (connect_find(&v->cli, v->listen) == CLI_OK &&
 	    export_connect(v) == 0 && note_read(v, &t) && t.off_bytes > 0)
 		stream_token_text(&t, ret_text);
 	s->ops->close(s);

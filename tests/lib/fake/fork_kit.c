@@ -1,6 +1,6 @@
-/* tests/lib/fake/fork_kit.c - random histories of trees that fork, with cleaning,
- * commits and crashes, over a fake pool, and a model of what each shows.
- * Included by test programs.
+/* tests/lib/fake/fork_kit.c - random histories of trees that fork, with
+ * cleaning, commits and crashes, over a fake pool, and a model of what each
+ * shows.  Included by test programs.
  */
 #define FAKE_PLACES (1u << 19)
 #include "tests/lib/fake/vol_kit.c"
@@ -74,8 +74,10 @@ static struct volume *tree_of(const struct model *m)
 {
 	struct volume *v = vols_find(V, full_name(m));
 
-	if (v == NULL)
+	if (v == NULL) {
 		fail_msg("%s is not there", full_name(m));
+		abort();
+	}
 	return v;
 }
 

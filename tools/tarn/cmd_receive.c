@@ -60,7 +60,7 @@ static int event_take(struct receiver *rc, const struct stream_event *ev)
 static enum cli_exit give_up(struct receiver *rc, const char *err,
 			     const char *error)
 {
-	char   why[1200], code[24], advice[2048] = "";
+	char   why[1200], code[24], advice[INPUT_ADVICE_BYTES] = "";
 	struct stream_token token;
 
 	snprintf(why, sizeof(why), "%s", error);

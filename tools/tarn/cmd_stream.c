@@ -89,7 +89,7 @@ static enum cli_exit print(const struct cli *cli, json_t *o)
 
 static enum cli_exit broken(const struct cli *cli, const struct input *in)
 {
-	char advice[2048];
+	char advice[INPUT_ADVICE_BYTES];
 
 	out_error(cli, "EBADMSG", "%s%s", in->error,
 		  input_advice(in, NULL, advice));

@@ -111,8 +111,7 @@ const char *input_advice(const struct input *in,
 		name_quote(h->volume_name,
 			   h->base_kind == STREAM_BASE_SNAPSHOT ? '@' : '#',
 			   h->base_name, base);
-	/* Cut short, were the names that long, it would still be a token. */
-	snprintf(ret_text, 2048,
+	snprintf(ret_text, INPUT_ADVICE_BYTES,
 		 "; to go on from offset %ju, send the rest: tarn send "
 		 "--resume '%s' %s%s%s", (uintmax_t)t.off_bytes,
 		 stream_token_text(&t, text),

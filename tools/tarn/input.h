@@ -18,8 +18,9 @@ void input_close(struct input *in);
  * a sentence.  STREAM_MORE never comes out. */
 int input_next(struct input *in, struct stream_event *ret_event);
 /* How to go on from where the stream broke, as a clause behind a sentence; ""
- * if there is no way.  NULL for the token: the decoder's.  ret_text: 2048
- * bytes; returns it. */
+ * if there is no way.  NULL for the token: the decoder's.  ret_text:
+ * INPUT_ADVICE_BYTES; returns it. */
+#define INPUT_ADVICE_BYTES 4608
 const char *input_advice(const struct input *in,
 			 const struct stream_token *token, char *ret_text);
 

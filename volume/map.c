@@ -145,6 +145,19 @@ static void drop_leaf(struct mnode *leaf)
 	node_unpin(leaf);
 }
 
+void map_relink(struct mnode *n, uint32_t id)
+{
+	if (n->parent == NULL) {
+		n->vol->root_id = id;
+		catalog_touch(n->vol);
+		return;
+	}
+	own(n->parent);
+	note_birth(n);
+	node_touch(n->parent->node);
+	inner_children(n->parent)[node_slot(n)].node = le32_of(id);
+}
+
 void map_raise_root(struct volume *v)
 {
 	struct mnode *old = v->root, *n;
@@ -366,7 +379,7 @@ void map_unmap_range(struct volume *v, uint64_t block, uint64_t n)
 			node_unpin(pos.node);
 			break;
 		case POS_FAILED:
-			map_poison(&pos);
+			map_lose(&pos);
 			__attribute__((fallthrough));
 		case POS_ABSENT:
 		case POS_LOADING:

@@ -72,6 +72,8 @@ bool map_drops_leaf(const struct mnode *leaf, unsigned n);
 void map_unmap(struct mnode *leaf, unsigned slot, unsigned n);
 /* Unmap blocks, in all leaves that are in memory. */
 void map_unmap_range(struct volume *v, uint64_t block, uint64_t n);
+/* The position shows the node of that id from now on: it cannot be had. */
+void map_relink(struct mnode *n, uint32_t id);
 /* A block was moved: where an entry for it says `from`, in whatever tree of the
  * family, it says `to` now; all of those leaves are in memory.  True if there
  * was one. */
@@ -79,8 +81,10 @@ bool map_move(struct volumes *vols, uint32_t family, uint64_t block,
 	      place_t from, place_t to, uint32_t crc);
 /* While the log is redone, a change for a node that cannot be read (POS_FAILED)
  * is lost.  So that what the node said before never comes back, it is
- * unreadable for good from now on. */
+ * unreadable for good from now on: for all that show it, */
 void map_poison(const struct map_pos *pos);
+/* or for the one tree that was to change. */
+void map_lose(const struct map_pos *pos);
 /* One more level on top. */
 void map_raise_root(struct volume *v);
 /* For tree_reap.c, of a tree that is being deleted.  Blocks that only this leaf

@@ -38,6 +38,46 @@ void map_poison(const struct map_pos *pos)
 	table_set(vols, node->id, &e);
 }
 
+/* The id that is written where the position hangs. */
+static uint32_t linked_id(const struct mnode *n)
+{
+	return n->parent == NULL ?
+		       n->vol->root_id :
+		       le32_get(inner_children(n->parent)[node_slot(n)].node);
+}
+
+/* Others show the node, too, and nothing of theirs is lost: from now on this
+ * tree shows a node there that is nowhere. */
+static void position_lose(struct mnode *n)
+{
+	struct volumes *vols = n->vol->vols;
+	struct node_entry e = {
+		.family = le32_of(n->vol->family),
+		.birth = le32_of(n->vol->birth),
+		.where = le64_of((uint64_t)n->level << 56 | n->index),
+	};
+	uint32_t id;
+
+	if (linked_id(n) != n->node->id ||
+	    (n->parent != NULL && n->parent->state != MNODE_READY))
+		return; /* it has been done */
+	id = id_alloc(&vols->ids);
+	table_set(vols, id, &e);
+	map_relink(n, id);
+}
+
+void map_lose(const struct map_pos *pos)
+{
+	struct mnode *n = pos->node;
+
+	if (n == NULL)
+		return;
+	if (n->node->birth > tree_shared_birth(n->vol, n->level, n->index))
+		map_poison(pos);
+	else
+		position_lose(n);
+}
+
 /* Is `id` really the i-th child of n, though it cannot be read? */
 static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
 			  struct node_info *ret_info)
@@ -58,7 +98,12 @@ static bool is_lost_child(const struct mnode *n, unsigned i, uint32_t id,
 	if (tp == NULL || !table_entry_known(tp, id) ||
 	    node_entry_validate(table_entry(tp, id), ret_info, &why) < 0)
 		return false;
+	/* Where a root was raised, the parent says less than the node: one that
+	 * was born before is not this tree's alone. */
 	return ret_info->refs <= 1 && ret_info->family == n->vol->family &&
+	       ret_info->birth > tree_shared_birth(n->vol, n->level - 1u,
+						   n->index * INNER_CHILDREN +
+							   i) &&
 	       ret_info->level + 1 == n->level &&
 	       ret_info->index == n->index * INNER_CHILDREN + i;
 }

@@ -465,6 +465,7 @@ void vols_commit_done(void *arg, int res)
 		c->state = COMMIT_FAILED;
 		vols->failed = true;
 		vol_requests_unthrottle(vols);
+		vol_controls_fail(vols);
 		return;
 	}
 	assert(c->state == COMMIT_READY);

@@ -102,10 +102,32 @@ void vol_clone(struct volumes *vols, struct vol_ctl *ctl)
 
 /* --- rollback ------------------------------------------------------------ */
 
+/* Nobody new until the operation ends. */
+static void keep_out(struct vol_ctl *ctl, struct volume *v)
+{
+	struct volume **slot = NULL;
+
+	for (unsigned i = ARRAY_LEN(ctl->detached); i-- > 0;) {
+		if (ctl->detached[i] == v)
+			return;
+		if (ctl->detached[i] == NULL || slot == NULL)
+			slot = &ctl->detached[i];
+	}
+	/* It waited, and another object has the name by now. */
+	if (*slot != NULL) {
+		(*slot)->detaching--;
+		vol_release(*slot);
+	}
+	*slot = v;
+	v->detaching++;
+	vol_hold(v);
+}
+
 bool vol_ctl_must_wait(struct volumes *vols, struct vol_ctl *ctl,
 		       struct volume *v)
 {
 	bool force = ctl->force || v->flags & CATALOG_HIDDEN;
+	bool told = v->detaching > 0;
 
 	if (v->nusers > 0 && !force) {
 		vol_ctl_refuse(vols, ctl, -EBUSY,
@@ -113,16 +135,15 @@ bool vol_ctl_must_wait(struct volumes *vols, struct vol_ctl *ctl,
 			       "first, or force it.", v->name, v->nusers);
 		return true;
 	}
-	if (v->nusers > 0 && v->detaching) {
-		vol_ctl_wait(vols, ctl, v);
+	if (vol_ctl_cannot_write(vols, ctl))
 		return true;
-	}
+	/* Also when nobody is there: until the record is applied, who came
+	 * would write to what the volume is no longer. */
+	keep_out(ctl, v);
 	if (v->nusers > 0) {
-		v->detaching = true;
-		ctl->detached[ctl->detached[0] != NULL] = v;
-		vol_hold(v);
 		vol_ctl_wait(vols, ctl, v);
-		vol_users_tell(v, true);
+		if (!told)
+			vol_users_tell(v, true);
 		return true;
 	}
 	if (v->flags & CATALOG_SHRUNK) {

@@ -63,7 +63,7 @@ void vol_ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 	for (unsigned i = 0; i < ARRAY_LEN(ctl->detached); i++) {
 		if (ctl->detached[i] == NULL)
 			continue;
-		ctl->detached[i]->detaching = false;
+		ctl->detached[i]->detaching--;
 		vol_release(ctl->detached[i]);
 	}
 	vols->ctl.ops++;
@@ -267,6 +267,22 @@ static void controls_work(struct io_work *w)
 	}
 }
 
+bool vol_ctl_cannot_write(struct volumes *vols, struct vol_ctl *ctl)
+{
+	struct pool_info info;
+
+	pool_get_info(vols->pool, &info);
+	if (info.health == POOL_READ_ONLY)
+		vol_ctl_refuse(vols, ctl, -EROFS, "'%.160s' was not %s: %s.",
+			       vol_ctl_name(ctl), op_words[ctl->op],
+			       append_problem(-EROFS));
+	else if (vols->failed)
+		vol_ctl_refuse(vols, ctl, -ESHUTDOWN, "'%.160s' was not %s: "
+			       "%s.", vol_ctl_name(ctl), op_words[ctl->op],
+			       append_problem(-ESHUTDOWN));
+	return info.health == POOL_READ_ONLY || vols->failed;
+}
+
 void vol_ctl_wait(struct volumes *vols, struct vol_ctl *ctl, struct volume *v)
 {
 	assert(vols->ctl.active == ctl);
@@ -278,6 +294,17 @@ void vol_ctl_wait(struct volumes *vols, struct vol_ctl *ctl, struct volume *v)
 		io_defer(vols->io, &vols->ctl.work);
 }
 
+/* Its turn comes again; res < 0: to be told that. */
+static void wait_end(struct volumes *vols, struct vol_ctl *ctl, int res)
+{
+	list_remove(&ctl->link);
+	vol_release(ctl->vol);
+	ctl->vol = NULL;
+	ctl->res = res;
+	list_push(&vols->ctl.queue, &ctl->link);
+	io_defer(vols->io, &vols->ctl.work);
+}
+
 void vol_controls_wake(struct volume *v, int res)
 {
 	struct volumes *vols = v->vols;
@@ -286,21 +313,22 @@ void vol_controls_wake(struct volume *v, int res)
 	list_for_each_safe(it, tmp, &q->waiting) {
 		struct vol_ctl *ctl = list_entry(it, struct vol_ctl, link);
 
-		if (ctl->vol != v)
+		if (ctl->vol != v || (res < 0 && v->nusers > 0))
 			continue;
-		list_remove(&ctl->link);
-		vol_release(v);
-		ctl->vol = NULL;
-		ctl->res = res;
 		if (res < 0)
 			snprintf(ctl->error, sizeof(ctl->error),
 				 "Volume '%.80s' cannot be %s yet: what it "
 				 "lost when it was made smaller is not gone; "
 				 "try again when the pool is healthy.", v->name,
 				 op_words[ctl->op]);
-		list_push(&q->queue, &ctl->link);
-		io_defer(vols->io, &q->work);
+		wait_end(vols, ctl, res);
 	}
+}
+
+void vol_controls_fail(struct volumes *vols)
+{
+	list_for_each_safe(it, tmp, &vols->ctl.waiting)
+		wait_end(vols, list_entry(it, struct vol_ctl, link), 0);
 }
 
 void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl,

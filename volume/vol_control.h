@@ -1,8 +1,9 @@
 /* volume/vol_control.h - control operations, one at a time.
  *
  * Each looks at the catalog, appends one record with FUA, and is done when
- * that is flushed.  Because only one is under way, what it looked at is still
- * so when its record is applied.
+ * that is flushed.  Because only one is under way, what it looked at in the
+ * catalog is still so when its record is applied; who must not write to a volume
+ * meanwhile is kept out (vol_ctl_must_wait()).
  */
 #ifndef TARN_VOLUME_VOL_CONTROL_H
 #define TARN_VOLUME_VOL_CONTROL_H
@@ -34,6 +35,8 @@ void vol_controls_fini(struct volumes *vols);
 /* The reaper is done with v (res < 0: it could not), or its last user has gone:
  * who waits for that looks again. */
 void vol_controls_wake(struct volume *v, int res);
+/* Nothing can be written any more: whoever waits looks again. */
+void vol_controls_fail(struct volumes *vols);
 /* The reaper's own: what is beyond the size of ctl->vol has been unmapped,
  * down to ctl->size_bytes. */
 void vol_settle(struct volumes *vols, struct vol_ctl *ctl);
@@ -81,6 +84,8 @@ struct volume *vol_ctl_find(struct volumes *vols, struct vol_ctl *ctl);
  * it. */
 void vol_ctl_wait(struct volumes *vols, struct vol_ctl *ctl,
 		  struct volume *v);
+/* Is it clear that no record can be written?  True: refused. */
+bool vol_ctl_cannot_write(struct volumes *vols, struct vol_ctl *ctl);
 /* Its users are told that it has another size, or is going away. */
 void vol_users_tell(struct volume *v, bool gone);
 /* Is there no room in the catalog for n more?  True: refused. */

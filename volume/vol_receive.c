@@ -33,6 +33,13 @@ static bool receive_refused(struct volumes *vols, struct vol_ctl *ctl,
 			       "changed since a snapshot that it has.", name);
 		return true;
 	}
+	if (strchr(name, '@') != NULL && at->flags & CATALOG_SHRUNK) {
+		vol_ctl_refuse(vols, ctl, -ESTALE,
+			       "Snapshot '%.160s' was taken while its volume "
+			       "was being made smaller: nothing can be received "
+			       "after it; receive a whole copy.", name);
+		return true;
+	}
 	if (strchr(name, '@') != NULL && !vol_is_still(at->of, at)) {
 		vol_ctl_refuse(vols, ctl, -ESTALE,
 			       "Volume '%.80s' has changed since '%.160s': roll "

@@ -12,9 +12,9 @@
  * before it are applied.  And after a clone or rollback a volume shows what only
  * the record's effect says: whatever comes after waits for that.
  *
- * A leaf that cannot be read is told to the pool.  If that goes on, the leaf's
- * range is lost for good: leaving the records out and no more would bring back
- * old data as soon as the leaf can be read again.
+ * A leaf that cannot be read is told to the pool, and its range is lost to the
+ * tree for good: leaving the records out and no more would bring back old data
+ * as soon as the leaf can be read again.  Other trees that show it keep it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -359,7 +359,7 @@ static void apply_leaf(struct volume *v, const struct redo *r, uint32_t at,
 	kind = map_find(v, 0, leaf_of_block(block), FIND_CREATE | FIND_NOLOAD,
 			&pos);
 	if (kind == POS_FAILED)
-		map_poison(&pos);
+		map_lose(&pos);
 	if (kind != POS_NODE)
 		return;
 	node_pin(pos.node);

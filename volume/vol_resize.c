@@ -126,6 +126,8 @@ void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl)
 	if (ctl->size_bytes > v->size_bytes) {
 		if (v->flags & CATALOG_SHRUNK) {
 			/* What it lost must be gone before. */
+			if (vol_ctl_cannot_write(vols, ctl))
+				return;
 			vol_ctl_wait(vols, ctl, v);
 			vol_reaper_add(v);
 			vol_reaper_kick(vols);

@@ -272,7 +272,7 @@ void vol_put(struct volume *v, struct vol_user *u)
 
 bool vol_is_detaching(const struct volume *v)
 {
-	return v->detaching;
+	return v->detaching > 0;
 }
 
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space)

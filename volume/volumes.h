@@ -30,7 +30,7 @@ struct volume {
 	uint8_t     levels;          /* level of the root */
 	uint8_t     flags;           /* CATALOG_SHRUNK… */
 	bool        gone;            /* its slot is free; goes with ops */
-	bool        detaching;       /* it gets no users for now */
+	uint32_t    detaching;       /* operations that keep users out */
 	struct uuid uuid;
 	uint64_t    size_bytes;
 	uint64_t    created_s;

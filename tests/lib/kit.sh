@@ -354,3 +354,27 @@ qemu_io_patterns() {
 	must timeout 60 qemu-io -f raw "$1" < "$W/io" > "$W/io.out" 2>&1
 	grep -iE 'failed|error' "$W/io.out" && die "qemu-io saw wrong data"
 }
+
+# --- volumes -----------------------------------------------------------------
+
+# io URI COMMAND…: qemu-io, each of which must succeed.
+io() {
+	local uri=$1 c args=()
+	shift
+
+	for c; do args+=(-c "$c"); done
+	timeout 60 qemu-io -f raw "${args[@]}" "$uri" > "$W/io" 2>&1 ||
+		die "qemu-io: $(cat "$W/io")"
+	grep -qiE 'failed|error' "$W/io" && die "qemu-io: $(cat "$W/io")"
+	return 0
+}
+
+# key KEY: of the JSON object that comes in.
+key() {
+	python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"
+}
+
+# Bytes of the pool in use.
+used() {
+	t df --json | key used_bytes
+}

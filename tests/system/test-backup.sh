@@ -11,22 +11,6 @@ pool_create 1+1
 must t volume create v 128M
 served v
 
-io() {
-	local uri=$1 c args=()
-	shift
-
-	for c; do args+=(-c "$c"); done
-	timeout 60 qemu-io -f raw "${args[@]}" "$uri" > "$W/io" 2>&1 ||
-		die "qemu-io: $(cat "$W/io")"
-	grep -qiE 'failed|error' "$W/io" && die "qemu-io: $(cat "$W/io")"
-	return 0
-}
-
-# key KEY: of JSON.
-key() {
-	python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"
-}
-
 # run FOLDER [ARGUMENTS…]: a backup of v; keeps what v is as want.FOLDER.WHEN,
 # and leaves the answer in $W/run.
 run() {

@@ -11,11 +11,6 @@ disk_qemu b 1G
 disk_tarn c 1G
 pool_create 2+1
 
-used() {
-	t df --json | python3 -c \
-		'import json, sys; print(json.load(sys.stdin)["used_bytes"])'
-}
-
 # --- a file system on a volume, by its own tools and NBD clients -------------
 #
 # What is written to EXPORT is prepared in files $W/EXPORT.*, so that several

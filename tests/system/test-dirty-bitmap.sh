@@ -12,17 +12,6 @@ pool_create 2+1
 must t volume create v 64M
 served v
 
-io() {
-	local uri=$1 c args=()
-	shift
-
-	for c; do args+=(-c "$c"); done
-	timeout 60 qemu-io -f raw "${args[@]}" "$uri" > "$W/io" 2>&1 ||
-		die "qemu-io: $(cat "$W/io")"
-	grep -qiE 'failed|error' "$W/io" && die "qemu-io: $(cat "$W/io")"
-	return 0
-}
-
 # changed SNAP BASE: offsets and lengths that nbdinfo calls dirty.
 changed() {
 	timeout 60 nbdinfo --map="qemu:dirty-bitmap:$2" --json "$(vol "v@$1")" |

@@ -33,17 +33,6 @@ restart2() {
 	start2
 }
 
-io() {
-	local uri=$1 c args=()
-	shift
-
-	for c; do args+=(-c "$c"); done
-	timeout 60 qemu-io -f raw "${args[@]}" "$uri" > "$W/io" 2>&1 ||
-		die "qemu-io: $(cat "$W/io")"
-	grep -qiE 'failed|error' "$W/io" && die "qemu-io: $(cat "$W/io")"
-	return 0
-}
-
 # send FILE ARGUMENTS…
 send() {
 	local file=$1

@@ -11,17 +11,6 @@ pool_create 1+1
 must t volume create v 256M
 served v
 
-io() {
-	local uri=$1 c args=()
-	shift
-
-	for c; do args+=(-c "$c"); done
-	timeout 60 qemu-io -f raw "${args[@]}" "$uri" > "$W/io" 2>&1 ||
-		die "qemu-io: $(cat "$W/io")"
-	grep -qiE 'failed|error' "$W/io" && die "qemu-io: $(cat "$W/io")"
-	return 0
-}
-
 # send FILE ARGUMENTS…: must succeed and say nothing.
 send() {
 	local file=$1

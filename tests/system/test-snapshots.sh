@@ -23,23 +23,6 @@ same() {
 	must timeout 60 qemu-img compare -f raw -F raw "$1" "$2" > /dev/null
 }
 
-# io URI COMMAND…: qemu-io, each of which must succeed.
-io() {
-	local uri=$1 c args=()
-	shift
-
-	for c; do args+=(-c "$c"); done
-	timeout 60 qemu-io -f raw "${args[@]}" "$uri" > "$W/io" 2>&1 ||
-		die "qemu-io: $(cat "$W/io")"
-	grep -qiE 'failed|error' "$W/io" && die "qemu-io: $(cat "$W/io")"
-	return 0
-}
-
-used() {
-	t df --json | python3 -c \
-		'import json, sys; print(json.load(sys.stdin)["used_bytes"])'
-}
-
 say "three states of a volume"
 head -c 24M /dev/urandom > "$W/rnd"
 must timeout 60 nbdcopy "$W/rnd" "$(vol v)"

@@ -21,7 +21,14 @@
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
 
+/* What frees space is asked for again when there was no room even for its
+ * record: in a full pool the cleaner may have none left to itself for a
+ * moment. */
+#define RETRY_NS     (NS_PER_S / 2)
+#define RETRY_FOR_NS (8 * NS_PER_S)
+
 static void controls_work(struct io_work *w);
+static void retry_fn(struct io_timer *t);
 
 int vol_controls_init(struct volumes *vols)
 {
@@ -30,14 +37,17 @@ int vol_controls_init(struct volumes *vols)
 	list_init(&q->queue);
 	list_init(&q->waiting);
 	io_work_init(&q->work, controls_work);
+	io_timer_init(&q->retry, retry_fn);
 	q->look = calloc(1, sizeof(*q->look));
 	return q->look == NULL ? -ENOMEM : 0;
 }
 
 void vol_controls_fini(struct volumes *vols)
 {
-	if (vols->ctl.work.fn != NULL)
+	if (vols->ctl.work.fn != NULL) {
 		io_undefer(&vols->ctl.work);
+		io_timer_cancel(vols->io, &vols->ctl.retry);
+	}
 	free(vols->ctl.look);
 }
 
@@ -137,6 +147,24 @@ static void ctl_apply(struct log_append *a)
 				 a->rec.n);
 }
 
+static bool is_retried(struct volumes *vols, struct vol_ctl *ctl)
+{
+	uint64_t now = io_now_ns(vols->io);
+
+	if (ctl->append.res != -ENOSPC || ctl->append.class != LOG_CLEANER ||
+	    now - ctl->asked_ns > RETRY_FOR_NS)
+		return false;
+	io_timer_arm(vols->io, &vols->ctl.retry, now + RETRY_NS);
+	return true;
+}
+
+static void retry_fn(struct io_timer *t)
+{
+	struct vol_controls *q = container_of(t, struct vol_controls, retry);
+
+	log_append_submit(ctl_vols(q)->pool, &q->active->append);
+}
+
 static void ctl_append_done(struct log_append *a)
 {
 	struct vol_ctl *ctl = container_of(a, struct vol_ctl, append);
@@ -144,6 +172,8 @@ static void ctl_append_done(struct log_append *a)
 	struct volume  *v = ctl->vol;
 	int res = a->res < 0 ? a->res : ctl->res;
 
+	if (is_retried(vols, ctl))
+		return;
 	if (v != NULL && res == 0) {
 		if (ctl->op == CTL_DELETE || v->flags & CATALOG_SHRUNK)
 			vol_reaper_add(v);

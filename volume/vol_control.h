@@ -26,6 +26,7 @@ struct vol_controls {
 				  * with the volume, or its users have gone */
 	struct vol_ctl *active;
 	struct io_work  work;    /* starts the next one */
+	struct io_timer retry;   /* the active one found no room */
 	struct vol_look *look;   /* the active one's */
 	uint64_t        ops, ns; /* that have ended, and how long they took */
 };

@@ -43,7 +43,7 @@ good() {
 		must cmp "$W/out" "$W/want.$dir.$w"
 		n=$((n + 1))
 	done
-	[ -z "${2-}" ] || [ $n = "$2" ] || die "$n backups in $dir, wanted $2"
+	[ -z "${2-}" ] || [ $n = "$2" ] || die "$n backups in $dir, wanted $2: $(t backup list "$W/$dir")"
 	must t backup verify "$W/$dir" > "$W/said"
 }
 

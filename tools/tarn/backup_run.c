@@ -236,18 +236,14 @@ static enum cli_exit volume_check(struct run *run)
 	return CLI_OK;
 }
 
-/* Now, or if there is such a one, a second later. */
+/* Now, but later than all that there are, whatever the clock says: their order
+ * is that of their names. */
 static void when_choose(struct run *run)
 {
 	uint64_t s = (uint64_t)time(NULL);
-	bool     taken = true;
 
-	while (taken) {
-		taken = false;
-		for (size_t i = 0; i < run->dir.n && !taken; i++)
-			taken = run->dir.list[i].when_s == s;
-		s += taken;
-	}
+	for (size_t i = 0; i < run->dir.n; i++)
+		s = max_u64(s, run->dir.list[i].when_s + 1);
 	backup_when_text(s, run->when);
 }
 

@@ -36,7 +36,7 @@ struct sink {
 	const struct sink_ops *ops;
 	char error[SINK_ERROR_BYTES];
 	char code[24];  /* errno's name; "": EIO */
-	char left[300]; /* what keep() could not undo: a clause; "": nothing */
+	char left[500]; /* what keep() could not undo: a clause; "": nothing */
 };
 
 /* A raw file at path, or a block device.

@@ -358,8 +358,9 @@ static void give_back(struct sink_volume *v)
 	/* Perhaps somebody else has deleted it, which is why we are here. */
 	if (result == NULL && strcmp(v->caught.code, "ENOENT") != 0)
 		snprintf(v->sink.left, sizeof(v->sink.left),
-			 "; what came is left as '%s': 'tarn receive --abort "
-			 "%s' deletes it", v->export, v->export);
+			 "; what came is left as '%s' (%.200s): 'tarn receive "
+			 "--abort %s' deletes it", v->export, v->caught.text,
+			 v->export);
 	json_decref(result);
 }
 

@@ -12,6 +12,9 @@
 #include "volume/volumes.h"
 
 #define THROTTLE_LOOK_NS NS_PER_S
+/* Nothing is held back for longer (P6): a commit that does not come by then may
+ * wait for a disk, and the log is to say what the request gets. */
+#define THROTTLE_MAX_NS (4 * NS_PER_S)
 
 static void req_wait(struct vol_req *req, struct list *queue)
 {
@@ -162,6 +165,30 @@ static bool no_commit_comes(const struct volumes *vols)
 	       !pool_is_ours(vols->pool);
 }
 
+static bool is_old(const struct vol_part *p)
+{
+	const struct vol_req *req = p->req;
+
+	return io_now_ns(req->vol->vols->io) - req->asked_ns >=
+	       THROTTLE_MAX_NS;
+}
+
+static void old_ones_start(struct vol_requests *q)
+{
+	struct list old;
+	struct list *link;
+
+	list_init(&old);
+	list_for_each_safe(it, tmp, &q->throttled) {
+		if (!is_old(list_entry(it, struct vol_part, link)))
+			continue;
+		list_remove(it);
+		list_push(&old, it);
+	}
+	while ((link = list_pop(&old)) != NULL)
+		part_write_start(list_entry(link, struct vol_part, link));
+}
+
 /* Once a second while writes are held back: does the pool still run? */
 void vol_throttle_look(struct io_timer *t)
 {
@@ -170,6 +197,7 @@ void vol_throttle_look(struct io_timer *t)
 	struct volumes *vols = container_of(q, struct volumes, req);
 
 	vol_requests_unthrottle(vols);
+	old_ones_start(q);
 	if (!list_empty(&q->throttled) && !io_timer_armed(t))
 		io_timer_arm(vols->io, t,
 			     io_now_ns(vols->io) + THROTTLE_LOOK_NS);
@@ -182,7 +210,7 @@ bool vol_part_throttle(struct vol_part *p)
 	if ((p->req->state & REQ_INTERNAL) ||
 	    node_commit_backlog(vols) <
 		    vols->dirty_max + vols->dirty_max / 2 ||
-	    no_commit_comes(vols))
+	    no_commit_comes(vols) || is_old(p))
 		return false;
 	if (!vols->commit_wanted) {
 		vols->commit_wanted = true;

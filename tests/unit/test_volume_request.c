@@ -391,7 +391,7 @@ static void test_throttle(void **state)
 	P->auto_commit = false;
 	for (unsigned i = 0; i < N; i++)
 		one_submit(&o[i], i, VOL_WRITE, i * MIB, 512, buf);
-	for (unsigned i = 0; i < 5000; i++)
+	for (unsigned i = 0; i < 3000; i++)
 		fake_turn(P);
 	stuck = pending;
 	assert_true(P->want);
@@ -415,7 +415,7 @@ static void test_stopped(void **state)
 	P->auto_commit = false;
 	for (unsigned i = 0; i < N; i++)
 		one_submit(&o[i], i, VOL_WRITE, i * MIB, 512, buf);
-	for (unsigned i = 0; i < 5000; i++)
+	for (unsigned i = 0; i < 3000; i++)
 		fake_turn(P);
 	assert_true(pending > 0);
 	for (unsigned i = 0; i < N; i++)
@@ -440,7 +440,7 @@ static void test_failing(void **state)
 		one_submit(&o[i], i, VOL_WRITE, i * MIB, 512, buf);
 		o[i].want = 0;
 	}
-	for (unsigned i = 0; i < 5000; i++)
+	for (unsigned i = 0; i < 3000; i++)
 		fake_turn(P);
 	assert_true(pending > 0);
 	for (unsigned i = 0; i < N; i++)

@@ -11,8 +11,8 @@
  * Versions.  From each tip of the family we go back: the leaf of a tree is that
  * of all older trees that are not older than the leaf; so the next version to
  * look at is that of the newest tree from before it was born, or from before it
- * went.  The cost goes with the versions of the leaf and the number of volumes,
- * not with the number of snapshots.
+ * went.  What is read goes with the versions of the leaf and the number of
+ * volumes; the snapshots in between are passed over, a pointer each.
  */
 #include <errno.h>
 #include <string.h>

@@ -24,7 +24,7 @@ struct volume {
 	struct volumes *vols;
 	struct volume  *hash_next;   /* by id */
 	uint32_t    id;              /* never used again */
-	uint32_t    slot;            /* in the catalog, for life */
+	uint32_t    slot;            /* in the catalog; goes with the id */
 	uint8_t     kind;            /* enum catalog_kind */
 	uint8_t     state;           /* enum catalog_state */
 	uint8_t     levels;          /* level of the root */

@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 fuzz_s=${FUZZ_S:-4}
-seeds=${SEEDS:-1000}
+seeds=${SEEDS:-300}
 jobs=$(nproc)
 while :; do
 	case ${1-} in

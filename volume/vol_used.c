@@ -23,6 +23,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "volume/map.h"
 #include "volume/node_validate.h"
@@ -33,6 +34,8 @@
 #define TURN_STEPS  32u
 #define AHEAD_STEPS 16u
 #define RESTARTS_MAX 8u
+/* A step needs two paths; each node of them may be waited for and held. */
+#define KEPT_MAX     (4u * (LEVEL_MAX + 1))
 
 /* A tree that would go, and what it would be compared with. */
 struct used_tree {
@@ -60,6 +63,10 @@ struct used_walk {
 	unsigned          restarts;
 	struct mnode     *loading;  /* the first that has to be waited for */
 	struct used_pair  held;     /* what the step that waits has so far */
+	struct mnode     *kept[KEPT_MAX]; /* pinned: what it had in turns before,
+				     * or with little memory one would go
+				     * while the other is read, for ever */
+	unsigned          nkept;
 	struct volume    *lost_vol; /* a position that could not be read: who
 				     * asks for it again would start to read
 				     * it again */
@@ -362,10 +369,27 @@ static bool tree_is_done(const struct used_walk *w)
 	       w->cursor >= levels_to_leaves(t->tree->levels);
 }
 
+static void keep(struct used_walk *w, struct mnode *n)
+{
+	if (n == NULL)
+		return;
+	if (w->nkept == KEPT_MAX)
+		node_unpin(n);
+	else
+		w->kept[w->nkept++] = n;
+}
+
+static void kept_put(struct used_walk *w)
+{
+	while (w->nkept > 0)
+		node_unpin(w->kept[--w->nkept]);
+}
+
 static void used_turn(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
 	struct used_plan  plan = w->plan;
+	uint64_t          cursor = w->cursor;
 	struct used_pair  held = w->held;
 	struct mnode     *waited = w->loading;
 	int r = stopped(u);
@@ -379,8 +403,12 @@ static void used_turn(struct vol_used *u)
 		walk(u);
 	}
 	/* Only now, so that what it waited for was there. */
-	pair_put(&held);
-	put(waited);
+	keep(w, held.young);
+	keep(w, held.n);
+	keep(w, waited);
+	if (w->loading == NULL || w->cursor != cursor ||
+	    memcmp(&plan, &w->plan, sizeof(plan)) != 0)
+		kept_put(w);
 	plan_release(&plan);
 	if (w->loading != NULL) {
 		w->wait.owner = u;

@@ -171,7 +171,7 @@ take_many() {
 
 	nodes0=$(counter node_blocks)
 	fio_run many $volume_mib --rw=randwrite --bs=4k --iodepth=8 \
-		--time_based --runtime=600 --rate_iops=20000 > /dev/null 2>&1 &
+		--time_based --runtime=600 --rate_iops=6000 > /dev/null 2>&1 &
 	PID[writer]=$!
 	sleep 0.5
 	t0=$(milliseconds)
@@ -206,7 +206,7 @@ turn_ratio() {
 part_many() {
 	local rss0 used0 after t0 s w r n
 
-	pool_start many 1+1 2 8192
+	pool_start many 1+1 2 10240
 	tarn volume create none ${volume_mib}M > /dev/null || fail create
 	tarn volume create many ${volume_mib}M > /dev/null || fail create
 	fill none $volume_mib

@@ -1,9 +1,13 @@
 /* Random histories of trees that fork, with checkpoints and growing: no diff
  * lacks a changed block, whatever base vol_base() names. */
-int fork_main(void);
-#define main fork_main
-#include "tests/unit/test_volume_fork.c"
-#undef main
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the headers above first. */
+#include <cmocka.h>
+
+#include "tests/lib/fake/fork_kit.c"
 
 struct cp {
 	bool     there;
@@ -13,7 +17,7 @@ struct cp {
 };
 
 static struct cp cps[24];
-static uint64_t  compared, differed, small, grown;
+static uint64_t  compared, differed;
 
 static void cp_take(const struct model *v, bool with_snap)
 {
@@ -72,7 +76,6 @@ static void diff(const struct model *m, const char *mark, const char *name,
 		}
 	}
 	for (unsigned k = 0; k < SPOTS; k++) {
-		small += !changed[k];
 		if (m->stamp[k] == was[k])
 			continue;
 		differed++;
@@ -102,10 +105,7 @@ static void diffs(void)
 
 static void test_births(void **state)
 {
-	const char *env = getenv("SEEDS");
-	uint64_t seeds = env != NULL ? strtoull(env, NULL, 10) : 60;
-
-	for (uint64_t seed = 1001; seed <= 1000 + seeds; seed++) {
+	for (uint64_t seed = 1001; seed <= 1060; seed++) {
 		prng_init(&rng, seed);
 		memset(cps, 0, sizeof(cps));
 		for (unsigned i = 0; i < 250; i++) {
@@ -117,7 +117,6 @@ static void test_births(void **state)
 				cp_take(v, what < 4);
 			else if (v != NULL && v->there && what < 15 &&
 				 vol_size_bytes(tree_of(v)) == SIZE) {
-				grown++;
 				assert_int_equal(kit_resize(P, V, v->name,
 						300ull << 30, false), 0);
 			}
@@ -130,16 +129,14 @@ static void test_births(void **state)
 		teardown(state);
 		setup(state);
 	}
-	print_message("%llu diffs, %llu spots differ, %llu unchanged, %llu "
-		      "grown\n", (unsigned long long)compared,
-		      (unsigned long long)differed, (unsigned long long)small,
-		      (unsigned long long)grown);
+	assert_true(compared > 0 && differed > 0);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(test_births) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_births, setup, teardown),
+	};
 
-	(void)fork_main;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,14 +26,15 @@ static struct pool    *P;
 static struct volumes *V;
 static struct model    trees[TREES_MAX];
 static struct prng     rng;
-static struct volumes_params params; /* when it is opened again */
+static struct volumes_params params; /* zeros: the defaults */
 static uint32_t        stamps, names;
+static unsigned        reopened;     /* how often */
 
 static int setup(void **state)
 {
 	(void)state;
 	P = fake_pool_new(29);
-	V = fake_format(P, NULL);
+	V = fake_format(P, &params);
 	memset(trees, 0, sizeof(trees));
 	stamps = names = 0;
 	return 0;
@@ -274,6 +275,7 @@ static void do_reopen(bool commit)
 {
 	if (commit)
 		fake_commit(P);
+	reopened++;
 	fake_crash(P, V, P->nrows);
 	assert_int_equal(fake_open(P, &params, &V), 0);
 }
@@ -375,6 +377,7 @@ static void delete_all(void)
 }
 
 /* v0 with a snapshot, s1, of something. */
+__attribute__((unused))
 static void make_one(void)
 {
 	step(); /* nothing is there yet: a volume */

@@ -178,6 +178,10 @@ static void identity_move(struct volume *v, struct volume *t)
 	struct catalog *c = &t->vols->catalog;
 	struct uuid uuid = t->uuid;
 
+	/* Or somebody would go on to write to what the volume is no longer:
+	 * vol_ctl_must_wait(). */
+	assert(t->nusers == 0 && list_empty(&t->ranges));
+	assert(v->nusers == 0 && list_empty(&v->ranges));
 	catalog_name_remove(c, t);
 	catalog_volume_renumber(v, t);
 	v->kind = CATALOG_VOLUME;

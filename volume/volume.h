@@ -71,8 +71,9 @@ struct volume_info {
 	bool        lost;           /* of a checkpoint: of no use any more, its
 				     * volume was rolled back to before it */
 	char        clone_of[TREE_NAME_MAX + 1]; /* of a volume: the snapshot
-				     * that it was made from; "": none, or
-				     * deleted */
+				     * that it was made from, or when that was
+				     * deleted the youngest before it that is
+				     * there; "": none */
 	unsigned    users;          /* vol_get() less vol_put() */
 };
 

@@ -729,7 +729,6 @@ bool seg_writable(const struct pool *p, const struct segment *s);
 /* --- segment_seal.c ------------------------------------------------------ */
 void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
-void seg_seal_open(struct pool *p); /* all open ones */
 /* The open ones that lack units. */
 void seg_seal_degraded(struct pool *p);
 int  seg_index_add(struct segment *s, const struct row *row,

@@ -193,18 +193,6 @@ void seg_row_applied(struct pool *p, struct segment *s)
 		seal_write(p, s);
 }
 
-void seg_seal_open(struct pool *p)
-{
-	for (unsigned c = 0; c < LOG_CLASSES; c++) {
-		for (unsigned i = 0; i < OPEN_SLOTS; i++) {
-			struct segment *s = p->open[c][i];
-
-			p->open[c][i] = NULL;
-			if (s != NULL)
-				seg_seal(p, s);
-		}
-	}
-}
 
 /* A segment that lacks units is written no further once they could be had: it
  * is healed (emptied) like any other, and only sealed ones are. */

@@ -108,7 +108,6 @@ int vol_base(const struct volume *v, const char *name,
 const char *vol_full_name(const struct volume *v, char *ret_name);
 void vol_info(const struct volume *v, struct volume_info *ret_info);
 uint64_t vol_size_bytes(const struct volume *v);
-struct volumes *vol_volumes(const struct volume *v);
 
 /* A user (an attached client) keeps the volume from being deleted and gets a
  * call when its size changed or the volume is going away (force). */

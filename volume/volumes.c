@@ -247,11 +247,6 @@ uint64_t vol_size_bytes(const struct volume *v)
 	return v->size_bytes;
 }
 
-struct volumes *vol_volumes(const struct volume *v)
-{
-	return v->vols;
-}
-
 void vol_get(struct volume *v, struct vol_user *u)
 {
 	vol_hold(v);

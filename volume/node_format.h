@@ -53,7 +53,9 @@
  *                        else 0
  *       80  256 name     UTF-8, NUL padded; of a snapshot or checkpoint:
  *                        without its volume's
- *      336  176 zero
+ *      336    8 trashed_s  TRASHED: when it was put into the trash, seconds
+ *                        since 1970; else 0
+ *      344  168 zero
  * A checkpoint is no tree: levels, root, origin, mapped and cursor are 0.
  *
  * The client's part of the root (root_format.h):
@@ -85,6 +87,11 @@
  *                hidden volume holds becomes that of the volume (0: of a new
  *                one), and a snapshot of it
  *   266 set:     set 1, clear 1: flags of a snapshot; only HELD
+ *   267 trash:   trashed_s 8: a volume, with the snapshots and checkpoints that
+ *                it has, is in the trash; none of them is held
+ *   268 undelete: name_len 2, name: it is there again, under that name
+ *   269 purge:   empty: a volume, in the trash or not, and its snapshots are
+ *                deleted, its checkpoints are gone
  * rec.block is the id of the volume (or snapshot...); for a create, clone or
  * receive, the id that it gets; for snapshots, the id of the first one, the others
  * follow.  What a rollback leaves gets the next id.
@@ -161,6 +168,9 @@ enum catalog_state {
 				  * name is that of the one it is meant for */
 #define CATALOG_HELD   (1u << 4) /* a READY snapshot that is not to be
 				  * deleted */
+#define CATALOG_TRASHED (1u << 5) /* a READY volume that is in the trash, and
+				   * with it what belongs to it; another one
+				   * may have its name */
 
 struct catalog_slot {
 	le32        id;
@@ -181,11 +191,13 @@ struct catalog_slot {
 	uint8_t     zero0[2];
 	le32        volume;
 	char        name[256];
-	uint8_t     zero1[176];
+	le64        trashed_s;
+	uint8_t     zero1[168];
 };
 static_assert(sizeof(struct catalog_slot) == 512, "catalog_slot");
 static_assert(offsetof(struct catalog_slot, size_bytes) == 24, "slot.size");
 static_assert(offsetof(struct catalog_slot, name) == 80, "slot.name");
+static_assert(offsetof(struct catalog_slot, trashed_s) == 336, "slot.trashed");
 
 struct vols_root {
 	uint8_t magic[8];
@@ -208,7 +220,10 @@ enum catalog_op {
 	CATALOG_RECEIVE = 264,
 	CATALOG_PUBLISH = 265,
 	CATALOG_SET = 266,
-	CATALOG_OP_LAST = CATALOG_SET,
+	CATALOG_TRASH = 267,
+	CATALOG_UNDELETE = 268,
+	CATALOG_PURGE = 269,
+	CATALOG_OP_LAST = CATALOG_PURGE,
 };
 
 struct catalog_create {

@@ -322,7 +322,7 @@ static int req_check(const struct vol_req *req)
 {
 	const struct volume *v = req->vol;
 
-	if (v->gone || (v->state != CATALOG_READY &&
+	if (v->gone || ((v->state != CATALOG_READY || catalog_is_trashed(v)) &&
 			!(req->state & REQ_INTERNAL)))
 		return -ESHUTDOWN;
 	if (req->state & REQ_INTERNAL || req->op == VOL_FLUSH)

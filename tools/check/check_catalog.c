@@ -47,12 +47,19 @@ static const char *kind_problem(const struct catalog_slot *s)
 	if ((s->flags & ~(s->kind == CATALOG_CHECKPOINT ?
 				  CATALOG_LOST :
 				  CATALOG_SHRUNK | CATALOG_HIDDEN |
-					  CATALOG_HELD)) != 0 ||
+					  CATALOG_HELD | CATALOG_TRASHED)) !=
+		    0 ||
 	    ((s->flags & CATALOG_HIDDEN) != 0 &&
 	     (s->kind != CATALOG_VOLUME || !ready)) ||
 	    ((s->flags & CATALOG_HELD) != 0 &&
 	     (s->kind != CATALOG_SNAPSHOT || !ready)))
 		return "it has unknown flags";
+	if ((s->flags & CATALOG_TRASHED) != 0 &&
+	    (s->kind != CATALOG_VOLUME || !ready ||
+	     (s->flags & CATALOG_HIDDEN) != 0))
+		return "it cannot be in the trash";
+	if ((s->flags & CATALOG_TRASHED) == 0 && le64_get(s->trashed_s) != 0)
+		return "it is not in the trash, and has been since then";
 	if (s->kind == CATALOG_CHECKPOINT &&
 	    (s->levels != 0 || le32_get(s->root) != 0 ||
 	     le32_get(s->origin) != 0 || le64_get(s->mapped) != 0))
@@ -152,6 +159,7 @@ static int slot_add(struct ck *ck, uint32_t no, const struct catalog_slot *s)
 	v->kind = s->kind;
 	v->hidden = (s->flags & CATALOG_HIDDEN) != 0;
 	v->held = (s->flags & CATALOG_HELD) != 0;
+	v->trashed = (s->flags & CATALOG_TRASHED) != 0;
 	v->state = s->state;
 	v->family = le32_get(s->family);
 	if (s->kind != CATALOG_VOLUME && s->state == CATALOG_READY)
@@ -203,10 +211,11 @@ static bool has_identity(const struct ck_volume *v)
 	return v->state != 0 && v->kind == CATALOG_VOLUME;
 }
 
-/* What is deleted has none, and what is being received none yet. */
+/* What is deleted or in the trash has none, and what is being received none
+ * yet. */
 static bool has_name(const struct ck_volume *v)
 {
-	return v->state == CATALOG_READY && !v->hidden;
+	return v->state == CATALOG_READY && !v->hidden && !v->trashed;
 }
 
 void ck_names_check(struct ck *ck)

@@ -110,7 +110,7 @@ void catalog_tree_delete(struct volume *t)
 {
 	struct catalog *c = &t->vols->catalog;
 
-	c->deletions++;
+	t->deletion_no = c->deletions++;
 	catalog_touch(t);
 	if (t->nkids > 1 && !CANARY(fork_reaped)) {
 		t->state = CATALOG_FORK;

@@ -208,7 +208,7 @@ static void tree_delete(struct volume *t)
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	t->vols->catalog.ndeleting++;
-	t->vols->catalog.deletions++;
+	t->deletion_no = t->vols->catalog.deletions++;
 	t->vols->reaper.scanned = false; /* to be found */
 	catalog_touch(t);
 }

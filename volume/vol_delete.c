@@ -101,9 +101,14 @@ static void reap_apply(struct log_append *a)
 {
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
 
+	struct volumes *vols = reaper_vols(rp);
+	uint64_t before = vols->catalog.mapped + vols->ids.used;
+
 	/* Cannot fail: the volume is DELETING and the cursor is ours. */
-	catalog_apply(reaper_vols(rp), CATALOG_REAP, a->rec.block, &rp->cursor,
+	catalog_apply(vols, CATALOG_REAP, a->rec.block, &rp->cursor,
 		      sizeof(rp->cursor));
+	rp->busy->freed_blocks +=
+		before - (vols->catalog.mapped + vols->ids.used);
 }
 
 static void reap_done(struct log_append *a)

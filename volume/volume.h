@@ -217,15 +217,19 @@ void vol_submit(struct vol_req *req);
  * long as nothing changes that it shares something with. */
 struct vol_used {
 	struct volume *vol;      /* no checkpoint */
+	/* Or several, that go together, and what only they have among them;
+	 * copied at once.  NULL: only vol. */
+	struct volume *const *set;
+	unsigned       nset;
 	/* Asked each turn; true: end with -ECANCELED.  May be NULL. */
 	bool (*stop)(struct vol_used *u);
 	void (*done)(struct vol_used *u);
 	/* Out. */
 	uint64_t data_blocks;
 	uint64_t node_blocks;    /* of the map */
-	bool     forked;         /* two or more trees (clones) derive from it:
-				  * nothing is freed before all but one of
-				  * them are gone */
+	bool     forked;         /* two or more trees (clones) derive from it,
+				  * or one of them: of that nothing is freed
+				  * before all but one of those are gone */
 	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
 	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
 	int      res;
@@ -371,6 +375,26 @@ void vol_undelete(struct volumes *vols, struct vol_ctl *ctl);
 /* name (or UUID) of what is in the trash: it is deleted, with its snapshots.
  * -ENOENT, -ENOTUNIQ. */
 void vol_purge(struct volumes *vols, struct vol_ctl *ctl);
+
+/* --- what is being deleted ----------------------------------------------- */
+
+struct vols_deletion {
+	uint64_t trees;       /* volumes and snapshots */
+	uint64_t total_bytes; /* their sizes, */
+	uint64_t done_bytes;  /* … how much of that has been gone through */
+	uint64_t freed_bytes; /* since the pool was opened, with the map */
+};
+/* All that was deleted before the number that vols_deletion_no() gave. */
+void vols_deletion(const struct volumes *vols, uint64_t upto,
+		   struct vols_deletion *ret);
+/* Grows with every deletion, and begins anew when the pool is opened. */
+uint64_t vols_deletion_no(const struct volumes *vols);
+/* One after the other; those that are kept (vol_used.forked) too, with total_bytes
+ * and nothing done.  prev NULL: the first one. */
+struct volume *vols_deletion_next(struct volumes *vols,
+				  const struct volume *prev);
+void vol_deletion(const struct volume *v, struct vols_deletion *ret,
+		  bool *ret_kept);
 
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */

@@ -54,6 +54,10 @@ struct volume {
 	uint32_t    of_id;
 	uint64_t    mapped;          /* data blocks */
 	uint64_t    cursor;          /* DELETING: leaves below are gone */
+	bool        used_gone;       /* while a used_plan is made: it goes, */
+	struct volume *used_kid;     /* … and this is in its place */
+	uint64_t    deletion_no;     /* DELETING: catalog.deletions then */
+	uint64_t    freed_blocks;    /* DELETING: since the pool was opened */
 	uint64_t    trashed_s;       /* TRASHED: since then, wall clock */
 	uint64_t    trash_until_ns;  /* … and until then, of the engine */
 	char        name[VOLUME_NAME_MAX + 1];

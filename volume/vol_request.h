@@ -148,6 +148,10 @@ void req_promises_return(struct volumes *vols, struct vol_req *req);
 /* True: too much is dirty, the part waits in a list. */
 bool vol_part_throttle(struct vol_part *p);
 void vol_requests_unthrottle(struct volumes *vols);
+/* True: too many wait for space, the request waits in a list; not a READ. */
+bool vol_part_hold_back(struct vol_req *req);
+/* As many of those go on as may; were there any? */
+bool vol_parts_go_on(struct volumes *vols);
 void vol_throttle_look(struct io_timer *t);
 /* log_client_ops.commit_blocked */
 void vols_commit_blocked(void *arg);

@@ -36,6 +36,7 @@ void vol_trash_init(struct volumes *vols)
 	struct vol_trash *t = &vols->trash;
 
 	list_init(&t->waits);
+	list_init(&t->reqs);
 	list_init(&t->parked);
 	io_timer_init(&t->timer, timer_fn);
 	io_work_init(&t->work, trash_work);
@@ -65,7 +66,8 @@ void vol_trash_kick(struct volumes *vols)
 {
 	struct vol_trash *t = &vols->trash;
 
-	if (t->started || !list_empty(&t->waits) || !list_empty(&t->parked))
+	if (t->started || !list_empty(&t->waits) || !list_empty(&t->reqs) ||
+	    !list_empty(&t->parked))
 		io_defer(vols->io, &t->work);
 }
 
@@ -250,6 +252,7 @@ bool vol_space_wait(struct volumes *vols, struct space_wait *w,
 	w->freed = t->freed;
 	w->done = done;
 	list_push(&t->waits, &w->link);
+	t->nwaits++;
 	vol_trash_kick(vols);
 	return true;
 }
@@ -294,6 +297,7 @@ static void waits_look(struct volumes *vols)
 						  link);
 		bool late = now >= w->until_ns;
 
+		t->nwaits--;
 		if (fits(vols, w)) {
 			w->done(w, 0);
 		} else if (late || !vol_trash_helps(vols)) {
@@ -301,8 +305,12 @@ static void waits_look(struct volumes *vols)
 			w->done(w, vols->failed ? -ESHUTDOWN : -ENOSPC);
 		} else {
 			list_push(&t->waits, &w->link);
+			t->nwaits++;
 		}
 	}
+	/* More of them, if these have gone on. */
+	if (vol_parts_go_on(vols))
+		vol_trash_kick(vols);
 }
 
 /* They find out by themselves, and give up by themselves. */

@@ -7,12 +7,15 @@
  *
  * Waiting ends after SPACE_WAIT_NS, so that every request ends in its time (P6).
  * When one has waited in vain, and nothing was freed meanwhile, others no longer
- * wait until something was.
+ * wait until something was.  Only SPACE_WAITS_MAX parts wait, so that others are
+ * left for reads; further writes do without one until then.
  */
 #ifndef TARN_VOLUME_VOL_TRASH_H
 #define TARN_VOLUME_VOL_TRASH_H
 
 #include "volume/volume.h"
+
+#define SPACE_WAITS_MAX 128u
 
 /* What waits for space. */
 struct space_wait {
@@ -27,6 +30,8 @@ struct vol_trash {
 	bool            started;  /* and not stopped */
 	uint64_t        keep_ns;  /* 0: there is no trash */
 	struct list     waits;    /* struct space_wait, by arrival */
+	uint32_t        nwaits;
+	struct list     reqs;     /* struct vol_req: wait for fewer to wait */
 	struct list     parked;   /* struct vol_ctl */
 	uint64_t        parked_freed;    /* when the first of them came */
 	uint64_t        parked_until_ns; /* then they look again anyhow */

@@ -361,6 +361,57 @@ static void test_space(void **state)
 	all_is_gone();
 }
 
+#define MANY 700u
+
+static unsigned many_done, many_failed;
+
+static void one_done(struct vol_req *req)
+{
+	many_done++;
+	many_failed += req->res != 0;
+}
+
+/* More than there are parts for; reads go on meanwhile. */
+static void test_space_many(void **state)
+{
+	struct vol_req *reqs = calloc(MANY, sizeof(reqs[0]));
+	uint8_t *buf = aligned_alloc(TARN_BLOCK, TARN_BLOCK);
+	struct volume *v;
+	uint64_t usable = P->usable, begin_ns;
+
+	(void)state;
+	begin(10);
+	assert_int_equal(kit_create(P, V, "a", 64 * MIB), 0);
+	fill("a");
+	assert_int_equal(trash("a"), 0);
+	P->usable = P->live_total;
+	v = tree_of(&trees[0]);
+	memset(buf, 5, TARN_BLOCK);
+	many_done = many_failed = 0;
+	begin_ns = P->io.now_ns;
+	for (unsigned i = 0; i < MANY; i++) {
+		reqs[i] = (struct vol_req){ .vol = v, .op = VOL_WRITE,
+					    .off_bytes = 602 * MIB +
+							 i * TARN_BLOCK,
+					    .len_bytes = TARN_BLOCK,
+					    .buf = buf, .done = one_done };
+		vol_submit(&reqs[i]);
+	}
+	verify(&trees[1]);
+	for (unsigned i = 0; i < 100000 && many_done < MANY; i++)
+		fake_turn(P);
+	assert_int_equal(many_done, MANY);
+	assert_int_equal(many_failed, 0);
+	assert_int_equal(in_trash(), 0);
+	assert_in_range(P->io.now_ns - begin_ns, 0, 10 * NS_PER_S);
+	P->usable = usable;
+	free(buf);
+	free(reqs);
+	models_hide(0, true);
+	assert_int_equal(run("v0", NULL, true, true, vol_delete), 0);
+	all_is_gone();
+}
+
 /* A control operation waits, too; and gives up in time. */
 static void test_space_control(void **state)
 {
@@ -437,6 +488,7 @@ int main(void)
 		TEST(test_time),
 		TEST(test_clock),
 		TEST(test_space),
+		TEST(test_space_many),
 		TEST(test_space_control),
 		TEST(test_random),
 	};

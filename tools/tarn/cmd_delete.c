@@ -158,7 +158,8 @@ static bool expand(const struct cli *cli, const char *range, json_t *names,
 	const char *last = at + 1 + first_len + 1;
 	struct cli list = *cli;
 	char    volume[1100];
-	bool    in = first_len == 0, found_first = in, found_last = *last == '\0';
+	bool    in = first_len == 0, found_first = in;
+	bool    found_last = *last == '\0';
 	json_t *result, *s;
 	size_t  i;
 

@@ -97,6 +97,28 @@ void trash_look(struct sim *sim)
 	}
 }
 
+/* --- out ----------------------------------------------------------------- */
+
+static bool leave(struct sim *sim, unsigned vol, enum mctl_kind kind)
+{
+	struct mctl     mc = { .kind = (uint8_t)kind, .vol = (uint8_t)vol };
+	struct mvol    *v = &sim->model->vols[vol];
+	struct vol_ctl *ctl;
+	char            uuid[UUID_TEXT_BYTES];
+
+	memcpy(mc.new_name, v->name, sizeof(mc.new_name));
+	if (kind == MCTL_UNDELETE && chance(&sim->rng, 1, 2))
+		snprintf(mc.new_name, sizeof(mc.new_name), "v%u",
+			 sim->work->names++);
+	ctl = admin_prepare(sim, &mc);
+	ctl->name = uuid_text(&v->uuid, uuid);
+	if (kind == MCTL_UNDELETE)
+		vol_undelete(sim->life->vols, ctl);
+	else
+		vol_purge(sim->life->vols, ctl);
+	return true;
+}
+
 /* --- in ------------------------------------------------------------------ */
 
 /* Something would stand in the way, or is under way. */
@@ -142,30 +164,16 @@ static bool trash(struct sim *sim, unsigned vol)
 	ctl->with_snapshots = true;
 	STAT(sim, trashed);
 	vol_delete(sim->life->vols, ctl);
-	return true;
+	while (sim->work->admin.busy)
+		if (!life_turn(sim, UINT64_MAX))
+			return false;
+	/* Some come back, or go, before the space is needed. */
+	return !v->trashed || chance(&sim->rng, 1, 4) ||
+	       leave(sim, vol, chance(&sim->rng, 1, 4) ? MCTL_PURGE :
+							  MCTL_UNDELETE);
 }
 
-/* --- out ----------------------------------------------------------------- */
-
-static bool leave(struct sim *sim, unsigned vol, enum mctl_kind kind)
-{
-	struct mctl     mc = { .kind = (uint8_t)kind, .vol = (uint8_t)vol };
-	struct mvol    *v = &sim->model->vols[vol];
-	struct vol_ctl *ctl;
-	char            uuid[UUID_TEXT_BYTES];
-
-	memcpy(mc.new_name, v->name, sizeof(mc.new_name));
-	if (kind == MCTL_UNDELETE && chance(&sim->rng, 1, 2))
-		snprintf(mc.new_name, sizeof(mc.new_name), "v%u",
-			 sim->work->names++);
-	ctl = admin_prepare(sim, &mc);
-	ctl->name = uuid_text(&v->uuid, uuid);
-	if (kind == MCTL_UNDELETE)
-		vol_undelete(sim->life->vols, ctl);
-	else
-		vol_purge(sim->life->vols, ctl);
-	return true;
-}
+/* --- both --------------------------------------------------------------- */
 
 bool trash_act(struct sim *sim, unsigned vol, bool may_trash)
 {

@@ -87,7 +87,14 @@ has 'would free' t trash empty -n
 has "back.*deleted for good" t trash empty back --wait
 [ "$(t trash list -H | wc -l)" = 2 ] || die "$(t trash list)"
 refuse 'trash list' t trash empty back
-must t trash empty --wait
+t trash empty --wait --progress --json > "$W/out" 2> "$W/progress" ||
+	die "$(cat "$W/out" "$W/progress")"
+python3 - "$W" <<'END' || die "$(cat "$W/out" "$W/progress")"
+import json, sys
+assert len(json.load(open(sys.argv[1] + "/out"))["volumes"]) == 2
+lines = [json.loads(l) for l in open(sys.argv[1] + "/progress")]
+assert lines, "no progress"
+END
 has 'empty' t trash empty
 same "$(vol c)" "$W/c"
 t volume list --deleting

@@ -215,6 +215,58 @@ static void test_refusals(void **state)
 	all_is_gone();
 }
 
+static unsigned told;
+
+static void go(struct vol_user *u)
+{
+	(void)u;
+	told++;
+}
+
+/* With force, who uses the volume or a snapshot of it is told to go, and gets no
+ * further meanwhile; what was done before is there when it comes back. */
+static void test_users(void **state)
+{
+	struct vol_user users[2] = { { .gone = go }, { .gone = go } };
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	uint8_t *buf = aligned_alloc(TARN_BLOCK, TARN_BLOCK);
+	struct volume *v, *s;
+
+	(void)state;
+	begin(11);
+	v = vols_find(V, "v0");
+	s = vols_find(V, "v0@s1");
+	vol_get(v, &users[0]);
+	vol_get(s, &users[1]);
+	told = 0;
+	assert_int_equal(trash("v0"), -EBUSY);
+	assert_int_equal(told, 0);
+	ctl->name = "v0";
+	ctl->with_snapshots = ctl->force = true;
+	kit_ctl_run(P, V, ctl, vol_delete);
+	assert_int_equal(ctl->res, 0);
+	assert_int_equal(told, 2);
+	memset(buf, 3, TARN_BLOCK);
+	assert_int_equal(kit_req(P, v, VOL_WRITE, 0, TARN_BLOCK, buf, 0),
+			 -ESHUTDOWN);
+	assert_int_equal(kit_req(P, v, VOL_READ, 0, TARN_BLOCK, buf, 0),
+			 -ESHUTDOWN);
+	assert_int_equal(kit_req(P, s, VOL_READ, 0, TARN_BLOCK, buf, 0),
+			 -ESHUTDOWN);
+	vol_put(v, &users[0]);
+	assert_int_equal(undelete("v0", NULL), 0);
+	verify_all();
+	/* One is still there, and told again. */
+	kit_ctl_run(P, V, ctl, vol_delete);
+	assert_int_equal(ctl->res, 0);
+	assert_int_equal(told, 3);
+	assert_int_equal(purge("v0"), 0);
+	vol_put(s, &users[1]);
+	free(ctl);
+	free(buf);
+	all_is_gone();
+}
+
 /* --- for good ------------------------------------------------------------ */
 
 /* What derives from its snapshots stays whole. */
@@ -483,6 +535,7 @@ int main(void)
 		TEST(test_in_and_out),
 		TEST(test_names),
 		TEST(test_refusals),
+		TEST(test_users),
 		TEST(test_clones),
 		TEST(test_at_once),
 		TEST(test_time),

@@ -215,6 +215,37 @@ static void test_refusals(void **state)
 	all_is_gone();
 }
 
+/* A snapshot that was asked for just before. */
+static void test_overtaken(void **state)
+{
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	struct vol_ctl *snap = calloc(1, sizeof(*snap));
+	const char *name = "v0@late";
+	struct uuid uuid = { .b = { 1 } };
+
+	(void)state;
+	begin(12);
+	ctl->name = "v0";
+	ctl->with_snapshots = true;
+	ctl->done = kit_ctl_done;
+	vol_delete(V, ctl);
+	snap->names = &name;
+	snap->nnames = 1;
+	snap->uuids = &uuid;
+	kit_done = false;
+	snap->done = kit_ctl_done;
+	vol_snapshot(V, snap);
+	fake_settle(P);
+	assert_int_equal(ctl->res, 0);
+	assert_int_equal(snap->res, -ENOENT);
+	assert_int_equal(undelete("v0", NULL), 0);
+	verify_all();
+	free(ctl);
+	free(snap);
+	vols_trash_stop(V);
+	delete_all();
+}
+
 static unsigned told;
 
 static void go(struct vol_user *u)
@@ -536,6 +567,7 @@ int main(void)
 		TEST(test_names),
 		TEST(test_refusals),
 		TEST(test_users),
+		TEST(test_overtaken),
 		TEST(test_clones),
 		TEST(test_at_once),
 		TEST(test_time),

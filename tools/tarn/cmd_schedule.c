@@ -52,6 +52,23 @@ static bool take_kind(const struct cli *cli, const char *arg, json_t *params)
 	return true;
 }
 
+/* What is answered is the volume; takes params. */
+static enum cli_exit change(struct cli *cli, const char *method, json_t *params,
+			    const char *done, const char *was_so)
+{
+	enum cli_exit r;
+	json_t *result = rpc_call(cli, method, params, &r);
+
+	if (result == NULL)
+		return r;
+	if (cli->json)
+		return out_json(result);
+	cmd_print_done(cli, "volume", result,
+		       js_bool(result, "already") ? was_so : done);
+	json_decref(result);
+	return CLI_OK;
+}
+
 static enum cli_exit set(struct cli *cli)
 {
 	json_t *params = json_pack("{s:s}", "name", cli->args[0]);
@@ -61,16 +78,16 @@ static enum cli_exit set(struct cli *cli)
 			json_decref(params);
 			return CLI_USAGE;
 		}
-	return cmd_change(cli, "schedule.set", params, "has a new schedule",
-			  "has that schedule already");
+	return change(cli, "schedule.set", params, "has a new schedule",
+		      "has that schedule already");
 }
 
 static enum cli_exit clear(struct cli *cli)
 {
-	return cmd_change(cli, "schedule.clear",
-			  json_pack("{s:s}", "name", cli->args[0]),
-			  "has no schedule any more; what it took stays until "
-			  "you delete it", "has no schedule already");
+	return change(cli, "schedule.clear",
+		      json_pack("{s:s}", "name", cli->args[0]),
+		      "has no schedule any more, its snapshots stay",
+		      "has no schedule already");
 }
 
 /* --- show ---------------------------------------------------------------- */

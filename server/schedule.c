@@ -5,9 +5,9 @@
  *	                 |    ^                          |      ^
  *	                 +----+ a record for each group  +------+ one at a time
  *
- * What is to be deleted is found out when all has been taken, or was tried to be.
- * Volumes and snapshots that come, go or change names meanwhile make an operation
- * fail, at worst; nothing is remembered but names.
+ * What is to be deleted is found out when all has been taken, or was tried to
+ * be.  Volumes and snapshots that come, go or change names meanwhile make an
+ * operation fail, at worst; nothing is remembered but names.
  *
  * A group that cannot be taken because of one of them is taken one by one. When
  * the pool is full, nothing more is tried to be taken, but what is beyond its

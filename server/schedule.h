@@ -4,17 +4,17 @@
  *	schedule.c       doing it
  *	tarnd_schedule.c its clock, and the pool that is open
  *
- * What is to be done follows from the pool alone: each volume's schedule, when it
- * was followed last, and which snapshots it took (volume/volume.h).  So it
+ * What is to be done follows from the pool alone: each volume's schedule, when
+ * it was followed last, and which snapshots it took (volume/volume.h).  So it
  * does not matter when a server dies, or which one goes on.
  *
  *  - A snapshot of a kind is due when a period of the calendar has begun since
  *    the schedule was followed last: one, however many periods went by.
- *  - All that is due is taken at one instant, as far as one record has room; all
- *    kinds of a volume are always in one.
- *  - Only then, what is beyond the newest N of a kind is deleted.  What is held,
- *    in use, or the base of what is being received stays, and is looked at again
- *    when something is due next.
+ *  - All that is due is taken at one instant, as far as one record has room;
+ *    all kinds of a volume are always in one.
+ *  - Only then, what is beyond the newest N of a kind is deleted.  What is
+ *    held, in use, or the base of what is being received stays, and is looked
+ *    at again when something is due next.
  *  - What cannot be done is said once, with the way out, and tried again later
  *    and later.
  *
@@ -38,8 +38,8 @@ unsigned schedule_due(const struct vol_schedule *s, uint64_t seen_s,
 		      uint64_t now_s);
 /* When the next one is; ~0: never. */
 uint64_t schedule_next(const struct vol_schedule *s, uint64_t now_s);
-/* kinds: of all snapshots of the volume, oldest first, PERIODS for those that no
- * schedule took.  Sets go[i] of those that are beyond what is kept; returns how
+/* kinds: of all snapshots of the volume, oldest first, PERIODS for those that
+ * no schedule took.  Sets go[i] of those that are beyond what is kept; returns how
  * many. */
 size_t schedule_beyond(const struct vol_schedule *s, const uint8_t *kinds,
 		       size_t n, bool *go);
@@ -59,8 +59,8 @@ struct schedule_ops {
 	 * it is set meanwhile. */
 	void (*arm)(void *arg, uint64_t at_s);
 	void (*uuid)(void *arg, struct uuid *ret_uuid);
-	/* An operation on the volumes begins; has ended.  The pool is not closed
-	 * in between; the second may begin to. */
+	/* An operation on the volumes begins; has ended.  The pool is not
+	 * closed in between; the second may begin to. */
 	void (*begin)(void *arg);
 	void (*end)(void *arg);
 	/* One line for the operator. */

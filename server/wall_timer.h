@@ -20,7 +20,7 @@ int  wall_timer_open(struct wall_timer *w, struct io *io,
 		     void (*fn)(struct wall_timer *w));
 /* At at_s, seconds since 1970; ~0: never. */
 void wall_timer_arm(struct wall_timer *w, uint64_t at_s);
-/* Runs the loop until nothing of it is in flight; fn() is not called any more. */
+/* Runs the loop until nothing of it is in flight; fn() is not called. */
 void wall_timer_close(struct wall_timer *w);
 
 #endif

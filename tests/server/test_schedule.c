@@ -291,8 +291,8 @@ static void test_days(void **state)
 
 	(void)state;
 	SET("v", 0, 24, 7, 4, 2, 1);
-	assert_int_equal(set("v", (const uint16_t[PERIODS]){ 0, 24, 7, 4, 2, 1 })
-				 .already, true);
+	assert_true(set("v", (const uint16_t[PERIODS]){ 0, 24, 7, 4, 2, 1 })
+			    .already);
 	/* Nothing at once. */
 	assert_int_equal(S.taken, 0);
 	assert_int_equal(armed, start + 53 * MIN);
@@ -416,7 +416,8 @@ static void test_kept(void **state)
 	assert_true(there("v@hourly-2026-11-23-2000"));
 	assert_true(there("v@hourly-2026-11-23-2100"));
 	assert_int_equal(lines, 0);
-	assert_int_equal(run("v@hourly-2026-11-24-0100", "good", vol_rename), 0);
+	assert_int_equal(run("v@hourly-2026-11-24-0100", "good", vol_rename),
+			 0);
 	assert_int_equal(kind_of("v@good"), PERIODS);
 	/* It can go as soon as nobody needs it. */
 	vol_put(s, &user);
@@ -721,8 +722,8 @@ static void test_random(void **state)
 	assert_int_equal(set("v", keep).res, 0);
 	for (int i = 0; i < 1500; i++) {
 		uint64_t taken = S.taken;
-		uint64_t step = prng_below(&rng, prng_below(&rng, 4) ? HOUR
-								      : 3 * DAY);
+		uint64_t most = prng_below(&rng, 4) ? HOUR : 3 * DAY;
+		uint64_t step = prng_below(&rng, most);
 
 		switch (prng_below(&rng, 8)) {
 		case 0:

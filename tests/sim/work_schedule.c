@@ -107,7 +107,8 @@ void schedule_snap_check(struct sim *sim, const struct msnap *s)
 	vol_info(s->v, &info);
 	if (info.schedule != (s->sched > 0 ? s->sched - 1 : PERIODS))
 		sim_fail(sim, "P9: snapshot %s is of kind %u of the schedule, "
-			 "not %u", s->name, info.schedule, s->sched);
+			 "not %u", s->name, info.schedule,
+			 s->sched > 0 ? s->sched - 1u : PERIODS);
 }
 
 void schedule_snap_there(struct sim *sim, const struct msnap *s)

@@ -86,6 +86,7 @@ static int apply_rename(struct volume *v, const void *body)
 		if (catalog_find_of(v->of, v->kind, name) != NULL)
 			return -EBADMSG;
 		memcpy(v->name, name, sizeof(name));
+		catalog_schedule_let_go(v);
 		catalog_touch(v);
 		return 0;
 	}
@@ -111,6 +112,8 @@ void catalog_tree_delete(struct volume *t)
 	struct catalog *c = &t->vols->catalog;
 
 	t->deletion_no = c->deletions++;
+	t->flags &= (uint8_t)~(CATALOG_HIDDEN | CATALOG_SCHEDULED);
+	memset(&t->schedule, 0, sizeof(t->schedule));
 	catalog_touch(t);
 	if (t->nkids > 1 && !CANARY(fork_reaped)) {
 		t->state = CATALOG_FORK;
@@ -139,7 +142,6 @@ static int apply_delete(struct volume *v)
 	while (!list_empty(&v->checkpoints))
 		catalog_checkpoint_free(list_first(&v->checkpoints,
 						   struct volume, of_link));
-	v->flags &= (uint8_t)~CATALOG_HIDDEN;
 	catalog_tree_delete(v);
 	return 0;
 }
@@ -241,6 +243,8 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_undelete(v, body);
 	case CATALOG_PURGE:
 		return catalog_apply_purge(v);
+	case CATALOG_SCHEDULE:
+		return catalog_apply_schedule(v, body);
 	default:
 		return -EBADMSG;
 	}

@@ -32,6 +32,7 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->mapped = le64_of(v->mapped);
 	s->cursor = le64_of(v->cursor);
 	s->trashed_s = le64_of(v->trashed_s);
+	catalog_schedule_encode(&v->schedule, &s->schedule);
 	s->name_len = le16_of((uint16_t)strlen(v->name));
 	memcpy(s->name, v->name, strlen(v->name));
 }
@@ -93,6 +94,7 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->cursor = le64_get(s->cursor);
 	v->trashed_s = le64_get(s->trashed_s);
 	c->ntrashed += (v->flags & CATALOG_TRASHED) != 0;
+	catalog_schedule_decode(&s->schedule, &v->schedule);
 	memcpy(v->name, name, sizeof(name));
 	if (v->state == CATALOG_DELETING)
 		c->ndeleting++;

@@ -169,6 +169,13 @@ void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
 		if (delete_refused(vols, ctl, list_entry(it, struct volume,
 							 of_link)))
 			return;
+	if (ctl->by_schedule && !vol_schedule_owns(v)) {
+		vol_ctl_refuse(vols, ctl, -EBUSY,
+			       "%s '%.160s' is not its schedule's to delete.",
+			       vol_name_word(vol_ctl_name(ctl)),
+			       vol_ctl_name(ctl));
+		return;
+	}
 	if (ctl->dry_run)
 		vol_ctl_end(vols, ctl, 0);
 	else if (vol_trash_takes(v) && !ctl->at_once)

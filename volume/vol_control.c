@@ -119,6 +119,7 @@ static const char *const op_words[] = {
 	[CTL_HOLD] = "held", [CTL_RELEASE] = "released",
 	[CTL_UNDELETE] = "taken out of the trash",
 	[CTL_PURGE] = "deleted",
+	[CTL_SCHEDULE] = "given a schedule",
 };
 
 void vol_users_tell(struct volume *v, bool gone)
@@ -214,6 +215,7 @@ void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	bool frees = ctl->op == CTL_DELETE || ctl->op == CTL_SETTLE ||
 		     ctl->op == CTL_ROLLBACK || ctl->op == CTL_RELEASE ||
 		     ctl->op == CTL_PURGE ||
+		     ctl->op == CTL_SCHEDULE ||
 		     (v != NULL && ctl->op == CTL_RESIZE &&
 		      ctl->size_bytes < v->size_bytes);
 
@@ -313,6 +315,9 @@ static void controls_work(struct io_work *w)
 		return;
 	case CTL_PURGE:
 		vol_purge_start(vols, ctl);
+		return;
+	case CTL_SCHEDULE:
+		vol_schedule_start(vols, ctl);
 		return;
 	case CTL_SETTLE:
 		vol_settle_start(vols, ctl);

@@ -60,7 +60,7 @@ static const char *catalog_op(uint32_t id)
 					     "delete", "reap",     "snapshot",
 					     "clone",  "rollback", "receive",
 					     "publish", "set",      "trash",
-					     "undelete", "purge" };
+					     "undelete", "purge",   "schedule" };
 
 	static_assert(ARRAY_LEN(names) ==
 			      CATALOG_OP_LAST - CATALOG_CREATE + 1,

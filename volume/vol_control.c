@@ -214,7 +214,7 @@ void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	struct log_append *a = &ctl->append;
 	bool frees = ctl->op == CTL_DELETE || ctl->op == CTL_SETTLE ||
 		     ctl->op == CTL_ROLLBACK || ctl->op == CTL_RELEASE ||
-		     ctl->op == CTL_PURGE ||
+		     ctl->op == CTL_PURGE || ctl->op == CTL_UNDELETE ||
 		     ctl->op == CTL_SCHEDULE ||
 		     (v != NULL && ctl->op == CTL_RESIZE &&
 		      ctl->size_bytes < v->size_bytes);

@@ -514,6 +514,23 @@ static void test_space_control(void **state)
 	all_is_gone();
 }
 
+/* Taking something out of the trash does not wait for what is in it to go: that
+ * could be what is wanted. */
+static void test_space_undelete(void **state)
+{
+	(void)state;
+	begin(12);
+	assert_int_equal(trash("v0"), 0);
+	P->append_error = -ENOSPC;
+	P->append_error_class = LOG_CLIENT;
+	assert_int_equal(undelete("v0", NULL), 0);
+	P->append_error = 0;
+	assert_int_equal(in_trash(), 0);
+	verify_all();
+	assert_int_equal(run("v0", NULL, true, true, vol_delete), 0);
+	all_is_gone();
+}
+
 /* --- at random ----------------------------------------------------------- */
 
 /* Any history, and now and then a volume with all that it has is away for a
@@ -575,6 +592,7 @@ int main(void)
 		TEST(test_space),
 		TEST(test_space_many),
 		TEST(test_space_control),
+		TEST(test_space_undelete),
 		TEST(test_random),
 	};
 

@@ -98,13 +98,35 @@ static struct volume *find(struct ctl_call *call, struct volumes *vols,
 
 /* --- undelete ------------------------------------------------------------ */
 
+/* The volume of that UUID, which is not in the trash. */
+static bool is_out(struct volumes *vols, const char *name,
+		   struct volume_info *ret_info)
+{
+	struct volume *v = NULL;
+	struct uuid uuid;
+	bool found = false;
+
+	if (!uuid_parse(name, &uuid))
+		return false;
+	while (!found && (v = vols_next(vols, v)) != NULL) {
+		vol_info(v, ret_info);
+		found = uuid_equal(&ret_info->uuid, &uuid);
+	}
+	return found;
+}
+
 static void undelete_fail(struct change *c, struct volumes *vols)
 {
 	const char *name = c->ctl.name;
 	const char *as = c->ctl.new_name;
+	struct volume_info out;
 
 	if (c->ctl.res == -ENOTUNIQ) {
 		several(c->call, vols, name);
+	} else if (c->ctl.res == -ENOENT && is_out(vols, name, &out)) {
+		ctl_fail(c->call, -ENOENT, name, "volume '%s' is not in the "
+			 "trash, and is called '%s': rename it with 'tarn "
+			 "volume rename'", name, out.name);
 	} else if (c->ctl.res == -ENOENT) {
 		ctl_fail(c->call, -ENOENT, name, "there is no volume '%s' in "
 			 "the trash: 'tarn trash list' lists those that there "
@@ -131,8 +153,10 @@ static struct volume *undeleted(const struct change *c, struct volumes *vols)
 {
 	struct volume *v = NULL;
 
-	if (c->ctl.already && c->ctl.new_name == NULL &&
-	    (v = vols_find(vols, c->ctl.name)) != NULL)
+	if (c->ctl.already &&
+	    (v = vols_find(vols, c->ctl.new_name != NULL ? c->ctl.new_name :
+							   c->ctl.name)) !=
+		    NULL)
 		return v;
 	while ((v = vols_next(vols, v)) != NULL) {
 		struct volume_info i;

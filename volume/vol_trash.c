@@ -390,14 +390,44 @@ void vol_trash_users_tell(struct volume *v, uint32_t subtype)
 	}
 }
 
-/* What ctl->name is in the trash.  NULL: refused, or with *ret_already it has
- * been taken out. */
+/* The volume of that UUID that is not in the trash; NULL: there is none. */
+static struct volume *find_uuid(const struct catalog *c, const char *name)
+{
+	struct uuid uuid;
+
+	if (!uuid_parse(name, &uuid))
+		return NULL;
+	for (uint32_t i = 0; i < c->nsorted; i++)
+		if (uuid_equal(&c->sorted[i]->uuid, &uuid))
+			return c->sorted[i];
+	return NULL;
+}
+
+/* Was it taken out of the trash before, to be called `as` ("": what it was
+ * called)?  By its UUID that can be told; by its old name, which may be
+ * another's by now, only that there is one of the new name. */
+static bool was_undeleted(const struct catalog *c, const char *name,
+			  const char *as)
+{
+	const struct volume *v = catalog_find_name(c, as[0] != '\0' ? as : name);
+	struct uuid uuid;
+
+	if (!uuid_parse(name, &uuid) || (v != NULL && as[0] == '\0'))
+		return v != NULL;
+	if (as[0] == '\0')
+		return find_uuid(c, name) != NULL;
+	return v != NULL && uuid_equal(&v->uuid, &uuid);
+}
+
+/* What ctl->name is in the trash; as NULL: to be purged, else to be called so
+ * ("": what it is called).  NULL: refused, or with *ret_already it has been
+ * taken out. */
 static struct volume *find(struct volumes *vols, struct vol_ctl *ctl,
-			   bool *ret_already)
+			   const char *as, bool *ret_already)
 {
 	const char *name = vol_ctl_name(ctl);
-	const struct catalog *c = &vols->catalog;
-	struct volume *v = NULL, *out;
+	const struct volume *out;
+	struct volume *v;
 	bool several;
 
 	*ret_already = false;
@@ -410,12 +440,15 @@ static struct volume *find(struct volumes *vols, struct vol_ctl *ctl,
 			       "which by its UUID.", name);
 		return NULL;
 	}
-	out = catalog_find_name(c, name);
-	for (uint32_t i = 0; i < c->nsorted && out == NULL; i++)
-		if (has_uuid(c->sorted[i], name))
-			out = c->sorted[i];
-	*ret_already = out != NULL && ctl->op == CTL_UNDELETE;
-	if (!*ret_already)
+	*ret_already = as != NULL && was_undeleted(&vols->catalog, name, as);
+	if (*ret_already)
+		return NULL;
+	out = find_uuid(&vols->catalog, name);
+	if (out != NULL)
+		vol_ctl_refuse(vols, ctl, -ENOENT,
+			       "Volume '%.80s' is not in the trash, and is "
+			       "called '%.80s': rename it.", name, out->name);
+	else
 		vol_ctl_refuse(vols, ctl, -ENOENT,
 			       "There is no volume '%.80s' in the trash: list "
 			       "it to see what there is.", name);
@@ -427,11 +460,12 @@ void vol_undelete_start(struct volumes *vols, struct vol_ctl *ctl)
 	char   name[VOLUME_NAME_MAX + 1] = "";
 	size_t len = ctl->body[0] | (size_t)ctl->body[1] << 8;
 	bool   already;
-	struct volume *v = find(vols, ctl, &already);
+	struct volume *v;
 
+	memcpy(name, ctl->body + sizeof(le16), len);
+	v = find(vols, ctl, name, &already);
 	if (v == NULL && !already)
 		return;
-	memcpy(name, ctl->body + sizeof(le16), len);
 	if (already) {
 		ctl->already = true;
 		vol_ctl_end(vols, ctl, 0);
@@ -475,7 +509,7 @@ void vol_undelete(struct volumes *vols, struct vol_ctl *ctl)
 void vol_purge_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	bool already;
-	struct volume *v = find(vols, ctl, &already);
+	struct volume *v = find(vols, ctl, NULL, &already);
 
 	if (v == NULL)
 		return;

@@ -396,9 +396,10 @@ struct volume *vols_trash_find(struct volumes *vols, const char *name,
 			       bool *ret_several);
 /* How long it stays if nobody needs the space, in seconds. */
 uint64_t vol_trash_left_s(const struct volume *v);
-/* name (or UUID), new_name (or NULL: it keeps its own).  There is one of that
- * UUID, or of that name and none in the trash: already.  -ENOENT, -ENOTUNIQ
- * several have that name, -EEXIST another volume has the name, -EINVAL. */
+/* name (or UUID), new_name (or NULL: it keeps its own).  Already: none in the
+ * trash is meant, and there is a volume of that UUID (and new_name); or, by name,
+ * one of the name that it was to get.  -ENOENT, -ENOTUNIQ several have that name,
+ * -EEXIST another volume has the name, -EINVAL. */
 void vol_undelete(struct volumes *vols, struct vol_ctl *ctl);
 /* name (or UUID) of what is in the trash: it is deleted, with its snapshots.
  * -ENOENT, -ENOTUNIQ. */

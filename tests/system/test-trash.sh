@@ -65,6 +65,10 @@ same "$(vol back)" "$W/v"
 same "$(vol back@one)" "$W/one"
 has '^back#cp' t checkpoint list back
 has 'is not in the trash' t volume undelete "$id"
+has 'is not in the trash' t volume undelete "$id" --as back
+has 'is not in the trash' t volume undelete v --as back
+refuse "'back'" t volume undelete "$id" --as other
+refuse 'trash list' t volume undelete v --as other
 
 say "several of one name"
 must t volume delete v

@@ -184,6 +184,48 @@ static void test_names(void **state)
 	delete_all();
 }
 
+/* Asked for again, it is as it was asked for, or that is said. */
+static void test_again(void **state)
+{
+	struct volume_info info;
+	char uuid[UUID_TEXT_BYTES];
+
+	(void)state;
+	begin(13);
+	vol_info(vols_find(V, "v0"), &info);
+	uuid_text(&info.uuid, uuid);
+	assert_int_equal(trash("v0"), 0);
+	/* A live one of the old name is not what was asked for. */
+	assert_int_equal(kit_create(P, V, "new", MIB), 0);
+	assert_int_equal(run("new", "v0", false, false, vol_rename), 0);
+	assert_int_equal(undelete("v0", "back"), 0);
+	assert_false(already);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		assert_int_equal(undelete("v0", "back"), 0);
+		assert_true(already);
+		assert_int_equal(undelete(uuid, "back"), 0);
+		assert_true(already);
+		assert_int_equal(undelete("v0", "v0"), 0);
+		assert_true(already);
+		reopen(turn == 1, START_S);
+	}
+	assert_int_equal(undelete("v0", "other"), -ENOENT);
+	/* By its UUID it can be told that the name is another's. */
+	assert_int_equal(undelete(uuid, "v0"), -ENOENT);
+	assert_non_null(strstr(error, "'back'"));
+	assert_int_equal(undelete(uuid, "other"), -ENOENT);
+	assert_non_null(strstr(error, "'back'"));
+	/* The old name is nobody's. */
+	assert_int_equal(run("v0", NULL, true, true, vol_delete), 0);
+	assert_int_equal(undelete("v0", "back"), 0);
+	assert_true(already);
+	assert_int_equal(undelete("v0", "other"), -ENOENT);
+	snprintf(trees[0].name, sizeof(trees[0].name), "back");
+	verify_all();
+	vols_trash_stop(V);
+	delete_all();
+}
+
 /* Something stands in the way: it is named, and nothing has happened. */
 static void test_refusals(void **state)
 {
@@ -582,6 +624,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_in_and_out),
 		TEST(test_names),
+		TEST(test_again),
 		TEST(test_refusals),
 		TEST(test_users),
 		TEST(test_overtaken),

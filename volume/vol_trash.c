@@ -25,7 +25,7 @@
 #define STUCK_NS      (1 * NS_PER_S)
 /* A control operation looks again, at the latest. */
 #define PARK_NS       (2 * NS_PER_S)
-/* Purging failed. */
+/* Purging failed, or waiting was in vain. */
 #define PAUSE_NS      (10 * NS_PER_S)
 
 static void trash_work(struct io_work *w);
@@ -76,7 +76,7 @@ void vol_trash_freed(struct volumes *vols)
 	struct vol_trash *t = &vols->trash;
 
 	t->freed++;
-	t->hopeless = false;
+	t->hopeless_ns = 0;
 	t->moved_ns = io_now_ns(vols->io);
 	if (!list_empty(&t->waits) || !list_empty(&t->parked))
 		vol_trash_kick(vols);
@@ -216,13 +216,28 @@ static void purge(struct volumes *vols, const struct volume *v)
 	vol_purge(vols, &t->ctl);
 }
 
-static bool can_purge(struct volumes *vols)
+/* Does something wait for space? */
+static bool is_wanted(const struct vol_trash *t)
+{
+	return !list_empty(&t->waits) || !list_empty(&t->parked);
+}
+
+/* The one that is to go by itself, now; NULL: none. */
+static struct volume *due(struct volumes *vols)
 {
 	const struct vol_trash *t = &vols->trash;
+	uint64_t now = io_now_ns(vols->io);
+	struct volume *v = vols_trash_next(vols, NULL);
+	bool stuck = vols->catalog.ndeleting == 0 ||
+		     now >= t->moved_ns + STUCK_NS;
 
-	return t->started && !t->busy && !vols->failed && vols->committed &&
-	       vols->catalog.ntrashed > 0 &&
-	       io_now_ns(vols->io) >= t->pause_ns;
+	if (v == NULL || !t->started || vols->failed || !vols->committed ||
+	    now < t->pause_ns)
+		return NULL;
+	return (is_wanted(t) && stuck) || v->trash_until_ns <= now ||
+			       CANARY(trash_early) ?
+		       v :
+		       NULL;
 }
 
 /* --- waiting ------------------------------------------------------------- */
@@ -231,11 +246,13 @@ bool vol_trash_helps(const struct volumes *vols)
 {
 	const struct vol_trash *t = &vols->trash;
 
-	if (!t->started || t->hopeless || vols->failed || !vols->committed)
+	uint64_t now = io_now_ns(vols->io);
+
+	if (!t->started || now < t->hopeless_ns || vols->failed ||
+	    !vols->committed)
 		return false;
 	return t->busy || vols->catalog.ndeleting > 0 ||
-	       (vols->catalog.ntrashed > 0 &&
-		io_now_ns(vols->io) >= t->pause_ns);
+	       (vols->catalog.ntrashed > 0 && now >= t->pause_ns);
 }
 
 bool vol_space_wait(struct volumes *vols, struct space_wait *w,
@@ -282,6 +299,15 @@ static bool fits(struct volumes *vols, const struct space_wait *w)
 	return true;
 }
 
+/* One has waited in vain.  If nothing goes on by itself, those that come later
+ * are to find out whether it does now: nobody else asks for anything. */
+static void hopeless(struct vol_trash *t, uint64_t now)
+{
+	if (now >= t->hopeless_ns)
+		t->hopeless_ns = now < t->pause_ns ? t->pause_ns :
+						     now + PAUSE_NS;
+}
+
 static void waits_look(struct volumes *vols)
 {
 	struct vol_trash *t = &vols->trash;
@@ -301,7 +327,8 @@ static void waits_look(struct volumes *vols)
 		if (fits(vols, w)) {
 			w->done(w, 0);
 		} else if (late || !vol_trash_helps(vols)) {
-			t->hopeless |= late && w->freed == t->freed;
+			if (late && w->freed == t->freed)
+				hopeless(t, now);
 			w->done(w, vols->failed ? -ESHUTDOWN : -ENOSPC);
 		} else {
 			list_push(&t->waits, &w->link);
@@ -328,10 +355,10 @@ static void parked_look(struct volumes *vols)
 
 /* --- what there is to do ------------------------------------------------- */
 
-static uint64_t next_ns(const struct volumes *vols, const struct volume *oldest,
-			bool wanted)
+static uint64_t next_ns(struct volumes *vols)
 {
 	const struct vol_trash *t = &vols->trash;
+	const struct volume *oldest = vols_trash_next(vols, NULL);
 	uint64_t at = UINT64_MAX;
 
 	list_for_each(it, &t->waits)
@@ -343,7 +370,7 @@ static uint64_t next_ns(const struct volumes *vols, const struct volume *oldest,
 	    !vols->committed)
 		return at;
 	at = min_u64(at, oldest->trash_until_ns);
-	if (wanted)
+	if (is_wanted(t))
 		at = min_u64(at, t->moved_ns + STUCK_NS);
 	return max_u64(at, t->pause_ns);
 }
@@ -353,19 +380,14 @@ static void trash_work(struct io_work *work)
 	struct vol_trash *t = container_of(work, struct vol_trash, work);
 	struct volumes   *vols = trash_vols(t);
 	uint64_t          now = io_now_ns(vols->io), at;
-	struct volume    *oldest;
-	bool              wanted, stuck;
+	struct volume    *v;
 
 	waits_look(vols);
 	parked_look(vols);
-	oldest = vols_trash_next(vols, NULL);
-	wanted = !list_empty(&t->waits) || !list_empty(&t->parked);
-	stuck = vols->catalog.ndeleting == 0 || now >= t->moved_ns + STUCK_NS;
-	if (can_purge(vols) && ((wanted && stuck) ||
-				oldest->trash_until_ns <= now ||
-				CANARY(trash_early)))
-		purge(vols, oldest);
-	at = next_ns(vols, oldest, wanted);
+	v = t->busy ? NULL : due(vols);
+	if (v != NULL)
+		purge(vols, v);
+	at = next_ns(vols);
 	if (at != UINT64_MAX)
 		io_timer_arm(vols->io, &t->timer, max_u64(at, now + 1));
 }
@@ -513,6 +535,11 @@ void vol_purge_start(struct volumes *vols, struct vol_ctl *ctl)
 
 	if (v == NULL)
 		return;
+	/* By itself: it may have been taken out and put in anew meanwhile. */
+	if (ctl == &vols->trash.ctl && v != due(vols)) {
+		vol_ctl_end(vols, ctl, -ENOENT);
+		return;
+	}
 	ctl->uuid = v->uuid;
 	vol_ctl_append(vols, ctl, v, CATALOG_PURGE, 0);
 }

@@ -7,7 +7,7 @@
  *
  * Waiting ends after SPACE_WAIT_NS, so that every request ends in its time (P6).
  * When one has waited in vain, and nothing was freed meanwhile, others no longer
- * wait until something was.  Only SPACE_WAITS_MAX parts wait, so that others are
+ * wait until something was, or purging is tried again anyhow.  Only SPACE_WAITS_MAX parts wait, so that others are
  * left for reads; further writes do without one until then.
  */
 #ifndef TARN_VOLUME_VOL_TRASH_H
@@ -35,7 +35,7 @@ struct vol_trash {
 	struct list     parked;   /* struct vol_ctl */
 	uint64_t        parked_freed;    /* when the first of them came */
 	uint64_t        parked_until_ns; /* then they look again anyhow */
-	bool            hopeless; /* waiting does not help for now */
+	uint64_t        hopeless_ns; /* waiting does not help until then */
 	uint64_t        freed;    /* slices reaped ever */
 	uint64_t        moved_ns; /* when one was, or a volume was purged */
 	bool            busy;     /* ctl is under way */

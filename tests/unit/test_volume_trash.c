@@ -428,6 +428,38 @@ static void test_clock(void **state)
 	all_is_gone();
 }
 
+/* It was to go, but came out and went in anew before that. */
+static void test_overtaken_purge(void **state)
+{
+	struct vol_ctl *out = calloc(1, sizeof(*out));
+	struct vol_ctl *in = calloc(1, sizeof(*in));
+
+	(void)state;
+	begin(14);
+	assert_int_equal(trash("v0"), 0);
+	P->io.now_ns += KEEP_S * NS_PER_S;
+	out->name = in->name = "v0";
+	out->done = in->done = kit_ctl_done;
+	in->with_snapshots = true;
+	vol_undelete(V, out);
+	vol_delete(V, in);
+	vol_trash_kick(V);
+	fake_settle(P);
+	assert_int_equal(out->res, 0);
+	assert_int_equal(in->res, 0);
+	assert_int_equal(in_trash(), 1);
+	assert_in_range(vol_trash_left_s(vols_trash_next(V, NULL)), KEEP_S - 10,
+			KEEP_S);
+	assert_int_equal(undelete("v0", NULL), 0);
+	verify_all();
+	assert_int_equal(trash("v0"), 0);
+	pass_s(KEEP_S);
+	assert_int_equal(in_trash(), 0);
+	free(out);
+	free(in);
+	all_is_gone();
+}
+
 /* --- space --------------------------------------------------------------- */
 
 static void fill(const char *name)
@@ -479,6 +511,45 @@ static void test_space(void **state)
 	P->usable = P->live_total;
 	assert_int_equal(kit_req(P, v, VOL_WRITE, 603 * MIB, TARN_BLOCK, buf,
 				 0), -ENOSPC);
+	P->usable = usable;
+	free(buf);
+	models_hide(0, true);
+	assert_int_equal(run("v0", NULL, true, true, vol_delete), 0);
+	all_is_gone();
+}
+
+/* Waiting was in vain while nothing could be purged; it no longer is. */
+static void test_space_hopeless(void **state)
+{
+	uint8_t *buf = aligned_alloc(TARN_BLOCK, TARN_BLOCK);
+	uint64_t usable = P->usable, begin_ns;
+	struct volume *v;
+
+	(void)state;
+	begin(15);
+	memset(buf, 9, TARN_BLOCK);
+	assert_int_equal(kit_create(P, V, "a", 64 * MIB), 0);
+	fill("a");
+	assert_int_equal(trash("a"), 0);
+	P->usable = P->live_total;
+	P->append_error = -ENOSPC;
+	P->append_error_class = LOG_CLEANER;
+	v = tree_of(&trees[0]);
+	assert_int_equal(kit_req(P, v, VOL_WRITE, 600 * MIB, TARN_BLOCK, buf,
+				 0), -ENOSPC);
+	/* Others do not wait as long. */
+	begin_ns = P->io.now_ns;
+	assert_int_equal(kit_req(P, v, VOL_WRITE, 601 * MIB, TARN_BLOCK, buf,
+				 0), -ENOSPC);
+	assert_in_range(P->io.now_ns - begin_ns, 0, NS_PER_S);
+	pass_s(9);
+	P->append_error = 0;
+	assert_int_equal(in_trash(), 1);
+	pass_s(11);
+	assert_int_equal(in_trash(), 1);
+	assert_int_equal(kit_req(P, v, VOL_WRITE, 602 * MIB, TARN_BLOCK, buf,
+				 0), 0);
+	assert_int_equal(in_trash(), 0);
 	P->usable = usable;
 	free(buf);
 	models_hide(0, true);
@@ -628,11 +699,13 @@ int main(void)
 		TEST(test_refusals),
 		TEST(test_users),
 		TEST(test_overtaken),
+		TEST(test_overtaken_purge),
 		TEST(test_clones),
 		TEST(test_at_once),
 		TEST(test_time),
 		TEST(test_clock),
 		TEST(test_space),
+		TEST(test_space_hopeless),
 		TEST(test_space_many),
 		TEST(test_space_control),
 		TEST(test_space_undelete),

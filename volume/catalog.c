@@ -302,7 +302,8 @@ struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
 	list_init(&v->users);
 	list_init(&v->ranges);
 	list_init(&v->reap_link);
-	list_init(&v->wait_spans);
+	for (unsigned i = 0; i < REQ_KINDS; i++)
+		list_init(&v->wait_spans[i]);
 	list_init(&v->tip_link);
 	list_init(&v->kids);
 	list_init(&v->kid_link);

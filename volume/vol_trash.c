@@ -36,7 +36,6 @@ void vol_trash_init(struct volumes *vols)
 	struct vol_trash *t = &vols->trash;
 
 	list_init(&t->waits);
-	list_init(&t->reqs);
 	list_init(&t->parked);
 	io_timer_init(&t->timer, timer_fn);
 	io_work_init(&t->work, trash_work);
@@ -66,8 +65,7 @@ void vol_trash_kick(struct volumes *vols)
 {
 	struct vol_trash *t = &vols->trash;
 
-	if (t->started || !list_empty(&t->waits) || !list_empty(&t->reqs) ||
-	    !list_empty(&t->parked))
+	if (t->started || !list_empty(&t->waits) || !list_empty(&t->parked))
 		io_defer(vols->io, &t->work);
 }
 
@@ -255,13 +253,38 @@ bool vol_trash_helps(const struct volumes *vols)
 	       (vols->catalog.ntrashed > 0 && now >= t->pause_ns);
 }
 
+/* Or do others have more than they will need? */
+static bool space_may_come(const struct volumes *vols)
+{
+	const struct vol_trash *t = &vols->trash;
+
+	return vol_trash_helps(vols) ||
+	       (t->started && t->nreserved > 0 && !vols->failed &&
+		io_now_ns(vols->io) >= t->hopeless_ns);
+}
+
+void vol_space_reserved(struct volumes *vols)
+{
+	vols->trash.nreserved++;
+}
+
+void vol_space_settled(struct volumes *vols)
+{
+	struct vol_trash *t = &vols->trash;
+
+	assert(t->nreserved > 0);
+	t->nreserved--;
+	if (!list_empty(&t->waits))
+		vol_trash_kick(vols);
+}
+
 bool vol_space_wait(struct volumes *vols, struct space_wait *w,
 		    uint64_t blocks, uint64_t asked_ns,
 		    void (*done)(struct space_wait *w, int res))
 {
 	struct vol_trash *t = &vols->trash;
 
-	if (!vol_trash_helps(vols) ||
+	if (!space_may_come(vols) ||
 	    io_now_ns(vols->io) - asked_ns >= SPACE_WAIT_NS)
 		return false;
 	w->blocks = blocks;
@@ -269,7 +292,6 @@ bool vol_space_wait(struct volumes *vols, struct space_wait *w,
 	w->freed = t->freed;
 	w->done = done;
 	list_push(&t->waits, &w->link);
-	t->nwaits++;
 	vol_trash_kick(vols);
 	return true;
 }
@@ -323,21 +345,16 @@ static void waits_look(struct volumes *vols)
 						  link);
 		bool late = now >= w->until_ns;
 
-		t->nwaits--;
 		if (fits(vols, w)) {
 			w->done(w, 0);
-		} else if (late || !vol_trash_helps(vols)) {
+		} else if (late || !space_may_come(vols)) {
 			if (late && w->freed == t->freed)
 				hopeless(t, now);
 			w->done(w, vols->failed ? -ESHUTDOWN : -ENOSPC);
 		} else {
 			list_push(&t->waits, &w->link);
-			t->nwaits++;
 		}
 	}
-	/* More of them, if these have gone on. */
-	if (vol_parts_go_on(vols))
-		vol_trash_kick(vols);
 }
 
 /* They find out by themselves, and give up by themselves. */

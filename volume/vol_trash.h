@@ -7,15 +7,13 @@
  *
  * Waiting ends after SPACE_WAIT_NS, so that every request ends in its time (P6).
  * When one has waited in vain, and nothing was freed meanwhile, others no longer
- * wait until something was, or purging is tried again anyhow.  Only SPACE_WAITS_MAX parts wait, so that others are
- * left for reads; further writes do without one until then.
+ * wait until something was, or purging is tried again anyhow.  What waits
+ * keeps its part or span: reads and questions have their own (vol_request.h).
  */
 #ifndef TARN_VOLUME_VOL_TRASH_H
 #define TARN_VOLUME_VOL_TRASH_H
 
 #include "volume/volume.h"
-
-#define SPACE_WAITS_MAX 128u
 
 /* What waits for space. */
 struct space_wait {
@@ -30,8 +28,8 @@ struct vol_trash {
 	bool            started;  /* and not stopped */
 	uint64_t        keep_ns;  /* 0: there is no trash */
 	struct list     waits;    /* struct space_wait, by arrival */
-	uint32_t        nwaits;
-	struct list     reqs;     /* struct vol_req: wait for fewer to wait */
+	uint32_t        nreserved; /* parts that have reserved space: some of
+				    * it comes back, see vol_nodes_needed() */
 	struct list     parked;   /* struct vol_ctl */
 	uint64_t        parked_freed;    /* when the first of them came */
 	uint64_t        parked_until_ns; /* then they look again anyhow */
@@ -63,6 +61,10 @@ bool vol_trash_helps(const struct volumes *vols);
 bool vol_space_wait(struct volumes *vols, struct space_wait *w,
 		    uint64_t blocks, uint64_t asked_ns,
 		    void (*done)(struct space_wait *w, int res));
+/* A part has reserved space; one that had has ended, having given back what it did
+ * not need. */
+void vol_space_reserved(struct volumes *vols);
+void vol_space_settled(struct volumes *vols);
 /* The active control operation found no room: its turn comes again when there
  * may be. */
 void vol_trash_park(struct volumes *vols, struct vol_ctl *ctl);

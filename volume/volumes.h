@@ -68,8 +68,8 @@ struct volume {
 	struct list users;           /* struct vol_user */
 	unsigned    nusers;
 	struct list reap_link;       /* waiting for the reaper, or in none */
-	uint32_t    nspans;          /* spans in use */
-	struct list wait_spans;      /* struct vol_req: too many are */
+	uint32_t    nspans[REQ_KINDS]; /* spans in use */
+	struct list wait_spans[REQ_KINDS]; /* struct vol_req: too many are */
 	/* Ranges that requests are changing (vol_range.c). */
 	struct list ranges;          /* struct vol_range, by arrival */
 	uint32_t    nranges_wide;    /* ranges that are in no bucket */

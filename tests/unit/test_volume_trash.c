@@ -608,6 +608,79 @@ static void test_space_many(void **state)
 	all_is_gone();
 }
 
+static void many_submit(struct vol_req *reqs, struct volume *v, uint8_t op,
+			const void *buf)
+{
+	many_done = many_failed = 0;
+	for (unsigned i = 0; i < MANY; i++) {
+		reqs[i] = (struct vol_req){ .vol = v, .op = op,
+					    .off_bytes = 300 * MIB +
+							 i * (MIB / 4),
+					    .len_bytes = TARN_BLOCK,
+					    .buf = (void *)(uintptr_t)buf,
+					    .done = one_done };
+		vol_submit(&reqs[i]);
+	}
+}
+
+/* None finds space, and all wait: with a cold map, too, they leave reads and
+ * questions what those need, and end in time. */
+static void test_space_reads(void **state)
+{
+	static const uint8_t ops[] = { VOL_WRITE, VOL_ZERO };
+	struct vol_req *reqs = calloc(MANY, sizeof(reqs[0]));
+	uint8_t *buf = aligned_alloc(TARN_BLOCK, TARN_BLOCK);
+	struct vol_extent extents[4];
+	struct vol_req status;
+	uint64_t usable, begin_ns;
+	struct volume *v;
+
+	(void)state;
+	memset(buf, 5, TARN_BLOCK);
+	for (unsigned k = 0; k < ARRAY_LEN(ops); k++) {
+		begin(20 + k);
+		v = tree_of(&trees[0]);
+		many_submit(reqs, v, VOL_WRITE, buf);
+		fake_settle(P);
+		assert_int_equal(many_failed, 0);
+		do_snapshot(&trees[0]);
+		assert_int_equal(kit_create(P, V, "a", 64 * MIB), 0);
+		fill("a");
+		assert_int_equal(trash("a"), 0);
+		reopen(true, START_S);
+		v = tree_of(&trees[0]);
+		usable = P->usable;
+		P->usable = P->live_total;
+		P->append_error = -ENOSPC; /* purging too */
+		P->append_error_class = LOG_CLEANER;
+		begin_ns = P->io.now_ns;
+		many_submit(reqs, v, ops[k], buf);
+		verify_all();
+		status = (struct vol_req){ .vol = v, .op = VOL_STATUS,
+					   .len_bytes = SIZE,
+					   .extents = extents,
+					   .extents_max = 4 };
+		assert_int_equal(kit_submit(P, &status), 0);
+		/* Both while all of them wait. */
+		assert_int_equal(many_done, 0);
+		assert_in_range(P->io.now_ns - begin_ns, 0, NS_PER_S);
+		for (unsigned i = 0; i < 100000 && many_done < MANY; i++)
+			fake_turn(P);
+		assert_int_equal(many_failed, MANY);
+		assert_in_range(P->io.now_ns - begin_ns, 4 * NS_PER_S,
+				6 * NS_PER_S);
+		P->append_error = 0;
+		P->usable = usable;
+		pass_s(20);
+		vols_trash_stop(V);
+		delete_all();
+		teardown(state);
+		setup(state);
+	}
+	free(buf);
+	free(reqs);
+}
+
 /* A control operation waits, too; and gives up in time. */
 static void test_space_control(void **state)
 {
@@ -707,6 +780,7 @@ int main(void)
 		TEST(test_space),
 		TEST(test_space_hopeless),
 		TEST(test_space_many),
+		TEST(test_space_reads),
 		TEST(test_space_control),
 		TEST(test_space_undelete),
 		TEST(test_random),

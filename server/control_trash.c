@@ -263,7 +263,8 @@ static void empty_next(struct empty *e)
 	vol_purge(t->hosted.vols, &e->ctl);
 }
 
-/* What is named, or all, and with its snapshots in the set.  NULL: answered. */
+/* What is named, or all; with its snapshots in the set, if that is not NULL.
+ * NULL: answered. */
 static json_t *chosen(struct ctl_call *call, struct volumes *vols,
 		      struct used_set *ret_set)
 {
@@ -279,12 +280,16 @@ static json_t *chosen(struct ctl_call *call, struct volumes *vols,
 			return NULL;
 		}
 		json_array_append_new(a, trashed_json(v));
+		if (ret_set == NULL)
+			continue;
 		used_set_add(ret_set, v);
 		used_set_add_snapshots(ret_set, v);
 	}
 	for (v = names == NULL ? vols_trash_next(vols, NULL) : NULL; v != NULL;
 	     v = vols_trash_next(vols, v)) {
 		json_array_append_new(a, trashed_json(v));
+		if (ret_set == NULL)
+			continue;
 		used_set_add(ret_set, v);
 		used_set_add_snapshots(ret_set, v);
 	}
@@ -297,18 +302,21 @@ void ctl_trash_empty(struct ctl_call *call)
 	struct used_set set = { .n = 0 };
 	struct empty   *e;
 	json_t         *a;
+	bool            dry_run;
 
 	if (h == NULL)
 		return;
-	a = chosen(call, h->vols, &set);
-	if (a != NULL && ctl_bool(call, "dry_run")) {
+	dry_run = ctl_bool(call, "dry_run");
+	a = chosen(call, h->vols, dry_run ? &set : NULL);
+	if (a == NULL) {
+		free(set.vols);
+		return;
+	}
+	if (dry_run) {
 		used_reply_set(call, json_pack("{s:o, s:b}", "volumes", a,
 					       "dry_run", true), &set);
 		return;
 	}
-	free(set.vols);
-	if (a == NULL)
-		return;
 	e = calloc(1, sizeof(*e));
 	if (e == NULL) {
 		json_decref(a);

@@ -42,6 +42,7 @@ void catalog_fini(struct volumes *vols)
 	}
 	free(c->slots);
 	free(c->sorted);
+	free(c->trashed);
 	free(c->dirty);
 }
 
@@ -64,6 +65,10 @@ static int grow(struct catalog *c, uint32_t want)
 	if (p == NULL)
 		return -ENOMEM;
 	c->sorted = p;
+	p = realloc(c->trashed, cap * sizeof(c->trashed[0]));
+	if (p == NULL)
+		return -ENOMEM;
+	c->trashed = p;
 	p = realloc(c->dirty, cap / SLOTS_A_PAGE * sizeof(c->dirty[0]));
 	if (p == NULL)
 		return -ENOMEM;

@@ -87,6 +87,10 @@ int  catalog_apply_publish(struct volume *h, const void *body);
 int  catalog_apply_trash(struct volume *v, const void *body);
 int  catalog_apply_undelete(struct volume *v, const void *body);
 int  catalog_apply_purge(struct volume *v);
+/* v, whose trash_until_ns is set, is in the trash. */
+void catalog_trash_insert(struct catalog *c, struct volume *v);
+/* All of their trash_until_ns may have changed. */
+void catalog_trash_sort(struct catalog *c);
 /* vol_schedule.c. */
 int  catalog_apply_schedule(struct volume *v, const void *body);
 /* To and from the bytes of a slot or record. */

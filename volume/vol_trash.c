@@ -88,65 +88,7 @@ bool vol_trash_takes(const struct volume *v)
 	       (v->flags & CATALOG_HIDDEN) == 0;
 }
 
-/* --- what there is ------------------------------------------------------- */
-
-/* In the order in which they go. */
-static bool is_before(const struct volume *a, const struct volume *b)
-{
-	if (a->trash_until_ns != b->trash_until_ns)
-		return a->trash_until_ns < b->trash_until_ns;
-	return a->id < b->id;
-}
-
-struct volume *vols_trash_next(struct volumes *vols, const struct volume *prev)
-{
-	const struct catalog *c = &vols->catalog;
-	struct volume *next = NULL;
-
-	for (uint32_t i = 0; c->ntrashed > 0 && i < c->nslots; i++) {
-		struct volume *v = c->slots[i];
-
-		if (v == NULL || (v->flags & CATALOG_TRASHED) == 0 ||
-		    (prev != NULL && !is_before(prev, v)))
-			continue;
-		if (next == NULL || is_before(v, next))
-			next = v;
-	}
-	return next;
-}
-
-static bool has_uuid(const struct volume *v, const char *text)
-{
-	char uuid[UUID_TEXT_BYTES];
-
-	return strcmp(uuid_text(&v->uuid, uuid), text) == 0;
-}
-
-struct volume *vols_trash_find(struct volumes *vols, const char *name,
-			       bool *ret_several)
-{
-	const struct catalog *c = &vols->catalog;
-	struct volume *v, *found = NULL;
-	unsigned n = 0;
-
-	for (uint32_t i = 0; c->ntrashed > 0 && i < c->nslots; i++) {
-		v = c->slots[i];
-		if (v == NULL || (v->flags & CATALOG_TRASHED) == 0)
-			continue;
-		if (has_uuid(v, name)) {
-			found = v;
-			n = 1;
-			break;
-		}
-		if (strcmp(v->name, name) == 0) {
-			found = v;
-			n++;
-		}
-	}
-	if (ret_several != NULL)
-		*ret_several = n > 1;
-	return n == 1 ? found : NULL;
-}
+/* --- time ---------------------------------------------------------------- */
 
 uint64_t vol_trash_left_s(const struct volume *v)
 {
@@ -160,21 +102,19 @@ uint64_t vol_trash_left_s(const struct volume *v)
 void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s)
 {
 	struct vol_trash *t = &vols->trash;
-	const struct catalog *c = &vols->catalog;
+	struct catalog *c = &vols->catalog;
 	uint64_t now = io_now_ns(vols->io);
 
 	t->started = true;
 	t->keep_ns = keep_s * NS_PER_S;
-	for (uint32_t i = 0; i < c->nslots; i++) {
-		struct volume *v = c->slots[i];
-		uint64_t age_s;
+	for (uint32_t i = 0; i < c->ntrashed; i++) {
+		struct volume *v = c->trashed[i];
+		uint64_t age_s = now_s - min_u64(now_s, v->trashed_s);
 
-		if (v == NULL || (v->flags & CATALOG_TRASHED) == 0)
-			continue;
-		age_s = now_s - min_u64(now_s, v->trashed_s);
 		v->trash_until_ns = now + (keep_s - min_u64(keep_s, age_s)) *
 						  NS_PER_S;
 	}
+	catalog_trash_sort(c);
 	vol_trash_kick(vols);
 }
 
@@ -220,8 +160,7 @@ static bool is_wanted(const struct vol_trash *t)
 	return !list_empty(&t->waits) || !list_empty(&t->parked);
 }
 
-/* The one that is to go by itself, now; NULL: none. */
-static struct volume *due(struct volumes *vols)
+struct volume *vol_trash_due(struct volumes *vols)
 {
 	const struct vol_trash *t = &vols->trash;
 	uint64_t now = io_now_ns(vols->io);
@@ -401,7 +340,7 @@ static void trash_work(struct io_work *work)
 
 	waits_look(vols);
 	parked_look(vols);
-	v = t->busy ? NULL : due(vols);
+	v = t->busy ? NULL : vol_trash_due(vols);
 	if (v != NULL)
 		purge(vols, v);
 	at = next_ns(vols);
@@ -419,150 +358,14 @@ void vol_trash_users_tell(struct volume *v, uint32_t subtype)
 	if (subtype == CATALOG_DELETE)
 		return;
 	vol_trash_kick(v->vols); /* it has its time */
-	for (uint32_t i = 0; i < c->nslots; i++) {
+	list_for_each(it, &v->snaps)
+		vol_users_tell(list_entry(it, struct volume, of_link), true);
+	/* Purged, it has none any more: they are being deleted. */
+	for (uint32_t i = 0; subtype == CATALOG_PURGE && i < c->nslots; i++) {
 		struct volume *s = c->slots[i];
 
-		/* In the trash it has its snapshots, deleted no more. */
 		if (s != NULL && s->nusers > 0 && s->kind == CATALOG_SNAPSHOT &&
-		    (s->of == v || s->state != CATALOG_READY))
+		    s->state != CATALOG_READY)
 			vol_users_tell(s, true);
 	}
-}
-
-/* The volume of that UUID that is not in the trash; NULL: there is none. */
-static struct volume *find_uuid(const struct catalog *c, const char *name)
-{
-	struct uuid uuid;
-
-	if (!uuid_parse(name, &uuid))
-		return NULL;
-	for (uint32_t i = 0; i < c->nsorted; i++)
-		if (uuid_equal(&c->sorted[i]->uuid, &uuid))
-			return c->sorted[i];
-	return NULL;
-}
-
-/* Was it taken out of the trash before, to be called `as` ("": what it was
- * called)?  By its UUID that can be told; by its old name, which may be
- * another's by now, only that there is one of the new name. */
-static bool was_undeleted(const struct catalog *c, const char *name,
-			  const char *as)
-{
-	const struct volume *v = catalog_find_name(c, as[0] != '\0' ? as : name);
-	struct uuid uuid;
-
-	if (!uuid_parse(name, &uuid) || (v != NULL && as[0] == '\0'))
-		return v != NULL;
-	if (as[0] == '\0')
-		return find_uuid(c, name) != NULL;
-	return v != NULL && uuid_equal(&v->uuid, &uuid);
-}
-
-/* What ctl->name is in the trash; as NULL: to be purged, else to be called so
- * ("": what it is called).  NULL: refused, or with *ret_already it has been
- * taken out. */
-static struct volume *find(struct volumes *vols, struct vol_ctl *ctl,
-			   const char *as, bool *ret_already)
-{
-	const char *name = vol_ctl_name(ctl);
-	const struct volume *out;
-	struct volume *v;
-	bool several;
-
-	*ret_already = false;
-	v = vols_trash_find(vols, name, &several);
-	if (v != NULL)
-		return v;
-	if (several) {
-		vol_ctl_refuse(vols, ctl, -ENOTUNIQ,
-			       "The trash has several volumes '%.80s': say "
-			       "which by its UUID.", name);
-		return NULL;
-	}
-	*ret_already = as != NULL && was_undeleted(&vols->catalog, name, as);
-	if (*ret_already)
-		return NULL;
-	out = find_uuid(&vols->catalog, name);
-	if (out != NULL)
-		vol_ctl_refuse(vols, ctl, -ENOENT,
-			       "Volume '%.80s' is not in the trash, and is "
-			       "called '%.80s': rename it.", name, out->name);
-	else
-		vol_ctl_refuse(vols, ctl, -ENOENT,
-			       "There is no volume '%.80s' in the trash: list "
-			       "it to see what there is.", name);
-	return NULL;
-}
-
-void vol_undelete_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	char   name[VOLUME_NAME_MAX + 1] = "";
-	size_t len = ctl->body[0] | (size_t)ctl->body[1] << 8;
-	bool   already;
-	struct volume *v;
-
-	memcpy(name, ctl->body + sizeof(le16), len);
-	v = find(vols, ctl, name, &already);
-	if (v == NULL && !already)
-		return;
-	if (already) {
-		ctl->already = true;
-		vol_ctl_end(vols, ctl, 0);
-		return;
-	}
-	if (len == 0) {
-		len = strlen(v->name);
-		memcpy(name, v->name, len + 1);
-	}
-	if (catalog_find_name(&vols->catalog, name) != NULL) {
-		vol_ctl_refuse(vols, ctl, -EEXIST,
-			       "There is a volume '%.80s' by now: give the one "
-			       "in the trash another name.", name);
-		return;
-	}
-	ctl->body[0] = (uint8_t)len;
-	ctl->body[1] = (uint8_t)(len >> 8);
-	memcpy(ctl->body + sizeof(le16), name, len);
-	ctl->uuid = v->uuid;
-	vol_ctl_append(vols, ctl, v, CATALOG_UNDELETE, sizeof(le16) + len);
-}
-
-void vol_undelete(struct volumes *vols, struct vol_ctl *ctl)
-{
-	const char *new_name = ctl->new_name;
-	int r = vol_ctl_take_name(ctl, ctl->name, VOL_KIND_VOLUME);
-	size_t len = 0;
-
-	if (r == 0 && new_name != NULL) {
-		r = vol_name_problem(new_name, ctl->error) != NULL ? -EINVAL :
-								     0;
-		len = r == 0 ? strlen(new_name) : 0;
-	}
-	ctl->body[0] = (uint8_t)len;
-	ctl->body[1] = (uint8_t)(len >> 8);
-	if (len > 0)
-		memcpy(ctl->body + sizeof(le16), new_name, len);
-	vol_ctl_queue(vols, ctl, CTL_UNDELETE, r);
-}
-
-void vol_purge_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	bool already;
-	struct volume *v = find(vols, ctl, NULL, &already);
-
-	if (v == NULL)
-		return;
-	/* By itself: it may have been taken out and put in anew meanwhile. */
-	if (ctl == &vols->trash.ctl && v != due(vols)) {
-		vol_ctl_end(vols, ctl, -ENOENT);
-		return;
-	}
-	ctl->uuid = v->uuid;
-	vol_ctl_append(vols, ctl, v, CATALOG_PURGE, 0);
-}
-
-void vol_purge(struct volumes *vols, struct vol_ctl *ctl)
-{
-	vol_ctl_queue(vols, ctl, CTL_PURGE,
-		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_VOLUME));
 }

@@ -68,6 +68,8 @@ void vol_space_settled(struct volumes *vols);
 /* The active control operation found no room: its turn comes again when there
  * may be. */
 void vol_trash_park(struct volumes *vols, struct vol_ctl *ctl);
+/* The one that is to go by itself, now; NULL: none. */
+struct volume *vol_trash_due(struct volumes *vols);
 /* v has gone the way that the record says: its users, and its snapshots', are
  * told. */
 void vol_trash_users_tell(struct volume *v, uint32_t subtype);

@@ -46,6 +46,8 @@ struct used_pair {
 struct used_walk {
 	struct volume   **set;      /* what is to go, held */
 	unsigned          nset;
+	bool              looked;   /* all of it was READY, … */
+	uint64_t          deletions; /* … when catalog.deletions was that */
 	struct used_plan *plan;
 	unsigned          at;       /* which of its trees is walked */
 	uint64_t          cursor;   /* leaf: all before it is counted */
@@ -280,13 +282,18 @@ static void used_waited(struct node_waiter *wait, int res)
 /* Nothing more is to be told? */
 static int stopped(struct vol_used *u)
 {
-	const struct used_walk *w = u->walk;
+	struct used_walk *w = u->walk;
+	const struct catalog *c = &u->vol->vols->catalog;
 
 	if (u->vol->vols->failed)
 		return -ESHUTDOWN;
-	for (unsigned i = 0; i < w->nset; i++)
-		if (w->set[i]->gone || w->set[i]->state != CATALOG_READY)
-			return -ENOENT;
+	if (!w->looked || w->deletions != c->deletions)
+		for (unsigned i = 0; i < w->nset; i++)
+			if (w->set[i]->gone ||
+			    w->set[i]->state != CATALOG_READY)
+				return -ENOENT;
+	w->looked = true;
+	w->deletions = c->deletions;
 	if (u->stop != NULL && u->stop(u))
 		return -ECANCELED;
 	return 0;

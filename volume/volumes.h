@@ -80,11 +80,13 @@ struct volume {
 struct catalog {
 	struct volume **slots;       /* by slot; NULL: free */
 	uint32_t    nslots;          /* slots of the table */
-	uint32_t    cap;             /* room in slots, sorted and dirty */
+	uint32_t    cap;             /* room in slots, sorted, trashed, dirty */
 	struct volume **sorted;      /* READY volumes by name, no snapshots */
 	uint32_t    nsorted;
 	uint32_t    ndeleting;
-	uint32_t    ntrashed;        /* volumes that are in the trash */
+	struct volume **trashed;     /* volumes in the trash, by when they go */
+	uint32_t    ntrashed;
+	uint64_t    trash_changes;   /* volumes that went in or out */
 	uint64_t    deletions;       /* trees that began to go, or are kept */
 	bool       *dirty;           /* by page */
 	uint32_t    ndirty;

@@ -14,6 +14,7 @@
 
 static char error[256];
 static bool already, trashed;
+static uint64_t wall_s = START_S;
 
 static int run(const char *name, const char *new_name, bool with_snapshots,
 	       bool at_once, void (*op)(struct volumes *, struct vol_ctl *))
@@ -25,7 +26,7 @@ static int run(const char *name, const char *new_name, bool with_snapshots,
 	ctl->new_name = new_name;
 	ctl->with_snapshots = with_snapshots;
 	ctl->at_once = at_once;
-	ctl->now_s = START_S;
+	ctl->now_s = wall_s;
 	kit_ctl_run(P, V, ctl, op);
 	r = ctl->res;
 	already = ctl->already;
@@ -460,6 +461,64 @@ static void test_overtaken_purge(void **state)
 	all_is_gone();
 }
 
+#define SOME 60u
+
+/* Whatever went in and came out, and when: they are found in the order in which
+ * they go, and the walk goes on behind one that has gone. */
+static void test_order(void **state)
+{
+	char name[16], uuid[UUID_TEXT_BYTES];
+	struct volume_info info;
+	unsigned n = 0;
+
+	(void)state;
+	begin(16);
+	for (unsigned i = 0; i < SOME; i++) {
+		snprintf(name, sizeof(name), "w%u", i);
+		assert_int_equal(kit_create(P, V, name, MIB), 0);
+	}
+	for (unsigned i = 0; i < 4 * SOME; i++) {
+		struct volume *v, *next, *prev = NULL;
+
+		snprintf(name, sizeof(name), "w%u",
+			 (unsigned)prng_below(&rng, SOME));
+		wall_s = START_S + prng_below(&rng, KEEP_S / 4);
+		P->io.now_ns += prng_below(&rng, 3) * NS_PER_S / 4;
+		if (vols_find(V, name) != NULL) {
+			assert_int_equal(trash(name), 0);
+			n++;
+		} else {
+			v = vols_trash_find(V, name, NULL);
+			vol_info(v, &info);
+			uuid_text(&info.uuid, uuid);
+			next = vols_trash_next(V, v);
+			assert_int_equal(undelete(uuid, NULL), 0);
+			assert_ptr_equal(vols_trash_next(V, v), next);
+			n--;
+		}
+		if (i % 40 == 39)
+			reopen(i % 80 == 79, START_S + KEEP_S / 4);
+		assert_int_equal(in_trash(), n);
+		for (v = vols_trash_next(V, NULL); v != NULL;
+		     prev = v, v = vols_trash_next(V, v))
+			assert_true(prev == NULL ||
+				    prev->trash_until_ns <= v->trash_until_ns);
+	}
+	assert_true(n > 10);
+	wall_s = START_S;
+	vols_trash_start(V, 0, START_S);
+	pass_s(100);
+	assert_int_equal(in_trash(), 0);
+	verify_all();
+	vols_trash_stop(V);
+	for (unsigned i = 0; i < SOME; i++) {
+		snprintf(name, sizeof(name), "w%u", i);
+		if (vols_find(V, name) != NULL)
+			assert_int_equal(kit_delete(P, V, name, false), 0);
+	}
+	delete_all();
+}
+
 /* --- space --------------------------------------------------------------- */
 
 static void fill(const char *name)
@@ -777,6 +836,7 @@ int main(void)
 		TEST(test_at_once),
 		TEST(test_time),
 		TEST(test_clock),
+		TEST(test_order),
 		TEST(test_space),
 		TEST(test_space_hopeless),
 		TEST(test_space_many),

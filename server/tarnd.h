@@ -117,6 +117,12 @@ struct hosted {
 					 * whatever is tried meanwhile */
 	bool                 read_only;
 	unsigned             vol_calls; /* control calls inside vols */
+	struct {
+		struct vols_trash_mark mark; /* blocks is right with it */
+		bool     known;
+		uint64_t blocks;
+		uint64_t again_ns;  /* it could not be told: not before */
+	} trash_held;               /* OPEN: what emptying the trash frees */
 	int                  fail_res;  /* of pool_params.failed() */
 	struct io_work       fail_work; /* leaves the pool's stack */
 };

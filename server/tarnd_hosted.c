@@ -153,6 +153,7 @@ int hosted_serve(struct tarnd *t, bool read_only)
 	pool_get_info(h->pool, &info);
 	snprintf(h->name, sizeof(h->name), "%s", info.name);
 	h->state = HOSTED_OPEN;
+	memset(&h->trash_held, 0, sizeof(h->trash_held));
 	h->read_only = read_only;
 	h->why[0] = '\0';
 	h->action[0] = '\0';

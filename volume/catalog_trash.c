@@ -116,6 +116,18 @@ struct volume *vols_trash_find(struct volumes *vols, const char *name,
 	return n == 1 ? found : NULL;
 }
 
+struct vols_trash_mark vols_trash_mark(const struct volumes *vols)
+{
+	const struct catalog *c = &vols->catalog;
+	struct vols_trash_mark m = {
+		.trees = c->trash_changes + c->tree_changes + c->deletions,
+	};
+
+	for (uint32_t i = 0; i < c->ntrashed; i++)
+		m.writes += c->trashed[i]->fam->writes;
+	return m;
+}
+
 /* --- records ------------------------------------------------------------- */
 
 static bool has_held(const struct volume *v)

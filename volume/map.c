@@ -266,6 +266,7 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
 	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
+	v->fam->writes++;
 	own(leaf);
 	note_birth(leaf);
 	e = leaf_entries(leaf) + slot;
@@ -340,6 +341,7 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 	all = dead == leaf->node->used && map_drops_leaf(leaf, n);
 	if (dead == 0 && !all)
 		return;
+	v->fam->writes++;
 	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
 	if (!all) {
 		own(leaf);

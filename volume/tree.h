@@ -34,6 +34,7 @@ struct family {
 	struct family *hash_next;
 	uint32_t    id;     /* of the first volume, which may be gone */
 	uint32_t    ntrees;
+	uint64_t    writes; /* changes of leaves since it is in memory */
 	struct list tips;   /* struct volume, by tip_link */
 };
 

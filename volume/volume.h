@@ -394,6 +394,14 @@ struct volume *vols_trash_next(struct volumes *vols,
  * *ret_several (may be NULL) not only one. */
 struct volume *vols_trash_find(struct volumes *vols, const char *name,
 			       bool *ret_several);
+/* What emptying it would free, as vol_used says, stays the same as long as this
+ * does, and the pool is open: nothing went in or out, was made or deleted, nor was
+ * anything written that it could share. */
+struct vols_trash_mark {
+	uint64_t trees;  /* that came or went */
+	uint64_t writes; /* to their families */
+};
+struct vols_trash_mark vols_trash_mark(const struct volumes *vols);
 /* How long it stays if nobody needs the space, in seconds. */
 uint64_t vol_trash_left_s(const struct volume *v);
 /* name (or UUID), new_name (or NULL: it keeps its own).  Already: none in the

@@ -51,6 +51,8 @@ answers "$(vol v@one)" && die "its snapshot is exported"
 has "^v +$id +64.0M +[0-9.]+M +2 +1 +20" t trash list
 t df -H -p > "$W/df"
 [ "$(cut -f 7 "$W/df")" -gt 0 ] || die "df: $(cat "$W/df")"
+t df -H -p | cut -f 7 > "$W/df2"
+[ "$(cat "$W/df2")" = "$(cut -f 7 "$W/df")" ] || die "df again: $(cat "$W/df2")"
 same "$(vol c)" "$W/c"
 
 say "kill -9, and it is still there; the name is free"

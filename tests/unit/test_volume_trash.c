@@ -383,6 +383,106 @@ static void test_at_once(void **state)
 	all_is_gone();
 }
 
+static bool measured_all;
+
+static void measured(struct vol_used *u)
+{
+	(void)u;
+	measured_all = true;
+}
+
+/* What emptying it would free. */
+static uint64_t held_blocks(void)
+{
+	struct volume *set[2 * TREES_MAX], *v, *s;
+	struct vol_used u = { .set = set, .done = measured };
+
+	for (v = vols_trash_next(V, NULL); v != NULL;
+	     v = vols_trash_next(V, v)) {
+		set[u.nset++] = v;
+		for (s = vol_snap_next(v, NULL); s != NULL;
+		     s = vol_snap_next(v, s))
+			set[u.nset++] = s;
+	}
+	if (u.nset == 0)
+		return 0;
+	measured_all = false;
+	vol_used_submit(&u);
+	for (unsigned i = 0; i < 10000 && !measured_all; i++)
+		fake_turn(P);
+	assert_true(measured_all);
+	assert_int_equal(u.res, 0);
+	return u.data_blocks + u.node_blocks;
+}
+
+static bool mark_is(const struct vols_trash_mark *was)
+{
+	struct vols_trash_mark now = vols_trash_mark(V);
+
+	return now.trees == was->trees && now.writes == was->writes;
+}
+
+/* As long as the mark is the same, so is what the trash holds; and what does not
+ * concern it does not change the mark. */
+static void test_mark(void **state)
+{
+	unsigned changed = 0, same = 0;
+	struct vols_trash_mark mark;
+	struct model *alone;
+	uint64_t held;
+
+	(void)state;
+	begin(17);
+	do_clone(&trees[1]);
+	do_write(&trees[2]);
+	alone = model_new(-1, NULL);
+	assert_int_equal(kit_create(P, V, alone->name, SIZE), 0);
+	assert_int_equal(trash("v0"), 0);
+	models_hide(0, true);
+	mark = vols_trash_mark(V);
+	held = held_blocks();
+	assert_true(held > 0);
+	verify_all();
+	do_write(alone);
+	assert_true(mark_is(&mark));
+	for (unsigned i = 0; i < 120; i++) {
+		uint64_t now;
+		bool is;
+
+		switch (prng_below(&rng, 8)) {
+		case 0: /* from then on its neighbour changes no more */
+			if (i > 80)
+				do_snapshot(&trees[2]);
+			break;
+		case 1:
+			if (V->catalog.ndeleting == 0)
+				fake_commit(P);
+			break;
+		case 2:
+		case 3:
+		case 4:
+			do_write(&trees[2]);
+			break;
+		default:
+			do_write(alone);
+			break;
+		}
+		is = mark_is(&mark);
+		now = held_blocks();
+		if (is)
+			assert_int_equal(now, held);
+		same += is;
+		changed += now != held;
+		held = now;
+		mark = vols_trash_mark(V);
+	}
+	assert_true(same > 20 && changed > 5);
+	assert_int_equal(purge("v0"), 0);
+	assert_false(mark_is(&mark));
+	vols_trash_stop(V);
+	delete_all();
+}
+
 /* --- time ---------------------------------------------------------------- */
 
 static void test_time(void **state)
@@ -834,6 +934,7 @@ int main(void)
 		TEST(test_overtaken_purge),
 		TEST(test_clones),
 		TEST(test_at_once),
+		TEST(test_mark),
 		TEST(test_time),
 		TEST(test_clock),
 		TEST(test_order),

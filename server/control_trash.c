@@ -1,8 +1,8 @@
 /* server/control_trash.c - trash.*, volume.undelete, volume.freed and
  * volume.deleting.
  *
- * trash.empty purges one volume after the other, each by its UUID; what has gone
- * by itself meanwhile, or was taken out, is left out.
+ * trash.empty purges one volume after the other, each by its UUID; what has
+ * gone by itself meanwhile, or was taken out, is left out.
  */
 #include <errno.h>
 #include <stdlib.h>

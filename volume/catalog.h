@@ -98,8 +98,8 @@ void catalog_schedule_encode(const struct vol_schedule *s,
 			     struct catalog_schedule *ret_bytes);
 void catalog_schedule_decode(const struct catalog_schedule *bytes,
 			     struct vol_schedule *ret_schedule);
-/* The snapshot was taken by the schedule of its volume, as one of this kind; is a
- * person's. */
+/* The snapshot was taken by the schedule of its volume, as one of this kind; is
+ * a person's. */
 void catalog_schedule_took(struct volume *s, enum period kind);
 void catalog_schedule_let_go(struct volume *s);
 

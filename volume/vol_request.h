@@ -2,12 +2,13 @@
  * overlapping ones, cut into parts, finished.
  *
  * A READ or WRITE is cut into parts of at most 1 MiB; one of up to 1 MiB is
- * one part, whatever its alignment.  TRIM, ZERO, STATUS, DIFF and CACHE are done
- * by a span: a walk over leaves in slices.
+ * one part, whatever its alignment.  TRIM, ZERO, STATUS, DIFF and CACHE are
+ * done by a span: a walk over leaves in slices.
  *
- * Parts and spans are a fixed number; what finds none waits in order.  Reads have
- * parts of their own, and all that is not a ZERO spans of its own: a WRITE or ZERO
- * may keep one for seconds, waiting for space (vol_trash.h) or for a commit.
+ * Parts and spans are a fixed number; what finds none waits in order.  Reads
+ * have parts of their own, and all that is not a ZERO spans of its own: a
+ * WRITE or ZERO may keep one for seconds, waiting for space (vol_trash.h) or
+ * for a commit.
  */
 #ifndef TARN_VOLUME_VOL_REQUEST_H
 #define TARN_VOLUME_VOL_REQUEST_H
@@ -92,9 +93,9 @@ struct vol_pool {
 
 /* Does it wait long: for space? */
 enum req_kind {
-	REQ_BRISK,
-	REQ_PATIENT,
-	REQ_KINDS
+	REQ_BRISK,   /* no */
+	REQ_PATIENT, /* perhaps */
+	REQ_KINDS,   /* so many */
 };
 
 struct vol_requests {

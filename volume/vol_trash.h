@@ -5,10 +5,11 @@
  *   reaper frees some of it --> there is enough? the write goes on
  *                           --> no, and all of it is gone: the next oldest
  *
- * Waiting ends after SPACE_WAIT_NS, so that every request ends in its time (P6).
- * When one has waited in vain, and nothing was freed meanwhile, others no longer
- * wait until something was, or purging is tried again anyhow.  What waits
- * keeps its part or span: reads and questions have their own (vol_request.h).
+ * Waiting ends after SPACE_WAIT_NS, so that every request ends in its time
+ * (P6).  When one has waited in vain, and nothing was freed meanwhile, others
+ * no longer wait until something was, or purging is tried again anyhow.  What
+ * waits keeps its part or span: reads and questions have their own
+ * (vol_request.h).
  */
 #ifndef TARN_VOLUME_VOL_TRASH_H
 #define TARN_VOLUME_VOL_TRASH_H
@@ -61,8 +62,8 @@ bool vol_trash_helps(const struct volumes *vols);
 bool vol_space_wait(struct volumes *vols, struct space_wait *w,
 		    uint64_t blocks, uint64_t asked_ns,
 		    void (*done)(struct space_wait *w, int res));
-/* A part has reserved space; one that had has ended, having given back what it did
- * not need. */
+/* A part has reserved space; one that had has ended, having given back what it
+ * did not need. */
 void vol_space_reserved(struct volumes *vols);
 void vol_space_settled(struct volumes *vols);
 /* The active control operation found no room: its turn comes again when there

@@ -28,9 +28,10 @@ static struct volume *find_uuid(const struct catalog *c, const char *name)
 static bool was_undeleted(const struct catalog *c, const char *name,
 			  const char *as)
 {
-	const struct volume *v = catalog_find_name(c, as[0] != '\0' ? as : name);
+	const struct volume *v;
 	struct uuid uuid;
 
+	v = catalog_find_name(c, as[0] != '\0' ? as : name);
 	if (!uuid_parse(name, &uuid) || (v != NULL && as[0] == '\0'))
 		return v != NULL;
 	if (as[0] == '\0')

@@ -297,8 +297,8 @@ static void go(struct vol_user *u)
 	told++;
 }
 
-/* With force, who uses the volume or a snapshot of it is told to go, and gets no
- * further meanwhile; what was done before is there when it comes back. */
+/* With force, who uses the volume or a snapshot of it is told to go, and gets
+ * no further meanwhile; what was done before is there when it comes back. */
 static void test_users(void **state)
 {
 	struct vol_user users[2] = { { .gone = go }, { .gone = go } };
@@ -422,8 +422,8 @@ static bool mark_is(const struct vols_trash_mark *was)
 	return now.trees == was->trees && now.writes == was->writes;
 }
 
-/* As long as the mark is the same, so is what the trash holds; and what does not
- * concern it does not change the mark. */
+/* As long as the mark is the same, so is what the trash holds; and what does
+ * not concern it does not change the mark. */
 static void test_mark(void **state)
 {
 	unsigned changed = 0, same = 0;

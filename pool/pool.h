@@ -192,6 +192,7 @@ enum table_kind {
 	TABLE_NODE_MAP,     /* node ids in use, a bit each */
 	TABLE_CATALOG,      /* volumes */
 	TABLE_VERSIONS,     /* reserved: leaf versions by (family, index) */
+	TABLE_EVENTS,       /* what happened */
 	TABLE_KINDS
 };
 

@@ -337,6 +337,46 @@ void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
  * background; -ENOENT when there is none (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
 
+/* --- events --------------------------------------------------------------
+ *
+ * A bounded history of what happened to the pool, kept in it.
+ */
+enum event_severity {
+	EVENT_INFO = 1,
+	EVENT_WARNING,
+	EVENT_CRITICAL,
+};
+#define EVENT_WHAT_MAX   32u
+#define EVENT_OBJECT_MAX 192u
+#define EVENT_TEXT_MAX   240u
+
+struct vol_event {
+	uint64_t seq;      /* out: its number, from 1; 0: not stored yet */
+	uint64_t change;   /* out: orders events by when they last changed; not
+			    * kept in the pool */
+	uint64_t first_s;  /* out: wall clock, seconds since 1970 */
+	uint64_t last_s;   /* in: now */
+	uint32_t count;    /* out: how often since first_s */
+	uint8_t  severity; /* enum event_severity */
+	uint64_t numbers[2]; /* what they count, `what` says */
+	char     what[EVENT_WHAT_MAX + 1];     /* "disk.out": never changes its
+						* meaning */
+	char     object[EVENT_OBJECT_MAX + 1]; /* a disk, volume…; "" */
+	char     text[EVENT_TEXT_MAX + 1];     /* more of it; "" */
+};
+
+/* Record an event.  Never fails and never waits: what the pool cannot take now
+ * is kept in memory for later, as far as there is room.  The same `what` of the
+ * same object is counted for an hour, not recorded anew. */
+void vols_event(struct volumes *vols, const struct vol_event *e);
+/* All that is pending goes to the pool at once, as far as it fits a record, and
+ * no repeat is held back any more: just before pool_close(). */
+void vols_events_flush(struct volumes *vols);
+/* The next one behind `change` (0: the first), in order of change.  False:
+ * there is none. */
+bool vols_event_next(const struct volumes *vols, uint64_t change,
+		     struct vol_event *ret_e);
+
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */

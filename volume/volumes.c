@@ -73,6 +73,8 @@ int vols_open(struct io *io, const struct volumes_params *params,
 		r = vol_relocs_init(vols);
 	if (r == 0)
 		r = vols_redo_init(vols);
+	if (r == 0)
+		r = events_init(vols);
 	if (r < 0) {
 		vols_close(vols);
 		return r;
@@ -95,6 +97,7 @@ void vols_close(struct volumes *vols)
 {
 	if (vols == NULL)
 		return;
+	events_fini(vols);
 	vol_reaper_fini(vols);
 	vol_controls_fini(vols);
 	vol_relocs_fini(vols);

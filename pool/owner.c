@@ -546,6 +546,8 @@ static void pass_done(struct owner *o)
 		renewed(o);
 		idle_again(o);
 		arm_beat(o);
+		if (p->params.beat != NULL && pool_running(p))
+			p->params.beat(p->params.arg);
 		break;
 	case OWNER_CHECK_READ: {
 		bool is_taken = taken(p);

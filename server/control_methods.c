@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/event.h"
 #include "server/tarnd.h"
 
 static const struct ctl_param discover_params[] = {
@@ -85,6 +86,18 @@ static const struct ctl_param snapshot_show_params[] = {
 static const struct ctl_param checkpoint_list_params[] = {
 	{ "volume", CTL_STRING, false },
 	{ "after", CTL_UINT, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param event_list_params[] = {
+	{ "after", CTL_UINT, false },
+	{ "since", CTL_UINT, false },
+	{ "wait", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param alarm_mute_params[] = {
+	{ "alarm", CTL_STRING, true },
+	{ "object", CTL_STRING, false },
+	{ "seconds", CTL_UINT, true },
 	{ NULL, 0, false },
 };
 
@@ -190,6 +203,12 @@ const struct ctl_method tarnd_methods[] = {
 	  "Delete what has been received so far." },
 	{ "receive.list", ctl_receive_list, NULL, false,
 	  "What is being received, at most 1000." },
+	{ "event.list", ctl_event_list, event_list_params, false,
+	  "What happened to the pool, oldest first." },
+	{ "alarm.list", ctl_alarm_list, NULL, false,
+	  "What is wrong now, with its risk and what to do." },
+	{ "alarm.mute", ctl_alarm_mute, alarm_mute_params, false,
+	  "Let an alarm not count for a while." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 

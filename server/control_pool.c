@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/event.h"
 #include "server/tarnd.h"
 
 /* --- parameters ---------------------------------------------------------- */
@@ -215,13 +216,13 @@ static const char *search_action(const struct hosted *h)
 	}
 }
 
-static json_t *status_json(const struct tarnd *t)
+static json_t *status_json(struct tarnd *t)
 {
 	const struct hosted *h = &t->hosted;
 	struct pool_info info;
 	const char *state = hosted_state_name(h), *action = h->action;
 	char        why[TARND_ERROR_BYTES + 128];
-	json_t     *o, *disks;
+	json_t     *o, *disks, *alarms;
 
 	hosted_why_not(t, why, sizeof(why));
 	if (h->state == HOSTED_OPEN) {
@@ -244,6 +245,9 @@ static json_t *status_json(const struct tarnd *t)
 	disks = h->state == HOSTED_OPEN ? ctl_members_json(h->pool)
 					: json_array();
 	json_object_set_new(o, "disks", disks);
+	alarms = alarm_json(t);
+	json_object_update(o, alarms);
+	json_decref(alarms);
 	return o;
 }
 

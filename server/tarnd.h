@@ -15,6 +15,7 @@
  *	tarnd_connect.c   connecting several disks at once
  *	tarnd_identity.c  machine, boot, process, lock
  *	control_*.c       the methods of the control socket
+ *	event*.c alarm.c  what happened, and what is wrong: see event.h
  */
 #ifndef TARN_SERVER_TARND_H
 #define TARN_SERVER_TARND_H
@@ -31,6 +32,7 @@
 #include "server/config.h"
 #include "server/control.h"
 #include "server/export.h"
+#include "server/event_watch.h"
 #include "server/export_volume.h"
 #include "server/inventory.h"
 #include "server/nbd.h"
@@ -178,6 +180,9 @@ struct tarnd {
 	struct list       parked;     /* ctl_call.parked: run again when no
 				       * job runs */
 	struct io_work    park_work;
+	struct watch      watch;
+	struct list       followers;  /* ctl_call.parked: wait for events */
+	struct io_work    follow_work;
 	unsigned          scans;      /* discoveries under way */
 	unsigned          disks_closing;
 	/* Places that were named: --disks first, then those of create,

@@ -177,20 +177,30 @@ static void print_status(const struct cli *cli, json_t *s)
 	else
 		printf("errors: %s of data cannot be read\n",
 		       out_size(cli, s, "lost_bytes", size));
+	if (json_array_size(json_object_get(s, "alarms")) > 0) {
+		printf("\nalarms:\n\n");
+		cmd_print_alarms(s);
+	}
 }
 
 enum cli_exit cmd_status(struct cli *cli)
 {
 	enum cli_exit r;
 	json_t *s = rpc_call(cli, "pool.status", NULL, &r);
+	bool    monitoring = (cli->given & CLI_OPT_EXIT_CODE) != 0;
+	int     exit_code;
 
+	/* Monitoring knows this one as "unknown". */
 	if (s == NULL)
-		return r;
-	if (cli->json)
-		return out_json(s);
+		return monitoring ? (enum cli_exit)3 : r;
+	exit_code = monitoring ? cmd_severity_exit(s) : CLI_OK;
+	if (cli->json) {
+		r = out_json(s);
+		return r == CLI_OK ? (enum cli_exit)exit_code : r;
+	}
 	print_status(cli, s);
 	json_decref(s);
-	return CLI_OK;
+	return (enum cli_exit)exit_code;
 }
 
 /* --- df ------------------------------------------------------------------ */

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "tools/tarn/cli.h"
+#include "tools/tarn/when.c"
 
 static void test_spans(void **state)
 {

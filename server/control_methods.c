@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/bgjob.h"
 #include "server/event.h"
 #include "server/tarnd.h"
 
@@ -91,6 +92,15 @@ static const struct ctl_param checkpoint_list_params[] = {
 static const struct ctl_param event_list_params[] = {
 	{ "after", CTL_UINT, false },
 	{ "since", CTL_UINT, false },
+	{ "wait", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param job_params[] = {
+	{ "job", CTL_STRING, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param job_show_params[] = {
+	{ "job", CTL_STRING, true },
 	{ "wait", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
@@ -205,6 +215,12 @@ const struct ctl_method tarnd_methods[] = {
 	  "What is being received, at most 1000." },
 	{ "event.list", ctl_event_list, event_list_params, false,
 	  "What happened to the pool, oldest first." },
+	{ "job.list", ctl_job_list, NULL, false,
+	  "What takes long and goes on by itself, at most 1000." },
+	{ "job.show", ctl_job_show, job_show_params, false,
+	  "One job; or wait for its end." },
+	{ "job.cancel", ctl_job_cancel, job_params, true,
+	  "End a job before its time." },
 	{ "alarm.list", ctl_alarm_list, NULL, false,
 	  "What is wrong now, with its risk and what to do." },
 	{ "alarm.mute", ctl_alarm_mute, alarm_mute_params, false,

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "server/bgjob.h"
 #include "server/event.h"
 
 /* What to do, by kind of event; those of control calls speak for themselves. */
@@ -166,6 +167,7 @@ static void follow_work(struct io_work *w)
 void event_init(struct tarnd *t)
 {
 	list_init(&t->followers);
+	list_init(&t->job_waiters);
 	io_work_init(&t->follow_work, follow_work);
 }
 
@@ -179,5 +181,6 @@ void event_closing(struct tarnd *t)
 	while ((l = list_pop(&t->followers)) != NULL)
 		ctl_fail(list_entry(l, struct ctl_call, parked), -ESHUTDOWN,
 			 NULL, "the pool is being closed");
+	bgjobs_closing(t);
 	vols_events_flush(t->hosted.vols);
 }

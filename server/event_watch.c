@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "server/bgjob.h"
 #include "server/event.h"
 
 const unsigned space_levels[SPACE_LEVELS] = { 85, 90, 95 };
@@ -209,6 +210,7 @@ static void look(struct io_work *work)
 	look_at_health(t, &info);
 	look_at_space(t, &info);
 	look_at_rate(t, &info);
+	bgjobs_look(t);
 }
 
 void watch_news(struct tarnd *t)

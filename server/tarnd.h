@@ -15,6 +15,7 @@
  *	tarnd_connect.c   connecting several disks at once
  *	tarnd_identity.c  machine, boot, process, lock
  *	control_*.c       the methods of the control socket
+ *	bgjob*.c          what takes long and goes on by itself
  *	event*.c alarm.c  what happened, and what is wrong: see event.h
  */
 #ifndef TARN_SERVER_TARND_H
@@ -29,6 +30,7 @@
 #include "base/list.h"
 #include "io/io.h"
 #include "pool/pool.h"
+#include "server/bgjob_note.h"
 #include "server/config.h"
 #include "server/control.h"
 #include "server/export.h"
@@ -183,6 +185,8 @@ struct tarnd {
 	struct watch      watch;
 	struct list       followers;  /* ctl_call.parked: wait for events */
 	struct io_work    follow_work;
+	struct list       job_waiters; /* ctl_call.parked: for the end of one */
+	struct bgjob_note job_notes[BGJOB_NOTES];
 	unsigned          scans;      /* discoveries under way */
 	unsigned          disks_closing;
 	/* Places that were named: --disks first, then those of create,

@@ -377,6 +377,19 @@ void vols_events_flush(struct volumes *vols);
 bool vols_event_next(const struct volumes *vols, uint64_t change,
 		     struct vol_event *ret_e);
 
+/* One volume or snapshot that is being deleted. */
+struct vol_reap_info {
+	uint32_t id;
+	char     name[VOLUME_NAME_MAX + 1]; /* that it had; a snapshot's without
+					     * its volume's */
+	bool     snapshot;
+	bool     running;    /* it is its turn */
+	uint64_t size_bytes, done_bytes; /* gone through */
+};
+/* The n-th of them; false: there are not so many. */
+bool vols_reap_at(const struct volumes *vols, unsigned n,
+		  struct vol_reap_info *ret);
+
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */

@@ -264,6 +264,7 @@ void ctl_pool_df(struct ctl_call *call)
 	struct pool_info info;
 	struct volumes_space space;
 	uint64_t usable, used;
+	json_t  *o, *more;
 
 	if (h == NULL)
 		return;
@@ -271,19 +272,20 @@ void ctl_pool_df(struct ctl_call *call)
 	vols_space(h->vols, &space);
 	usable = blocks_to_bytes(info.usable_blocks);
 	used = blocks_to_bytes(info.used_blocks);
-	ctl_reply(call,
-		  json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "name",
-			    ctl_text(info.name), "usable_bytes",
-			    (json_int_t)usable, "used_bytes", (json_int_t)used,
-			    "free_bytes",
-			    (json_int_t)(usable > used ? usable - used : 0),
-			    "reserved_bytes",
-			    (json_int_t)blocks_to_bytes(info.reserved_blocks),
-			    "provisioned_bytes",
-			    (json_int_t)space.provisioned_bytes, "overcommit",
-			    usable == 0 ? 0.0
-					: (double)space.provisioned_bytes /
+	o = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "name",
+		      ctl_text(info.name), "usable_bytes", (json_int_t)usable,
+		      "used_bytes", (json_int_t)used, "free_bytes",
+		      (json_int_t)(usable > used ? usable - used : 0),
+		      "reserved_bytes",
+		      (json_int_t)blocks_to_bytes(info.reserved_blocks),
+		      "provisioned_bytes", (json_int_t)space.provisioned_bytes,
+		      "overcommit",
+		      usable == 0 ? 0.0 : (double)space.provisioned_bytes /
 						  (double)usable,
-			    "raw_bytes",
-			    (json_int_t)blocks_to_bytes(info.raw_blocks)));
+		      "raw_bytes",
+		      (json_int_t)blocks_to_bytes(info.raw_blocks));
+	more = ctl_space_json(&info, &space);
+	json_object_update(o, more);
+	json_decref(more);
+	ctl_reply(call, o);
 }

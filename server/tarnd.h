@@ -329,6 +329,9 @@ void ctl_receive_publish(struct ctl_call *call);
 void ctl_receive_abort(struct ctl_call *call);
 void ctl_receive_list(struct ctl_call *call);
 
+/* control_space.c: where the space is, as members of the answer of df. */
+json_t *ctl_space_json(const struct pool_info *info,
+		       const struct volumes_space *space);
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);
 const char *ctl_health_name(uint8_t health);

@@ -393,6 +393,8 @@ bool vols_reap_at(const struct volumes *vols, unsigned n,
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */
+	uint64_t logical_blocks;    /* that volumes and snapshots show: what
+				     * several of them share counts for each */
 	uint64_t node_blocks;       /* blocks of map nodes */
 	uint64_t nodes_cached;      /* nodes in memory now */
 	uint64_t cache_hits, cache_misses; /* of map nodes, since opening */

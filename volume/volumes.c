@@ -280,6 +280,9 @@ void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
 	memset(ret_space, 0, sizeof(*ret_space));
 	for (uint32_t i = 0; i < c->nsorted; i++)
 		ret_space->provisioned_bytes += c->sorted[i]->size_bytes;
+	for (uint32_t i = 0; i < c->nslots; i++)
+		if (c->slots[i] != NULL && c->slots[i]->state == CATALOG_READY)
+			ret_space->logical_blocks += c->slots[i]->mapped;
 	ret_space->mapped_blocks = c->mapped;
 	ret_space->node_blocks = vols->ids.used;
 	ret_space->nodes_cached = vols->cache.nodes_mem;

@@ -205,6 +205,36 @@ enum cli_exit cmd_status(struct cli *cli)
 
 /* --- df ------------------------------------------------------------------ */
 
+/* Where it is: the words are those of the protocol. */
+static void print_space(const struct cli *cli, json_t *d)
+{
+	static const struct {
+		const char *key, *name, *what;
+	} rows[] = {
+		{ "logical_bytes", "logical",
+		  "what volumes and snapshots show" },
+		{ "data_bytes", "data", "of used: blocks of data, each once" },
+		{ "map_bytes", "map", "of used: where they are" },
+		{ "parity_bytes", "parity", "of raw: so that disks may fail" },
+		{ "reserve_bytes", "reserve",
+		  "of raw: for cleaning, commits and headers" },
+	};
+	static const char *const heads[] = { "", "-", "" };
+	struct table t;
+	char text[SIZE_TEXT_BYTES];
+
+	table_init(&t, heads, ARRAY_LEN(heads));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *row[] = { rows[i].name,
+				      out_size(cli, d, rows[i].key, text),
+				      rows[i].what };
+
+		table_row(&t, row);
+	}
+	table_print(&t, false, "");
+	table_fini(&t);
+}
+
 enum cli_exit cmd_df(struct cli *cli)
 {
 	static const char *const heads[] = { "-USABLE", "-USED", "-FREE",
@@ -236,6 +266,8 @@ enum cli_exit cmd_df(struct cli *cli)
 	table_row(&t, row);
 	table_print(&t, cli->bare, "");
 	table_fini(&t);
+	if (!cli->bare)
+		print_space(cli, d);
 	json_decref(d);
 	return CLI_OK;
 }

@@ -787,6 +787,8 @@ void owner_release(struct pool *p, void (*done)(struct pool *p, int res));
 const char *owner_text(const struct pool *p);
 /* Might the owner of that older claim still write? */
 bool owner_is_doubtful(const struct pool *p, uint64_t claim);
+/* The last owner is another machine's and was not heard of, or force was used. */
+bool owner_took_over(const struct pool *p);
 
 /* --- scan.c, recover.c --------------------------------------------------- */
 /* Read the root and tables of p->last, scan the log, redo it, repair it and

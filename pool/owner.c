@@ -92,6 +92,11 @@ bool owner_is_doubtful(const struct pool *p, uint64_t claim)
 	return p->owner->doubt_claim != 0 && claim <= p->owner->doubt_claim;
 }
 
+bool owner_took_over(const struct pool *p)
+{
+	return p->owner->doubt_claim != 0;
+}
+
 /* --- passes over all members --------------------------------------------- */
 
 static bool reachable(const struct member *m)

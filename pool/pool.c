@@ -247,6 +247,7 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	i->domain_disk = (p->flags & LABEL_FLAG_DOMAIN_DISK) != 0;
 	i->nmembers = p->nmembers;
 	i->claim = p->claim;
+	i->taken_over = p->owner != NULL && owner_took_over(p);
 	i->created_s = p->created_s;
 	i->flushed_row = p->flushed_row;
 	i->stable_row = p->stable_row;

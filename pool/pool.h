@@ -447,6 +447,8 @@ struct pool_info {
 	bool        domain_disk;
 	uint32_t    nmembers;
 	uint64_t    claim;
+	bool        taken_over;      /* … from one that may not be gone for
+				      * good: of another machine, or by force */
 	uint64_t    created_s;
 	/* Space, in blocks of 4096 bytes. usable: that much live data fits;
 	 * used: live data, nodes and tables; raw: sum of the disks. */

@@ -173,6 +173,7 @@ void event_init(struct tarnd *t)
 
 void event_closing(struct tarnd *t)
 {
+	struct pool_info info;
 	struct list *l;
 
 	if (t->hosted.vols == NULL)
@@ -182,5 +183,8 @@ void event_closing(struct tarnd *t)
 		ctl_fail(list_entry(l, struct ctl_call, parked), -ESHUTDOWN,
 			 NULL, "the pool is being closed");
 	bgjobs_closing(t);
-	vols_events_flush(t->hosted.vols);
+	/* One that stopped by itself takes nothing more. */
+	pool_get_info(t->hosted.pool, &info);
+	if (info.health != POOL_FAILED)
+		vols_events_flush(t->hosted.vols);
 }

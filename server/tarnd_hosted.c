@@ -184,6 +184,8 @@ int hosted_serve(struct tarnd *t, bool read_only)
 			  "%s", read_only ? "read-only" : "");
 	watch_start(t);
 	hosted_watch(t, true);
+	if (!read_only)
+		schedule_start(&t->schedule, h->vols);
 	if (h->fail_res != 0)
 		io_defer(t->io, &h->fail_work);
 	return 0;

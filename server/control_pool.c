@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/control_trash.h"
+#include "server/control_used.h"
 #include "server/event.h"
 #include "server/tarnd.h"
 
@@ -248,6 +250,9 @@ static json_t *status_json(struct tarnd *t)
 	alarms = alarm_json(t);
 	json_object_update(o, alarms);
 	json_decref(alarms);
+	json_object_set_new(o, "deleting", h->state == HOSTED_OPEN ?
+						   deleting_json(h->vols, UINT64_MAX) :
+						   json_null());
 	return o;
 }
 
@@ -287,5 +292,5 @@ void ctl_pool_df(struct ctl_call *call)
 	more = ctl_space_json(&info, &space);
 	json_object_update(o, more);
 	json_decref(more);
-	ctl_reply(call, o);
+	used_reply_trash(call, o, "trash_bytes");
 }

@@ -49,6 +49,8 @@ void hosted_end(struct job *job, uint64_t drain_ns,
 	io_timer_cancel(t->io, &t->hosted.retry);
 	event_say(t, EVENT_INFO, "pool.closed", t->hosted.name, 0, 0,
 		  t->stopping ? "the server was stopped" : "exported");
+	if (t->hosted.state == HOSTED_OPEN)
+		vols_trash_stop(t->hosted.vols);
 	schedule_stop(&t->schedule);
 	if (t->hosted.pool != NULL)
 		t->hosted.state = HOSTED_CLOSING;

@@ -506,6 +506,7 @@ void vols_commit_done(void *arg, int res)
 	node_cache_trim(vols);
 	vol_requests_unthrottle(vols);
 	vol_reaper_kick(vols);
+	vol_trash_kick(vols);
 	events_kick(vols);
 }
 

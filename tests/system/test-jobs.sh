@@ -30,7 +30,7 @@ for d in a b; do
 done
 tarnd_start
 wait_for 30 t volume show v
-must t volume delete v
+must t volume delete v --now
 job=$(t --json job list | sed -n 's/.*"job": "\(.*\)".*/\1/p')
 say "it is job $job"
 [ -n "$job" ] || die "there is no job: $(t job list)"

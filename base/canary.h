@@ -83,6 +83,8 @@
 	X(node_not_frozen, \
 	  "a commit writes nodes as they are, not as they were") \
 	X(catalog_not_written, "a commit leaves the catalog out") \
+	X(event_not_redone, "recovery forgets events") \
+	X(event_not_written, "a commit leaves events out") \
 	X(node_place_lost, "a commit does not enter where it wrote a node")
 
 enum canary {

@@ -5,6 +5,7 @@
 #define TARN_VOLUME_VOLUMES_H
 
 #include "volume/block_cache.h"
+#include "volume/event.h"
 #include "volume/id_map.h"
 #include "volume/node_cache.h"
 #include "volume/node_commit.h"
@@ -145,6 +146,7 @@ struct volumes {
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;
 	struct vol_reaper reaper;
+	struct event_log events;
 	struct vols_loader *opening; /* load() under way */
 };
 

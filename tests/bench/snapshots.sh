@@ -307,40 +307,45 @@ part_chain() {
 
 # --- sending -------------------------------------------------------------------
 
+# timed FILE COMMAND...: milliseconds, one more line of the file.
 timed() {
 	local t0
 
 	t0=$(milliseconds)
-	"$@" > /dev/null || fail "$*"
-	took=$(($(milliseconds) - t0))
+	"${@:2}" > /dev/null || fail "${*:2}"
+	echo $(($(milliseconds) - t0)) >> "$D/$1"
 }
 
+# What a run sends was never read before.
 part_send() {
-	local mib=$((send_gib * 1024)) full full_bytes copy
+	local i base=first mib=$((send_gib * 1024)) full copy part bytes
 
 	pool_start send 1+0 1 $((mib + mib / 4 + 2048))
 	tarn volume create v "${send_gib}G" > /dev/null || fail "create"
 	fill v $mib
-	tarn snapshot create v@a > /dev/null || fail "create"
-	# One block in a hundred.
-	fio_run v $mib --rw=randwrite --bs=4k --iodepth=32 \
-		--io_size=$((mib / 100))M --end_fsync=1 > /dev/null ||
-		fail "writing"
-	tarn snapshot create v@b > /dev/null || fail "create"
-	timed nbdcopy "$(uri v@b)" null:
-	copy=$took
-	timed tarn send --no-compress v@b
-	full=$took
-	timed tarn send --no-compress --from v@a v@b
-	bytes=$(tarn send --no-compress --from v@a v@b | wc -c)
-	full_bytes=$((mib * 1048576))
+	tarn snapshot create v@first > /dev/null || fail "create"
+	for ((i = 0; i < runs; i++)); do
+		# One block in a hundred.
+		fio_run v $mib --rw=randwrite --bs=4k --iodepth=32 \
+			--io_size=$((mib / 100))M --end_fsync=1 > /dev/null ||
+			fail "writing"
+		tarn snapshot create v@$i > /dev/null || fail "create"
+		timed copy nbdcopy "$(uri v@$i)" null:
+		timed full tarn send --no-compress v@$i
+		timed part tarn send --no-compress --from v@$base v@$i
+		base=$i
+	done
+	bytes=$(tarn send --no-compress --from v@first v@0 | wc -c)
+	copy=$(median < "$D/copy")
+	full=$(median < "$D/full")
+	part=$(median < "$D/part")
 	echo "$send_gib GiB: nbdcopy to nothing $copy ms, full send $full ms," \
-		"increment $took ms and $bytes bytes"
+		"increment $part ms and $bytes bytes"
 	target "full send : nbdcopy, speed" "$(ratio "$copy" "$full")" 0.8 ">="
 	target "increment of 1 % : full send, time" \
-		"$(ratio "$took" "$full")" 0.04 "<="
+		"$(ratio "$part" "$full")" 0.04 "<="
 	target "increment of 1 % : full, bytes" \
-		"$(awk -v a="$bytes" -v b="$full_bytes" \
+		"$(awk -v a="$bytes" -v b=$((mib * 1048576)) \
 			'BEGIN { printf "%.4f", a / b }')" 0.012 "<="
 	pool_stop
 }
@@ -349,5 +354,6 @@ for part in $parts; do
 	"part_$part"
 	echo
 done
-cat "$D/targets" 2> /dev/null
+[ -e "$D/targets" ] || exit 0 # a table has none
+cat "$D/targets"
 grep -c missed "$D/targets" | sed 's/$/ missed/'

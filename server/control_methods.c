@@ -61,6 +61,29 @@ static const struct ctl_param delete_params[] = {
 	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
+static const struct ctl_param volume_delete_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ "with_snapshots", CTL_BOOL, false },
+	{ "now", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param undelete_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "as", CTL_STRING, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param deleting_params[] = {
+	{ "upto", CTL_UINT, false },
+	{ "list", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param trash_empty_params[] = {
+	{ "names", CTL_STRINGS, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
 static const struct ctl_param snapshot_create_params[] = {
 	{ "names", CTL_STRINGS, true },
 	{ NULL, 0, false },
@@ -166,8 +189,18 @@ const struct ctl_method tarnd_methods[] = {
 	  "Grow or shrink a volume." },
 	{ "volume.rename", ctl_volume_rename, rename_params, true,
 	  "Give a volume another name." },
-	{ "volume.delete", ctl_volume_delete, delete_params, true,
-	  "Delete a volume and all its data." },
+	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,
+	  "Put a volume into the trash, or delete it and all its data." },
+	{ "volume.undelete", ctl_volume_undelete, undelete_params, true,
+	  "Take a volume out of the trash." },
+	{ "volume.freed", ctl_volume_freed, snapshot_create_params, false,
+	  "What deleting volumes and snapshots together would free." },
+	{ "volume.deleting", ctl_volume_deleting, deleting_params, false,
+	  "How far deleting is." },
+	{ "trash.list", ctl_trash_list, NULL, false,
+	  "The volumes in the trash, at most 1000, the oldest first." },
+	{ "trash.empty", ctl_trash_empty, trash_empty_params, true,
+	  "Delete what is in the trash, or some of it." },
 	{ "snapshot.create", ctl_snapshot_create, snapshot_create_params, true,
 	  "Take snapshots and checkpoints of volumes, at one instant." },
 	{ "snapshot.list", ctl_snapshot_list, snapshot_list_params, false,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/control_trash.h"
+#include "server/control_used.h"
 #include "server/tarnd.h"
 
 /* --- parameters ---------------------------------------------------------- */
@@ -244,6 +246,9 @@ static json_t *status_json(const struct tarnd *t)
 	disks = h->state == HOSTED_OPEN ? ctl_members_json(h->pool)
 					: json_array();
 	json_object_set_new(o, "disks", disks);
+	json_object_set_new(o, "deleting", h->state == HOSTED_OPEN ?
+						   deleting_json(h->vols, UINT64_MAX) :
+						   json_null());
 	return o;
 }
 
@@ -267,7 +272,8 @@ void ctl_pool_df(struct ctl_call *call)
 	vols_space(h->vols, &space);
 	usable = blocks_to_bytes(info.usable_blocks);
 	used = blocks_to_bytes(info.used_blocks);
-	ctl_reply(call,
+	used_reply_trash(
+		call,
 		  json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "name",
 			    ctl_text(info.name), "usable_bytes",
 			    (json_int_t)usable, "used_bytes", (json_int_t)used,
@@ -281,5 +287,6 @@ void ctl_pool_df(struct ctl_call *call)
 					: (double)space.provisioned_bytes /
 						  (double)usable,
 			    "raw_bytes",
-			    (json_int_t)blocks_to_bytes(info.raw_blocks)));
+			    (json_int_t)blocks_to_bytes(info.raw_blocks)),
+		"trash_bytes");
 }

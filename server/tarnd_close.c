@@ -45,6 +45,8 @@ void hosted_end(struct job *job, uint64_t drain_ns,
 
 	assert(t->ending == NULL);
 	io_timer_cancel(t->io, &t->hosted.retry);
+	if (t->hosted.state == HOSTED_OPEN)
+		vols_trash_stop(t->hosted.vols);
 	schedule_stop(&t->schedule);
 	if (t->hosted.pool != NULL)
 		t->hosted.state = HOSTED_CLOSING;

@@ -159,6 +159,9 @@ int hosted_serve(struct tarnd *t, bool read_only)
 	h->backoff_ns = 0;
 	h->wanted = false;
 	h->failed = false;
+	if (!read_only)
+		vols_trash_start(h->vols, t->cfg->trash_hours * 3600,
+				 tarnd_now_s());
 	tarnd_log(t, "pool '%s' is open%s", h->name,
 		  read_only ? ", read-only" : "");
 	hosted_watch(t, true);

@@ -488,6 +488,7 @@ void vols_commit_done(void *arg, int res)
 	node_cache_trim(vols);
 	vol_requests_unthrottle(vols);
 	vol_reaper_kick(vols);
+	vol_trash_kick(vols);
 }
 
 uint64_t vols_commit_blocks(void *arg)

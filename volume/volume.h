@@ -79,6 +79,7 @@ struct volume_info {
 				     * deleted the youngest before it that is
 				     * there; "": none */
 	unsigned    users;          /* vol_get() less vol_put() */
+	uint64_t    trashed_s;      /* of a volume in the trash: since then; 0 */
 };
 
 /* In order of name; NULL at the end.  prev NULL: the first one. */
@@ -232,15 +233,19 @@ void vol_submit(struct vol_req *req);
  * long as nothing changes that it shares something with. */
 struct vol_used {
 	struct volume *vol;      /* no checkpoint */
+	/* Or several, that go together, and what only they have among them;
+	 * copied at once.  NULL: only vol. */
+	struct volume *const *set;
+	unsigned       nset;
 	/* Asked each turn; true: end with -ECANCELED.  May be NULL. */
 	bool (*stop)(struct vol_used *u);
 	void (*done)(struct vol_used *u);
 	/* Out. */
 	uint64_t data_blocks;
 	uint64_t node_blocks;    /* of the map */
-	bool     forked;         /* two or more trees (clones) derive from it:
-				  * nothing is freed before all but one of
-				  * them are gone */
+	bool     forked;         /* two or more trees (clones) derive from it,
+				  * or one of them: of that nothing is freed
+				  * before all but one of those are gone */
 	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
 	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
 	int      res;
@@ -269,11 +274,14 @@ struct vol_ctl {
 	struct uuid uuid;       /* create: a fresh random one */
 	bool        force;
 	bool        dry_run;    /* delete: only, could it be? */
+	bool        with_snapshots; /* delete: a volume goes with them */
+	bool        at_once;    /* delete: not into the trash */
 	bool        by_schedule; /* delete: only what the schedule took, and
 				 * nothing is being received on the base of */
 	/* Out. */
 	int         res;
 	bool        already;    /* it was so before */
+	bool        trashed;    /* delete: it is in the trash, uuid says what */
 	char        error[256]; /* one sentence: the object and the way out */
 	void (*done)(struct vol_ctl *ctl);
 	/* Private. */
@@ -359,11 +367,62 @@ void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
  * What is kept already goes on.  Its snapshots of kinds that are no longer kept
  * stay, as if a person had taken them.  -ENOENT, -EINVAL. */
 void vol_schedule_set(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force, dry_run, by_schedule.  -EBUSY while in use and no force, held, or
- * not the schedule's to delete; -ENOTEMPTY
- * while it has snapshots (checkpoints go with it); space is freed in the
- * background; -ENOENT when there is none (nothing to repeat). */
+/* name, force, dry_run, with_snapshots, at_once,
+ * by_schedule, now_s.  A volume goes into the
+ * trash, if there is one; all else, and with at_once, is deleted, and space freed
+ * in the background.  -EBUSY while it or one of its snapshots is in use and no
+ * force, held, or not the schedule's to delete; -ENOTEMPTY while it has snapshots and they are not to go with
+ * it (checkpoints always do); -ENOENT when there is none (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
+
+/* --- the trash ----------------------------------------------------------- */
+
+/* What is in it takes space and nothing else: no name, and no users.  It goes by
+ * itself when its time is over, or when there is no space for something new:
+ * that waits meanwhile. */
+
+/* After opening, once: volumes stay there for so long, 0: there is no trash.
+ * How long those that are there have been is reckoned from now_s (wall clock) this
+ * once, and then by the engine's clock, which does not jump. */
+void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s);
+/* The pool is about to be closed: nothing goes by itself any more. */
+void vols_trash_stop(struct volumes *vols);
+/* What there is, the oldest first; prev NULL: the first one. */
+struct volume *vols_trash_next(struct volumes *vols,
+			       const struct volume *prev);
+/* The one of that UUID, or of that name if only one has it; NULL: none, or with
+ * *ret_several (may be NULL) not only one. */
+struct volume *vols_trash_find(struct volumes *vols, const char *name,
+			       bool *ret_several);
+/* How long it stays if nobody needs the space, in seconds. */
+uint64_t vol_trash_left_s(const struct volume *v);
+/* name (or UUID), new_name (or NULL: it keeps its own).  There is one of that
+ * UUID, or of that name and none in the trash: already.  -ENOENT, -ENOTUNIQ
+ * several have that name, -EEXIST another volume has the name, -EINVAL. */
+void vol_undelete(struct volumes *vols, struct vol_ctl *ctl);
+/* name (or UUID) of what is in the trash: it is deleted, with its snapshots.
+ * -ENOENT, -ENOTUNIQ. */
+void vol_purge(struct volumes *vols, struct vol_ctl *ctl);
+
+/* --- what is being deleted ----------------------------------------------- */
+
+struct vols_deletion {
+	uint64_t trees;       /* volumes and snapshots */
+	uint64_t total_bytes; /* their sizes, */
+	uint64_t done_bytes;  /* … how much of that has been gone through */
+	uint64_t freed_bytes; /* since the pool was opened, with the map */
+};
+/* All that was deleted before the number that vols_deletion_no() gave. */
+void vols_deletion(const struct volumes *vols, uint64_t upto,
+		   struct vols_deletion *ret);
+/* Grows with every deletion, and begins anew when the pool is opened. */
+uint64_t vols_deletion_no(const struct volumes *vols);
+/* One after the other; those that are kept (vol_used.forked) too, with total_bytes
+ * and nothing done.  prev NULL: the first one. */
+struct volume *vols_deletion_next(struct volumes *vols,
+				  const struct volume *prev);
+void vol_deletion(const struct volume *v, struct vols_deletion *ret,
+		  bool *ret_kept);
 
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
@@ -374,7 +433,8 @@ struct volumes_space {
 	uint64_t block_hits, block_misses; /* of data blocks, since opening */
 	uint64_t control_ops, control_ns;  /* control operations since opening,
 					    * and how long they took */
-	uint64_t deleting;          /* volumes being deleted */
+	uint64_t deleting;          /* volumes and snapshots being deleted */
+	uint64_t trashed;           /* volumes in the trash */
 };
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space);
 

@@ -400,6 +400,7 @@ bool work_first_volumes(struct sim *sim)
 	uint64_t usable;
 	uint64_t n = between(&sim->rng, 1, 4);
 
+	trash_start(sim);
 	space_used(sim, &usable);
 	/* Some pools are provisioned thinly: there is less than they say. */
 	sim->work->volume_blocks =
@@ -418,6 +419,7 @@ void work_attach(struct sim *sim)
 
 void work_detach(struct sim *sim)
 {
+	vols_trash_stop(sim->life->vols);
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++)
 		if (sim->model->vols[i].alive)
 			vol_put(sim->model->vols[i].vol,

@@ -86,6 +86,7 @@ enum msnap_state {
 	MSNAP_THERE,
 	MSNAP_DELETING, /* asked for */
 	MSNAP_KEEPING,  /* asked for, by a rollback */
+	MSNAP_TRASHED,  /* in the trash with its volume, or asked to be */
 };
 
 struct msnap {
@@ -166,6 +167,9 @@ struct work {
 	struct vol_user users[MODEL_VOLS_MAX];
 	uint64_t        volume_blocks; /* size of all volumes together wanted */
 	uint64_t        enospcs;     /* of this phase */
+	uint64_t        keep_s;      /* in the trash; 0: none is */
+	bool            pressed;     /* there was little space of late: what
+				      * is in the trash may go */
 };
 
 /* NULL when all are in use. */
@@ -259,6 +263,21 @@ bool used_hold(struct sim *sim, struct msnap *s, bool hold);
 /* It is attached: is it held as it should be? */
 void used_attach(struct sim *sim, struct msnap *s);
 
+/* work_trash.c */
+uint64_t trash_wall_s(const struct sim *sim);
+/* A life begins. */
+void trash_start(struct sim *sim);
+/* Has anything gone that should not have?  What has is forgotten. */
+void trash_look(struct sim *sim);
+/* Put a volume into the trash, or take one out, or delete one there.  False
+ * when the engine stopped. */
+bool trash_act(struct sim *sim, unsigned vol, bool may_trash);
+/* That is done, or never was; the model's volume is not changed yet. */
+void trash_settle(struct sim *sim, bool happened);
+/* Use the volume, and its snapshots. */
+void trash_attach(struct sim *sim, unsigned vol);
+/* Is it in the trash? */
+bool trash_has(struct sim *sim, unsigned vol);
 /* work_schedule.c */
 /* A snapshot is asked for in the name of a schedule, of this kind; returns the
  * time of the wall clock.  It is there.  It is attached: is it still? */

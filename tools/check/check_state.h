@@ -156,6 +156,7 @@ struct ck_volume {
 	uint8_t     state;          /* enum catalog_state; 0: gone */
 	bool        hidden;         /* a volume that is being received */
 	bool        held;           /* a snapshot that is not to be deleted */
+	bool        trashed;        /* a volume that is in the trash */
 	bool        origin_lost;    /* it has an origin, but not a valid one */
 	char        name[VOLUME_NAME_MAX + 1];
 	uint64_t    size_bytes;

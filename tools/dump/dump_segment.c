@@ -59,8 +59,8 @@ static const char *catalog_op(uint32_t id)
 	static const char *const names[] = { "create", "resize",   "rename",
 					     "delete", "reap",     "snapshot",
 					     "clone",  "rollback", "receive",
-					     "publish", "set",     "?",
-					     "?",       "?",       "schedule" };
+					     "publish", "set",      "trash",
+					     "undelete", "purge",   "schedule" };
 
 	static_assert(ARRAY_LEN(names) ==
 			      CATALOG_OP_LAST - CATALOG_CREATE + 1,

@@ -47,6 +47,10 @@ static const struct {
 	{ "--as", CLI_OPT_AS, VALUE_MUST, IN_CLI(as) },
 	{ "--list", CLI_OPT_LIST, VALUE_NONE, 0 },
 	{ "--abort", CLI_OPT_ABORT, VALUE_NONE, 0 },
+	{ "--with-snapshots", CLI_OPT_WITH_SNAPSHOTS, VALUE_NONE, 0 },
+	{ "--now", CLI_OPT_NOW, VALUE_NONE, 0 },
+	{ "--wait", CLI_OPT_WAIT, VALUE_NONE, 0 },
+	{ "--deleting", CLI_OPT_DELETING, VALUE_NONE, 0 },
 };
 
 /* Common options with a value; 1: taken, 0: not one of them. */

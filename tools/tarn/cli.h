@@ -56,6 +56,10 @@ enum cli_option {
 	CLI_OPT_AS = 1 << 20,
 	CLI_OPT_LIST = 1 << 21,
 	CLI_OPT_ABORT = 1 << 22,
+	CLI_OPT_WITH_SNAPSHOTS = 1 << 23,
+	CLI_OPT_NOW = 1 << 24,
+	CLI_OPT_WAIT = 1 << 25,
+	CLI_OPT_DELETING = 1 << 26,
 };
 
 struct cli;
@@ -175,6 +179,9 @@ enum cli_exit cmd_volume_clone(struct cli *cli);
 enum cli_exit cmd_volume_resize(struct cli *cli);
 enum cli_exit cmd_volume_rename(struct cli *cli);
 enum cli_exit cmd_volume_delete(struct cli *cli);
+enum cli_exit cmd_volume_undelete(struct cli *cli);
+enum cli_exit cmd_trash_list(struct cli *cli);
+enum cli_exit cmd_trash_empty(struct cli *cli);
 enum cli_exit cmd_snapshot_create(struct cli *cli);
 enum cli_exit cmd_snapshot_list(struct cli *cli);
 enum cli_exit cmd_snapshot_show(struct cli *cli);

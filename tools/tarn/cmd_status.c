@@ -154,6 +154,23 @@ static void print_config(const struct cli *cli, json_t *s, const char *state)
 	table_fini(&t);
 }
 
+/* One line, while something is. */
+static void print_deleting(const struct cli *cli, json_t *d)
+{
+	json_int_t n = js_int(d, "count"), total = js_int(d, "total_bytes");
+	char       size[SIZE_TEXT_BYTES], text[200];
+
+	if (n == 0)
+		return;
+	snprintf(text, sizeof(text), "deleting %jd volume%s or snapshot%s: "
+		 "%d %% gone through, %s freed", (intmax_t)n, n > 1 ? "s" : "",
+		 n > 1 ? "s" : "",
+		 total == 0 ? 0 : (int)((double)js_int(d, "done_bytes") * 100 /
+					(double)total),
+		 out_size(cli, d, "freed_bytes", size));
+	print_wrapped("freeing", text);
+}
+
 static void print_status(const struct cli *cli, json_t *s)
 {
 	char        state[16], name[256], size[SIZE_TEXT_BYTES];
@@ -169,6 +186,7 @@ static void print_status(const struct cli *cli, json_t *s)
 	printf("%6s: %s\n", "state", state);
 	print_wrapped("status", js_string(s, "status"));
 	print_wrapped("action", js_string(s, "action"));
+	print_deleting(cli, json_object_get(s, "deleting"));
 	if (json_array_size(json_object_get(s, "disks")) == 0)
 		return;
 	print_config(cli, s, state);
@@ -199,11 +217,11 @@ enum cli_exit cmd_df(struct cli *cli)
 {
 	static const char *const heads[] = { "-USABLE", "-USED", "-FREE",
 					     "-PROVISIONED", "-OVERCOMMIT",
-					     "-RAW", "POOL" };
+					     "-RAW", "-TRASH", "POOL" };
 	enum cli_exit r;
 	json_t      *d = rpc_call(cli, "pool.df", NULL, &r);
 	struct table t;
-	char         text[5][SIZE_TEXT_BYTES], over[32];
+	char         text[6][SIZE_TEXT_BYTES], over[32];
 	double       ratio;
 
 	if (d == NULL)
@@ -219,6 +237,8 @@ enum cli_exit cmd_df(struct cli *cli)
 		out_size(cli, d, "provisioned_bytes", text[3]),
 		over,
 		out_size(cli, d, "raw_bytes", text[4]),
+		json_is_integer(json_object_get(d, "trash_bytes")) ?
+			out_size(cli, d, "trash_bytes", text[5]) : "-",
 		js_string(d, "name"),
 	};
 

@@ -459,7 +459,8 @@ struct pool_info {
 				       * usable - used while disks are out or
 				       * zones in quarantine */
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
-		    segments_quarantined, segments_degraded;
+		    segments_quarantined, segments_degraded,
+		    segments_trimmed; /* being trimmed, free after it */
 	uint64_t    lost_blocks;     /* known to be unreadable */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;

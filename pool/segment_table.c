@@ -146,8 +146,9 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	 * is not looked at, for it would have to fit into memory. */
 	if (s->index_off < p->zone_blocks / 2 - 1)
 		s->index_off = 0;
-	/* Nobody knows how long ago that was. */
-	if (le64_get(e.claim) & SEG_CLAIM_STRAY)
+	/* Nobody knows how long ago that was; and the clock of what is in
+	 * quarantine must run. */
+	if (le64_get(e.claim) & SEG_CLAIM_STRAY || s->state == SEG_QUARANTINED)
 		seg_stray_mark(p, s);
 	p->live_total += s->live;
 	why = entry_zones(p, s, buf + sizeof(e));

@@ -14,9 +14,8 @@
 # everything, rows, headers, nodes, tables, indexes, labels) for each byte of the
 # client's and each copy of it.  Its parts come from what tarnd counts.
 #
-# Environment: DISK_MIB (2000) of each disk, FULL (80), TIMES (4), SNAPSHOTS
-# (100), COMMIT_LOG (the default of tarnd), BENCH_DIR (a directory on tmpfs),
-# PARTS ("random skewed snapshots sequential").
+# Environment: DISK_MIB (2000) of each disk, FULL (80), TIMES (4), COMMIT_LOG (the default of tarnd), BENCH_DIR (a directory on tmpfs),
+# PARTS ("random skewed sequential").
 set -u -o pipefail
 here=$(dirname "$(realpath "$0")")
 cd "$here/../.." || exit 1
@@ -25,8 +24,7 @@ case $build in /*) ;; *) build=$PWD/$build ;; esac
 disk_mib=${DISK_MIB:-2000}
 full=${FULL:-80}
 times=${TIMES:-4}
-snapshots=${SNAPSHOTS:-100}
-parts=${PARTS:-random skewed snapshots sequential}
+parts=${PARTS:-random skewed sequential}
 options=()
 [ -z "${COMMIT_LOG:-}" ] || options=(--commit-log "$COMMIT_LOG")
 # shellcheck source=tests/bench/kit.sh
@@ -230,35 +228,6 @@ part_skewed() {
 		--random_distribution=zoned:90/10:10/90
 	target "skewed overwrite, amplification" "$amplification" 1.8 "<="
 	target "  longest stall, ms" "$full_stall" 500 "<="
-	pool_stop full
-}
-
-# Snapshots hold what is overwritten after them, so the volume is smaller: with
-# what they hold it fills as much.
-part_snapshots() {
-	local i
-
-	full_start
-	tarn volume delete v --now > /dev/null || fail "volume delete"
-	volume_mib=$((volume_mib * 2 / 3))
-	tarn volume create w "${volume_mib}M" > /dev/null ||
-		fail "volume create"
-	fill w "$volume_mib"
-	for ((i = 0; i < snapshots; i++)); do
-		churn w "$volume_mib" $((volume_mib / 2 / snapshots))
-		tarn snapshot create "w@s$i" > /dev/null || fail "snapshot"
-	done
-	# What is written from now on is overwritten by itself.
-	churn w $((volume_mib / 4)) $((usable_mib * times / 2))
-	mark
-	churn w $((volume_mib / 4)) $((usable_mib / 2))
-	echo "overwriting with $snapshots snapshots: a quarter of" \
-		"$volume_mib MiB"
-	parts_print $((usable_mib / 2))
-	echo "  $iops/s, longest $stall_ms ms, tarnd $cpu_us us for each"
-	target "overwrite with $snapshots snapshots, amplification" \
-		"$amplification" 3.0 "<="
-	target "  longest stall, ms" "$stall_ms" 500 "<="
 	pool_stop full
 }
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/bgjob.h"
+#include "server/event.h"
 #include "server/tarnd.h"
 
 static const struct ctl_param discover_params[] = {
@@ -110,6 +112,28 @@ static const struct ctl_param checkpoint_list_params[] = {
 	{ "after", CTL_UINT, false },
 	{ NULL, 0, false },
 };
+static const struct ctl_param event_list_params[] = {
+	{ "after", CTL_UINT, false },
+	{ "since", CTL_UINT, false },
+	{ "wait", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param job_params[] = {
+	{ "job", CTL_STRING, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param job_show_params[] = {
+	{ "job", CTL_STRING, true },
+	{ "wait", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param alarm_mute_params[] = {
+	{ "alarm", CTL_STRING, true },
+	{ "object", CTL_STRING, false },
+	{ "seconds", CTL_UINT, true },
+	{ NULL, 0, false },
+};
+
 static const struct ctl_param schedule_set_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "frequent", CTL_UINT, false },
@@ -243,6 +267,18 @@ const struct ctl_method tarnd_methods[] = {
 	  "Delete what has been received so far." },
 	{ "receive.list", ctl_receive_list, NULL, false,
 	  "What is being received, at most 1000." },
+	{ "event.list", ctl_event_list, event_list_params, false,
+	  "What happened to the pool, oldest first." },
+	{ "job.list", ctl_job_list, NULL, false,
+	  "What takes long and goes on by itself, at most 1000." },
+	{ "job.show", ctl_job_show, job_show_params, false,
+	  "One job; or wait for its end." },
+	{ "job.cancel", ctl_job_cancel, job_params, true,
+	  "End a job before its time." },
+	{ "alarm.list", ctl_alarm_list, NULL, false,
+	  "What is wrong now, with its risk and what to do." },
+	{ "alarm.mute", ctl_alarm_mute, alarm_mute_params, false,
+	  "Let an alarm not count for a while." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 
@@ -430,13 +466,16 @@ static json_t *pool_stats(const struct pool *pool)
 	json_object_set_new(o, "commit_row",
 			    json_integer((json_int_t)i.commit_row));
 	json_object_set_new(o, "segments",
-			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "all",
+			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+				      "all",
 				      (json_int_t)i.segments, "free",
 				      (json_int_t)i.segments_free, "open",
 				      (json_int_t)i.segments_open, "sealed",
 				      (json_int_t)i.segments_sealed,
 				      "quarantined",
 				      (json_int_t)i.segments_quarantined,
+				      "trimmed",
+				      (json_int_t)i.segments_trimmed,
 				      "degraded",
 				      (json_int_t)i.segments_degraded));
 	return o;

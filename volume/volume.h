@@ -433,9 +433,64 @@ struct volume *vols_deletion_next(struct volumes *vols,
 void vol_deletion(const struct volume *v, struct vols_deletion *ret,
 		  bool *ret_kept);
 
+/* --- events --------------------------------------------------------------
+ *
+ * A bounded history of what happened to the pool, kept in it.
+ */
+enum event_severity {
+	EVENT_INFO = 1,
+	EVENT_WARNING,
+	EVENT_CRITICAL,
+};
+#define EVENT_WHAT_MAX   32u
+#define EVENT_OBJECT_MAX 192u
+#define EVENT_TEXT_MAX   240u
+
+struct vol_event {
+	uint64_t seq;      /* out: its number, from 1; 0: not stored yet */
+	uint64_t change;   /* out: orders events by when they last changed; not
+			    * kept in the pool */
+	uint64_t first_s;  /* out: wall clock, seconds since 1970 */
+	uint64_t last_s;   /* in: now */
+	uint32_t count;    /* out: how often since first_s */
+	uint8_t  severity; /* enum event_severity */
+	uint64_t numbers[2]; /* what they count, `what` says */
+	char     what[EVENT_WHAT_MAX + 1];     /* "disk.out": never changes its
+						* meaning */
+	char     object[EVENT_OBJECT_MAX + 1]; /* a disk, volume…; "" */
+	char     text[EVENT_TEXT_MAX + 1];     /* more of it; "" */
+};
+
+/* Record an event.  Never fails and never waits: what the pool cannot take now
+ * is kept in memory for later, as far as there is room.  The same `what` of the
+ * same object is counted for an hour, not recorded anew. */
+void vols_event(struct volumes *vols, const struct vol_event *e);
+/* All that is pending goes to the pool at once, as far as it fits a record, and
+ * no repeat is held back any more: just before pool_close(). */
+void vols_events_flush(struct volumes *vols);
+/* The next one behind `change` (0: the first), in order of change.  False:
+ * there is none. */
+bool vols_event_next(const struct volumes *vols, uint64_t change,
+		     struct vol_event *ret_e);
+
+/* One volume or snapshot that is being deleted. */
+struct vol_reap_info {
+	uint32_t id;
+	char     name[VOLUME_NAME_MAX + 1]; /* that it had; a snapshot's without
+					     * its volume's */
+	bool     snapshot;
+	bool     running;    /* it is its turn */
+	uint64_t size_bytes, done_bytes; /* gone through */
+};
+/* The n-th of them; false: there are not so many. */
+bool vols_reap_at(const struct volumes *vols, unsigned n,
+		  struct vol_reap_info *ret);
+
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */
+	uint64_t logical_blocks;    /* that volumes and snapshots show: what
+				     * several of them share counts for each */
 	uint64_t node_blocks;       /* blocks of map nodes */
 	uint64_t nodes_cached;      /* nodes in memory now */
 	uint64_t cache_hits, cache_misses; /* of map nodes, since opening */

@@ -74,6 +74,8 @@ int vols_open(struct io *io, const struct volumes_params *params,
 		r = vol_relocs_init(vols);
 	if (r == 0)
 		r = vols_redo_init(vols);
+	if (r == 0)
+		r = events_init(vols);
 	if (r < 0) {
 		vols_close(vols);
 		return r;
@@ -96,6 +98,7 @@ void vols_close(struct volumes *vols)
 {
 	if (vols == NULL)
 		return;
+	events_fini(vols);
 	vol_reaper_fini(vols);
 	vol_trash_fini(vols);
 	vol_controls_fini(vols);
@@ -284,6 +287,9 @@ void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
 	memset(ret_space, 0, sizeof(*ret_space));
 	for (uint32_t i = 0; i < c->nsorted; i++)
 		ret_space->provisioned_bytes += c->sorted[i]->size_bytes;
+	for (uint32_t i = 0; i < c->nslots; i++)
+		if (c->slots[i] != NULL && c->slots[i]->state == CATALOG_READY)
+			ret_space->logical_blocks += c->slots[i]->mapped;
 	ret_space->mapped_blocks = c->mapped;
 	ret_space->node_blocks = vols->ids.used;
 	ret_space->nodes_cached = vols->cache.nodes_mem;

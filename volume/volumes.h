@@ -5,6 +5,7 @@
 #define TARN_VOLUME_VOLUMES_H
 
 #include "volume/block_cache.h"
+#include "volume/event.h"
 #include "volume/id_map.h"
 #include "volume/node_cache.h"
 #include "volume/node_commit.h"
@@ -97,15 +98,15 @@ struct catalog {
 	struct family *families[VOLUME_HASH]; /* by id, chained */
 };
 
+struct mover;
 struct reloc_op;
 
 /* Runs that are being emptied (vol_relocate.c). */
 struct vol_relocs {
-	struct reloc_op *ops;        /* all of them */
+	struct mover    *mover;      /* of data (vol_move.c) */
+	struct reloc_op *ops;        /* of nodes and tables: all of them */
 	struct list      free;       /* struct reloc_op */
-	struct reloc    *first;      /* waiting for one, linked by priv */
-	struct reloc    *last;
-	uint8_t         *bufs;       /* their buffers */
+	struct list      queue;      /* struct reloc, waiting for one */
 };
 
 /* Where redoing the log stands (vol_redo.c). */
@@ -147,6 +148,7 @@ struct volumes {
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;
 	struct vol_reaper reaper;
+	struct event_log events;
 	struct vols_loader *opening; /* load() under way */
 };
 

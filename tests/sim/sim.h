@@ -41,7 +41,8 @@
 	X(bit_rot) X(phantom_writes) X(misdirected_writes)               \
 	X(stale_reads) X(stale_blocks) X(label_rot) X(heals)             \
 	X(takeovers) X(rows) X(replayed_rows) X(commits)                 \
-	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)
+	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)   \
+	X(events) X(events_verified)
 
 enum sim_stat {
 #define X(n) STAT_##n,

@@ -32,6 +32,7 @@ void work_open(struct sim *sim)
 		assert(w->slots[i].buf != NULL);
 	}
 	snaps_open(sim);
+	event_open(sim);
 	w->fault_every = max_u64(sim->steps / (fault_kinds() + 4), 1);
 	w->fault_in = w->fault_every;
 }
@@ -351,6 +352,7 @@ bool work_run(struct sim *sim, uint64_t n)
 		}
 		if (i % 8 == 0)
 			space_look(sim);
+		event_act(sim);
 		kind = pick_kind(sim);
 		sim->step++;
 		if (kind == KIND_CONTROL) {
@@ -425,6 +427,7 @@ void work_detach(struct sim *sim)
 			vol_put(sim->model->vols[i].vol,
 				&sim->work->users[i]);
 	snaps_detach(sim);
+	event_close(sim);
 }
 
 void work_forget(struct sim *sim)

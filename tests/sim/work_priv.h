@@ -139,6 +139,25 @@ struct receiver {
 	char           name[64];   /* of the hidden one */
 };
 
+/* Events that the pool was seen to have stored. */
+#define MEVENTS_MAX 8192u
+
+struct mevent {
+	uint64_t seq;
+	uint64_t no;      /* which it is; 0: one that is repeated */
+	uint64_t row;     /* its row is not above */
+	bool     warning; /* in that ring */
+};
+
+struct eventer {
+	struct prng    rng;
+	uint64_t       told;     /* numbers given */
+	uint64_t       repeated; /* how often the same was told */
+	uint64_t       seen;     /* seq: up to here they were seen stored */
+	struct mevent *events;   /* in order of seq */
+	unsigned       n;
+};
+
 struct work {
 	struct slot     slots[SLOTS_MAX];
 	unsigned        inflight;
@@ -156,6 +175,7 @@ struct work {
 	struct admin    admin;
 	struct snapper  snapper;
 	struct receiver receiver;
+	struct eventer  eventer;
 	struct msched   scheds[MODEL_VOLS_MAX];
 	struct msnap    snaps[MSNAPS_MAX];
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
@@ -307,6 +327,15 @@ void diff_vol_new(struct sim *sim, unsigned vol);
 void diff_rollback(struct sim *sim, unsigned vol, const struct msnap *s);
 /* Compare it with an older one; false when the engine stopped. */
 bool diff_act(struct sim *sim, struct msnap *new);
+
+/* work_event.c */
+void event_open(struct sim *sim);
+/* Now and then: something happens, and what was stored is noted. */
+void event_act(struct sim *sim);
+/* The server is about to be closed. */
+void event_close(struct sim *sim);
+/* After a crash: is all there that must be? */
+void event_verify(struct sim *sim);
 
 /* work_space.c */
 /* Blocks that the pool counts as in use now. */

@@ -224,6 +224,8 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 {
 	struct ck_volume *v;
 
+	if (r->rec.id == CATALOG_EVENT)
+		return ck_event_record(r);
 	if (r->rec.id == CATALOG_CREATE)
 		return volume_create(ck, r);
 	if (r->rec.id == CATALOG_SNAP)

@@ -51,6 +51,11 @@ static const struct {
 	{ "--now", CLI_OPT_NOW, VALUE_NONE, 0 },
 	{ "--wait", CLI_OPT_WAIT, VALUE_NONE, 0 },
 	{ "--deleting", CLI_OPT_DELETING, VALUE_NONE, 0 },
+	{ "-f", CLI_OPT_FOLLOW, VALUE_NONE, 0 },
+	{ "--follow", CLI_OPT_FOLLOW, VALUE_NONE, 0 },
+	{ "--since", CLI_OPT_SINCE, VALUE_MUST, IN_CLI(since) },
+	{ "--exit-code", CLI_OPT_EXIT_CODE, VALUE_NONE, 0 },
+	{ "--for", CLI_OPT_FOR, VALUE_MUST, IN_CLI(span) },
 };
 
 /* Common options with a value; 1: taken, 0: not one of them. */

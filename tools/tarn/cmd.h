@@ -19,6 +19,14 @@ const char *cmd_date(json_t *object, const char *key, char *ret);
 /* A row of a table of two columns. */
 void cmd_property(struct table *t, const char *key, const char *value);
 
+/* --- cmd_alarm.c --------------------------------------------------------- */
+
+/* Those of alarm.list or pool.status. */
+void cmd_print_alarms(json_t *o);
+/* As plugins of monitoring systems end: 0 fine, 1 warning, 2 critical, 3 there is
+ * no pool; muted alarms do not count. */
+int cmd_severity_exit(json_t *status);
+
 /* --- cmd_change.c -------------------------------------------------------- */
 
 /* Call a method about one object, "noun.verb", and print what was done to it,

@@ -195,23 +195,63 @@ static void print_status(const struct cli *cli, json_t *s)
 	else
 		printf("errors: %s of data cannot be read\n",
 		       out_size(cli, s, "lost_bytes", size));
+	if (json_array_size(json_object_get(s, "alarms")) > 0) {
+		printf("\nalarms:\n\n");
+		cmd_print_alarms(s);
+	}
 }
 
 enum cli_exit cmd_status(struct cli *cli)
 {
 	enum cli_exit r;
 	json_t *s = rpc_call(cli, "pool.status", NULL, &r);
+	bool    monitoring = (cli->given & CLI_OPT_EXIT_CODE) != 0;
+	int     exit_code;
 
+	/* Monitoring knows this one as "unknown". */
 	if (s == NULL)
-		return r;
-	if (cli->json)
-		return out_json(s);
+		return monitoring ? (enum cli_exit)3 : r;
+	exit_code = monitoring ? cmd_severity_exit(s) : CLI_OK;
+	if (cli->json) {
+		r = out_json(s);
+		return r == CLI_OK ? (enum cli_exit)exit_code : r;
+	}
 	print_status(cli, s);
 	json_decref(s);
-	return CLI_OK;
+	return (enum cli_exit)exit_code;
 }
 
 /* --- df ------------------------------------------------------------------ */
+
+/* Where it is: the words are those of the protocol. */
+static void print_space(const struct cli *cli, json_t *d)
+{
+	static const struct {
+		const char *key, *name, *what;
+	} rows[] = {
+		{ "logical_bytes", "logical",
+		  "what volumes and snapshots show" },
+		{ "data_bytes", "data", "of used: blocks of data, each once" },
+		{ "map_bytes", "map", "of used: where they are" },
+		{ "parity_bytes", "parity", "of raw: so that disks may fail" },
+		{ "reserve_bytes", "reserve",
+		  "of raw: for cleaning, commits and headers" },
+	};
+	static const char *const heads[] = { "", "-", "" };
+	struct table t;
+	char text[SIZE_TEXT_BYTES];
+
+	table_init(&t, heads, ARRAY_LEN(heads));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *row[] = { rows[i].name,
+				      out_size(cli, d, rows[i].key, text),
+				      rows[i].what };
+
+		table_row(&t, row);
+	}
+	table_print(&t, false, "");
+	table_fini(&t);
+}
 
 enum cli_exit cmd_df(struct cli *cli)
 {
@@ -246,6 +286,8 @@ enum cli_exit cmd_df(struct cli *cli)
 	table_row(&t, row);
 	table_print(&t, cli->bare, "");
 	table_fini(&t);
+	if (!cli->bare)
+		print_space(cli, d);
 	json_decref(d);
 	return CLI_OK;
 }

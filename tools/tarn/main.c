@@ -12,8 +12,21 @@
 static enum cli_exit cmd_help(struct cli *cli);
 
 static const struct cli_command commands[] = {
-	{ "status", NULL, "", 0, 0, 0,
+	{ "status", NULL, "[--exit-code]", 0, 0, CLI_OPT_EXIT_CODE,
 	  "health of the pool, what is wrong and what to do", cmd_status },
+	{ "events", NULL, "[-f] [--since TIME]", 0, 0,
+	  CLI_OPT_FOLLOW | CLI_OPT_SINCE, "what happened to the pool",
+	  cmd_events },
+	{ "job", "list", "", 0, 0, 0,
+	  "what takes long and goes on by itself", cmd_job_list },
+	{ "job", "show", "JOB", 1, 1, 0, "one of them", cmd_job_show },
+	{ "job", "wait", "JOB", 1, 1, 0, "wait for its end", cmd_job_wait },
+	{ "job", "cancel", "JOB", 1, 1, 0, "end it before its time",
+	  cmd_job_cancel },
+	{ "alarm", "list", "", 0, 0, 0,
+	  "what is wrong now, its risk and what to do", cmd_alarm_list },
+	{ "alarm", "mute", "ALARM [OBJECT] --for TIME", 1, 2, CLI_OPT_FOR,
+	  "let an alarm not count for a while", cmd_alarm_mute },
 	{ "df", NULL, "", 0, 0, 0, "usable, used and free space", cmd_df },
 	{ "disk", "discover", "[PLACE...]", 0, 256, 0,
 	  "what is on disks out there; nothing is written",

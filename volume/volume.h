@@ -385,6 +385,13 @@ void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
  * How long those that are there have been is reckoned from now_s (wall clock) this
  * once, and then by the engine's clock, which does not jump. */
 void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s);
+/* This is called whenever a volume (name: that it had) has gone by itself:
+ * because the space was needed, or its time was over.  NULL: nothing is.  It must
+ * not change any volume. */
+typedef void (*vols_trash_went_fn)(void *arg, const char *name,
+				   const struct uuid *uuid, bool for_space);
+void vols_trash_watch(struct volumes *vols, vols_trash_went_fn went,
+		      void *arg);
 /* The pool is about to be closed: nothing goes by itself any more. */
 void vols_trash_stop(struct volumes *vols);
 /* What there is, the oldest first; prev NULL: the first one. */
@@ -485,5 +492,8 @@ struct volumes_space {
 	uint64_t trashed;           /* volumes in the trash */
 };
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space);
+/* How many requests have ended with -ENOSPC since opening, and when the last one
+ * did, engine's clock. */
+uint64_t vols_refused(const struct volumes *vols, uint64_t *ret_last_ns);
 
 #endif

@@ -145,6 +145,7 @@ must t volume create again 64M
 served again
 io "$(vol again)" "write -P 0x79 0 64M"
 has 'empty' t trash list
+has 'WARNING +trash.pushed_out big:' t events
 stop tarnd KILL
 tarnd_start
 served again
@@ -165,6 +166,7 @@ nothing() {
 	[ -z "$(t trash list -H 2> /dev/null)" ]
 }
 wait_for 30 nothing
+has "trash.expired c" t events
 has "'w' deleted" t volume delete w
 must t pool export
 must timeout 120 "$BUILD/tarn-check" "$W/a.img" "$W/b.img"

@@ -189,6 +189,7 @@ enum cli_exit cmd_pool_list(struct cli *cli);
 enum cli_exit cmd_volume_create(struct cli *cli);
 enum cli_exit cmd_volume_list(struct cli *cli);
 enum cli_exit cmd_volume_show(struct cli *cli);
+enum cli_exit cmd_volume_du(struct cli *cli);
 enum cli_exit cmd_volume_clone(struct cli *cli);
 enum cli_exit cmd_volume_resize(struct cli *cli);
 enum cli_exit cmd_volume_rename(struct cli *cli);

@@ -132,8 +132,8 @@ served big
 fill() {
 	local i
 
-	for ((i = 0; i < 64; i++)); do
-		timeout 60 qemu-io -f raw -c "write -P 0x77 $((i * 4))M 4M" \
+	for ((i = 0; i < 16; i++)); do
+		timeout 60 qemu-io -f raw -c "write -P 0x77 $((i * 16))M 16M" \
 			"$(vol big)" > "$W/io" 2>&1
 		grep -qi 'no space' "$W/io" && return
 	done

@@ -328,6 +328,7 @@ void ctl_volume_rename(struct ctl_call *call);
 void ctl_volume_delete(struct ctl_call *call);
 void ctl_volume_undelete(struct ctl_call *call);
 void ctl_volume_freed(struct ctl_call *call);
+void ctl_volume_du(struct ctl_call *call);
 void ctl_volume_deleting(struct ctl_call *call);
 void ctl_trash_list(struct ctl_call *call);
 void ctl_trash_empty(struct ctl_call *call);

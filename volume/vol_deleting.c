@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "volume/catalog.h"
 #include "volume/volumes.h"
 
 static bool is_deleted(const struct volume *v)
@@ -54,6 +55,23 @@ struct volume *vols_deletion_next(struct volumes *vols,
 		if (c->slots[i] != NULL && is_deleted(c->slots[i]))
 			return c->slots[i];
 	return NULL;
+}
+
+bool vols_deletion_any(const struct volumes *vols)
+{
+	return vols->catalog.ndeleting > 0;
+}
+
+struct volume *vols_deletion_find(struct volumes *vols, uint32_t id)
+{
+	struct volume *v = catalog_find_id(&vols->catalog, id);
+
+	return v != NULL && is_deleted(v) ? v : NULL;
+}
+
+bool vol_deletion_runs(const struct volume *v)
+{
+	return v->vols->reaper.busy == v;
 }
 
 void vol_deletion(const struct volume *v, struct vols_deletion *ret,

@@ -82,6 +82,10 @@ static void req_done(struct vol_req *req)
 	range_remove(v, &req->range);
 	if (req->res == 0 && !pool_is_ours(v->vols->pool))
 		req->res = -ESHUTDOWN;
+	if (req->res == -ENOSPC) {
+		v->vols->refused++;
+		v->vols->refused_ns = io_now_ns(v->vols->io);
+	}
 	vol_release(v);
 	req->done(req);
 }

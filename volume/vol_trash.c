@@ -118,6 +118,12 @@ void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s)
 	vol_trash_kick(vols);
 }
 
+void vols_trash_watch(struct volumes *vols, vols_trash_went_fn went, void *arg)
+{
+	vols->trash.went = went;
+	vols->trash.went_arg = arg;
+}
+
 void vols_trash_stop(struct volumes *vols)
 {
 	vols->trash.started = false;
@@ -134,6 +140,8 @@ static void purged(struct vol_ctl *ctl)
 
 	t->busy = false;
 	t->moved_ns = now;
+	if (ctl->res == 0 && t->went != NULL)
+		t->went(t->went_arg, t->old_name, &ctl->uuid, t->for_space);
 	if (ctl->res == -EROFS || ctl->res == -ESHUTDOWN)
 		t->started = false;
 	/* Somebody else may have taken it out meanwhile. */
@@ -147,6 +155,8 @@ static void purge(struct volumes *vols, const struct volume *v)
 	struct vol_trash *t = &vols->trash;
 
 	uuid_text(&v->uuid, t->name);
+	memcpy(t->old_name, v->name, sizeof(t->old_name));
+	t->for_space = v->trash_until_ns > io_now_ns(vols->io);
 	memset(&t->ctl, 0, sizeof(t->ctl));
 	t->ctl.name = t->name;
 	t->ctl.done = purged;

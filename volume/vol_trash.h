@@ -41,6 +41,10 @@ struct vol_trash {
 	uint64_t        pause_ns; /* it failed: not before */
 	struct vol_ctl  ctl;      /* purges */
 	char            name[UUID_TEXT_BYTES];
+	char            old_name[VOLUME_NAME_MAX + 1]; /* of what it purges */
+	bool            for_space; /* that is why */
+	vols_trash_went_fn went;   /* NULL */
+	void           *went_arg;
 	struct io_timer timer;    /* the next end of a time */
 	struct io_work  work;     /* looks what there is to do */
 };

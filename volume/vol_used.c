@@ -324,9 +324,12 @@ static void walk(struct vol_used *u)
 /* All of what is walked has been counted. */
 static bool tree_is_done(const struct used_walk *w)
 {
-	const struct used_tree *t = &w->plan->trees[w->at];
+	const struct used_tree *t;
 
-	return w->at >= w->plan->n || t->tree->root_id == 0 ||
+	if (w->at >= w->plan->n)
+		return true;
+	t = &w->plan->trees[w->at];
+	return t->tree->root_id == 0 ||
 	       w->cursor >= levels_to_leaves(t->tree->levels);
 }
 

@@ -385,6 +385,13 @@ void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
  * How long those that are there have been is reckoned from now_s (wall clock) this
  * once, and then by the engine's clock, which does not jump. */
 void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s);
+/* This is called whenever a volume (name: that it had) has gone by itself:
+ * because the space was needed, or its time was over.  NULL: nothing is.  It must
+ * not change any volume. */
+typedef void (*vols_trash_went_fn)(void *arg, const char *name,
+				   const struct uuid *uuid, bool for_space);
+void vols_trash_watch(struct volumes *vols, vols_trash_went_fn went,
+		      void *arg);
 /* The pool is about to be closed: nothing goes by itself any more. */
 void vols_trash_stop(struct volumes *vols);
 /* What there is, the oldest first; prev NULL: the first one. */
@@ -426,12 +433,18 @@ void vols_deletion(const struct volumes *vols, uint64_t upto,
 		   struct vols_deletion *ret);
 /* Grows with every deletion, and begins anew when the pool is opened. */
 uint64_t vols_deletion_no(const struct volumes *vols);
+/* Is there any?  Those that are kept (vol_used.forked) do not count. */
+bool vols_deletion_any(const struct volumes *vols);
 /* One after the other; those that are kept (vol_used.forked) too, with total_bytes
  * and nothing done.  prev NULL: the first one. */
 struct volume *vols_deletion_next(struct volumes *vols,
 				  const struct volume *prev);
+/* The one of that id (struct volume_info); NULL.  Quick however many there are. */
+struct volume *vols_deletion_find(struct volumes *vols, uint32_t id);
 void vol_deletion(const struct volume *v, struct vols_deletion *ret,
 		  bool *ret_kept);
+/* It is its turn just now. */
+bool vol_deletion_runs(const struct volume *v);
 
 /* --- events --------------------------------------------------------------
  *
@@ -473,19 +486,6 @@ void vols_events_flush(struct volumes *vols);
 bool vols_event_next(const struct volumes *vols, uint64_t change,
 		     struct vol_event *ret_e);
 
-/* One volume or snapshot that is being deleted. */
-struct vol_reap_info {
-	uint32_t id;
-	char     name[VOLUME_NAME_MAX + 1]; /* that it had; a snapshot's without
-					     * its volume's */
-	bool     snapshot;
-	bool     running;    /* it is its turn */
-	uint64_t size_bytes, done_bytes; /* gone through */
-};
-/* The n-th of them; false: there are not so many. */
-bool vols_reap_at(const struct volumes *vols, unsigned n,
-		  struct vol_reap_info *ret);
-
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */
@@ -501,5 +501,8 @@ struct volumes_space {
 	uint64_t trashed;           /* volumes in the trash */
 };
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space);
+/* How many requests have ended with -ENOSPC since opening, and when the last one
+ * did, engine's clock. */
+uint64_t vols_refused(const struct volumes *vols, uint64_t *ret_last_ns);
 
 #endif

@@ -148,6 +148,8 @@ struct volumes {
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;
 	struct vol_reaper reaper;
+	uint64_t     refused;        /* requests that got -ENOSPC, */
+	uint64_t     refused_ns;     /* … the last one then */
 	struct event_log events;
 	struct vols_loader *opening; /* load() under way */
 };

@@ -138,8 +138,8 @@ served big
 fill() {
 	local i
 
-	for ((i = 0; i < 64; i++)); do
-		timeout 60 qemu-io -f raw -c "write -P 0x77 $((i * 4))M 4M" \
+	for ((i = 0; i < 16; i++)); do
+		timeout 60 qemu-io -f raw -c "write -P 0x77 $((i * 16))M 16M" \
 			"$(vol big)" > "$W/io" 2>&1
 		grep -qi 'no space' "$W/io" && return
 	done
@@ -151,6 +151,7 @@ must t volume create again 64M
 served again
 io "$(vol again)" "write -P 0x79 0 64M"
 has 'empty' t trash list
+has 'WARNING +trash.pushed_out big:' t events
 stop tarnd KILL
 tarnd_start
 served again
@@ -171,6 +172,7 @@ nothing() {
 	[ -z "$(t trash list -H 2> /dev/null)" ]
 }
 wait_for 30 nothing
+has "trash.expired c" t events
 has "'w' deleted" t volume delete w
 must t pool export
 must timeout 120 "$BUILD/tarn-check" "$W/a.img" "$W/b.img"

@@ -16,6 +16,26 @@ static char error[256];
 static bool already, trashed;
 static uint64_t wall_s = START_S;
 
+static unsigned gone_time, gone_space;
+static char gone_name[VOLUME_NAME_MAX + 1];
+
+static void went(void *arg, const char *name, const struct uuid *uuid,
+		 bool for_space)
+{
+	(void)arg;
+	(void)uuid;
+	gone_time += !for_space;
+	gone_space += for_space;
+	snprintf(gone_name, sizeof(gone_name), "%s", name);
+}
+
+static void watch(void)
+{
+	gone_time = gone_space = 0;
+	gone_name[0] = '\0';
+	vols_trash_watch(V, went, NULL);
+}
+
 static int run(const char *name, const char *new_name, bool with_snapshots,
 	       bool at_once, void (*op)(struct volumes *, struct vol_ctl *))
 {
@@ -489,6 +509,7 @@ static void test_time(void **state)
 {
 	(void)state;
 	begin(6);
+	watch();
 	assert_int_equal(kit_create(P, V, "w", MIB), 0);
 	assert_int_equal(trash("v0"), 0);
 	pass_s(KEEP_S / 2);
@@ -500,8 +521,12 @@ static void test_time(void **state)
 	pass_s(20);
 	assert_int_equal(in_trash(), 1);
 	assert_string_equal(vols_trash_next(V, NULL)->name, "w");
+	assert_string_equal(gone_name, "v0");
 	pass_s(KEEP_S / 2);
 	assert_int_equal(in_trash(), 0);
+	assert_string_equal(gone_name, "w");
+	assert_int_equal(gone_time, 2);
+	assert_int_equal(gone_space, 0);
 	all_is_gone();
 }
 
@@ -640,8 +665,11 @@ static void test_space(void **state)
 	struct volume *v;
 	uint64_t usable = P->usable;
 
+	uint64_t last_ns;
+
 	(void)state;
 	begin(8);
+	watch();
 	assert_int_equal(kit_create(P, V, "a", 64 * MIB), 0);
 	assert_int_equal(kit_create(P, V, "b", 64 * MIB), 0);
 	fill("a");
@@ -658,6 +686,7 @@ static void test_space(void **state)
 	fake_settle(P);
 	assert_int_equal(in_trash(), 1);
 	assert_string_equal(vols_trash_next(V, NULL)->name, "a");
+	assert_string_equal(gone_name, "b");
 	/* Some of the next one goes as well. */
 	P->usable = P->live_total + 1;
 	assert_int_equal(kit_req(P, v, VOL_ZERO, 601 * MIB, TARN_BLOCK, NULL,
@@ -666,10 +695,15 @@ static void test_space(void **state)
 				 0), 0);
 	fake_settle(P);
 	assert_int_equal(in_trash(), 0);
+	assert_int_equal(gone_space, 2);
+	assert_int_equal(gone_time, 0);
+	assert_int_equal(vols_refused(V, &last_ns), 0);
 	/* And then nothing helps. */
 	P->usable = P->live_total;
 	assert_int_equal(kit_req(P, v, VOL_WRITE, 603 * MIB, TARN_BLOCK, buf,
 				 0), -ENOSPC);
+	assert_int_equal(vols_refused(V, &last_ns), 1);
+	assert_int_equal(last_ns, io_now_ns(&P->io));
 	P->usable = usable;
 	free(buf);
 	models_hide(0, true);

@@ -311,7 +311,7 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 	case CATALOG_PUBLISH:
 		if (len_bytes < sizeof(*b))
 			BAD("clone or rollback record: too short");
-		if (subtype == CATALOG_ROLLBACK && le16_get(b->name_len) == 0)
+		if (subtype != CATALOG_CLONE && le16_get(b->name_len) == 0)
 			return 0;
 		return name_body_validate((const uint8_t *)&b->name_len,
 					  len_bytes -

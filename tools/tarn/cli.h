@@ -116,6 +116,11 @@ const char *place_absolute(const char *place, const char *cwd, bool exists,
  * reported the error; then *ret_exit says how to exit. */
 json_t *rpc_call(const struct cli *cli, const char *method, json_t *params,
 		 enum cli_exit *ret_exit);
+/* The same, of a method that can be repeated: while the server goes away, or
+ * starts, it is asked again, for some seconds.  cli->caught is needed.  NULL
+ * with *ret_unknown: nobody knows whether it was done. */
+json_t *rpc_call_again(const struct cli *cli, const char *method,
+		       json_t *params, bool *ret_unknown);
 
 /* --- output.c ------------------------------------------------------------ */
 

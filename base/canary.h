@@ -72,6 +72,8 @@
 	  "recovery loads for a clone before it knows what that shows") \
 	X(move_one_tip, "a MOVE looks for versions in one volume only") \
 	X(fork_reaped, "a snapshot that several need goes for one of them") \
+	X(thin_one_less, \
+	  "a fork is thinned of what one of its volumes needs") \
 	X(unmap_short, "a trim leaves its last block") \
 	X(merge_zeros, "a partial write loses the rest of its block") \
 	X(range_unordered, "requests that overlap do not wait for each other") \

@@ -14,6 +14,7 @@
 #include "volume/node_validate.h"
 #include "volume/tree.h"
 #include "volume/tree_reap.h"
+#include "volume/tree_thin.h"
 #include "volume/volumes.h"
 
 static int apply_create(struct volumes *vols, uint64_t id, const void *body)
@@ -127,7 +128,7 @@ static int apply_delete(struct volume *v)
 	v->flags &= (uint8_t)~CATALOG_HIDDEN;
 	catalog_touch(v);
 	if (v->nkids > 1 && !CANARY(fork_reaped)) {
-		v->state = CATALOG_FORK;
+		tree_fork(v);
 		return 0;
 	}
 	v->state = CATALOG_DELETING;
@@ -182,6 +183,22 @@ static int apply_reap(struct volume *v, const void *body)
 	return 0;
 }
 
+/* Validated.  What it names may go also when the FORK has to be gone through
+ * again by now. */
+static int apply_thin(struct volume *v, const void *body)
+{
+	const struct catalog_thin *rec = body;
+
+	if (v->state != CATALOG_FORK)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < le32_get(rec->nleaves); i++)
+		thin_drop(v, le64_get(rec->leaves[i].leaf),
+			  rec->leaves[i].slots);
+	if (v->cursor == le64_get(rec->from))
+		tree_thinned(v, le64_get(rec->upto));
+	return 0;
+}
+
 void vol_release(struct volume *v)
 {
 	assert(v->ops > 0);
@@ -226,6 +243,8 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_publish(v, body);
 	case CATALOG_SET:
 		return apply_set(v, body);
+	case CATALOG_THIN:
+		return apply_thin(v, body);
 	default:
 		return -EBADMSG;
 	}

@@ -91,7 +91,7 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->mapped = le64_get(s->mapped);
 	v->cursor = le64_get(s->cursor);
 	memcpy(v->name, name, sizeof(name));
-	if (v->state == CATALOG_DELETING)
+	if (v->state == CATALOG_DELETING || tree_to_thin(v))
 		c->ndeleting++;
 	else if (v->kind == CATALOG_VOLUME)
 		catalog_name_insert(c, v);

@@ -4,7 +4,9 @@
 
 #include "base/canary.h"
 #include "volume/catalog.h"
+#include "volume/node_validate.h"
 #include "volume/tree.h"
+#include "volume/tree_thin.h"
 #include "volume/volumes.h"
 
 /* --- families ------------------------------------------------------------ */
@@ -115,6 +117,11 @@ struct volume *tree_heir(const struct volume *t, unsigned level,
 	return n;
 }
 
+struct volume *tree_holder(struct volume *t, unsigned level, uint64_t index)
+{
+	return tree_holds(t, level, index) ? t : tree_heir(t, level, index);
+}
+
 struct volume *tree_before(const struct volume *t, uint32_t born)
 {
 	struct volume *o = t->origin;
@@ -127,7 +134,7 @@ struct volume *tree_before(const struct volume *t, uint32_t born)
 /* --- who lasts ----------------------------------------------------------- */
 
 /* k, or what will be in its place; NULL: nothing. */
-static struct volume *lasting_kid(struct volume *k)
+struct volume *tree_lasting_kid(struct volume *k)
 {
 	while (k->state == CATALOG_DELETING && k->nkids > 0)
 		k = list_first(&k->kids, struct volume, kid_link);
@@ -141,7 +148,7 @@ unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
 
 	*ret_kid = NULL;
 	list_for_each(it, &t->kids) {
-		struct volume *k = lasting_kid(
+		struct volume *k = tree_lasting_kid(
 			list_entry(it, struct volume, kid_link));
 
 		if (k == NULL || k == but)
@@ -225,11 +232,47 @@ void tree_add_before(struct volume *n, struct volume *t)
 	catalog_touch(t);
 }
 
-/* Only one tree, or none, derives from it now: its turn to go. */
-static void fork_end(struct volume *t)
+bool tree_to_thin(const struct volume *t)
 {
-	if (t->state != CATALOG_FORK || t->nkids > 1)
+	return t->state == CATALOG_FORK &&
+	       t->cursor < levels_to_leaves(t->levels);
+}
+
+void tree_thinned(struct volume *t, uint64_t cursor)
+{
+	uint32_t *n = &t->vols->catalog.ndeleting;
+
+	assert(t->state == CATALOG_FORK);
+	*n -= tree_to_thin(t);
+	t->cursor = min_u64(cursor, levels_to_leaves(t->levels));
+	*n += tree_to_thin(t);
+	catalog_touch(t);
+}
+
+/* From the front, as others derive from it than before. */
+static void thin_again(struct volume *t)
+{
+	tree_thinned(t, t->nkids > THIN_KIDS_MAX ? UINT64_MAX : 0);
+	t->vols->reaper.scanned = false; /* to be found */
+}
+
+void tree_fork(struct volume *t)
+{
+	t->state = CATALOG_FORK;
+	t->cursor = UINT64_MAX;
+	thin_again(t);
+}
+
+/* If only one tree, or none, derives from it now, it is its turn to go. */
+static void fork_changed(struct volume *t)
+{
+	if (t->state != CATALOG_FORK)
 		return;
+	if (t->nkids > 1) {
+		thin_again(t);
+		return;
+	}
+	tree_thinned(t, UINT64_MAX);
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	t->vols->catalog.ndeleting++;
@@ -250,5 +293,5 @@ void tree_remove(struct volume *t)
 	family_leave(&t->vols->catalog, t);
 	t->vols->catalog.tree_changes++;
 	if (o != NULL)
-		fork_end(o);
+		fork_changed(o);
 }

@@ -3,6 +3,8 @@
  *   idle --> DELETING: slice: find what is its own --> REAP record --> next
  *                      slice ... nothing left: REAP ~0, the slot is free
  *                      --> idle
+ *        --> FORK: slice: find what nobody needs --> THIN record --> next slice
+ *                      ... to the end --> idle
  *        --> SHRUNK:   ZERO beyond the size --> settle --> idle
  *
  * When a record finds no room, or a leaf cannot be read, it stops and tries
@@ -46,7 +48,7 @@ static struct volumes *reaper_vols(struct vol_reaper *rp)
 
 static bool needs_reaping(const struct volume *v)
 {
-	return v->state == CATALOG_DELETING ||
+	return v->state == CATALOG_DELETING || tree_to_thin(v) ||
 	       (v->kind == CATALOG_VOLUME && v->flags & CATALOG_SHRUNK);
 }
 
@@ -116,24 +118,31 @@ static void reap_done(struct log_append *a)
 		io_defer(reaper_vols(rp)->io, &rp->work);
 }
 
+/* A record about the busy one. */
+static void reap_append(struct vol_reaper *rp, uint32_t subtype,
+			const void *body, uint32_t body_bytes)
+{
+	rp->append.rec = (struct rec){
+		.type = REC_CATALOG,
+		.flags = REC_MUST_UNDERSTAND,
+		.n = (uint16_t)body_bytes,
+		.id = subtype,
+		.block = rp->busy->id,
+	};
+	rp->append.body = body;
+	rp->append.niov = 0;
+	rp->append.class = LOG_CLEANER;
+	rp->append.fua = false;
+	rp->append.asked_ns = 0;
+}
+
 static void reap_found(struct reap_find *f)
 {
 	struct vol_reaper *rp = container_of(f, struct vol_reaper, find);
 	struct volume *v = f->vol;
 
 	rp->cursor = le64_of(f->upto >= f->end ? UINT64_MAX : f->upto);
-	rp->append.rec = (struct rec){
-		.type = REC_CATALOG,
-		.flags = REC_MUST_UNDERSTAND,
-		.n = sizeof(rp->cursor),
-		.id = CATALOG_REAP,
-		.block = v->id,
-	};
-	rp->append.body = &rp->cursor;
-	rp->append.niov = 0;
-	rp->append.class = LOG_CLEANER;
-	rp->append.fua = false;
-	rp->append.asked_ns = 0;
+	reap_append(rp, CATALOG_REAP, &rp->cursor, sizeof(rp->cursor));
 	rp->append.apply = reap_apply;
 	rp->append.done = reap_done;
 	log_append_submit(v->vols->pool, &rp->append);
@@ -150,6 +159,48 @@ static void reap_slice(struct vol_reaper *rp)
 	f->max = REAP_LEAVES;
 	f->done = reap_found;
 	reap_find(f);
+}
+
+/* --- forks --------------------------------------------------------------- */
+
+static void thin_apply(struct log_append *a)
+{
+	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
+
+	catalog_apply(reaper_vols(rp), CATALOG_THIN, a->rec.block,
+		      rp->thin.body, rp->thin.body_bytes);
+}
+
+static void thin_done(struct log_append *a)
+{
+	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
+
+	thin_find_release(&rp->thin);
+	if (a->res < 0)
+		reap_end(rp, a->res);
+	else
+		io_defer(reaper_vols(rp)->io, &rp->work);
+}
+
+static void thin_found(struct thin_find *f)
+{
+	struct vol_reaper *rp = container_of(f, struct vol_reaper, thin);
+
+	reap_append(rp, CATALOG_THIN, f->body, f->body_bytes);
+	rp->append.apply = thin_apply;
+	rp->append.done = thin_done;
+	log_append_submit(f->vol->vols->pool, &rp->append);
+}
+
+static void thin_slice(struct vol_reaper *rp)
+{
+	struct thin_find *f = &rp->thin;
+
+	f->vol = rp->busy;
+	f->kids = NULL;
+	f->from = f->vol->cursor;
+	f->done = thin_found;
+	thin_find(f);
 }
 
 /* --- shrunk volumes ------------------------------------------------------ */
@@ -209,7 +260,9 @@ static void reap_work(struct io_work *w)
 	}
 	if (rp->busy->state == CATALOG_DELETING)
 		reap_slice(rp);
-	else if (rp->busy->flags & CATALOG_SHRUNK)
+	else if (tree_to_thin(rp->busy))
+		thin_slice(rp);
+	else if (needs_reaping(rp->busy))
 		beyond_start(rp);
 	else
 		reap_end(rp, 0);

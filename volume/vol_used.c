@@ -13,7 +13,8 @@
  *
  * What is being deleted counts as gone: the reaper is at it.  With the last
  * tree but one that derives from a FORK, the FORK goes too; then that is walked
- * as well.
+ * as well.  And a FORK that is thinned out then (used_plan.h) is gone through as
+ * it would be for that (tree_thin.h).
  *
  *   - Neighbours that come and go all the time: after RESTARTS_MAX the walk
  *     goes on with the new ones, and the number is only nearly right.
@@ -23,11 +24,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "volume/map.h"
 #include "volume/node_validate.h"
-#include "volume/tree.h"
+#include "volume/tree_thin.h"
+#include "volume/used_plan.h"
 #include "volume/volumes.h"
 
 /* Steps of one turn; of them, those that look ahead. */
@@ -37,19 +38,6 @@
 /* A step needs two paths; each node of them may be waited for and held. */
 #define KEPT_MAX     (4u * (LEVEL_MAX + 1))
 
-/* A tree that would go, and what it would be compared with. */
-struct used_tree {
-	struct volume *tree;   /* NULL: there is none */
-	struct volume *young;  /* the one that derives from it; NULL */
-	uint32_t       shared; /* birth of its origin; 0: none */
-};
-
-/* The volume, and the FORK that goes with it. */
-struct used_plan {
-	struct used_tree trees[2];
-	bool             forked;
-};
-
 /* What both have at a position, pinned. */
 struct used_pair {
 	struct mnode *n;
@@ -58,7 +46,9 @@ struct used_pair {
 
 struct used_walk {
 	struct used_plan  plan;     /* its trees are held */
-	unsigned          at;       /* which of them is walked */
+	struct used_plan  next;     /* for plan_check() */
+	unsigned          at;       /* which of them is walked; at the end: the
+				     * FORK is thinned out */
 	uint64_t          cursor;   /* leaf: all before it is counted */
 	unsigned          restarts;
 	struct mnode     *loading;  /* the first that has to be waited for */
@@ -73,59 +63,9 @@ struct used_walk {
 	unsigned          lost_level;
 	uint64_t          lost_index;
 	struct node_waiter wait;
+	struct vol_used  *used;     /* whose walk it is */
+	struct thin_find  thin;
 };
-
-/* --- who goes ------------------------------------------------------------ */
-
-static void plan_make(struct volume *v, struct used_plan *ret_plan)
-{
-	struct used_tree *t = ret_plan->trees;
-	struct volume *kid, *o;
-
-	*ret_plan = (struct used_plan){ .forked = false };
-	if (tree_lasting_kids(v, NULL, &kid) > 1) {
-		ret_plan->forked = true;
-		return;
-	}
-	o = tree_lasting_origin(v);
-	t[0] = (struct used_tree){ v, kid, o == NULL ? 0 : o->birth };
-	if (kid != NULL || o == NULL || o->state != CATALOG_FORK ||
-	    tree_lasting_kids(o, v, &kid) > 1)
-		return;
-	v = o;
-	o = tree_lasting_origin(v);
-	t[1] = (struct used_tree){ v, kid, o == NULL ? 0 : o->birth };
-}
-
-static bool plan_is(const struct used_plan *a, const struct used_plan *b)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(a->trees); i++)
-		if (a->trees[i].tree != b->trees[i].tree ||
-		    a->trees[i].young != b->trees[i].young ||
-		    a->trees[i].shared != b->trees[i].shared)
-			return false;
-	return a->forked == b->forked;
-}
-
-static void plan_hold(const struct used_plan *plan)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(plan->trees); i++) {
-		if (plan->trees[i].tree != NULL)
-			vol_hold(plan->trees[i].tree);
-		if (plan->trees[i].young != NULL)
-			vol_hold(plan->trees[i].young);
-	}
-}
-
-static void plan_release(const struct used_plan *plan)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(plan->trees); i++) {
-		if (plan->trees[i].tree != NULL)
-			vol_release(plan->trees[i].tree);
-		if (plan->trees[i].young != NULL)
-			vol_release(plan->trees[i].young);
-	}
-}
 
 /* --- one step ------------------------------------------------------------ */
 
@@ -283,7 +223,7 @@ static void used_end(struct vol_used *u, int res)
 	struct used_walk *w = u->walk;
 
 	if (w != NULL)
-		plan_release(&w->plan);
+		used_plan_release(&w->plan);
 	free(w);
 	u->walk = NULL;
 	note_error(u, res);
@@ -292,25 +232,26 @@ static void used_end(struct vol_used *u, int res)
 }
 
 /* Are the neighbours still the same?  Otherwise all begins anew, or, if that
- * was so too often, goes on as if nothing had been. */
-static void plan_check(struct vol_used *u)
+ * was so too often, goes on as if nothing had been.  True: they are not. */
+static bool plan_check(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	struct used_plan  plan;
+	struct used_plan *plan = &w->next;
 
-	plan_make(u->vol, &plan);
-	if (plan_is(&plan, &w->plan))
-		return;
-	plan_hold(&plan);
-	plan_release(&w->plan);
-	w->plan = plan;
-	u->forked = plan.forked;
-	if (w->restarts == RESTARTS_MAX && !plan.forked)
-		return;
+	used_plan_make(u->vol, plan);
+	if (used_plan_is(plan, &w->plan))
+		return false;
+	used_plan_hold(plan);
+	used_plan_release(&w->plan);
+	w->plan = *plan;
+	u->forked = plan->forked;
+	if (w->restarts == RESTARTS_MAX)
+		return true;
 	w->restarts++;
 	w->at = 0;
 	w->cursor = 0;
 	u->data_blocks = u->node_blocks = 0;
+	return true;
 }
 
 static void used_waited(struct node_waiter *wait, int res)
@@ -341,16 +282,23 @@ static int stopped(struct vol_used *u)
 	return 0;
 }
 
+/* NULL: none. */
+static const struct volume *walked(const struct used_walk *w)
+{
+	return w->at == USED_TREES ? w->plan.thin :
+				     w->plan.trees[w->at].tree;
+}
+
 static void walk(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	struct used_tree *t = &w->plan.trees[w->at];
+	const struct volume *t = walked(w);
 	uint64_t at = w->cursor;
 	unsigned ahead = 0;
 
 	for (unsigned i = 0; i < TURN_STEPS && ahead < AHEAD_STEPS; i++) {
-		if (t->tree == NULL || t->tree->root_id == 0 ||
-		    at >= levels_to_leaves(t->tree->levels))
+		if (w->at == USED_TREES || t == NULL || t->root_id == 0 ||
+		    at >= levels_to_leaves(t->levels))
 			return;
 		at = step(u, at);
 		if (w->loading == NULL)
@@ -363,10 +311,40 @@ static void walk(struct vol_used *u)
 /* All of what is walked has been counted. */
 static bool tree_is_done(const struct used_walk *w)
 {
-	const struct used_tree *t = &w->plan.trees[w->at];
+	const struct volume *t = walked(w);
 
-	return t->tree == NULL || t->tree->root_id == 0 ||
-	       w->cursor >= levels_to_leaves(t->tree->levels);
+	return t == NULL || t->root_id == 0 ||
+	       w->cursor >= levels_to_leaves(t->levels);
+}
+
+/* --- thinning out -------------------------------------------------------- */
+
+static void thin_counted(struct thin_find *f)
+{
+	struct used_walk *w = container_of(f, struct used_walk, thin);
+	struct vol_used  *u = w->used;
+
+	note_error(u, f->res);
+	u->data_blocks += f->data_blocks;
+	u->node_blocks += f->node_blocks;
+	w->cursor = f->upto;
+	thin_find_release(f);
+	io_defer(u->vol->vols->io, &u->work);
+}
+
+/* A slice of it. */
+static void thin_count(struct vol_used *u)
+{
+	struct used_walk *w = u->walk;
+	struct thin_find *f = &w->thin;
+
+	w->used = u;
+	f->vol = w->plan.thin;
+	f->kids = w->plan.kids;
+	f->nkids = w->plan.nkids;
+	f->from = w->cursor;
+	f->done = thin_counted;
+	thin_find(f);
 }
 
 static void keep(struct used_walk *w, struct mnode *n)
@@ -393,37 +371,40 @@ static void used_turn(struct vol_used *u)
 	struct used_pair  held = w->held;
 	struct mnode     *waited = w->loading;
 	int r = stopped(u);
+	bool other = false;
 
 	w->held = (struct used_pair){ NULL, NULL };
 	w->loading = NULL;
-	plan_hold(&plan);
+	used_plan_hold(&plan);
 	node_cache_trim(u->vol->vols);
 	if (r == 0) {
-		plan_check(u);
+		other = plan_check(u);
 		walk(u);
 	}
 	/* Only now, so that what it waited for was there. */
 	keep(w, held.young);
 	keep(w, held.n);
 	keep(w, waited);
-	if (w->loading == NULL || w->cursor != cursor ||
-	    memcmp(&plan, &w->plan, sizeof(plan)) != 0)
+	if (w->loading == NULL || w->cursor != cursor || other)
 		kept_put(w);
-	plan_release(&plan);
+	used_plan_release(&plan);
 	if (w->loading != NULL) {
 		w->wait.owner = u;
 		w->wait.fn = used_waited;
 		list_push(&w->loading->waiters, &w->wait.link);
 		return;
 	}
-	if (r == 0 && tree_is_done(w) && w->at + 1 < ARRAY_LEN(w->plan.trees)) {
-		w->at++;
-		w->cursor = 0;
-	} else if (r < 0 || tree_is_done(w)) {
+	if (r < 0 || (tree_is_done(w) && w->at == USED_TREES)) {
 		used_end(u, r);
-		return;
+	} else if (w->at == USED_TREES) {
+		thin_count(u);
+	} else {
+		if (tree_is_done(w)) {
+			w->at++;
+			w->cursor = 0;
+		}
+		io_defer(u->vol->vols->io, &u->work);
 	}
-	io_defer(u->vol->vols->io, &u->work);
 }
 
 static void used_work(struct io_work *work)
@@ -445,8 +426,8 @@ void vol_used_submit(struct vol_used *u)
 	vol_hold(u->vol);
 	u->walk = calloc(1, sizeof(*u->walk));
 	if (u->walk != NULL) {
-		plan_make(u->vol, &u->walk->plan);
-		plan_hold(&u->walk->plan);
+		used_plan_make(u->vol, &u->walk->plan);
+		used_plan_hold(&u->walk->plan);
 		u->forked = u->walk->plan.forked;
 	}
 	io_work_init(&u->work, used_work);

@@ -223,8 +223,8 @@ struct vol_used {
 	uint64_t data_blocks;
 	uint64_t node_blocks;    /* of the map */
 	bool     forked;         /* two or more trees (clones) derive from it:
-				  * nothing is freed before all but one of
-				  * them are gone */
+				  * only what none of them has is freed
+				  * before all but one of them are gone */
 	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
 	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
 	int      res;

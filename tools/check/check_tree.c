@@ -133,9 +133,10 @@ void ck_tree_remove(struct ck *ck, struct ck_volume *t)
 	ck_tree_derive(ck, (uint32_t)(t - ck->vols), CK_NO_TREE);
 	t->state = 0;
 	t->volume = 0;
-	if (o != NULL && o->state == CATALOG_FORK && o->nkids < 2) {
-		o->state = CATALOG_DELETING;
-		o->cursor = 0;
+	if (o != NULL && o->state == CATALOG_FORK) {
+		o->cursor = 0; /* it is thinned out again, or goes */
+		if (o->nkids < 2)
+			o->state = CATALOG_DELETING;
 	}
 }
 

@@ -41,7 +41,7 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 	       (s->flags & CATALOG_LOST) != 0 ? ", lost" : "",
 	       (s->flags & CATALOG_HIDDEN) != 0 ? ", hidden" : "",
 	       (s->flags & CATALOG_HELD) != 0 ? ", held" : "");
-	if (s->state == CATALOG_DELETING)
+	if (s->state != CATALOG_READY)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));
 	printf("\n");
 }

@@ -46,14 +46,12 @@ static void print_freed(const struct cli *cli, const char *noun,
 	char name[2300], all[SIZE_TEXT_BYTES], map[SIZE_TEXT_BYTES];
 
 	text_escape(js_string(result, "name"), name, sizeof(name));
-	if (js_bool(result, "kept_for_clones"))
-		printf("deleting %s '%s' would free nothing for now: two or "
-		       "more volumes or snapshots that were made from it need "
-		       "it\n", noun, name);
-	else
-		printf("deleting %s '%s' would free %s, %s of it map\n", noun,
-		       name, out_size(cli, result, "freed_bytes", all),
-		       out_size(cli, result, "freed_map_bytes", map));
+	printf("deleting %s '%s' would free %s, %s of it map%s\n", noun, name,
+	       out_size(cli, result, "freed_bytes", all),
+	       out_size(cli, result, "freed_map_bytes", map),
+	       js_bool(result, "kept_for_clones") ?
+		       "; two or more volumes or snapshots that were made from "
+		       "it need the rest" : "");
 }
 
 enum cli_exit cmd_delete(struct cli *cli, const char *noun)

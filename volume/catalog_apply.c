@@ -86,8 +86,7 @@ static int apply_rename(struct volume *v, const void *body)
 	if (v->of != NULL) {
 		if (catalog_find_of(v->of, v->kind, name) != NULL)
 			return -EBADMSG;
-		memcpy(v->name, name, sizeof(name));
-		catalog_touch(v);
+		catalog_of_rename(v, name);
 		return 0;
 	}
 	if (catalog_find_name(c, name) != NULL)

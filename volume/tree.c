@@ -122,12 +122,75 @@ struct volume *tree_holder(struct volume *t, unsigned level, uint64_t index)
 	return tree_holds(t, level, index) ? t : tree_heir(t, level, index);
 }
 
+/* --- long chains --------------------------------------------------------- */
+
+/* A walk of more steps is made once; then there is an array of what it comes
+ * through, for those after it. */
+#define WALK_MAX 64u
+
+/* Where those with births below `birth` begin. */
+static uint32_t path_below(const struct tree_path *p, uint32_t birth)
+{
+	uint32_t lo = 0, hi = p->n;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (p->trees[mid]->birth >= birth)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Is t in the path, as trees are now? */
+static bool path_has(const struct tree_path *p, const struct volume *t)
+{
+	uint32_t i;
+
+	if (p->n == 0 || p->changes != t->vols->catalog.tree_changes)
+		return false;
+	i = path_below(p, t->birth); /* the one before it is not below */
+	return i > 0 && p->trees[i - 1] == t;
+}
+
+/* t and all its origins.  False: no memory. */
+static bool path_make(struct tree_path *p, struct volume *t)
+{
+	p->n = 0;
+	p->changes = t->vols->catalog.tree_changes;
+	for (; t != NULL; t = t->origin) {
+		if (p->n == p->cap) {
+			uint32_t cap = p->cap == 0 ? 1024 : 2 * p->cap;
+			void *trees = realloc(p->trees,
+					      cap * sizeof(p->trees[0]));
+
+			if (trees == NULL) {
+				p->n = 0;
+				return false;
+			}
+			p->trees = trees;
+			p->cap = cap;
+		}
+		p->trees[p->n++] = t;
+	}
+	return true;
+}
+
 struct volume *tree_before(const struct volume *t, uint32_t born)
 {
+	struct tree_path *p = &t->vols->catalog.path;
 	struct volume *o = t->origin;
 
-	while (o != NULL && o->birth >= born)
+	for (unsigned i = 0; o != NULL && o->birth >= born; i++) {
+		if (i == WALK_MAX && (path_has(p, o) || path_make(p, o))) {
+			uint32_t at = path_below(p, born);
+
+			return at < p->n ? p->trees[at] : NULL;
+		}
 		o = o->origin;
+	}
 	return o;
 }
 

@@ -39,6 +39,14 @@ struct family {
 	struct list tips;   /* struct volume, by tip_link */
 };
 
+/* A tree and all its origins, births descending, as they were when the catalog's
+ * tree_changes was `changes`. */
+struct tree_path {
+	struct volume **trees;
+	uint32_t        n, cap;
+	uint64_t        changes;
+};
+
 /* NULL: there is none. */
 struct family *family_find(const struct catalog *c, uint32_t id);
 /* The tip after prev; NULL: the first one.  NULL at the end. */

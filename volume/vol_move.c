@@ -12,7 +12,7 @@
  * of all older trees that are not older than the leaf; so the next version to
  * look at is that of the newest tree from before it was born, or from before it
  * went.  What is read goes with the versions of the leaf and the number of
- * volumes; the snapshots in between are passed over, a pointer each.
+ * volumes; the snapshots in between are passed over (tree_before()).
  */
 #include <errno.h>
 #include <string.h>

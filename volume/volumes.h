@@ -18,7 +18,8 @@
 #include "volume/volume.h"
 
 #define RANGE_BUCKETS 256u
-#define VOLUME_HASH   1024u
+#define VOLUME_HASH   8192u
+#define OF_HASH       32768u
 
 struct volume {
 	struct volumes *vols;
@@ -48,6 +49,7 @@ struct volume {
 	struct list snaps;           /* of a volume, by of_link, oldest first */
 	struct list checkpoints;
 	struct list of_link;
+	struct volume *of_next;      /* in its bucket of catalog.of */
 	uint32_t    nsnaps, ncheckpoints;
 	uint32_t    origin_id;       /* while the catalog is read */
 	uint32_t    of_id;
@@ -71,6 +73,7 @@ struct volume {
 struct catalog {
 	struct volume **slots;       /* by slot; NULL: free */
 	uint32_t    nslots;          /* slots of the table */
+	uint32_t    slots_full;      /* none below is free */
 	uint32_t    cap;             /* room in slots, sorted and dirty */
 	struct volume **sorted;      /* READY volumes by name, no snapshots */
 	uint32_t    nsorted;
@@ -80,8 +83,11 @@ struct catalog {
 	uint32_t    next_volume;     /* next volume id */
 	uint64_t    mapped;          /* data blocks, each counted once */
 	uint64_t    tree_changes;    /* trees that came or went */
+	struct tree_path path;       /* the last long one that was walked */
 	struct volume *hash[VOLUME_HASH]; /* by id, chained */
 	struct family *families[VOLUME_HASH]; /* by id, chained */
+	struct volume *of[OF_HASH];  /* those that have `of`, by that and name,
+				      * chained */
 };
 
 struct reloc_op;

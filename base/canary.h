@@ -71,6 +71,8 @@
 	X(branch_not_awaited, \
 	  "recovery loads for a clone before it knows what that shows") \
 	X(move_one_tip, "a MOVE looks for versions in one volume only") \
+	X(prune_any, "a schedule deletes what a person took") \
+	X(schedule_flag_lost, "nobody knows that a schedule took it") \
 	X(fork_reaped, "a snapshot that several need goes for one of them") \
 	X(thin_one_less, \
 	  "a fork is thinned of what one of its volumes needs") \

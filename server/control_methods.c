@@ -87,7 +87,21 @@ static const struct ctl_param checkpoint_list_params[] = {
 	{ "after", CTL_UINT, false },
 	{ NULL, 0, false },
 };
-
+static const struct ctl_param schedule_set_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "frequent", CTL_UINT, false },
+	{ "hourly", CTL_UINT, false },
+	{ "daily", CTL_UINT, false },
+	{ "weekly", CTL_UINT, false },
+	{ "monthly", CTL_UINT, false },
+	{ "yearly", CTL_UINT, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param schedule_list_params[] = {
+	{ "volume", CTL_STRING, false },
+	{ "after", CTL_STRING, false },
+	{ NULL, 0, false },
+};
 static const struct ctl_param snapshot_diff_params[] = {
 	{ "from", CTL_STRING, true },
 	{ "to", CTL_STRING, true },
@@ -174,6 +188,12 @@ const struct ctl_method tarnd_methods[] = {
 	  "A snapshot may be deleted again." },
 	{ "snapshot.diff", ctl_snapshot_diff, snapshot_diff_params, false,
 	  "What has changed since an older snapshot, at most 1000 extents." },
+	{ "schedule.set", ctl_schedule_set, schedule_set_params, true,
+	  "Let snapshots of a volume be taken and deleted by themselves." },
+	{ "schedule.clear", ctl_schedule_clear, name_params, true,
+	  "End the schedule of a volume; its snapshots stay." },
+	{ "schedule.list", ctl_schedule_list, schedule_list_params, false,
+	  "The schedules by volume, at most 1000 a call." },
 	{ "checkpoint.create", ctl_checkpoint_create, snapshot_create_params,
 	  true, "Take checkpoints of volumes, at one instant." },
 	{ "checkpoint.list", ctl_checkpoint_list, checkpoint_list_params, false,

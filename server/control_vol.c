@@ -65,23 +65,27 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 
 /* --- what is said of each ------------------------------------------------ */
 
-static json_t *volume_json(const struct volume_info *i)
+static json_t *volume_json(const struct volume *v,
+			   const struct volume_info *i)
 {
-	return json_pack("{s:I, s:b, s:i, s:I, s:I, s:s?}", "used_bytes",
+	return json_pack("{s:I, s:b, s:i, s:I, s:I, s:s?, s:o}", "used_bytes",
 			 (json_int_t)blocks_to_bytes(i->mapped_blocks),
 			 "read_only", i->read_only, "clients", (int)i->users,
 			 "snapshots", (json_int_t)i->snapshots, "checkpoints",
 			 (json_int_t)i->checkpoints, "clone_of",
-			 i->clone_of[0] != '\0' ? i->clone_of : NULL);
+			 i->clone_of[0] != '\0' ? i->clone_of : NULL,
+			 "schedule", ctl_schedule_brief(v));
 }
 
 static json_t *snapshot_json(const struct volume_info *i)
 {
-	return json_pack("{s:s, s:I, s:i, s:I, s:b}", "snapshot", i->name,
+	return json_pack("{s:s, s:I, s:i, s:I, s:b, s:s?}", "snapshot", i->name,
 			 "referenced_bytes",
 			 (json_int_t)blocks_to_bytes(i->mapped_blocks),
 			 "clients", (int)i->users, "clones",
-			 (json_int_t)i->clones, "held", i->held);
+			 (json_int_t)i->clones, "held", i->held, "schedule",
+			 i->schedule < PERIODS ? period_word(i->schedule)
+					       : NULL);
 }
 
 static json_t *checkpoint_json(const struct volume_info *i)
@@ -104,7 +108,7 @@ json_t *ctl_vol_json(const struct volume *v)
 		      "created_s", (json_int_t)i.created_s);
 	switch (vol_name_kind(name)) {
 	case VOL_KIND_VOLUME:
-		more = volume_json(&i);
+		more = volume_json(v, &i);
 		break;
 	case VOL_KIND_SNAPSHOT:
 		more = snapshot_json(&i);
@@ -204,6 +208,8 @@ static void change_done(struct vol_ctl *ctl)
 	struct tarnd  *t = ctl_arg(c->call);
 	struct volume *v;
 
+	if (ctl->res == 0 && c->then != NULL)
+		c->then(t);
 	if (ctl->res < 0)
 		change_fail(c, t->hosted.vols);
 	else if (ctl->dry_run &&

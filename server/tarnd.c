@@ -231,6 +231,9 @@ int tarnd_start(struct tarnd *t, struct config *cfg)
 	if (r < 0)
 		return r;
 	io_timer_init(&t->stop_timer, stop_late);
+	r = tarnd_schedule_init(t);
+	if (r < 0)
+		return r;
 	jobs_init(t);
 	control_park_init(t);
 	tarnd_exports_init(t);
@@ -252,6 +255,7 @@ int tarnd_start(struct tarnd *t, struct config *cfg)
 static void end_engine(struct tarnd *t)
 {
 	io_timer_cancel(t->io, &t->stop_timer);
+	wall_timer_close(&t->wall);
 	io_cancel(t->io, &t->signal_req);
 	while (t->signal_req.inflight)
 		if (io_run(t->io, NS_PER_S) < 0)

@@ -14,6 +14,7 @@
  *	tarnd_watch.c     disks that turn up later
  *	tarnd_connect.c   connecting several disks at once
  *	tarnd_identity.c  machine, boot, process, lock
+ *	tarnd_schedule.c  snapshots that are taken by themselves
  *	control_*.c       the methods of the control socket
  */
 #ifndef TARN_SERVER_TARND_H
@@ -34,6 +35,8 @@
 #include "server/export_volume.h"
 #include "server/inventory.h"
 #include "server/nbd.h"
+#include "server/schedule.h"
+#include "server/wall_timer.h"
 #include "volume/volume.h"
 
 #define TARND_PLACES_MAX   256u
@@ -190,6 +193,8 @@ struct tarnd {
 	int               signal_fd;
 	struct io_req     signal_req;
 	uint64_t          started_s;  /* wall clock */
+	struct schedule   schedule;   /* of snapshots */
+	struct wall_timer wall;       /* … tells it when to look */
 	bool              stopping;   /* SIGTERM */
 	bool              closing_control;
 	bool              stopped;    /* the loop may end */
@@ -228,6 +233,11 @@ void tarnd_nbd_stop(struct tarnd *t, uint64_t drain_ns);
 
 /* Fill t->owner; creates the lock directory. -errno, reported. */
 int tarnd_identity(struct tarnd *t);
+
+/* --- tarnd_schedule.c ---------------------------------------------------- */
+
+/* -errno, reported. */
+int tarnd_schedule_init(struct tarnd *t);
 
 /* --- jobs ---------------------------------------------------------------- */
 
@@ -310,6 +320,9 @@ void ctl_snapshot_delete(struct ctl_call *call);
 void ctl_snapshot_hold(struct ctl_call *call);
 void ctl_snapshot_release(struct ctl_call *call);
 void ctl_snapshot_diff(struct ctl_call *call);
+void ctl_schedule_set(struct ctl_call *call);
+void ctl_schedule_clear(struct ctl_call *call);
+void ctl_schedule_list(struct ctl_call *call);
 void ctl_checkpoint_create(struct ctl_call *call);
 void ctl_checkpoint_list(struct ctl_call *call);
 void ctl_checkpoint_show(struct ctl_call *call);

@@ -45,6 +45,7 @@ void hosted_end(struct job *job, uint64_t drain_ns,
 
 	assert(t->ending == NULL);
 	io_timer_cancel(t->io, &t->hosted.retry);
+	schedule_stop(&t->schedule);
 	if (t->hosted.pool != NULL)
 		t->hosted.state = HOSTED_CLOSING;
 	job->next = next;

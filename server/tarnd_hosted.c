@@ -162,6 +162,8 @@ int hosted_serve(struct tarnd *t, bool read_only)
 	tarnd_log(t, "pool '%s' is open%s", h->name,
 		  read_only ? ", read-only" : "");
 	hosted_watch(t, true);
+	if (!read_only)
+		schedule_start(&t->schedule, h->vols);
 	if (h->fail_res != 0)
 		io_defer(t->io, &h->fail_work);
 	return 0;

@@ -10,6 +10,7 @@
 #include "volume/node_format.h"
 
 struct catalog;
+struct vol_schedule;
 struct volume;
 struct volumes;
 
@@ -79,5 +80,16 @@ int  catalog_apply_rollback(struct volume *v, const void *body);
 int  catalog_apply_receive(struct volumes *vols, uint64_t id,
 			   const void *body);
 int  catalog_apply_publish(struct volume *h, const void *body);
+/* vol_schedule.c. */
+int  catalog_apply_schedule(struct volume *v, const void *body);
+/* To and from the bytes of a slot or record. */
+void catalog_schedule_encode(const struct vol_schedule *s,
+			     struct catalog_schedule *ret_bytes);
+void catalog_schedule_decode(const struct catalog_schedule *bytes,
+			     struct vol_schedule *ret_schedule);
+/* The snapshot was taken by the schedule of its volume, as one of this kind; is a
+ * person's. */
+void catalog_schedule_took(struct volume *s, enum period kind);
+void catalog_schedule_let_go(struct volume *s);
 
 #endif

@@ -87,6 +87,7 @@ static int apply_rename(struct volume *v, const void *body)
 		if (catalog_find_of(v->of, v->kind, name) != NULL)
 			return -EBADMSG;
 		catalog_of_rename(v, name);
+		catalog_schedule_let_go(v);
 		return 0;
 	}
 	if (catalog_find_name(c, name) != NULL)
@@ -124,7 +125,8 @@ static int apply_delete(struct volume *v)
 	while (!list_empty(&v->checkpoints))
 		checkpoint_free(list_first(&v->checkpoints, struct volume,
 					   of_link));
-	v->flags &= (uint8_t)~CATALOG_HIDDEN;
+	v->flags &= (uint8_t)~(CATALOG_HIDDEN | CATALOG_SCHEDULED);
+	memset(&v->schedule, 0, sizeof(v->schedule));
 	catalog_touch(v);
 	if (v->nkids > 1 && !CANARY(fork_reaped)) {
 		tree_fork(v);
@@ -242,6 +244,8 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_publish(v, body);
 	case CATALOG_SET:
 		return apply_set(v, body);
+	case CATALOG_SCHEDULE:
+		return catalog_apply_schedule(v, body);
 	case CATALOG_THIN:
 		return apply_thin(v, body);
 	default:

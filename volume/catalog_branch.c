@@ -42,10 +42,12 @@ static void snap_make(struct volume *v, const struct snap_iter *it)
 	s->root_id = v->root_id;
 	s->mapped = v->mapped;
 	tree_add_before(s, v);
+	if (it->schedule != 0)
+		catalog_schedule_took(s, it->schedule - 1u);
 }
 
-/* How many of the first n of the group are of the volume, and how many of the
- * same kind? */
+/* How many of the first n of the group are of the volume, and how many cannot
+ * be taken beside this one? */
 static unsigned snaps_before(const void *body, uint32_t len_bytes, uint32_t n,
 			     const struct snap_iter *of, unsigned *ret_alike)
 {
@@ -58,7 +60,9 @@ static unsigned snaps_before(const void *body, uint32_t len_bytes, uint32_t n,
 		if (it.volume != of->volume)
 			continue;
 		found++;
-		*ret_alike += it.kind == of->kind;
+		*ret_alike += it.kind == of->kind &&
+			      (it.schedule == of->schedule ||
+			       strcmp(it.name, of->name) == 0);
 	}
 	return found;
 }
@@ -190,6 +194,8 @@ static void identity_move(struct volume *v, struct volume *t)
 	t->uuid = v->uuid;
 	v->uuid = uuid;
 	v->created_s = t->created_s;
+	v->schedule = t->schedule;
+	memset(&t->schedule, 0, sizeof(t->schedule));
 	memcpy(v->name, t->name, sizeof(v->name));
 	catalog_name_insert(c, v);
 	list_move(v, &v->snaps, &t->snaps);

@@ -31,6 +31,7 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->volume = le32_of(v->of != NULL ? v->of->id : 0);
 	s->mapped = le64_of(v->mapped);
 	s->cursor = le64_of(v->cursor);
+	catalog_schedule_encode(&v->schedule, &s->schedule);
 	s->name_len = le16_of((uint16_t)strlen(v->name));
 	memcpy(s->name, v->name, strlen(v->name));
 }
@@ -90,6 +91,7 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->of_id = le32_get(s->volume);
 	v->mapped = le64_get(s->mapped);
 	v->cursor = le64_get(s->cursor);
+	catalog_schedule_decode(&s->schedule, &v->schedule);
 	memcpy(v->name, name, sizeof(name));
 	if (v->state == CATALOG_DELETING || tree_to_thin(v))
 		c->ndeleting++;

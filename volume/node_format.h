@@ -54,7 +54,12 @@
  *                        else 0
  *       80  256 name     UTF-8, NUL padded; of a snapshot or checkpoint:
  *                        without its volume's
- *      336  176 zero
+ *      336    8 zero
+ *      344   16 schedule of a volume: 6 of le16, how many snapshots of each
+ *                        kind (enum period) are kept, and le32, when the last
+ *                        ones were taken, minutes since 1970; of a
+ *                        SCHEDULED snapshot: 1 at its kind; else 0
+ *      360  152 zero
  * A checkpoint is no tree: levels, root, origin, mapped and cursor are 0.
  *
  * The client's part of the root (root_format.h):
@@ -73,8 +78,9 @@
  *   260 reap:    cursor 8 (what only a deleted volume or snapshot has below
  *                it is dropped; ~0: all is, the slot is free)
  *   261 snapshot: created_s 8, then for each of the group: volume 4, uuid 16,
- *                kind 1 (snapshot or checkpoint), zero 1, name_len 2, name
- *                (name_len 0: the one before)
+ *                kind 1 (snapshot or checkpoint), schedule 1 (1 + enum
+ *                period: SCHEDULED, and the volume's schedule has taken it; or
+ *                0), name_len 2, name (name_len 0: the one before)
  *   262 clone:   snapshot 4, uuid 16, created_s 8, name_len 2, name
  *   263 rollback: snapshot 4, uuid 16, created_s 8, name_len 2, name: the
  *                volume goes on from that snapshot of it; what it was becomes
@@ -86,6 +92,8 @@
  *                hidden volume holds becomes that of the volume (0: of a new
  *                one), and a snapshot of it
  *   266 set:     set 1, clear 1: flags of a snapshot; only HELD
+ *   270 schedule: as in a slot: that of a volume; its snapshots of kinds that
+ *                are no longer kept are not SCHEDULED any more
  *   271 thin:    from 8, upto 8, nleaves 4, zero 4, then for each: leaf 8,
  *                slots 32 (entries that a FORK drops of that leaf; the cursor
  *                goes from `from` to `upto`)
@@ -113,6 +121,7 @@
 
 #include "base/endian.h"
 #include "base/limits.h"
+#include "base/period.h"
 #include "base/uuid.h"
 
 #define LEAF_ENTRIES    256u
@@ -166,6 +175,15 @@ enum catalog_state {
 				  * name is that of the one it is meant for */
 #define CATALOG_HELD   (1u << 4) /* a READY snapshot that is not to be
 				  * deleted */
+#define CATALOG_SCHEDULED (1u << 6) /* a READY snapshot that the schedule of
+				     * its volume took, and may delete */
+
+/* Of a slot, and the body of CATALOG_SCHEDULE. */
+struct catalog_schedule {
+	le16 keep[PERIODS];
+	le32 last_min;
+};
+static_assert(sizeof(struct catalog_schedule) == 16, "catalog_schedule");
 
 struct catalog_slot {
 	le32        id;
@@ -186,9 +204,12 @@ struct catalog_slot {
 	uint8_t     zero0[2];
 	le32        volume;
 	char        name[256];
-	uint8_t     zero1[176];
+	uint8_t     zero1[8];
+	struct catalog_schedule schedule;
+	uint8_t     zero2[152];
 };
 static_assert(sizeof(struct catalog_slot) == 512, "catalog_slot");
+static_assert(offsetof(struct catalog_slot, schedule) == 344, "slot.schedule");
 static_assert(offsetof(struct catalog_slot, size_bytes) == 24, "slot.size");
 static_assert(offsetof(struct catalog_slot, name) == 80, "slot.name");
 
@@ -213,6 +234,7 @@ enum catalog_op {
 	CATALOG_RECEIVE = 264,
 	CATALOG_PUBLISH = 265,
 	CATALOG_SET = 266,
+	CATALOG_SCHEDULE = 270,
 	CATALOG_THIN = 271,
 	CATALOG_OP_LAST = CATALOG_THIN,
 };
@@ -231,7 +253,7 @@ struct catalog_snap {
 	le32        volume;
 	struct uuid uuid;
 	uint8_t     kind;
-	uint8_t     zero;
+	uint8_t     schedule; /* 1 + enum period; 0: a person took it */
 	le16        name_len;
 	char        name[];
 };

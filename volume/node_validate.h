@@ -48,6 +48,7 @@ struct snap_iter {
 	uint64_t       created_s;
 	uint32_t       volume;  /* id */
 	uint8_t        kind;    /* CATALOG_SNAPSHOT, CATALOG_CHECKPOINT */
+	uint8_t        schedule; /* 1 + enum period; 0: of none */
 	struct uuid    uuid;    /* its own, as is */
 	char           name[VOLUME_NAME_MAX + 1];
 	const uint8_t *pos, *end;

@@ -138,6 +138,13 @@ void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
 			       vol_ctl_name(ctl));
 		return;
 	}
+	if (ctl->by_schedule && !vol_schedule_owns(v)) {
+		vol_ctl_refuse(vols, ctl, -EBUSY,
+			       "%s '%.160s' is not its schedule's to delete.",
+			       vol_name_word(vol_ctl_name(ctl)),
+			       vol_ctl_name(ctl));
+		return;
+	}
 	if (v->nusers > 0 && !ctl->force) {
 		vol_ctl_refuse(vols, ctl, -EBUSY,
 			       "%s '%.160s' is in use by %u: detach it first, "

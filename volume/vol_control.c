@@ -118,6 +118,7 @@ static const char *const op_words[] = {
 	[CTL_ROLLBACK] = "rolled back", [CTL_SETTLE] = "resized",
 	[CTL_RECEIVE] = "received", [CTL_PUBLISH] = "received",
 	[CTL_HOLD] = "held", [CTL_RELEASE] = "released",
+	[CTL_SCHEDULE] = "given a schedule",
 };
 
 void vol_users_tell(struct volume *v, bool gone)
@@ -205,6 +206,7 @@ void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	struct log_append *a = &ctl->append;
 	bool frees = ctl->op == CTL_DELETE || ctl->op == CTL_SETTLE ||
 		     ctl->op == CTL_ROLLBACK || ctl->op == CTL_RELEASE ||
+		     ctl->op == CTL_SCHEDULE ||
 		     (v != NULL && ctl->op == CTL_RESIZE &&
 		      ctl->size_bytes < v->size_bytes);
 
@@ -278,6 +280,9 @@ void vol_ctl_again(struct volumes *vols, struct vol_ctl *ctl)
 	case CTL_HOLD:
 	case CTL_RELEASE:
 		vol_held_start(vols, ctl);
+		return;
+	case CTL_SCHEDULE:
+		vol_schedule_start(vols, ctl);
 		return;
 	case CTL_SETTLE:
 		vol_settle_start(vols, ctl);

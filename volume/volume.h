@@ -22,6 +22,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/period.h"
 #include "base/uuid.h"
 #include "pool/pool.h"
 
@@ -68,6 +69,9 @@ struct volume_info {
 	uint32_t    clones;         /* of a snapshot: volumes that derive from
 				     * it beside what came after it */
 	bool        held;           /* a snapshot: not to be deleted */
+	uint8_t     schedule;       /* a snapshot: its kind (enum period) if the
+				     * schedule of its volume took it; PERIODS:
+				     * a person did */
 	bool        lost;           /* of a checkpoint: of no use any more, its
 				     * volume was rolled back to before it */
 	char        clone_of[TREE_NAME_MAX + 1]; /* of a volume: the snapshot
@@ -108,6 +112,18 @@ int vol_base(const struct volume *v, const char *name,
 const char *vol_full_name(const struct volume *v, char *ret_name);
 void vol_info(const struct volume *v, struct volume_info *ret_info);
 uint64_t vol_size_bytes(const struct volume *v);
+
+/* Which snapshots of a volume the server takes and deletes by itself
+ * (server/schedule.h). */
+struct vol_schedule {
+	uint16_t keep[PERIODS]; /* so many of each kind; 0: it is not taken */
+	uint32_t last_min;      /* when the last ones were taken, or it was
+				 * set; minutes since 1970 */
+};
+/* False: it has none. */
+bool vol_schedule_get(const struct volume *v, struct vol_schedule *ret_schedule);
+/* The kind of a snapshot, as in struct volume_info. */
+enum period vol_schedule_kind(const struct volume *s);
 
 /* A user (an attached client) keeps the volume from being deleted and gets a
  * call when its size changed or the volume is going away (force). */
@@ -245,11 +261,16 @@ struct vol_ctl {
 	const char *const *names; /* a group */
 	const struct uuid *uuids; /* fresh random ones, one for each name */
 	unsigned    nnames;
+	const uint8_t *kinds;   /* enum period, one for each name; NULL: no
+				 * schedule takes them */
+	struct vol_schedule schedule; /* keep only */
 	uint64_t    size_bytes;
 	uint64_t    now_s;      /* wall clock, seconds since 1970 */
 	struct uuid uuid;       /* create: a fresh random one */
 	bool        force;
 	bool        dry_run;    /* delete: only, could it be? */
+	bool        by_schedule; /* delete: only what the schedule took, and
+				 * nothing is being received on the base of */
 	/* Out. */
 	int         res;
 	bool        already;    /* it was so before */
@@ -294,7 +315,8 @@ void vol_create(struct volumes *vols, struct vol_ctl *ctl);
  * (-ENOTEMPTY); -EBUSY when it would shrink with users and no force. */
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl);
 /* names (VOLUME@SNAPSHOT or VOLUME#CHECKPOINT; each volume at most once with
- * either), nnames, uuids, now_s: all of the same instant.  -EEXIST: one is there
+ * either, or with each of kinds), nnames, uuids, kinds, now_s: all of the same
+ * instant; schedules of which there are kinds know that it was done.  -EEXIST: one is there
  * already, and none has been taken; -ENOENT, -EINVAL, -ENOSPC, -E2BIG too many
  * for one group. */
 void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl);
@@ -330,13 +352,19 @@ void vol_publish(struct volumes *vols, struct vol_ctl *ctl);
  * end. */
 struct volume *vols_hidden_next(struct volumes *vols,
 				const struct volume *prev);
-/* name, new_name (a snapshot's without its volume's).  -EEXIST. */
+/* name, new_name (a snapshot's without its volume's).  A snapshot that a
+ * schedule took belongs to a person then.  -EEXIST. */
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
 /* name (VOLUME@SNAPSHOT): it cannot be deleted until it is released.  -ENOENT,
  * -EINVAL. */
 void vol_snapshot_hold(struct volumes *vols, struct vol_ctl *ctl);
 void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force, dry_run.  -EBUSY while in use and no force, or held; -ENOTEMPTY
+/* name, schedule, now_s: a volume has this schedule from now on, all 0 for none.
+ * What is kept already goes on.  Its snapshots of kinds that are no longer kept
+ * stay, as if a person had taken them.  -ENOENT, -EINVAL. */
+void vol_schedule_set(struct volumes *vols, struct vol_ctl *ctl);
+/* name, force, dry_run, by_schedule.  -EBUSY while in use and no force, held, or
+ * not the schedule's to delete; -ENOTEMPTY
  * while it has snapshots (checkpoints go with it); space is freed in the
  * background; -ENOENT when there is none (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);

@@ -193,6 +193,7 @@ void vol_info(const struct volume *v, struct volume_info *ret_info)
 	ret_info->snapshots = v->nsnaps;
 	ret_info->checkpoints = v->ncheckpoints;
 	ret_info->held = v->flags & CATALOG_HELD;
+	ret_info->schedule = (uint8_t)vol_schedule_kind(v);
 	ret_info->lost = v->flags & CATALOG_LOST;
 	if (v->kind == CATALOG_VOLUME)
 		origin_info(v, ret_info);

@@ -53,6 +53,8 @@ struct volume {
 	uint32_t    nsnaps, ncheckpoints;
 	uint32_t    origin_id;       /* while the catalog is read */
 	uint32_t    of_id;
+	struct vol_schedule schedule; /* of a volume; of a SCHEDULED snapshot:
+				      * 1 at its kind */
 	uint64_t    mapped;          /* data blocks */
 	uint64_t    cursor;          /* DELETING: leaves below are gone */
 	char        name[VOLUME_NAME_MAX + 1];

@@ -24,6 +24,7 @@
 	X(requests) X(reads) X(writes) X(trims) X(zeroes) X(flushes)     \
 	X(fua) X(statuses) X(controls) X(blocks_verified) \
 	X(snapshots) X(snap_deletes) X(used_checks) X(holds)             \
+	X(schedules) X(scheduled)                                        \
 	X(snap_blocks) X(clones) X(rollbacks) X(received) X(diffs)       \
 	X(diff_blocks)                                                   \
 	X(enospc) X(enospc_checks) X(fills)                              \

@@ -94,6 +94,8 @@ struct msnap {
 	bool            known;   /* crcs are */
 	bool            held;    /* it is not to be deleted */
 	bool            hold_asked; /* … to be, or no longer */
+	uint8_t         sched;   /* 1 + enum period if a schedule took it */
+	uint32_t        taken_min; /* … then, minutes since 1970 */
 	char            name[32];
 	unsigned        no;      /* younger ones have higher ones */
 	uint32_t        birth;
@@ -117,6 +119,14 @@ struct snapper {
 	uint64_t       submit_ns;
 	unsigned       names;    /* snapshots named so far */
 	uint8_t       *bufs[2];
+};
+
+/* The schedule of a volume (work_schedule.c). */
+struct msched {
+	uint32_t            id;    /* of the volume */
+	struct vol_schedule is;
+	struct vol_schedule want;  /* only what it keeps */
+	bool                asked; /* for that */
 };
 
 /* Receiving a copy (work_receive.c). */
@@ -145,6 +155,7 @@ struct work {
 	struct admin    admin;
 	struct snapper  snapper;
 	struct receiver receiver;
+	struct msched   scheds[MODEL_VOLS_MAX];
 	struct msnap    snaps[MSNAPS_MAX];
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
 	unsigned        nghosts;     /* ever */
@@ -247,6 +258,20 @@ bool used_delete(struct sim *sim, struct msnap *s);
 bool used_hold(struct sim *sim, struct msnap *s, bool hold);
 /* It is attached: is it held as it should be? */
 void used_attach(struct sim *sim, struct msnap *s);
+
+/* work_schedule.c */
+/* A snapshot is asked for in the name of a schedule, of this kind; returns the
+ * time of the wall clock.  It is there.  It is attached: is it still? */
+uint64_t schedule_snap_asked(struct sim *sim, struct msnap *s, uint8_t kind);
+void schedule_snap_there(struct sim *sim, const struct msnap *s);
+void schedule_snap_check(struct sim *sim, const struct msnap *s);
+/* After a crash: was what was under way done?  Is all as it was? */
+void schedules_decide(struct sim *sim);
+void schedules_check(struct sim *sim);
+/* Give a volume, this one or another, another schedule; false when the engine stopped. */
+bool schedule_act(struct sim *sim, unsigned vol);
+/* No schedule took the snapshot: none can delete it. */
+bool schedule_keeps(struct sim *sim, const struct msnap *s);
 
 /* work_diff.c */
 /* A request that changes blocks is submitted; its number. */

@@ -47,16 +47,45 @@ static const char *kind_problem(const struct catalog_slot *s)
 	if ((s->flags & ~(s->kind == CATALOG_CHECKPOINT ?
 				  CATALOG_LOST :
 				  CATALOG_SHRUNK | CATALOG_HIDDEN |
-					  CATALOG_HELD)) != 0 ||
+					  CATALOG_HELD |
+					  CATALOG_SCHEDULED)) != 0 ||
 	    ((s->flags & CATALOG_HIDDEN) != 0 &&
 	     (s->kind != CATALOG_VOLUME || !ready)) ||
-	    ((s->flags & CATALOG_HELD) != 0 &&
+	    ((s->flags & (CATALOG_HELD | CATALOG_SCHEDULED)) != 0 &&
 	     (s->kind != CATALOG_SNAPSHOT || !ready)))
 		return "it has unknown flags";
 	if (s->kind == CATALOG_CHECKPOINT &&
 	    (s->levels != 0 || le32_get(s->root) != 0 ||
 	     le32_get(s->origin) != 0 || le64_get(s->mapped) != 0))
 		return "it is a checkpoint, and a tree";
+	return NULL;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	while (n > 0 && *p == 0)
+		p++, n--;
+	return n == 0;
+}
+
+/* A volume may have one, a snapshot may be of one. */
+static const char *schedule_problem(const struct catalog_slot *s)
+{
+	uint32_t n = 0, kinds = 0;
+
+	for (unsigned p = 0; p < PERIODS; p++) {
+		n += le16_get(s->schedule.keep[p]);
+		kinds += le16_get(s->schedule.keep[p]) > 0;
+	}
+	if (le32_get(s->schedule.last_min) != 0 &&
+	    (kinds == 0 || s->kind != CATALOG_VOLUME))
+		return "it has the time of a schedule, and none";
+	if ((s->flags & CATALOG_SCHEDULED) != 0)
+		return n == 1 ? NULL : "a schedule took it as none of its kinds";
+	if (kinds > 0 && (s->kind != CATALOG_VOLUME ||
+			  s->state != CATALOG_READY ||
+			  (s->flags & CATALOG_HIDDEN) != 0))
+		return "it has a schedule, and is no volume";
 	return NULL;
 }
 
@@ -101,11 +130,10 @@ static const char *slot_problem(const struct catalog_slot *s)
 	why = name_problem(s);
 	if (why != NULL)
 		return why;
-	for (uint32_t i = 0; i < sizeof(s->zero1); i++) {
-		if (s->zero1[i] != 0)
-			return "reserved bytes are not zero";
-	}
-	return NULL;
+	if (!all_zero(s->zero1, sizeof(s->zero1)) ||
+	    !all_zero(s->zero2, sizeof(s->zero2)))
+		return "reserved bytes are not zero";
+	return schedule_problem(s);
 }
 
 struct ck_volume *ck_volume_find(struct ck *ck, uint32_t id)

@@ -154,6 +154,24 @@ static const char *flags_set(struct ck_volume *v, const struct ck_rec *r)
 	return NULL;
 }
 
+/* Nothing that is looked at here depends on it. */
+static const char *schedule_set(const struct ck_volume *v,
+				const struct ck_rec *r)
+{
+	const struct catalog_schedule *s = (const void *)r->body;
+	uint32_t n = 0;
+
+	if (r->rec.n < sizeof(*s))
+		return "sets no schedule";
+	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY || v->hidden)
+		return "sets the schedule of what is no volume";
+	for (unsigned p = 0; p < PERIODS; p++)
+		n += le16_get(s->keep[p]);
+	if (n == 0 && le32_get(s->last_min) != 0)
+		return "sets the time of no schedule";
+	return NULL;
+}
+
 static const char *tree_reap(struct ck *ck, struct ck_volume *v,
 			     const struct ck_rec *r)
 {
@@ -252,6 +270,8 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 		return ck_replay_publish(ck, v, r);
 	case CATALOG_SET:
 		return flags_set(v, r);
+	case CATALOG_SCHEDULE:
+		return schedule_set(v, r);
 	case CATALOG_THIN:
 		return fork_thin(ck, v, r);
 	default:

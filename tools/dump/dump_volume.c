@@ -11,6 +11,24 @@ static const char *name_of(const char *const *names, uint8_t n, uint8_t i)
 	return i < n && names[i] != NULL ? names[i] : "?";
 }
 
+/* " hourly=24 daily=7", of a snapshot " hourly". */
+static void schedule_print(const struct catalog_slot *s)
+{
+	const struct catalog_schedule *c = &s->schedule;
+	bool volume = s->kind == CATALOG_VOLUME, some = false;
+
+	for (enum period p = 0; p < PERIODS; p++) {
+		if (le16_get(c->keep[p]) == 0)
+			continue;
+		printf("%s %s", some ? "" : ", schedule", period_word(p));
+		if (volume)
+			printf("=%u", le16_get(c->keep[p]));
+		some = true;
+	}
+	if (volume && some)
+		printf(" last minute %" PRIu32, le32_get(c->last_min));
+}
+
 static void slot_print(const struct catalog_slot *s, uint32_t slot)
 {
 	static const char *const kinds[] = {
@@ -41,6 +59,7 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 	       (s->flags & CATALOG_LOST) != 0 ? ", lost" : "",
 	       (s->flags & CATALOG_HIDDEN) != 0 ? ", hidden" : "",
 	       (s->flags & CATALOG_HELD) != 0 ? ", held" : "");
+	schedule_print(s);
 	if (s->state != CATALOG_READY)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));
 	printf("\n");

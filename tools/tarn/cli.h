@@ -188,6 +188,7 @@ enum cli_exit cmd_snapshot_rename(struct cli *cli);
 enum cli_exit cmd_snapshot_delete(struct cli *cli);
 enum cli_exit cmd_snapshot_hold(struct cli *cli);
 enum cli_exit cmd_snapshot_release(struct cli *cli);
+enum cli_exit cmd_snapshot_schedule(struct cli *cli);
 enum cli_exit cmd_diff(struct cli *cli);
 enum cli_exit cmd_send(struct cli *cli);
 enum cli_exit cmd_receive(struct cli *cli);

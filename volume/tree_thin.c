@@ -15,9 +15,8 @@
 #include "volume/tree_thin.h"
 #include "volume/volumes.h"
 
-/* Of one record: leaves; positions that are looked at for it, which are kept in
- * memory for so long. */
-#define THIN_LEAVES    64u
+/* Positions that are looked at for one record, and kept in memory for so
+ * long. */
 #define THIN_POSITIONS 4096u
 /* Nodes that are read at once. */
 #define THIN_LOADS     64u
@@ -182,7 +181,7 @@ static void find_at(struct thin_find *f, unsigned level, uint64_t index)
 	}
 	tree_look_put(n);
 	if (level == 0 && f->upto == UINT64_MAX &&
-	    (f->found == THIN_LEAVES || f->visited >= THIN_POSITIONS ||
+	    (f->found == f->max || f->visited >= THIN_POSITIONS ||
 	     f->look.nloading >= THIN_LOADS))
 		f->upto = index + 1;
 }

@@ -22,6 +22,8 @@
 
 /* With more trees behind it a FORK is kept whole. */
 #define THIN_KIDS_MAX 256u
+/* Leaves that one record may name. */
+#define THIN_LEAVES 64u
 
 struct thin_find {
 	/* In. */
@@ -30,6 +32,7 @@ struct thin_find {
 				     * held; NULL: those that do */
 	unsigned       nkids;
 	uint64_t       from;   /* leaf to begin at */
+	unsigned       max;    /* leaves to change, at most THIN_LEAVES */
 	void (*done)(struct thin_find *f);
 	/* Out: all before `upto` was looked at. */
 	uint64_t       upto;

@@ -7,8 +7,8 @@
  *                      ... to the end --> idle
  *        --> SHRUNK:   ZERO beyond the size --> settle --> idle
  *
- * When a record finds no room, or a leaf cannot be read, it stops and tries
- * again after the next commit.  It does not run before the first commit since
+ * When a record finds no room, or a leaf cannot be read, or too much is dirty, it
+ * stops and tries again after the next commit.  It does not run before the first commit since
  * opening: until then the pool is recovering.
  *
  * What is begun is ended before anything else is deleted, so that at most one
@@ -192,13 +192,32 @@ static void thin_found(struct thin_find *f)
 	log_append_submit(f->vol->vols->pool, &rp->append);
 }
 
+/* Unlike a deletion it changes leaves that stay: not more of them between two
+ * commits than there is room kept for. */
+static bool thin_must_wait(struct volumes *vols)
+{
+	if (node_commit_backlog(vols) < vols->dirty_max)
+		return false;
+	if (!vols->commit_wanted) {
+		vols->commit_wanted = true;
+		pool_commit_want(vols->pool);
+	}
+	return true;
+}
+
 static void thin_slice(struct vol_reaper *rp)
 {
 	struct thin_find *f = &rp->thin;
 
+	if (thin_must_wait(reaper_vols(rp))) {
+		reap_end(rp, -EAGAIN);
+		return;
+	}
 	f->vol = rp->busy;
 	f->kids = NULL;
 	f->from = f->vol->cursor;
+	f->max = max_u32(1, (uint32_t)min_u64(THIN_LEAVES,
+					      f->vol->vols->dirty_max / 4));
 	f->done = thin_found;
 	thin_find(f);
 }

@@ -71,8 +71,10 @@ static void receive_go_on(struct volumes *vols, struct vol_ctl *ctl,
 			  struct volume *h, const struct volume *base)
 {
 	le64 size = le64_of(ctl->size_bytes);
+	const char *name = base != NULL ? base->of->name : vol_ctl_name(ctl);
 
-	if (h->origin != base || ctl->size_bytes < h->size_bytes) {
+	if (h->origin != base || strcmp(h->name, name) != 0 ||
+	    ctl->size_bytes < h->size_bytes) {
 		vol_ctl_refuse(vols, ctl, -EEXIST,
 			       "Something else is being received with that "
 			       "identity: take another one.");

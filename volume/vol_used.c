@@ -343,6 +343,7 @@ static void thin_count(struct vol_used *u)
 	f->kids = w->plan.kids;
 	f->nkids = w->plan.nkids;
 	f->from = w->cursor;
+	f->max = THIN_LEAVES;
 	f->done = thin_counted;
 	thin_find(f);
 }

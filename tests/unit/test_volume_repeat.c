@@ -282,6 +282,7 @@ static void test_begin(void **state)
 	assert_null(vols_hidden_next(V, vols_find(V, U1)));
 	/* The same identity for something else. */
 	assert_int_equal(run("n", NULL, 4 * MIB, 1, vol_receive), -EEXIST);
+	assert_int_equal(run("m", NULL, 8 * MIB, 1, vol_receive), -EEXIST);
 	assert_int_equal(kit_create(P, V, "v", MIB), 0);
 	snap("v@s");
 	assert_int_equal(run("v@s", NULL, 8 * MIB, 1, vol_receive), -EEXIST);

@@ -75,6 +75,9 @@ static bool young_get(struct thin_find *f, const struct mnode *n,
 					   &young[i]);
 		*ret_shown |= young[i] != NULL && young[i]->node == n->node;
 	}
+	/* A pool from before there was thinning has such forks. */
+	if (f->kids == NULL && f->vol->nkids > THIN_KIDS_MAX)
+		known = false;
 	f->nkids = i;
 	if (CANARY(thin_one_less) && i > 1) {
 		tree_look_put(young[i - 1]);

@@ -382,6 +382,67 @@ static void test_many(void **state)
 	kit_check_counts(P, V);
 }
 
+/* A pool from before there was thinning has forks with more behind them than are
+ * looked at, and cursors of 0: nothing of those goes. */
+static void test_many_before(void **state)
+{
+	uint8_t *block = aligned_alloc(TARN_BLOCK, TARN_BLOCK);
+	uint8_t *is = aligned_alloc(TARN_BLOCK, TARN_BLOCK);
+	const char *snap = "v@s";
+	char name[16];
+
+	(void)state;
+	assert_int_equal(kit_create(P, V, "v", MIB), 0);
+	memset(block, 7, TARN_BLOCK);
+	assert_int_equal(kit_req(P, vols_find(V, "v"), VOL_WRITE, 0,
+				 TARN_BLOCK, block, 0), 0);
+	assert_int_equal(kit_snapshot(P, V, &snap, 1, NULL), 0);
+	assert_int_equal(kit_req(P, vols_find(V, "v"), VOL_ZERO, 0, TARN_BLOCK,
+				 NULL, 0), 0);
+	for (unsigned i = 0; i < THIN_KIDS_MAX; i++) {
+		struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+
+		snprintf(name, sizeof(name), "c%u", i);
+		ctl->name = "v@s";
+		ctl->new_name = name;
+		ctl->uuid.b[0] = 1;
+		kit_ctl_run(P, V, ctl, vol_clone);
+		assert_int_equal(ctl->res, 0);
+		free(ctl);
+		/* All but the last one have it no more. */
+		if (i + 1 < THIN_KIDS_MAX)
+			assert_int_equal(kit_req(P, vols_find(V, name),
+						 VOL_ZERO, 0, TARN_BLOCK, NULL,
+						 0), 0);
+	}
+	assert_int_equal(kit_delete(P, V, "v@s", false), 0);
+	rest(1);
+	for (uint32_t i = 0; i < V->catalog.nslots; i++) {
+		struct volume *t = V->catalog.slots[i];
+
+		if (t == NULL || t->state != CATALOG_FORK)
+			continue;
+		t->cursor = 0;
+		V->catalog.ndeleting++;
+		vol_reaper_add(t);
+	}
+	vol_reaper_kick(V);
+	rest(1);
+	assert_int_equal(forks(), 1);
+	assert_int_equal(kit_req(P, vols_find(V, name), VOL_READ, 0,
+				 TARN_BLOCK, is, 0), 0);
+	assert_memory_equal(is, block, TARN_BLOCK);
+	free(block);
+	free(is);
+	for (unsigned i = 0; i < THIN_KIDS_MAX; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		assert_int_equal(kit_delete(P, V, name, false), 0);
+	}
+	assert_int_equal(kit_delete(P, V, "v", false), 0);
+	rest(0);
+	kit_check_counts(P, V);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(int argc, char **argv)
@@ -394,6 +455,7 @@ int main(int argc, char **argv)
 		TEST(test_crashes),
 		TEST(test_unreadable),
 		TEST(test_many),
+		TEST(test_many_before),
 		TEST(test_histories),
 	};
 

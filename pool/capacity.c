@@ -166,18 +166,41 @@ void pool_space(const struct pool *p, uint64_t *ret_usable,
 	*ret_used = used_blocks(p);
 }
 
-int pool_space_reserve(struct pool *p, uint64_t blocks)
+uint64_t pool_usable_less_domain(const struct pool *p)
+{
+	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+	uint32_t least = UINT32_MAX;
+
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		zones[p->members[i]->domain] += p->members[i]->zones;
+	for (uint32_t d = 0; d < p->ndomains; d++) {
+		uint32_t had = zones[d];
+
+		zones[d] = 0;
+		least = min_u32(least, capacity(p, zones, p->units));
+		zones[d] = had;
+	}
+	return p->ndomains <= p->units ? 0 : usable_of(p, least);
+}
+
+uint64_t pool_space_available(const struct pool *p)
 {
 	/* While disks are out or zones in quarantine, no more than fits
 	 * without them. */
 	uint32_t segs = min_u32(p->segs_possible, p->segs_now);
 	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
+	uint64_t taken = used_blocks(p) + p->reserved + TABLES_MARGIN;
 
 	if (CANARY(space_halved))
 		usable /= 2;
 	if (CANARY(space_unlimited))
 		usable *= 2;
-	if (used_blocks(p) + p->reserved + blocks + TABLES_MARGIN > usable)
+	return usable - min_u64(usable, taken);
+}
+
+int pool_space_reserve(struct pool *p, uint64_t blocks)
+{
+	if (blocks > pool_space_available(p))
 		return -ENOSPC;
 	p->reserved += blocks;
 	return 0;

@@ -1,6 +1,7 @@
 /* server/tarnd_schedule.c - the clock of the schedules, and the pool that they
  * are of: while one is open for writing, they are followed.
  */
+#include "server/event.h"
 #include "server/tarnd.h"
 
 static uint64_t now_s(void *arg)
@@ -42,6 +43,7 @@ static void end(void *arg)
 static void log_line(void *arg, const char *line)
 {
 	tarnd_log(arg, "%s", line);
+	event_say(arg, EVENT_WARNING, "schedule.state", "", 0, 0, "%s", line);
 }
 
 static const struct schedule_ops ops = {

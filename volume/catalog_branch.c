@@ -83,7 +83,8 @@ int catalog_apply_snap(struct volumes *vols, uint64_t id, const void *body,
 
 		if (v == NULL || v->kind != CATALOG_VOLUME ||
 		    v->state != CATALOG_READY ||
-		    v->flags & CATALOG_HIDDEN || alike > 0 ||
+		    v->flags & (CATALOG_HIDDEN | CATALOG_TRASHED) ||
+		    alike > 0 ||
 		    v->birth >= UINT32_MAX - before ||
 		    catalog_find_of(v, it.kind, it.name) != NULL)
 			return -EBADMSG;
@@ -120,6 +121,7 @@ static struct volume *ready_snapshot(const struct catalog *c, le32 id)
 
 	return s != NULL && s->kind == CATALOG_SNAPSHOT &&
 			       s->state == CATALOG_READY &&
+			       !catalog_is_trashed(s) &&
 			       s->birth < UINT32_MAX ?
 		       s :
 		       NULL;
@@ -212,6 +214,7 @@ static void tree_delete(struct volume *t)
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	t->vols->catalog.ndeleting++;
+	t->deletion_no = t->vols->catalog.deletions++;
 	t->vols->reaper.scanned = false; /* to be found */
 	catalog_touch(t);
 }
@@ -226,7 +229,8 @@ int catalog_apply_rollback(struct volume *t, const void *body)
 
 	memcpy(name, rec->name, le16_get(rec->name_len));
 	if (t->kind != CATALOG_VOLUME || t->state != CATALOG_READY ||
-	    t->flags & CATALOG_HIDDEN || s == NULL || s->of != t || t->birth == UINT32_MAX ||
+	    t->flags & (CATALOG_HIDDEN | CATALOG_TRASHED) || s == NULL ||
+	    s->of != t || t->birth == UINT32_MAX ||
 	    (name[0] != '\0' &&
 	     catalog_find_of(t, CATALOG_SNAPSHOT, name) != NULL))
 		return -EBADMSG;
@@ -308,7 +312,8 @@ static struct volume *publish_target(const struct volume *h, le32 id,
 	}
 	v = catalog_find_id(c, le32_get(id));
 	*ret_bad |= v == NULL || v->kind != CATALOG_VOLUME ||
-		    v->state != CATALOG_READY || v->flags & CATALOG_HIDDEN ||
+		    v->state != CATALOG_READY ||
+		    v->flags & (CATALOG_HIDDEN | CATALOG_TRASHED) ||
 		    v->birth >= UINT32_MAX - 1 || h->origin == NULL ||
 		    h->origin->of != v;
 	return v;

@@ -54,7 +54,8 @@
  *                        else 0
  *       80  256 name     UTF-8, NUL padded; of a snapshot or checkpoint:
  *                        without its volume's
- *      336    8 zero
+ *      336    8 trashed_s  TRASHED: when it was put into the trash, seconds
+ *                        since 1970; else 0
  *      344   16 schedule of a volume: 6 of le16, how many snapshots of each
  *                        kind (enum period) are kept, and le32, when the last
  *                        ones were taken, minutes since 1970; of a
@@ -92,6 +93,11 @@
  *                hidden volume holds becomes that of the volume (0: of a new
  *                one), and a snapshot of it
  *   266 set:     set 1, clear 1: flags of a snapshot; only HELD
+ *   267 trash:   trashed_s 8: a volume, with the snapshots and checkpoints that
+ *                it has, is in the trash; none of them is held
+ *   268 undelete: name_len 2, name: it is there again, under that name
+ *   269 purge:   empty: a volume, in the trash or not, and its snapshots are
+ *                deleted, its checkpoints are gone
  *   270 schedule: as in a slot: that of a volume; its snapshots of kinds that
  *                are no longer kept are not SCHEDULED any more
  *   271 thin:    from 8, upto 8, nleaves 4, zero 4, then for each: leaf 8,
@@ -175,6 +181,9 @@ enum catalog_state {
 				  * name is that of the one it is meant for */
 #define CATALOG_HELD   (1u << 4) /* a READY snapshot that is not to be
 				  * deleted */
+#define CATALOG_TRASHED (1u << 5) /* a READY volume that is in the trash, and
+				   * with it what belongs to it; another one
+				   * may have its name */
 #define CATALOG_SCHEDULED (1u << 6) /* a READY snapshot that the schedule of
 				     * its volume took, and may delete */
 
@@ -204,14 +213,15 @@ struct catalog_slot {
 	uint8_t     zero0[2];
 	le32        volume;
 	char        name[256];
-	uint8_t     zero1[8];
+	le64        trashed_s;
 	struct catalog_schedule schedule;
-	uint8_t     zero2[152];
+	uint8_t     zero1[152];
 };
 static_assert(sizeof(struct catalog_slot) == 512, "catalog_slot");
 static_assert(offsetof(struct catalog_slot, schedule) == 344, "slot.schedule");
 static_assert(offsetof(struct catalog_slot, size_bytes) == 24, "slot.size");
 static_assert(offsetof(struct catalog_slot, name) == 80, "slot.name");
+static_assert(offsetof(struct catalog_slot, trashed_s) == 336, "slot.trashed");
 
 struct vols_root {
 	uint8_t magic[8];
@@ -234,6 +244,9 @@ enum catalog_op {
 	CATALOG_RECEIVE = 264,
 	CATALOG_PUBLISH = 265,
 	CATALOG_SET = 266,
+	CATALOG_TRASH = 267,
+	CATALOG_UNDELETE = 268,
+	CATALOG_PURGE = 269,
 	CATALOG_SCHEDULE = 270,
 	CATALOG_THIN = 271,
 	CATALOG_OP_LAST = CATALOG_THIN,

@@ -88,12 +88,16 @@ static int tree_validate(const struct catalog_slot *slot, uint64_t size_bytes,
 		BAD("catalog: root level out of range");
 	if ((slot->flags &
 	     ~(CATALOG_SHRUNK | CATALOG_HIDDEN | CATALOG_HELD |
-	       CATALOG_SCHEDULED)) != 0 ||
+	       CATALOG_TRASHED | CATALOG_SCHEDULED)) != 0 ||
 	    (slot->flags & CATALOG_HIDDEN && (slot->kind != CATALOG_VOLUME ||
 					      slot->state != CATALOG_READY)) ||
 	    (slot->flags & (CATALOG_HELD | CATALOG_SCHEDULED) &&
 	     (slot->kind != CATALOG_SNAPSHOT || slot->state != CATALOG_READY)))
 		BAD("catalog: unknown flags");
+	if (slot->flags & CATALOG_TRASHED &&
+	    (slot->kind != CATALOG_VOLUME || slot->state != CATALOG_READY ||
+	     slot->flags & CATALOG_HIDDEN))
+		BAD("catalog: this cannot be in the trash");
 	if (size_to_leaves(size_bytes) > levels_to_leaves(slot->levels))
 		BAD("catalog: root too low for the size");
 	if (le64_get(slot->cursor) > levels_to_leaves(slot->levels))
@@ -354,12 +358,15 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 		memcpy(&v, body, sizeof(v));
 		return size_body_validate(le64_get(v), ret_why);
 	case CATALOG_RENAME:
+	case CATALOG_UNDELETE:
 		return name_body_validate(body, len_bytes, ret_why);
 	case CATALOG_DELETE:
+	case CATALOG_PURGE:
 		return 0;
 	case CATALOG_REAP:
+	case CATALOG_TRASH:
 		if (len_bytes < sizeof(v))
-			BAD("reap record: too short");
+			BAD("reap or trash record: too short");
 		return 0;
 	case CATALOG_SNAP:
 		return snap_body_validate(body, len_bytes, ret_why);

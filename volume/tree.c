@@ -196,39 +196,23 @@ struct volume *tree_before(const struct volume *t, uint32_t born)
 
 /* --- who lasts ----------------------------------------------------------- */
 
-/* k, or what will be in its place; NULL: nothing. */
-struct volume *tree_lasting_kid(struct volume *k)
+/* Will anything be in place of k, which derives from some tree? */
+static bool kid_lasts(const struct volume *k)
 {
 	while (k->state == CATALOG_DELETING && k->nkids > 0)
 		k = list_first(&k->kids, struct volume, kid_link);
-	return k->state == CATALOG_DELETING ? NULL : k;
-}
-
-unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
-			   struct volume **ret_kid)
-{
-	unsigned n = 0;
-
-	*ret_kid = NULL;
-	list_for_each(it, &t->kids) {
-		struct volume *k = tree_lasting_kid(
-			list_entry(it, struct volume, kid_link));
-
-		if (k == NULL || k == but)
-			continue;
-		*ret_kid = k;
-		n++;
-	}
-	return n;
+	return k->state != CATALOG_DELETING;
 }
 
 static bool lasts(const struct volume *t)
 {
-	struct volume *kid;
+	unsigned n = 0;
 
-	return t->state != CATALOG_DELETING &&
-	       (t->state != CATALOG_FORK ||
-		tree_lasting_kids(t, NULL, &kid) > 1);
+	if (t->state != CATALOG_FORK)
+		return t->state != CATALOG_DELETING;
+	list_for_each(it, &t->kids)
+		n += kid_lasts(list_entry(it, struct volume, kid_link));
+	return n > 1;
 }
 
 struct volume *tree_lasting_origin(const struct volume *t)
@@ -339,6 +323,7 @@ static void fork_changed(struct volume *t)
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	t->vols->catalog.ndeleting++;
+	t->deletion_no = t->vols->catalog.deletions++;
 	t->vols->reaper.scanned = false; /* to be found */
 	catalog_touch(t);
 }
@@ -352,6 +337,8 @@ void tree_remove(struct volume *t)
 		underive(heir);
 		derive(heir, o);
 		catalog_touch(heir);
+		if (heir->state == CATALOG_FORK)
+			thin_again(heir);
 	}
 	family_leave(&t->vols->catalog, t);
 	t->vols->catalog.tree_changes++;

@@ -14,8 +14,8 @@
  * derives from it derives from its origin.  At most one tree derives from it:
  * from two or more, one comparison would not say what is still needed, so then
  * it stays as a FORK until only one of them is left.  What none of them has is
- * dropped from it, when it becomes a FORK and each time that one of them goes
- * (tree_thin.h).
+ * dropped from it, when it becomes a FORK and each time that one of them or
+ * its origin goes (tree_thin.h).
  *
  * All that hang together are a family; the tips are those of its trees from
  * which none derives: every volume, and snapshots that a rollback left behind.
@@ -75,14 +75,9 @@ struct volume *tree_holder(struct volume *t, unsigned level, uint64_t index);
  * that may show something else there; NULL: none. */
 struct volume *tree_before(const struct volume *t, uint32_t born);
 
-/* When all that is being deleted has gone: what t derives from then, NULL:
- * nothing; how many trees derive from t (*ret_kid: one of them, or NULL), `but`
- * (NULL: none) not counted. */
+/* When all that is being deleted has gone: what t derives from then; NULL:
+ * nothing. */
 struct volume *tree_lasting_origin(const struct volume *t);
-unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
-			   struct volume **ret_kid);
-/* In place of k, which derives from some tree; NULL: nothing. */
-struct volume *tree_lasting_kid(struct volume *k);
 
 /* A new tree, whose family is set; origin NULL: it derives from none. */
 void tree_add(struct volume *t, struct volume *origin);
@@ -90,7 +85,8 @@ void tree_add(struct volume *t, struct volume *origin);
  * origin. */
 void tree_add_before(struct volume *n, struct volume *t);
 /* t is no more; at most one tree derives from it.  An origin that was a FORK may
- * be DELETING now, or has to be thinned out again. */
+ * be DELETING now, or has to be thinned out again; and so has a FORK that derived
+ * from it, which has taken over what it shared with t. */
 void tree_remove(struct volume *t);
 /* t, from which two or more trees derive, is deleted: it is a FORK now. */
 void tree_fork(struct volume *t);

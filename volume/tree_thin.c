@@ -35,6 +35,13 @@ static const struct inner_child *child(const struct mnode *n, unsigned i)
 	return &inner_children(n)[i];
 }
 
+static uint32_t shared_birth(const struct thin_find *f, unsigned level,
+			     uint64_t index)
+{
+	return f->kids != NULL ? f->shared :
+				 tree_shared_birth(f->vol, level, index);
+}
+
 /* --- those that derive from it ------------------------------------------- */
 
 /* The next one, and at the end NULL. */
@@ -157,7 +164,7 @@ static void find_children(struct thin_find *f, const struct mnode *n)
 		if (span_first(level, index + 1) <= f->from ||
 		    le32_get(child(n, i)->node) == 0 ||
 		    le32_get(child(n, i)->birth) <=
-			    tree_shared_birth(f->vol, level, index) ||
+			    shared_birth(f, level, index) ||
 		    child_is_shown(f, n, i))
 			continue;
 		find_at(f, level, index);
@@ -167,7 +174,7 @@ static void find_children(struct thin_find *f, const struct mnode *n)
 /* Depth is bounded by LEVEL_MAX. */
 static void find_at(struct thin_find *f, unsigned level, uint64_t index)
 {
-	uint32_t shared = tree_shared_birth(f->vol, level, index);
+	uint32_t shared = shared_birth(f, level, index);
 	struct mnode *n;
 	bool shown;
 

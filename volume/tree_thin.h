@@ -31,6 +31,7 @@ struct thin_find {
 	struct volume *const *kids; /* those that count as deriving from it,
 				     * held; NULL: those that do */
 	unsigned       nkids;
+	uint32_t       shared; /* with `kids`: birth of its origin, 0: none */
 	uint64_t       from;   /* leaf to begin at */
 	unsigned       max;    /* leaves to change, at most THIN_LEAVES */
 	void (*done)(struct thin_find *f);

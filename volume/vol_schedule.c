@@ -108,7 +108,7 @@ int catalog_apply_schedule(struct volume *v, const void *body)
 
 	catalog_schedule_decode(body, &schedule);
 	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY ||
-	    v->flags & CATALOG_HIDDEN)
+	    v->flags & (CATALOG_HIDDEN | CATALOG_TRASHED))
 		return -EBADMSG;
 	v->schedule = schedule;
 	list_for_each(it, &v->snaps) {

@@ -121,7 +121,7 @@ static bool snapshot_check(struct volumes *vols, struct vol_ctl *ctl,
 {
 	struct volume *v = catalog_find_id(&vols->catalog, it->volume);
 
-	if (v == NULL || v->state != CATALOG_READY) {
+	if (v == NULL || v->state != CATALOG_READY || catalog_is_trashed(v)) {
 		vol_ctl_refuse(vols, ctl, -ENOENT,
 			   "A volume of which a snapshot '%.80s' was to be "
 			   "taken has been deleted: nothing was taken.",

@@ -11,10 +11,10 @@
  *         a node must be read: look ahead, so that others are read meanwhile,
  *         and wait for the first one
  *
- * What is being deleted counts as gone: the reaper is at it.  With the last
- * tree but one that derives from a FORK, the FORK goes too; then that is walked
- * as well.  And a FORK that is thinned out then (used_plan.h) is gone through as
- * it would be for that (tree_thin.h).
+ * What is being deleted counts as gone: the reaper is at it.  Which trees are
+ * walked, and beside which, the plan says (used_plan.h): one after the other as
+ * if those before were gone.  And FORKs that are thinned out then are gone
+ * through as they would be for that (tree_thin.h).
  *
  *   - Neighbours that come and go all the time: after RESTARTS_MAX the walk
  *     goes on with the new ones, and the number is only nearly right.
@@ -24,6 +24,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "volume/map.h"
 #include "volume/node_validate.h"
@@ -45,10 +46,10 @@ struct used_pair {
 };
 
 struct used_walk {
-	struct used_plan  plan;     /* its trees are held */
-	struct used_plan  next;     /* for plan_check() */
-	unsigned          at;       /* which of them is walked; at the end: the
-				     * FORK is thinned out */
+	struct volume   **set;      /* what is to go, held */
+	unsigned          nset;
+	struct used_plan *plan;
+	unsigned          at;       /* which of its trees is walked */
 	uint64_t          cursor;   /* leaf: all before it is counted */
 	unsigned          restarts;
 	struct mnode     *loading;  /* the first that has to be waited for */
@@ -131,7 +132,7 @@ static bool get(struct vol_used *u, struct volume *v, unsigned level,
 static bool pair_get(struct vol_used *u, unsigned level, uint64_t index,
 		     struct used_pair *ret_p)
 {
-	const struct used_tree *t = &u->walk->plan.trees[u->walk->at];
+	const struct used_tree *t = &u->walk->plan->trees[u->walk->at];
 	bool known;
 
 	*ret_p = (struct used_pair){ NULL, NULL };
@@ -187,7 +188,7 @@ static uint64_t next_own(const struct used_pair *p, uint64_t from,
 static uint64_t step(struct vol_used *u, uint64_t at)
 {
 	struct used_walk *w = u->walk;
-	const struct used_tree *t = &w->plan.trees[w->at];
+	const struct used_tree *t = &w->plan->trees[w->at];
 	uint64_t nodes = 0, blocks = 0, next = 0;
 	bool     ahead = w->loading != NULL, own = true;
 
@@ -222,8 +223,12 @@ static void used_end(struct vol_used *u, int res)
 {
 	struct used_walk *w = u->walk;
 
-	if (w != NULL)
-		used_plan_release(&w->plan);
+	if (w != NULL) {
+		used_plan_free(w->plan);
+		for (unsigned i = 0; i < w->nset; i++)
+			vol_release(w->set[i]);
+		free(w->set);
+	}
 	free(w);
 	u->walk = NULL;
 	note_error(u, res);
@@ -232,26 +237,34 @@ static void used_end(struct vol_used *u, int res)
 }
 
 /* Are the neighbours still the same?  Otherwise all begins anew, or, if that
- * was so too often, goes on as if nothing had been.  True: they are not. */
-static bool plan_check(struct vol_used *u)
+ * was so too often, goes on as if nothing had been. */
+static int plan_check(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	struct used_plan *plan = &w->next;
+	struct used_plan *plan;
 
-	used_plan_make(u->vol, plan);
-	if (used_plan_is(plan, &w->plan))
-		return false;
-	used_plan_hold(plan);
-	used_plan_release(&w->plan);
-	w->plan = *plan;
-	u->forked = plan->forked;
-	if (w->restarts == RESTARTS_MAX)
-		return true;
+	if (used_plan_is_fresh(w->plan, u->vol))
+		return 0;
+	plan = used_plan_make(w->set, w->nset);
+	if (plan == NULL)
+		return -ENOMEM;
+	if (used_plan_same(plan, w->plan)) {
+		w->plan->changes = plan->changes;
+		w->plan->deletions = plan->deletions;
+		used_plan_free(plan);
+		return 0;
+	}
+	/* The old one is still needed by who calls. */
+	w->plan = plan;
+	u->forked = plan->forked > 0;
+	/* It may have become shorter. */
+	if (w->restarts == RESTARTS_MAX && w->at < plan->n)
+		return 0;
 	w->restarts++;
 	w->at = 0;
 	w->cursor = 0;
 	u->data_blocks = u->node_blocks = 0;
-	return true;
+	return 0;
 }
 
 static void used_waited(struct node_waiter *wait, int res)
@@ -271,34 +284,33 @@ static void used_waited(struct node_waiter *wait, int res)
 /* Nothing more is to be told? */
 static int stopped(struct vol_used *u)
 {
-	const struct volume *v = u->vol;
+	const struct used_walk *w = u->walk;
 
-	if (v->vols->failed)
+	if (u->vol->vols->failed)
 		return -ESHUTDOWN;
-	if (v->gone || v->state != CATALOG_READY)
-		return -ENOENT;
+	for (unsigned i = 0; i < w->nset; i++)
+		if (w->set[i]->gone || w->set[i]->state != CATALOG_READY)
+			return -ENOENT;
 	if (u->stop != NULL && u->stop(u))
 		return -ECANCELED;
 	return 0;
 }
 
-/* NULL: none. */
-static const struct volume *walked(const struct used_walk *w)
-{
-	return w->at == USED_TREES ? w->plan.thin :
-				     w->plan.trees[w->at].tree;
-}
-
 static void walk(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	const struct volume *t = walked(w);
+	const struct used_tree *t;
 	uint64_t at = w->cursor;
 	unsigned ahead = 0;
 
+	if (w->at >= w->plan->n)
+		return;
+	t = &w->plan->trees[w->at];
+	if (t->kids != NULL)
+		return;
 	for (unsigned i = 0; i < TURN_STEPS && ahead < AHEAD_STEPS; i++) {
-		if (w->at == USED_TREES || t == NULL || t->root_id == 0 ||
-		    at >= levels_to_leaves(t->levels))
+		if (t->tree->root_id == 0 ||
+		    at >= levels_to_leaves(t->tree->levels))
 			return;
 		at = step(u, at);
 		if (w->loading == NULL)
@@ -311,10 +323,10 @@ static void walk(struct vol_used *u)
 /* All of what is walked has been counted. */
 static bool tree_is_done(const struct used_walk *w)
 {
-	const struct volume *t = walked(w);
+	const struct used_tree *t = &w->plan->trees[w->at];
 
-	return t == NULL || t->root_id == 0 ||
-	       w->cursor >= levels_to_leaves(t->levels);
+	return w->at >= w->plan->n || t->tree->root_id == 0 ||
+	       w->cursor >= levels_to_leaves(t->tree->levels);
 }
 
 /* --- thinning out -------------------------------------------------------- */
@@ -332,16 +344,18 @@ static void thin_counted(struct thin_find *f)
 	io_defer(u->vol->vols->io, &u->work);
 }
 
-/* A slice of it. */
+/* A slice of it, until which the plan stays as it is. */
 static void thin_count(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
+	const struct used_tree *t = &w->plan->trees[w->at];
 	struct thin_find *f = &w->thin;
 
 	w->used = u;
-	f->vol = w->plan.thin;
-	f->kids = w->plan.kids;
-	f->nkids = w->plan.nkids;
+	f->vol = t->tree;
+	f->kids = t->kids;
+	f->nkids = t->nkids;
+	f->shared = t->shared;
 	f->from = w->cursor;
 	f->max = THIN_LEAVES;
 	f->done = thin_counted;
@@ -367,45 +381,45 @@ static void kept_put(struct used_walk *w)
 static void used_turn(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	struct used_plan  plan = w->plan;
+	struct used_plan *plan = w->plan;
 	uint64_t          cursor = w->cursor;
 	struct used_pair  held = w->held;
 	struct mnode     *waited = w->loading;
 	int r = stopped(u);
-	bool other = false;
 
 	w->held = (struct used_pair){ NULL, NULL };
 	w->loading = NULL;
-	used_plan_hold(&plan);
 	node_cache_trim(u->vol->vols);
-	if (r == 0) {
-		other = plan_check(u);
+	if (r == 0)
+		r = plan_check(u);
+	if (r == 0)
 		walk(u);
-	}
 	/* Only now, so that what it waited for was there. */
 	keep(w, held.young);
 	keep(w, held.n);
 	keep(w, waited);
-	if (w->loading == NULL || w->cursor != cursor || other)
+	if (w->loading == NULL || w->cursor != cursor ||
+	    plan != w->plan)
 		kept_put(w);
-	used_plan_release(&plan);
+	if (plan != w->plan)
+		used_plan_free(plan);
 	if (w->loading != NULL) {
 		w->wait.owner = u;
 		w->wait.fn = used_waited;
 		list_push(&w->loading->waiters, &w->wait.link);
 		return;
 	}
-	if (r < 0 || (tree_is_done(w) && w->at == USED_TREES)) {
+	if (r == 0 && tree_is_done(w) && w->at + 1 < w->plan->n) {
+		w->at++;
+		w->cursor = 0;
+	} else if (r < 0 || tree_is_done(w)) {
 		used_end(u, r);
-	} else if (w->at == USED_TREES) {
+		return;
+	} else if (w->plan->trees[w->at].kids != NULL) {
 		thin_count(u);
-	} else {
-		if (tree_is_done(w)) {
-			w->at++;
-			w->cursor = 0;
-		}
-		io_defer(u->vol->vols->io, &u->work);
+		return;
 	}
+	io_defer(u->vol->vols->io, &u->work);
 }
 
 static void used_work(struct io_work *work)
@@ -418,19 +432,43 @@ static void used_work(struct io_work *work)
 		used_turn(u);
 }
 
+static struct used_walk *walk_new(const struct vol_used *u)
+{
+	struct used_walk *w = calloc(1, sizeof(*w));
+	unsigned n = u->set != NULL ? u->nset : 1;
+
+	if (w == NULL)
+		return NULL;
+	w->set = calloc(n, sizeof(w->set[0]));
+	if (w->set == NULL)
+		goto err_walk;
+	memcpy(w->set, u->set != NULL ? u->set : &u->vol,
+	       n * sizeof(w->set[0]));
+	w->plan = used_plan_make(w->set, n);
+	if (w->plan == NULL)
+		goto err_set;
+	for (w->nset = 0; w->nset < n; w->nset++)
+		vol_hold(w->set[w->nset]);
+	return w;
+
+err_set:
+	free(w->set);
+err_walk:
+	free(w);
+	return NULL;
+}
+
 void vol_used_submit(struct vol_used *u)
 {
-	assert(u->done != NULL && u->vol->kind != CATALOG_CHECKPOINT);
+	assert(u->done != NULL && (u->set == NULL || u->nset > 0));
+	if (u->set != NULL)
+		u->vol = u->set[0];
+	assert(u->vol->kind != CATALOG_CHECKPOINT);
 	u->res = 0;
 	u->data_blocks = u->node_blocks = 0;
-	u->forked = false;
 	vol_hold(u->vol);
-	u->walk = calloc(1, sizeof(*u->walk));
-	if (u->walk != NULL) {
-		used_plan_make(u->vol, &u->walk->plan);
-		used_plan_hold(&u->walk->plan);
-		u->forked = u->walk->plan.forked;
-	}
+	u->walk = walk_new(u);
+	u->forked = u->walk != NULL && u->walk->plan->forked > 0;
 	io_work_init(&u->work, used_work);
 	io_defer(u->vol->vols->io, &u->work);
 }

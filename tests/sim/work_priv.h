@@ -86,6 +86,7 @@ enum msnap_state {
 	MSNAP_THERE,
 	MSNAP_DELETING, /* asked for */
 	MSNAP_KEEPING,  /* asked for, by a rollback */
+	MSNAP_TRASHED,  /* in the trash with its volume, or asked to be */
 };
 
 struct msnap {
@@ -138,6 +139,25 @@ struct receiver {
 	char           name[64];   /* of the hidden one */
 };
 
+/* Events that the pool was seen to have stored. */
+#define MEVENTS_MAX 8192u
+
+struct mevent {
+	uint64_t seq;
+	uint64_t no;      /* which it is; 0: one that is repeated */
+	uint64_t row;     /* its row is not above */
+	bool     warning; /* in that ring */
+};
+
+struct eventer {
+	struct prng    rng;
+	uint64_t       told;     /* numbers given */
+	uint64_t       repeated; /* how often the same was told */
+	uint64_t       seen;     /* seq: up to here they were seen stored */
+	struct mevent *events;   /* in order of seq */
+	unsigned       n;
+};
+
 struct work {
 	struct slot     slots[SLOTS_MAX];
 	unsigned        inflight;
@@ -155,6 +175,7 @@ struct work {
 	struct admin    admin;
 	struct snapper  snapper;
 	struct receiver receiver;
+	struct eventer  eventer;
 	struct msched   scheds[MODEL_VOLS_MAX];
 	struct msnap    snaps[MSNAPS_MAX];
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
@@ -166,6 +187,9 @@ struct work {
 	struct vol_user users[MODEL_VOLS_MAX];
 	uint64_t        volume_blocks; /* size of all volumes together wanted */
 	uint64_t        enospcs;     /* of this phase */
+	uint64_t        keep_s;      /* in the trash; 0: none is */
+	bool            pressed;     /* there was little space of late: what
+				      * is in the trash may go */
 };
 
 /* NULL when all are in use. */
@@ -259,6 +283,21 @@ bool used_hold(struct sim *sim, struct msnap *s, bool hold);
 /* It is attached: is it held as it should be? */
 void used_attach(struct sim *sim, struct msnap *s);
 
+/* work_trash.c */
+uint64_t trash_wall_s(const struct sim *sim);
+/* A life begins. */
+void trash_start(struct sim *sim);
+/* Has anything gone that should not have?  What has is forgotten. */
+void trash_look(struct sim *sim);
+/* Put a volume into the trash, or take one out, or delete one there.  False
+ * when the engine stopped. */
+bool trash_act(struct sim *sim, unsigned vol, bool may_trash);
+/* That is done, or never was; the model's volume is not changed yet. */
+void trash_settle(struct sim *sim, bool happened);
+/* Use the volume, and its snapshots. */
+void trash_attach(struct sim *sim, unsigned vol);
+/* Is it in the trash? */
+bool trash_has(struct sim *sim, unsigned vol);
 /* work_schedule.c */
 /* A snapshot is asked for in the name of a schedule, of this kind; returns the
  * time of the wall clock.  It is there.  It is attached: is it still? */
@@ -288,6 +327,15 @@ void diff_vol_new(struct sim *sim, unsigned vol);
 void diff_rollback(struct sim *sim, unsigned vol, const struct msnap *s);
 /* Compare it with an older one; false when the engine stopped. */
 bool diff_act(struct sim *sim, struct msnap *new);
+
+/* work_event.c */
+void event_open(struct sim *sim);
+/* Now and then: something happens, and what was stored is noted. */
+void event_act(struct sim *sim);
+/* The server is about to be closed. */
+void event_close(struct sim *sim);
+/* After a crash: is all there that must be? */
+void event_verify(struct sim *sim);
 
 /* work_space.c */
 /* Blocks that the pool counts as in use now. */

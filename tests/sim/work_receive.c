@@ -110,14 +110,11 @@ static bool publish(struct sim *sim, struct msnap *s, struct mcopy *copies)
 	struct receiver *rc = &sim->work->receiver;
 	struct mctl     mc = { .kind = MCTL_PUBLISH, .copies = copies,
 			       .size_bytes = s->size_bytes };
-	struct mvol    *v = NULL;
+	struct mvol    *v = model_vol_free(sim->model);
 	struct msnap   *kept = NULL;
 	struct vol_ctl *ctl;
 	bool            plain = chance(&sim->rng, 1, 4);
 
-	for (unsigned i = 0; i < MODEL_VOLS_MAX && v == NULL; i++)
-		if (!sim->model->vols[i].alive)
-			v = &sim->model->vols[i];
 	if (v != NULL && !plain)
 		kept = snap_new(sim, (unsigned)(v - sim->model->vols));
 	if (v == NULL || (kept == NULL && !plain)) {

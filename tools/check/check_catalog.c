@@ -47,13 +47,19 @@ static const char *kind_problem(const struct catalog_slot *s)
 	if ((s->flags & ~(s->kind == CATALOG_CHECKPOINT ?
 				  CATALOG_LOST :
 				  CATALOG_SHRUNK | CATALOG_HIDDEN |
-					  CATALOG_HELD |
+					  CATALOG_HELD | CATALOG_TRASHED |
 					  CATALOG_SCHEDULED)) != 0 ||
 	    ((s->flags & CATALOG_HIDDEN) != 0 &&
 	     (s->kind != CATALOG_VOLUME || !ready)) ||
 	    ((s->flags & (CATALOG_HELD | CATALOG_SCHEDULED)) != 0 &&
 	     (s->kind != CATALOG_SNAPSHOT || !ready)))
 		return "it has unknown flags";
+	if ((s->flags & CATALOG_TRASHED) != 0 &&
+	    (s->kind != CATALOG_VOLUME || !ready ||
+	     (s->flags & CATALOG_HIDDEN) != 0))
+		return "it cannot be in the trash";
+	if ((s->flags & CATALOG_TRASHED) == 0 && le64_get(s->trashed_s) != 0)
+		return "it is not in the trash, and has been since then";
 	if (s->kind == CATALOG_CHECKPOINT &&
 	    (s->levels != 0 || le32_get(s->root) != 0 ||
 	     le32_get(s->origin) != 0 || le64_get(s->mapped) != 0))
@@ -130,8 +136,7 @@ static const char *slot_problem(const struct catalog_slot *s)
 	why = name_problem(s);
 	if (why != NULL)
 		return why;
-	if (!all_zero(s->zero1, sizeof(s->zero1)) ||
-	    !all_zero(s->zero2, sizeof(s->zero2)))
+	if (!all_zero(s->zero1, sizeof(s->zero1)))
 		return "reserved bytes are not zero";
 	return schedule_problem(s);
 }
@@ -180,6 +185,7 @@ static int slot_add(struct ck *ck, uint32_t no, const struct catalog_slot *s)
 	v->kind = s->kind;
 	v->hidden = (s->flags & CATALOG_HIDDEN) != 0;
 	v->held = (s->flags & CATALOG_HELD) != 0;
+	v->trashed = (s->flags & CATALOG_TRASHED) != 0;
 	v->state = s->state;
 	v->family = le32_get(s->family);
 	if (s->kind != CATALOG_VOLUME && s->state == CATALOG_READY)
@@ -231,10 +237,11 @@ static bool has_identity(const struct ck_volume *v)
 	return v->state != 0 && v->kind == CATALOG_VOLUME;
 }
 
-/* What is deleted has none, and what is being received none yet. */
+/* What is deleted or in the trash has none, and what is being received none
+ * yet. */
 static bool has_name(const struct ck_volume *v)
 {
-	return v->state == CATALOG_READY && !v->hidden;
+	return v->state == CATALOG_READY && !v->hidden && !v->trashed;
 }
 
 void ck_names_check(struct ck *ck)

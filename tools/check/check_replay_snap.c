@@ -94,7 +94,7 @@ static const char *group_problem(struct ck *ck, const struct ck_rec *r)
 		bool same;
 
 		if (v == NULL || v->kind != CATALOG_VOLUME ||
-		    v->state != CATALOG_READY)
+		    v->state != CATALOG_READY || v->trashed)
 			return "takes a snapshot of what is no volume";
 		before = named_before(r, n, &l, &same);
 		if (same)
@@ -175,7 +175,8 @@ struct ck_volume *ck_replay_snapshot(struct ck *ck, uint32_t id)
 	struct ck_volume *s = ck_volume_find(ck, id);
 
 	return s != NULL && s->kind == CATALOG_SNAPSHOT &&
-			       s->state == CATALOG_READY ?
+			       s->state == CATALOG_READY &&
+			       !ck_replay_is_trashed(ck, s) ?
 		       s :
 		       NULL;
 }
@@ -249,7 +250,8 @@ const char *ck_replay_rollback(struct ck *ck, struct ck_volume *v,
 	const char *why = branch_problem(ck, r, name, &s);
 	uint32_t from;
 
-	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY)
+	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY ||
+	    v->trashed)
 		return "rolls back what is no volume";
 	if (why == NULL && s->volume != v->id)
 		why = "rolls back to a snapshot of another volume";

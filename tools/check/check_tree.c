@@ -129,6 +129,8 @@ void ck_tree_remove(struct ck *ck, struct ck_volume *t)
 
 		ck_tree_derive(ck, kid, t->origin);
 		ck->vols[kid].origin_lost = t->origin_lost;
+		if (ck->vols[kid].state == CATALOG_FORK)
+			ck->vols[kid].cursor = 0; /* as well */
 	}
 	ck_tree_derive(ck, (uint32_t)(t - ck->vols), CK_NO_TREE);
 	t->state = 0;

@@ -50,7 +50,7 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 		printf(" of volume %" PRIu32, le32_get(s->volume));
 	printf(" %s, %s, %" PRIu64 " bytes, family %" PRIu32 ", root node %"
 	       PRIu32 " level %u, birth %" PRIu32 ", origin %" PRIu32
-	       ", mapped %" PRIu64 "%s%s%s%s", uuid_text(&s->uuid, uuid),
+	       ", mapped %" PRIu64 "%s%s%s%s%s", uuid_text(&s->uuid, uuid),
 	       name_of(states, ARRAY_LEN(states), s->state),
 	       le64_get(s->size_bytes), le32_get(s->family),
 	       le32_get(s->root), s->levels, le32_get(s->birth),
@@ -58,7 +58,10 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 	       (s->flags & CATALOG_SHRUNK) != 0 ? ", shrunk" : "",
 	       (s->flags & CATALOG_LOST) != 0 ? ", lost" : "",
 	       (s->flags & CATALOG_HIDDEN) != 0 ? ", hidden" : "",
-	       (s->flags & CATALOG_HELD) != 0 ? ", held" : "");
+	       (s->flags & CATALOG_HELD) != 0 ? ", held" : "",
+	       (s->flags & CATALOG_TRASHED) != 0 ? ", trashed" : "");
+	if (le64_get(s->trashed_s) != 0)
+		printf(" since %" PRIu64, le64_get(s->trashed_s));
 	schedule_print(s);
 	if (s->state != CATALOG_READY)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));

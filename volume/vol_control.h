@@ -132,6 +132,8 @@ bool vol_ctl_must_wait(struct volumes *vols, struct vol_ctl *ctl,
  * refused if it cannot be. */
 bool vol_is_still(struct vol_ctl *ctl, struct volume *v, struct volume *snap,
 		  bool *ret_is);
+/* False: surely not, which is known at once. */
+bool vol_may_be_still(const struct volume *v, const struct volume *snap);
 int  vol_still_init(struct volumes *vols);
 void vol_still_fini(struct volumes *vols);
 

@@ -185,14 +185,21 @@ static bool is_published(const struct volumes *vols, struct vol_ctl *ctl)
 	       uuid_equal(&s->uuid, &rec->uuid);
 }
 
+static void refuse_stale(struct volumes *vols, struct vol_ctl *ctl,
+			 const struct volume *v, const struct volume *base)
+{
+	vol_ctl_refuse(vols, ctl, -ESTALE,
+		       "Volume '%.80s' has changed since '%.80s': roll it back "
+		       "to that snapshot.", v->name, base->name);
+}
+
 /* The volume that h is meant for; NULL: a new one, or with *ret_refused it
- * cannot be, or that is to be found out. */
+ * cannot be. */
 static struct volume *target_of(struct volumes *vols, struct vol_ctl *ctl,
 				const struct volume *h, bool *ret_refused)
 {
 	struct volume *v = catalog_find_name(&vols->catalog, h->name);
-	struct volume *base = h->origin;
-	bool same;
+	const struct volume *base = h->origin;
 
 	*ret_refused = true;
 	if (base == NULL && v != NULL)
@@ -203,16 +210,26 @@ static struct volume *target_of(struct volumes *vols, struct vol_ctl *ctl,
 		vol_ctl_refuse(vols, ctl, -ESTALE,
 			       "What '%.80s' was to be continued from has been "
 			       "deleted: receive a whole copy.", h->name);
-	else if (base != NULL && !vol_is_still(ctl, v, base, &same))
-		return v;
-	else if (base != NULL && !same)
-		vol_ctl_refuse(vols, ctl, -ESTALE,
-			       "Volume '%.80s' has changed since '%.80s': roll "
-			       "it back to that snapshot.", v->name,
-			       base->name);
+	else if (base != NULL && !vol_may_be_still(v, base))
+		refuse_stale(vols, ctl, v, base);
 	else
 		*ret_refused = false;
 	return v;
+}
+
+/* Has anybody written to v since the snapshot?  Asked when nobody can any more:
+ * who did while it is found out would have it acknowledged, and lost.  True:
+ * refused, or to be found out. */
+static bool is_stale(struct volumes *vols, struct vol_ctl *ctl,
+		     struct volume *v, struct volume *base)
+{
+	bool same;
+
+	if (!vol_is_still(ctl, v, base, &same))
+		return true;
+	if (!same)
+		refuse_stale(vols, ctl, v, base);
+	return !same;
 }
 
 /* Could the snapshot be taken?  True: refused. */
@@ -258,7 +275,8 @@ void vol_publish_start(struct volumes *vols, struct vol_ctl *ctl)
 	v = target_of(vols, ctl, h, &refused);
 	if (refused || name_refused(vols, ctl, v) ||
 	    vol_ctl_must_wait(vols, ctl, h) ||
-	    (v != NULL && vol_ctl_must_wait(vols, ctl, v)) ||
+	    (v != NULL && (vol_ctl_must_wait(vols, ctl, v) ||
+			   is_stale(vols, ctl, v, h->origin))) ||
 	    vol_ctl_no_room(vols, ctl, 1))
 		return;
 	rec->of = le32_of(v != NULL ? v->id : 0);

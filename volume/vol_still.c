@@ -12,8 +12,9 @@
  * something there is younger than the snapshot.  A block that is cut by the end
  * was written again to clear its rest, so of that only the content tells.
  *
- * While that is found out, nothing keeps clients from writing: who must be sure
- * sees to it that there are none (vol_ctl_must_wait()), and asks then.
+ * While that is found out, nothing keeps clients from writing, and what they
+ * write may be seen or not: who must be sure sees to it that there are none
+ * (vol_ctl_must_wait()), and asks then.
  */
 #include <assert.h>
 #include <errno.h>
@@ -224,18 +225,23 @@ static void still_ask(struct vol_still *s, struct vol_ctl *ctl,
 		still_loaded(s);
 }
 
+bool vol_may_be_still(const struct volume *v, const struct volume *snap)
+{
+	return tree_lasting_origin(v) == snap &&
+	       v->size_bytes == snap->size_bytes &&
+	       (v->root_id == snap->root_id ||
+		(snap->flags & CATALOG_SHRUNK) != 0);
+}
+
 bool vol_is_still(struct vol_ctl *ctl, struct volume *v, struct volume *snap,
 		  bool *ret_is)
 {
 	struct vol_still *s = v->vols->ctl.still;
 
-	*ret_is = tree_lasting_origin(v) == snap &&
-		  v->size_bytes == snap->size_bytes;
+	*ret_is = vol_may_be_still(v, snap);
 	if (!*ret_is || v->root_id == snap->root_id)
 		return true;
 	*ret_is = false;
-	if ((snap->flags & CATALOG_SHRUNK) == 0)
-		return true;
 	if (s->known && s->v == v && s->snap == snap) {
 		*ret_is = s->is;
 		return true;

@@ -39,14 +39,20 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void put(const char *name, uint64_t off, uint32_t what)
+static void put_bytes(const char *name, uint64_t off, uint32_t what,
+		      uint32_t len)
 {
 	uint32_t *block = calloc(1, TARN_BLOCK);
 
 	block[0] = what;
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off,
-				 TARN_BLOCK, block, 0), 0);
+	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off, len,
+				 block, 0), 0);
 	free(block);
+}
+
+static void put(const char *name, uint64_t off, uint32_t what)
+{
+	put_bytes(name, off, what, TARN_BLOCK);
 }
 
 static uint32_t get(const char *name, uint64_t off)
@@ -239,6 +245,80 @@ static void test_shrunk_stale(void **state)
 	assert_int_equal(kit_delete(P, V, U1, true), 0);
 }
 
+static bool published;
+
+static void publish_done(struct vol_ctl *ctl)
+{
+	(void)ctl;
+	published = true;
+}
+
+/* A client comes, if it may, writes and goes, `turns` after somebody asked to
+ * publish.  Returns what became of that; *ret_wrote: the client was there. */
+static int publish_beside(unsigned turns, uint64_t off, bool *ret_wrote)
+{
+	static const char *const volume = "v";
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	struct vol_user u = { .gone = NULL };
+	struct volume  *v = vols_find(V, "v");
+	int r;
+
+	ctl->name = U1;
+	ctl->new_name = "t";
+	ctl->uuid.b[0] = 9;
+	ctl->names = &volume;
+	ctl->nnames = 1;
+	ctl->done = publish_done;
+	published = false;
+	vol_publish(V, ctl);
+	for (unsigned i = 0; i < turns && !published; i++)
+		fake_turn(P);
+	*ret_wrote = !published && !vol_is_detaching(v);
+	if (*ret_wrote) {
+		vol_get(v, &u);
+		put_bytes("v", off, 5, 512);
+		vol_put(v, &u);
+	}
+	for (unsigned i = 0; i < 100000 && !published; i++)
+		fake_turn(P);
+	assert_true(published);
+	r = ctl->res;
+	free(ctl);
+	return r;
+}
+
+/* What was written and acknowledged is not lost. */
+static void test_shrunk_beside(void **state)
+{
+	static const uint64_t offs[] = { 299 * MIB, 300 * MIB };
+	unsigned nwrote = 0, nkept_out = 0;
+
+	for (unsigned i = 0; i < 2 * 40; i++) {
+		bool wrote;
+		int r;
+
+		make_shrunk(300 * MIB + 512);
+		once(run("v@s", NULL, 301 * MIB, 1, vol_receive));
+		assert_int_equal(kit_resize(P, V, U1, 300 * MIB + 512, true),
+				 0);
+		fake_settle(P);
+		fake_commit(P);
+		reopen(); /* all has to be read */
+		r = publish_beside(i / 2, offs[i % 2], &wrote);
+		if (wrote) {
+			assert_true(r == -EBUSY || r == -ESTALE);
+			assert_int_equal(get("v", offs[i % 2]), 5);
+		} else {
+			assert_int_equal(r, 0);
+		}
+		nwrote += wrote;
+		nkept_out += !wrote;
+		teardown(state);
+		setup(state);
+	}
+	assert_true(nwrote > 0 && nkept_out > 2);
+}
+
 /* Killed between the record that makes it and the one that makes it larger. */
 static void test_shrunk_receive_crash(void **state)
 {
@@ -342,7 +422,7 @@ int main(void)
 		TEST(test_shrunk_last_bytes),
 		TEST(test_shrunk_rollback),
 		TEST(test_shrunk_receive),
-		TEST(test_shrunk_stale),
+		TEST(test_shrunk_stale), TEST(test_shrunk_beside),
 		TEST(test_shrunk_receive_crash),
 		TEST(test_begin),
 		TEST(test_publish),

@@ -99,18 +99,20 @@ static void reap_end(struct vol_reaper *rp, int res)
 
 /* --- deleted volumes ----------------------------------------------------- */
 
+static uint64_t used_blocks(const struct volumes *vols)
+{
+	return vols->catalog.mapped + vols->ids.used;
+}
+
 static void reap_apply(struct log_append *a)
 {
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
-
-	struct volumes *vols = reaper_vols(rp);
-	uint64_t before = vols->catalog.mapped + vols->ids.used;
+	uint64_t before = used_blocks(reaper_vols(rp));
 
 	/* Cannot fail: the volume is DELETING and the cursor is ours. */
-	catalog_apply(vols, CATALOG_REAP, a->rec.block, &rp->cursor,
+	catalog_apply(reaper_vols(rp), CATALOG_REAP, a->rec.block, &rp->cursor,
 		      sizeof(rp->cursor));
-	rp->busy->freed_blocks +=
-		before - (vols->catalog.mapped + vols->ids.used);
+	rp->busy->freed_blocks += before - used_blocks(reaper_vols(rp));
 }
 
 static void reap_done(struct log_append *a)
@@ -174,9 +176,11 @@ static void reap_slice(struct vol_reaper *rp)
 static void thin_apply(struct log_append *a)
 {
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
+	uint64_t before = used_blocks(reaper_vols(rp));
 
 	catalog_apply(reaper_vols(rp), CATALOG_THIN, a->rec.block,
 		      rp->thin.body, rp->thin.body_bytes);
+	rp->busy->freed_blocks += before - used_blocks(reaper_vols(rp));
 }
 
 static void thin_done(struct log_append *a)
@@ -184,6 +188,8 @@ static void thin_done(struct log_append *a)
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
 
 	thin_find_release(&rp->thin);
+	if (a->res == 0)
+		vol_trash_freed(reaper_vols(rp));
 	if (a->res < 0)
 		reap_end(rp, a->res);
 	else

@@ -11,7 +11,9 @@ bool vols_reap_at(const struct volumes *vols, unsigned n,
 	for (uint32_t i = 0; c->ndeleting > 0 && i < c->nslots; i++) {
 		const struct volume *v = c->slots[i];
 
-		if (v == NULL || v->state != CATALOG_DELETING || n-- > 0)
+		if (v == NULL ||
+		    (v->state != CATALOG_DELETING && !tree_to_thin(v)) ||
+		    n-- > 0)
 			continue;
 		memset(ret, 0, sizeof(*ret));
 		ret->id = v->id;

@@ -423,7 +423,8 @@ void vols_deletion(const struct volumes *vols, uint64_t upto,
 /* Grows with every deletion, and begins anew when the pool is opened. */
 uint64_t vols_deletion_no(const struct volumes *vols);
 /* One after the other; those that are kept (vol_used.forked) too, with total_bytes
- * and nothing done.  prev NULL: the first one. */
+ * and nothing done.  While what nobody needs any more is dropped from one that is
+ * kept, it is like any other.  prev NULL: the first one. */
 struct volume *vols_deletion_next(struct volumes *vols,
 				  const struct volume *prev);
 void vol_deletion(const struct volume *v, struct vols_deletion *ret,
@@ -469,7 +470,8 @@ void vols_events_flush(struct volumes *vols);
 bool vols_event_next(const struct volumes *vols, uint64_t change,
 		     struct vol_event *ret_e);
 
-/* One volume or snapshot that is being deleted. */
+/* One volume or snapshot that is being deleted, or kept and being thinned
+ * out. */
 struct vol_reap_info {
 	uint32_t id;
 	char     name[VOLUME_NAME_MAX + 1]; /* that it had; a snapshot's without

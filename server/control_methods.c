@@ -165,13 +165,15 @@ static const struct ctl_param receive_begin_params[] = {
 	{ "base", CTL_STRING, false },
 	{ "snapshot", CTL_STRING, false },
 	{ "uuid", CTL_STRING, false },
+	{ "id", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param receive_publish_params[] = {
 	{ "export", CTL_STRING, true },
 	{ "size", CTL_UINT, true },
-	{ "snapshot", CTL_STRING, true },
-	{ "uuid", CTL_STRING, true },
+	{ "snapshot", CTL_STRING, false },
+	{ "uuid", CTL_STRING, false },
+	{ "volume", CTL_STRING, false },
 	{ "created", CTL_UINT, false },
 	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },

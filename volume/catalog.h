@@ -63,6 +63,7 @@ void catalog_set_size(struct volume *v, uint64_t size_bytes);
 /* A snapshot or checkpoint of v: found there by its name; is no longer. */
 void catalog_of_insert(struct volume *s, struct volume *v);
 void catalog_of_remove(struct volume *s);
+void catalog_of_rename(struct volume *s, const char *name);
 /* A READY volume is found by its name; is no longer. */
 void catalog_name_insert(struct catalog *c, struct volume *v);
 void catalog_name_remove(struct catalog *c, struct volume *v);

@@ -97,7 +97,7 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 		catalog_trash_insert(c, v);
 	catalog_schedule_decode(&s->schedule, &v->schedule);
 	memcpy(v->name, name, sizeof(name));
-	if (v->state == CATALOG_DELETING)
+	if (v->state == CATALOG_DELETING || tree_to_thin(v))
 		c->ndeleting++;
 	else if (v->kind == CATALOG_VOLUME)
 		catalog_name_insert(c, v);

@@ -13,6 +13,12 @@ static bool is_deleted(const struct volume *v)
 	return v->state == CATALOG_DELETING || v->state == CATALOG_FORK;
 }
 
+/* A FORK counts while it is thinned out. */
+static bool is_going(const struct volume *v)
+{
+	return v->state == CATALOG_DELETING || tree_to_thin(v);
+}
+
 static uint64_t done_bytes(const struct volume *v)
 {
 	return min_u64(blocks_to_bytes(v->cursor * LEAF_ENTRIES),
@@ -35,8 +41,7 @@ void vols_deletion(const struct volumes *vols, uint64_t upto,
 		struct vols_deletion one;
 		bool kept;
 
-		if (v == NULL || v->state != CATALOG_DELETING ||
-		    v->deletion_no >= upto)
+		if (v == NULL || !is_going(v) || v->deletion_no >= upto)
 			continue;
 		vol_deletion(v, &one, &kept);
 		ret->trees++;
@@ -77,7 +82,7 @@ bool vol_deletion_runs(const struct volume *v)
 void vol_deletion(const struct volume *v, struct vols_deletion *ret,
 		  bool *ret_kept)
 {
-	*ret_kept = v->state == CATALOG_FORK;
+	*ret_kept = !is_going(v);
 	*ret = (struct vols_deletion){
 		.trees = 1,
 		.total_bytes = v->size_bytes,

@@ -244,8 +244,9 @@ struct vol_used {
 	uint64_t data_blocks;
 	uint64_t node_blocks;    /* of the map */
 	bool     forked;         /* two or more trees (clones) derive from it,
-				  * or one of them: of that nothing is freed
-				  * before all but one of those are gone */
+				  * or one of them: of that only what none of
+				  * those has is freed before all but one of
+				  * them are gone */
 	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
 	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
 	int      res;
@@ -294,6 +295,7 @@ struct vol_ctl {
 	struct volume *detached[2]; /* get no users until the end; held */
 	uint64_t    asked_ns;
 	uint32_t    op;
+	bool        begun;      /* receive: the hidden volume is its own */
 };
 
 /* A name is 1 to 255 bytes of UTF-8 without control characters, '/', '@',
@@ -343,14 +345,17 @@ void vol_rollback(struct volumes *vols, struct vol_ctl *ctl);
  * name: a volume that is not there yet; or VOLUME@SNAPSHOT, the last snapshot of
  * a volume that has not been written to since.  size_bytes (of the copy), uuid,
  * now_s.  Makes a hidden volume, empty or as that snapshot, which vols_find()
- * finds as "receive/" and the uuid, and vol_delete() deletes.  -EEXIST, -ESTALE
- * written to since, -ENOENT, -EINVAL, -ENOSPC. */
+ * finds as "receive/" and the uuid, and vol_delete() deletes.  There is one of
+ * that uuid, for the same: already.  -EEXIST, -ESTALE written to since, -ENOENT,
+ * -EINVAL, -ENOSPC. */
 void vol_receive(struct volumes *vols, struct vol_ctl *ctl);
 /* name (of the hidden volume), new_name, uuid, now_s (of the snapshot), force.
  * The volume is what the hidden one is, of which a snapshot is taken, and the
- * hidden one is gone.  The users of the hidden one are told to go and waited
- * for; those of the volume with force, else -EBUSY.  -EEXIST, -ESTALE, -ENOENT,
- * -EINVAL, -ENOSPC. */
+ * hidden one is gone.  new_name NULL: no snapshot is taken, which can be so only
+ * of a new volume.  The users of the hidden one are told to go and waited for;
+ * those of the volume with force, else -EBUSY.  If there is a volume that it has
+ * become, or with names (one: the volume that it was meant for) that has such a
+ * snapshot: already.  -EEXIST, -ESTALE, -ENOENT, -EINVAL, -ENOSPC. */
 void vol_publish(struct volumes *vols, struct vol_ctl *ctl);
 /* Those that there are: the next one after prev (NULL: the first); NULL at the
  * end. */
@@ -436,7 +441,8 @@ uint64_t vols_deletion_no(const struct volumes *vols);
 /* Is there any?  Those that are kept (vol_used.forked) do not count. */
 bool vols_deletion_any(const struct volumes *vols);
 /* One after the other; those that are kept (vol_used.forked) too, with total_bytes
- * and nothing done.  prev NULL: the first one. */
+ * and nothing done.  While what nobody needs any more is dropped from one that is
+ * kept, it is like any other.  prev NULL: the first one. */
 struct volume *vols_deletion_next(struct volumes *vols,
 				  const struct volume *prev);
 /* The one of that id (struct volume_info); NULL.  Quick however many there are. */

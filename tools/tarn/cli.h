@@ -134,6 +134,11 @@ int when_parse(const char *text, uint64_t now_s, uint64_t *ret_s);
  * reported the error; then *ret_exit says how to exit. */
 json_t *rpc_call(const struct cli *cli, const char *method, json_t *params,
 		 enum cli_exit *ret_exit);
+/* The same, of a method that can be repeated: while the server goes away, or
+ * starts, it is asked again, for some seconds.  cli->caught is needed.  NULL
+ * with *ret_unknown: nobody knows whether it was done. */
+json_t *rpc_call_again(const struct cli *cli, const char *method,
+		       json_t *params, bool *ret_unknown);
 
 /* --- output.c ------------------------------------------------------------ */
 

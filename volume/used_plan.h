@@ -7,7 +7,9 @@
  *
  * Then the FORKs that stay are thinned out (tree_thin.h), once each, beside what
  * will derive from them: trees of the set that two or more derive from, and
- * those that are next to what has gone.
+ * those that are next to what has gone.  Each is counted beside what the others
+ * have now; so if one derives from another and is thinned out first, that one
+ * lets some more go than was said.
  */
 #ifndef TARN_VOLUME_USED_PLAN_H
 #define TARN_VOLUME_USED_PLAN_H

@@ -4,8 +4,8 @@
  * control operation like any other.  For want of space, the next one only when
  * nothing is being deleted any more, or that does not get on.
  *
- * Time.  The wall clock is asked once, when the pool was opened: it says how long
- * a volume has been there by then (one from the future: not at all).  From then
+ * Time.  The wall clock is asked once, when the pool was opened: it says how
+ * long a volume has been there by then (one from the future: not at all).  From then
  * on the engine's clock counts.  So a clock that is set while the server runs
  * deletes nothing early; nor does one that was wrong when a volume was put
  * into the trash, but by so much as it was wrong when the pool is opened.

@@ -230,7 +230,8 @@ void vol_submit(struct vol_req *req);
 
 /* What deleting a volume without snapshots, or a snapshot, would free: what
  * only it has.  It is counted bit by bit, with clients going on, and is exact as
- * long as nothing changes that it shares something with. */
+ * long as nothing changes that it shares something with; but that more may be
+ * freed when what is kept for clones derives from what is kept so, too. */
 struct vol_used {
 	struct volume *vol;      /* no checkpoint */
 	/* Or several, that go together, and what only they have among them;

@@ -35,6 +35,7 @@ struct watch {
 	uint64_t lost_blocks;
 	unsigned level;         /* of fullness: how many are reached */
 	bool     full;
+	uint64_t scrubs;        /* that have ended, since it was opened */
 	/* How fast it fills: blocks a second, smoothed; used, at used_ns. */
 	double   rate;
 	uint64_t used, used_ns;

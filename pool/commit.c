@@ -288,6 +288,7 @@ static void commit_finish(struct pool *p)
 	p->client->commit_done(p->client_arg, 0);
 	starve_commit_done(p);
 	cleaner_kick(p);
+	trim_kick(p);
 	if (c->finished != NULL)
 		c->finished(p);
 	commit_consider(p);

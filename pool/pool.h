@@ -148,6 +148,8 @@ struct pool_read {
 	uint32_t        n;    /* blocks */
 	void           *buf;  /* n blocks, aligned to 4096 */
 	const uint32_t *crcs; /* n CRC32C */
+	const uint8_t  *skip; /* NULL, or n bytes: 1 where a block is not
+			       * wanted, only in between: not checked */
 	/* Out: 0; -EBADMSG or -EIO: lost (bad[] says which, if not NULL). */
 	int             res;
 	uint8_t        *bad;  /* n bytes: 1 where the block could not be had */
@@ -459,7 +461,8 @@ struct pool_info {
 				       * usable - used while disks are out or
 				       * zones in quarantine */
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
-		    segments_quarantined, segments_degraded;
+		    segments_quarantined, segments_degraded,
+		    segments_trimmed; /* being trimmed, free after it */
 	uint64_t    lost_blocks;     /* known to be unreadable */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;

@@ -100,6 +100,7 @@ static bool block_good(const struct pool_read *r, uint32_t i,
 		       const uint8_t *data)
 {
 	return CANARY(read_unchecked) ||
+	       (r->skip != NULL && r->skip[i]) ||
 	       crc32c(0, data, TARN_BLOCK) == r->crcs[i];
 }
 

@@ -143,6 +143,8 @@ void recover_segments_settle(struct recover *r)
 
 		if (s->state == SEG_OPENABLE)
 			settle_segment(r, s, doubt, &unseen);
+		else if (s->state == SEG_QUARANTINED && doubt)
+			s->claim |= CLAIM_DOUBT; /* it may yet trim that */
 	}
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		if (r->lost[i])

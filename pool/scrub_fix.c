@@ -26,6 +26,10 @@ static void lost_note(struct scrub *s, uint32_t blocks)
 {
 	struct scrub_lost *l;
 
+	/* Without an index it is not known which rows were ever part of the
+	 * log: the last one before a crash is seldom whole. */
+	if (!s->indexed)
+		return;
 	s->info.lost_blocks += blocks;
 	for (unsigned i = 0; i < s->nlost; i++) {
 		if (s->lost[i].segment == s->seg->no &&

@@ -104,14 +104,22 @@ static bool is_right(const struct scrub_row *r, uint32_t u, uint32_t b,
 		       le32_get(r->want->crcs[first + b]);
 }
 
-/* Block b of the slices as read; only those of the mask that is returned. */
+/* Block b of the slices as read, but padding as it must be; only those of the
+ * mask that is returned. */
 static uint32_t column(const struct scrub_row *r, const scrub_mask *gone,
-		       uint32_t b, uint8_t **ret_at)
+		       uint32_t b, uint8_t *const *out, uint8_t **ret_at)
 {
 	uint32_t hb = r->want->header_blocks, have = 0;
 
 	for (uint32_t u = 0; u < r->pool->units; u++) {
 		ret_at[u] = NULL;
+		if (r->pool->k > 1 && u < r->pool->k &&
+		    b >= data_blocks(r, u)) {
+			ret_at[u] = out[u] + (size_t)(hb + b) * TARN_BLOCK;
+			memset(ret_at[u], 0, TARN_BLOCK);
+			have |= 1u << u;
+			continue;
+		}
 		if (r->units[u] == NULL || bitmap_test(gone[u], hb + b))
 			continue;
 		ret_at[u] = (uint8_t *)(uintptr_t)r->units[u] +
@@ -224,7 +232,7 @@ uint32_t scrub_row_solve(struct scrub_row *r, const scrub_mask *gone,
 		headers_make(r, out, known);
 	for (uint32_t b = 0; b < r->want->slice_blocks; b++) {
 		uint8_t *at[POOL_UNITS_MAX];
-		uint32_t have = column(r, gone, b, at);
+		uint32_t have = column(r, gone, b, out, at);
 
 		for (uint32_t u = 0; u < p->k; u++) {
 			if (solve_block(r, u, b, have, at,

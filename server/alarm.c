@@ -266,7 +266,7 @@ static void scrub_alarm(struct collect *c, const struct pool_info *info)
 
 	pool_scrub_info(c->t->hosted.pool, &i);
 	if (i.nlost > 0)
-		risk(add(c, EVENT_CRITICAL, "scrub.damage", info->name,
+		risk(add(c, EVENT_WARNING, "scrub.damage", info->name,
 			 "A scrub found blocks beyond repair, in %ju segments; "
 			 "some may be in use no more.", (uintmax_t)i.nlost),
 		     "reading those that are in use gives EIO",

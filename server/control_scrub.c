@@ -169,9 +169,8 @@ void scrub_watch(struct tarnd *t)
 
 	pool_scrub_info(t->hosted.pool, &i);
 	if (i.finished > w->scrubs)
-		event_say(t, i.unrepaired + i.lost_blocks > 0 ? EVENT_CRITICAL :
-			     i.found + i.skipped > 0	      ? EVENT_WARNING :
-								EVENT_INFO,
+		event_say(t, i.found + i.skipped > 0 ? EVENT_WARNING :
+						       EVENT_INFO,
 			  "scrub.finished", t->hosted.name, i.found,
 			  i.repaired,
 			  "%ju wrong or unreadable blocks, %ju repaired, %ju "

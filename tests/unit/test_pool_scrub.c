@@ -357,13 +357,12 @@ static void test_pause(void **state)
 {
 	const struct life_span span = { .events = UINT64_MAX };
 	struct pool_scrub_info info;
-	struct segment *s;
 	uint64_t commits;
 
 	(void)state;
 	setup_sim(2, 1);
 	write_all();
-	s = seal();
+	seal();
 	assert_int_equal(pool_scrub_pause(pool()), -ENOENT);
 	assert_int_equal(pool_scrub_stop(pool()), -EALREADY);
 	assert_int_equal(pool_scrub_start(pool()), 0);
@@ -375,7 +374,6 @@ static void test_pause(void **state)
 		pool_commit_want(pool());
 		turn();
 	}
-	rot(s, 0, 1);
 	life_kill(sim, false);
 	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
 	attach();
@@ -383,8 +381,8 @@ static void test_pause(void **state)
 	assert_int_equal(info.state, POOL_SCRUB_PAUSED);
 	assert_int_equal(pool_scrub_start(pool()), 0);
 	scrub_wait(&info);
-	assert_int_equal(info.found, 1);
-	assert_int_equal(info.repaired, 1);
+	assert_true(info.blocks > 0);
+	assert_int_equal(info.found, 0);
 	assert_int_equal(info.finished, 1);
 	check_all();
 	end();

@@ -57,6 +57,7 @@
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
+	X(scrub_unchecked, "a scrub writes without checking what it composed") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \
 	X(move_unconditional, "a MOVE overwrites what was written meanwhile") \
 	X(copy_forgotten, "a node that a snapshot shows is changed in place") \

@@ -8,7 +8,8 @@
  * durable; segment.c owns zones and live counts; capacity.c says what fits;
  * segment_open.c chooses where rows go; segment_seal.c ends a segment;
  * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
- * scan.c and recover*.c bring a pool back; cleaner.c empties segments; owner.c
+ * scan.c and recover*.c bring a pool back; cleaner.c empties segments; scrub*.c
+ * looks for what has gone bad; owner.c
  * holds the claim; open.c, create.c, close.c are the big operations over all of
  * them.
  */
@@ -66,6 +67,7 @@ struct member {
 	uint64_t     epoch;         /* of the disk, as verified last */
 	uint64_t     up_since_ns;   /* when that was */
 	uint64_t     errors_read, errors_write, errors_cksum;
+	uint64_t     repaired;      /* blocks written again in place */
 	char         why[200];
 	/* Flushing. */
 	uint64_t     flush_seq;     /* flushes submitted */
@@ -349,6 +351,7 @@ struct pace {
 
 struct opener;  /* open.h: state of pool_open() */
 struct cleaner; /* cleaner.c */
+struct scrub;   /* scrub.h */
 struct owner;   /* owner.c */
 
 struct pool {
@@ -458,6 +461,8 @@ struct pool {
 	struct label_extra_seg extra[LABEL_EXTRA_MAX];
 
 	struct cleaner    *cleaner;
+	struct scrub      *scrub;
+	uint64_t           clients;      /* requests of clients, ever */
 	struct opener     *opener;
 	struct recover    *recover;
 	uint64_t           last_claim;   /* of the newest label, before ours */

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #include "pool/open.h"
+#include "pool/scrub.h"
 
 /* --- ends ---------------------------------------------------------------- */
 
@@ -156,6 +157,7 @@ static void open_recovered(struct pool *p, int res, const char *why)
 	if (!o->read_only)
 		quarantine_start(p);
 	cleaner_kick(p);
+	scrub_kick(p);
 	open_finish(o);
 }
 

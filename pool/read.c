@@ -204,6 +204,8 @@ static void repair_done(struct disk_req *req)
 		const struct segment *s = read_seg(c->r);
 
 		seg_member(c->r->pool, s, q->unit)->dirty = true;
+		seg_member(c->r->pool, s, q->unit)->repaired +=
+			req->len_bytes / TARN_BLOCK;
 	}
 	recon_end(c);
 }
@@ -470,6 +472,7 @@ void pool_read_submit(struct pool *p, struct pool_read *r)
 		return;
 	}
 	s->pins++;
+	p->clients++;
 	read_start(r);
 }
 

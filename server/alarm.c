@@ -22,7 +22,7 @@ static const char *const known[] = {
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
 	"pool.read_only", "pool.space_85",   "pool.space_90",
-	"pool.space_95",  "pool.suspended",
+	"pool.space_95",  "pool.suspended",  "scrub.damage",
 };
 
 bool alarm_is_known(const char *id)
@@ -270,6 +270,20 @@ static int order_severity(const void *a, const void *b)
 	return (x->severity < y->severity) - (x->severity > y->severity);
 }
 
+static void scrub_alarm(struct collect *c, const struct pool_info *info)
+{
+	struct pool_scrub_info i;
+
+	pool_scrub_info(c->t->hosted.pool, &i);
+	if (i.nlost > 0)
+		risk(add(c, EVENT_WARNING, "scrub.damage", info->name,
+			 "A scrub found blocks beyond repair, in %ju segments; "
+			 "some may be in use no more.", (uintmax_t)i.nlost),
+		     "reading those that are in use gives EIO",
+		     "Restore them from a backup, or overwrite them; 'tarn "
+		     "scrub status' shows where they are.");
+}
+
 static void open_alarms(struct collect *c)
 {
 	const struct pool *pool = c->t->hosted.pool;
@@ -279,6 +293,7 @@ static void open_alarms(struct collect *c)
 	pool_get_info(pool, &info);
 	away = domains_away(pool, &info);
 	health_alarms(c, &info, away);
+	scrub_alarm(c, &info);
 	space_alarms(c, &info);
 	for (uint32_t i = 0; i < info.nmembers; i++)
 		disk_alarms(c, &info, i, away);

@@ -15,6 +15,7 @@
 
 static const struct bgjob_source *const sources[] = {
 	&bgjob_deletions,
+	&bgjob_scrub,
 };
 
 /* --- notes --------------------------------------------------------------- */

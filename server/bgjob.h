@@ -60,5 +60,7 @@ void ctl_job_cancel(struct ctl_call *call);
 
 /* bgjob_delete.c */
 extern const struct bgjob_source bgjob_deletions;
+/* control_scrub.c */
+extern const struct bgjob_source bgjob_scrub;
 
 #endif

@@ -233,6 +233,7 @@ static void look(struct io_work *work)
 	look_at_health(t, &info);
 	look_at_space(t, &info);
 	look_at_rate(t, &info);
+	scrub_watch(t);
 	bgjobs_look(t);
 }
 

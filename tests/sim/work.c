@@ -353,6 +353,8 @@ bool work_run(struct sim *sim, uint64_t n)
 		if (i % 8 == 0)
 			space_look(sim);
 		event_act(sim);
+		if (!scrub_act(sim))
+			return false;
 		kind = pick_kind(sim);
 		sim->step++;
 		if (kind == KIND_CONTROL) {

@@ -337,6 +337,10 @@ void event_close(struct sim *sim);
 /* After a crash: is all there that must be? */
 void event_verify(struct sim *sim);
 
+/* work_scrub.c */
+/* Now and then: scrub, or stop that.  False when the engine stopped. */
+bool scrub_act(struct sim *sim);
+
 /* work_space.c */
 /* Blocks that the pool counts as in use now. */
 uint64_t space_used(struct sim *sim, uint64_t *ret_usable);

@@ -81,6 +81,8 @@
 	X(prune_any, "a schedule deletes what a person took") \
 	X(schedule_flag_lost, "nobody knows that a schedule took it") \
 	X(fork_reaped, "a snapshot that several need goes for one of them") \
+	X(thin_one_less, \
+	  "a fork is thinned of what one of its volumes needs") \
 	X(unmap_short, "a trim leaves its last block") \
 	X(merge_zeros, "a partial write loses the rest of its block") \
 	X(range_unordered, "requests that overlap do not wait for each other") \

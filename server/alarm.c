@@ -174,6 +174,16 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 		     "new data gets ENOSPC",
 		     "Delete what is not needed ('tarn snapshot list'), or "
 		     "add disks.");
+	else if (w->refused)
+		risk(add(c, EVENT_CRITICAL, "pool.full", info->name,
+			 "In the last minute writes found no space: %s.",
+			 info->segments_quarantined > 0 ?
+				 "some is being given back, as disks settle" :
+				 "what is free is too little for them, or is "
+				 "being cleaned"),
+		     "new data may get ENOSPC until then",
+		     "Wait; if it goes on, delete what is not needed, or add "
+		     "disks.");
 	else if (w->level > 0)
 		risk(add(c, w->level == SPACE_LEVELS ? EVENT_CRITICAL :
 						       EVENT_WARNING,

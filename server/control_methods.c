@@ -90,6 +90,10 @@ static const struct ctl_param snapshot_create_params[] = {
 	{ "names", CTL_STRINGS, true },
 	{ NULL, 0, false },
 };
+static const struct ctl_param du_params[] = {
+	{ "names", CTL_STRINGS, false },
+	{ NULL, 0, false },
+};
 static const struct ctl_param rollback_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "keep_as", CTL_STRING, false },
@@ -161,13 +165,15 @@ static const struct ctl_param receive_begin_params[] = {
 	{ "base", CTL_STRING, false },
 	{ "snapshot", CTL_STRING, false },
 	{ "uuid", CTL_STRING, false },
+	{ "id", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param receive_publish_params[] = {
 	{ "export", CTL_STRING, true },
 	{ "size", CTL_UINT, true },
-	{ "snapshot", CTL_STRING, true },
-	{ "uuid", CTL_STRING, true },
+	{ "snapshot", CTL_STRING, false },
+	{ "uuid", CTL_STRING, false },
+	{ "volume", CTL_STRING, false },
 	{ "created", CTL_UINT, false },
 	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
@@ -217,6 +223,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "Put a volume into the trash, or delete it and all its data." },
 	{ "volume.undelete", ctl_volume_undelete, undelete_params, true,
 	  "Take a volume out of the trash." },
+	{ "volume.du", ctl_volume_du, du_params, false,
+	  "What volumes and their snapshots take, and share with others." },
 	{ "volume.freed", ctl_volume_freed, snapshot_create_params, false,
 	  "What deleting volumes and snapshots together would free." },
 	{ "volume.deleting", ctl_volume_deleting, deleting_params, false,

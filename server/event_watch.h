@@ -34,7 +34,8 @@ struct watch {
 	uint8_t  health;
 	uint64_t lost_blocks;
 	unsigned level;         /* of fullness: how many are reached */
-	bool     full;
+	bool     full;          /* there is no room for new data, */
+	bool     refused;       /* … or not long ago a request was refused */
 	/* How fast it fills: blocks a second, smoothed; used, at used_ns. */
 	double   rate;
 	uint64_t used, used_ns;

@@ -46,6 +46,8 @@ static void repeat(struct sim *sim, uint8_t kind)
 	a->submit_ns = sim_now_ns(sim);
 	if (kind == MCTL_CREATE)
 		vol_create(sim->life->vols, &a->ctl);
+	else if (kind == MCTL_PUBLISH)
+		vol_publish(sim->life->vols, &a->ctl);
 	else
 		vol_resize(sim->life->vols, &a->ctl);
 }
@@ -100,7 +102,8 @@ static void ctl_done(struct vol_ctl *ctl)
 		admin_attach_one(sim, vol);
 	if (ctl->res != 0 && kind == MCTL_TRASH)
 		trash_attach(sim, vol);
-	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_RESIZE) &&
+	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_RESIZE ||
+			      kind == MCTL_PUBLISH) &&
 	    chance(&sim->rng, 1, 4))
 		repeat(sim, kind);
 }

@@ -776,6 +776,9 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
 bool seg_has_room(const struct pool *p, const struct segment *s,
 		  uint32_t unit_blocks, uint32_t index_bytes);
+/* Blocks of payload, in full rows, that the cleaner can write to the segment
+ * that commits write to. */
+uint32_t seg_share_blocks(const struct pool *p);
 bool seg_writable(const struct pool *p, const struct segment *s);
 
 /* --- segment_seal.c ------------------------------------------------------ */

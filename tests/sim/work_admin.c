@@ -71,6 +71,10 @@ static void ctl_done(struct vol_ctl *ctl)
 				 ctl->already, ctl->error);
 		return;
 	}
+	if (kind == MCTL_DELETE || kind == MCTL_TRASH ||
+	    kind == MCTL_UNDELETE || kind == MCTL_PURGE ||
+	    kind == MCTL_ROLLBACK)
+		space_check_frees(sim, ctl);
 	if (ctl->res == -ENOSPC)
 		space_check_enospc(sim, 0, 0);
 	else if (ctl->res == -ENOENT &&

@@ -346,6 +346,8 @@ bool scrub_act(struct sim *sim);
 uint64_t space_used(struct sim *sim, uint64_t *ret_usable);
 /* A request of so many blocks got ENOSPC; used: at its submission. */
 void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks);
+/* An operation that must work in a full pool, too, has ended. */
+void space_check_frees(struct sim *sim, const struct vol_ctl *ctl);
 /* Now and then: is the pool full? */
 void space_look(struct sim *sim);
 /* Nothing is in flight: do the counts fit? */

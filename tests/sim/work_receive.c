@@ -99,6 +99,7 @@ static bool give_up(struct sim *sim, const char *name)
 	rc->ctl.force = true;
 	if (!run(sim, vol_delete))
 		return false;
+	space_check_frees(sim, &rc->ctl);
 	if (rc->ctl.res != 0 && rc->ctl.res != -ENOSPC)
 		sim_fail(sim, "%s cannot be deleted: %d %s", name, rc->ctl.res,
 			 rc->ctl.error);

@@ -328,8 +328,8 @@ void admin_attach(struct sim *sim)
 	struct volume *v;
 
 	decide(sim);
+	trash_look(sim); /* what the last life did, had it little space or not */
 	trash_start(sim);
-	trash_look(sim);
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
 		if (!m->vols[i].alive)
 			continue;

@@ -92,6 +92,10 @@
 	X(catalog_not_written, "a commit leaves the catalog out") \
 	X(event_not_redone, "recovery forgets events") \
 	X(event_not_written, "a commit leaves events out") \
+	X(hedge_answers_twice, \
+	  "a disk that was not waited for answers, too") \
+	X(around_unchecked, \
+	  "what is read round a slow disk is not checked") \
 	X(node_place_lost, "a commit does not enter where it wrote a node")
 
 enum canary {

@@ -9,8 +9,8 @@
  * segment_open.c chooses where rows go; segment_seal.c ends a segment;
  * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
  * scan.c and recover*.c bring a pool back; cleaner.c empties segments; scrub*.c
- * looks for what has gone bad; owner.c
- * holds the claim; open.c, create.c, close.c are the big operations over all of
+ * looks for what has gone bad; speed.c knows slow disks, and hedge.c does not
+ * wait for them; owner.c holds the claim; open.c, create.c, close.c are the big operations over all of
  * them.
  */
 #ifndef TARN_POOL_CORE_H
@@ -23,6 +23,7 @@
 #include "pool/root_format.h"
 #include "pool/row.h"
 #include "pool/segment_format.h"
+#include "pool/speed.h"
 #include "pool/stripe.h"
 
 /* --- members ------------------------------------------------------------- */
@@ -101,6 +102,7 @@ struct member {
 	uint32_t     late_units;    /* in flight, and found late */
 	uint64_t     slow_until_ns; /* new rows avoid it until then */
 	uint64_t     slow_ns;       /* how long, the last time */
+	struct speed speed;
 };
 
 struct domain {
@@ -445,6 +447,7 @@ struct pool {
 	struct list        reads_parked; /* done, but the lease is in doubt */
 	struct list        recon_wait;   /* waiting for buffers or disks */
 	struct io_timer    reads_timer;  /* retry what waits */
+	struct hedges      hedges;
 
 	/* Tables and commit. */
 	struct table       tables[TABLE_KINDS];
@@ -818,6 +821,18 @@ place_t root_block_place(const struct pool *p, const struct commit_ref *r,
 void reads_init(struct pool *p);
 void reads_fail_all(struct pool *p, int res);
 void reads_unpark(struct pool *p);
+/* Which units a block is made from. */
+enum read_around {
+	READ_ALL,  /* that can be read */
+	READ_FAIR, /* … and neither the one that was asked nor on slow disks */
+	READ_FEW,  /* … and no more than will do */
+};
+/* For hedge.c: the disk that the read was sent to, by the buffer `data`, has
+ * answered. */
+void read_answered(struct pool_read *r, struct member *m, int res,
+		   const uint8_t *data);
+/* It is made from other units meanwhile.  False: there are too few. */
+bool read_reconstruct(struct pool_read *r);
 
 /* --- cleaner.c ----------------------------------------------------------- */
 int  cleaner_init(struct pool *p);

@@ -76,6 +76,8 @@ int pool_setup(struct pool *p)
 		return -ENOMEM;
 	r = bufpool_open(4 * p->params.rows_memory_bytes, &p->row_bufs);
 	if (r == 0)
+		r = hedges_init(p);
+	if (r == 0)
 		r = log_init(p);
 	if (r == 0)
 		r = label_writer_init(p);
@@ -102,6 +104,7 @@ void pool_free(struct pool *p)
 	io_undefer(&p->flush_work);
 	io_timer_cancel(p->io, &p->reads_timer);
 	io_timer_cancel(p->io, &p->quarantine_timer);
+	hedges_fini(p);
 	cleaner_fini(p);
 	scrub_fini(p);
 	owner_fini(p);
@@ -280,7 +283,7 @@ uint64_t pool_members_mark(const struct pool *p)
 		bool slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
 
 		mark = mark * 0x9e3779b97f4a7c15ull + m->state + slow * 64ull +
-		       128 * (m->errors_read + m->errors_write +
+		       32 * (uint64_t)(m->speed.state == SPEED_SLOW) + 128 * (m->errors_read + m->errors_write +
 			      m->errors_cksum);
 	}
 	return mark;
@@ -307,6 +310,25 @@ static void count_zones(const struct pool *p, uint32_t n,
 	}
 }
 
+static void latency_get(const struct latency *l, struct member_latency *ret)
+{
+	ret->requests = l->requests;
+	ret->p50_us = latency_us(l, 500);
+	ret->p99_us = latency_us(l, 990);
+	ret->max_us = latency_max_us(l);
+}
+
+static void member_speed(const struct member *m, struct member_info *ret)
+{
+	latency_get(&m->speed.read, &ret->read_latency);
+	latency_get(&m->speed.write, &ret->write_latency);
+	ret->slow_reads = m->speed.state == SPEED_SLOW;
+	ret->reads_us = speed_us(m);
+	ret->peers_us = speed_peers_us(m);
+	ret->reads_around = m->speed.around;
+	ret->reads_hedged = m->speed.hedged;
+}
+
 void pool_get_member(const struct pool *p, uint32_t n,
 		     struct member_info *ret)
 {
@@ -328,6 +350,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->errors_cksum = m->errors_cksum;
 	ret->repaired = m->repaired;
 	ret->slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
+	member_speed(m, ret);
 	snprintf(ret->why, sizeof(ret->why), "%s",
 		 m->state == MEMBER_MISSING && m->why[0] == '\0'
 			 ? "it was not found"

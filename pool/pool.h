@@ -158,11 +158,14 @@ struct pool_read {
 	struct list     link;
 	struct disk_req req;
 	struct pool    *pool;
-	uint32_t        unit;      /* copy being tried (k = 1) */
+	uint32_t        unit;      /* that is asked, or gone round */
+	uint32_t        member;    /* … that was asked */
 	uint32_t        tried;     /* mask of units tried */
 	uint32_t        next_bad;  /* block being reconstructed */
 	uint64_t        started_ns;
 	void           *recon;     /* struct recon, while reconstructing */
+	struct direct  *direct;    /* sent by a buffer of the pool's (hedge.c) */
+	uint8_t         around;    /* … which units then: enum read_around */
 };
 /* The segment of r->place stays (is not reused) until done(). */
 void pool_read_submit(struct pool *pool, struct pool_read *r);
@@ -429,7 +432,18 @@ struct member_info {
 	uint64_t errors_read, errors_write, errors_cksum;
 	uint64_t repaired;       /* blocks written again in place, by reads
 				  * and scrubs */
-	bool     slow;           /* it is avoided for being late */
+	bool     slow;           /* it is avoided for being late with writes, */
+	bool     slow_reads;     /* … or far slower than others with reads */
+	struct member_latency {
+		uint64_t requests; /* since opening */
+		uint32_t p50_us, p99_us, max_us; /* of the last thousand */
+	} read_latency, write_latency;
+	uint32_t reads_us;       /* what a read takes of late, about; of the
+				  * others; 0: unknown */
+	uint32_t peers_us;
+	uint64_t reads_around;   /* that did not go to it for its slowness, */
+	uint64_t reads_hedged;   /* … or were tried elsewhere, too, for they
+				  * had waited long for it */
 	char     why[200];       /* when not ONLINE: a sentence */
 };
 
@@ -468,6 +482,10 @@ struct pool_info {
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
 	uint64_t    late_rows;       /* written again elsewhere */
+	uint64_t    around_reads;    /* that went round a slow disk */
+	uint64_t    hedged_reads;    /* that waited long and were tried otherwise */
+	uint64_t    hedges_won;      /* … and answered so */
+	uint64_t    probes;          /* reads to see whether one is still slow */
 	uint64_t    replayed_rows, replay_ns;
 	uint64_t    flushed_row, stable_row, commit_row;
 };

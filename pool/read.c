@@ -1,6 +1,10 @@
 /* pool/read.c - reading blocks, checked, and made again when they must be.
  *
- *   direct     one request to the disk that has the unit (any copy if k = 1)
+ *   direct     one request to the disk that has the unit (any copy if k = 1);
+ *              a small one is not waited for any longer than is usual (hedge.c)
+ *   around     it is on a slow disk (speed.c): another copy, or made from as
+ *              few other units as will do, and if one of these is wrong, from
+ *              all that are not on slow disks
  *   check      each block against its CRC
  *   rebuild    a block that is wrong or cannot be had: the blocks at the same
  *              offset of all other units, and every combination of k of them
@@ -22,12 +26,16 @@
 #define READ_PATIENCE_NS (8 * NS_PER_S)
 #define RETRY_NS         (20 * NS_PER_MS)
 #define RECON_BLOCKS     16u
+/* … when nothing is known to be wrong. */
+#define AROUND_BLOCKS    64u
 /* In pool_read.unit: the place cannot exist. */
 #define UNIT_NOWHERE     0xffffffffu
 
 /* Lives in the first blocks of its own buffer; unit data follows. */
 struct recon {
-	struct pool_read *r;
+	struct pool_read *r;        /* NULL: it was answered otherwise */
+	struct pool      *pool;
+	struct segment   *seg;
 	uint32_t first, n;          /* blocks of the read */
 	uint32_t have;              /* mask of units that were read */
 	uint32_t pending;           /* requests in flight, plus one */
@@ -37,6 +45,7 @@ struct recon {
 	struct recon_req {
 		struct disk_req req;
 		struct recon   *recon;
+		struct member  *member; /* asked; the unit may move meanwhile */
 		uint32_t        unit;
 	} reqs[POOL_UNITS_MAX];
 	struct recon_req repair;
@@ -100,6 +109,7 @@ static bool block_good(const struct pool_read *r, uint32_t i,
 		       const uint8_t *data)
 {
 	return CANARY(read_unchecked) ||
+	       (CANARY(around_unchecked) && r->around != READ_ALL) ||
 	       (r->skip != NULL && r->skip[i]) ||
 	       crc32c(0, data, TARN_BLOCK) == r->crcs[i];
 }
@@ -180,10 +190,24 @@ static bool rebuild_block(struct recon *c, uint32_t i, uint32_t unit)
 
 static void recon_free(struct recon *c)
 {
-	struct pool_read *r = c->r;
+	if (c->r != NULL)
+		c->r->recon = NULL;
+	else
+		seg_unpin(c->pool, c->seg);
+	bufpool_put(c->pool->row_bufs, c);
+}
 
+/* The disk that was asked first has answered: what is still being read ends
+ * later, and keeps its segment until then. */
+static void recon_abandon(struct pool_read *r)
+{
+	struct recon *c = r->recon;
+
+	if (c == NULL)
+		return;
+	c->seg->pins++;
+	c->r = NULL;
 	r->recon = NULL;
-	bufpool_put(r->pool->row_bufs, c);
 }
 
 static void recon_end(struct recon *c)
@@ -260,6 +284,15 @@ static void recon_solve(struct recon *c)
 		if (!rebuild_block(c, i, unit))
 			lost++;
 	}
+	if (lost > 0 && r->around != READ_ALL) {
+		/* From more, then; from all, unless the disk answers yet. */
+		r->around--;
+		recon_free(c);
+		if (r->direct == NULL || r->around != READ_ALL)
+			recon_next(r);
+		return;
+	}
+	hedge_forget(r);
 	if (lost > 0 && worth_waiting(r)) {
 		recon_free(c);
 		read_wait(r);
@@ -281,7 +314,11 @@ static void recon_solve(struct recon *c)
 static void recon_put(struct recon *c)
 {
 	assert(c->pending > 0);
-	if (--c->pending == 0)
+	if (--c->pending > 0)
+		return;
+	if (c->r == NULL)
+		recon_free(c);
+	else
 		recon_solve(c);
 }
 
@@ -289,15 +326,38 @@ static void recon_req_done(struct disk_req *req)
 {
 	struct recon_req *q = container_of(req, struct recon_req, req);
 	struct recon     *c = q->recon;
-	struct pool      *p = c->r->pool;
-	struct member    *m = seg_member(p, read_seg(c->r), q->unit);
+	struct member    *m = q->member;
 
 	m->reads--;
 	if (req->res == 0)
 		c->have |= 1u << q->unit;
+	if (req->res == 0)
+		speed_read_done(m, c->n,
+				io_now_ns(c->pool->io) - req->sent_ns);
 	else if (req->res != -ENOTCONN && req->res != -ECANCELED)
 		m->errors_read++;
 	recon_put(c);
+}
+
+/* Units other than the one that was asked, or is not to be, and not those of
+ * slow disks: max, or as many as there are; 0: fewer than k. */
+static uint32_t units_around(const struct pool_read *r, uint32_t max)
+{
+	const struct pool    *p = r->pool;
+	const struct segment *s = read_seg(r);
+	uint32_t              mask = 0, n = 0;
+
+	for (uint32_t i = 0; i < p->units && n < max; i++) {
+		/* Others take part from place to place. */
+		uint32_t u = (i + (uint32_t)(r->place >> 4)) % p->units;
+
+		if (u == r->unit || !unit_readable(p, s, u) ||
+		    speed_avoids(seg_member(p, s, u), r->n))
+			continue;
+		mask |= 1u << u;
+		n++;
+	}
+	return n < p->k ? 0 : mask;
 }
 
 static void recon_submit(struct recon *c)
@@ -305,6 +365,10 @@ static void recon_submit(struct recon *c)
 	struct pool_read *r = c->r;
 	struct pool      *p = r->pool;
 	struct segment   *s = read_seg(r);
+	uint32_t          mask = UINT32_MAX;
+
+	if (r->around != READ_ALL)
+		mask = units_around(r, r->around == READ_FEW ? p->k : p->units);
 
 	c->pending = 1;
 	for (uint32_t u = 0; u < p->units; u++) {
@@ -313,7 +377,8 @@ static void recon_submit(struct recon *c)
 
 		q->recon = c;
 		q->unit = u;
-		if (!unit_readable(p, s, u))
+		q->member = m;
+		if ((mask & (1u << u)) == 0 || !unit_readable(p, s, u))
 			continue;
 		q->req.op = DISK_READ;
 		q->req.off_bytes =
@@ -329,32 +394,21 @@ static void recon_submit(struct recon *c)
 	recon_put(c);
 }
 
-/* Rebuild the next run of blocks that are not right, or finish. */
-static void recon_next(struct pool_read *r)
+/* False: there is no buffer. */
+static bool recon_begin(struct pool_read *r, uint32_t first, uint32_t n)
 {
 	struct pool  *p = r->pool;
 	struct recon *c;
-	uint32_t      first = r->next_bad, n = 0;
 	uint8_t      *data;
 
-	while (first < r->n && block_good(r, first, read_block(r, first)))
-		first++;
-	if (first == r->n) {
-		read_finish(r);
-		return;
-	}
-	while (first + n < r->n && n < RECON_BLOCKS &&
-	       (n == 0 || !block_good(r, first + n, read_block(r, first + n))))
-		n++;
-	r->next_bad = first;
 	c = bufpool_get(p->row_bufs,
 			RECON_HEAD_BYTES + (size_t)p->units * n * TARN_BLOCK);
-	if (c == NULL) {
-		read_wait(r);
-		return;
-	}
+	if (c == NULL)
+		return false;
 	memset(c, 0, sizeof(*c));
 	c->r = r;
+	c->pool = p;
+	c->seg = read_seg(r);
 	c->first = first;
 	c->n = n;
 	c->direct_ok = r->tried;
@@ -363,26 +417,57 @@ static void recon_next(struct pool_read *r)
 		c->units[u] = data + (size_t)u * n * TARN_BLOCK;
 	r->recon = c;
 	recon_submit(c);
+	return true;
+}
+
+/* Rebuild the next run of blocks that are not right, or finish. */
+static void recon_next(struct pool_read *r)
+{
+	uint32_t first = r->next_bad, n = 0;
+	uint32_t max = r->around != READ_ALL ? AROUND_BLOCKS : RECON_BLOCKS;
+
+	while (first < r->n && block_good(r, first, read_block(r, first)))
+		first++;
+	if (first == r->n) {
+		hedge_forget(r);
+		read_finish(r);
+		return;
+	}
+	while (first + n < r->n && n < max &&
+	       (n == 0 || !block_good(r, first + n, read_block(r, first + n))))
+		n++;
+	r->next_bad = first;
+	if (!recon_begin(r, first, n))
+		read_wait(r);
 }
 
 /* --- direct -------------------------------------------------------------- */
+
+static void direct_failed(struct pool_read *r, int res)
+{
+	memset(r->buf, 0, (size_t)r->n * TARN_BLOCK);
+	r->tried = res == -EIO;
+	r->around = READ_ALL;
+	recon_next(r);
+}
 
 static void direct_done(struct disk_req *req)
 {
 	struct pool_read *r = container_of(req, struct pool_read, req);
 	struct pool      *p = r->pool;
-	struct member    *m = seg_member(p, read_seg(r), home_unit(r));
+	struct member    *m = p->members[r->member];
 	uint32_t          wrong = 0;
 
 	m->reads--;
+	if (r->n > HEDGE_BLOCKS)
+		speed_large_done(m);
 	if (req->res < 0) {
 		if (req->res != -ENOTCONN && req->res != -ECANCELED)
 			m->errors_read++;
-		memset(r->buf, 0, (size_t)r->n * TARN_BLOCK);
-		r->tried = req->res == -EIO;
-		recon_next(r);
+		direct_failed(r, req->res);
 		return;
 	}
+	speed_read_done(m, r->n, io_now_ns(p->io) - req->sent_ns);
 	r->tried = 1;
 	for (uint32_t i = 0; i < r->n; i++)
 		wrong += !block_good(r, i, read_block(r, i));
@@ -392,6 +477,48 @@ static void direct_done(struct disk_req *req)
 	}
 	m->errors_cksum += wrong;
 	recon_next(r);
+}
+
+void read_answered(struct pool_read *r, struct member *m, int res,
+		   const uint8_t *data)
+{
+	bool     elsewhere = r->recon != NULL || !list_empty(&r->link);
+	uint32_t wrong = 0;
+
+	if (res < 0) {
+		if (!elsewhere)
+			direct_failed(r, res);
+		return;
+	}
+	r->tried = 1;
+	for (uint32_t i = 0; i < r->n; i++)
+		wrong += (r->skip == NULL || !r->skip[i]) &&
+			 crc32c(0, data + (size_t)i * TARN_BLOCK,
+				TARN_BLOCK) != r->crcs[i];
+	m->errors_cksum += wrong;
+	if (wrong > 0 && elsewhere) {
+		if (r->recon != NULL)
+			((struct recon *)r->recon)->direct_ok = 1;
+		return;
+	}
+	list_remove(&r->link);
+	recon_abandon(r);
+	memcpy(r->buf, data, (size_t)r->n * TARN_BLOCK);
+	if (wrong > 0)
+		recon_next(r);
+	else
+		read_finish(r);
+}
+
+bool read_reconstruct(struct pool_read *r)
+{
+	if (units_around(r, r->pool->k) == 0)
+		return false;
+	r->around = READ_FEW;
+	if (recon_begin(r, 0, r->n))
+		return true;
+	r->around = READ_ALL;
+	return false;
 }
 
 /* The copy with the fewest reads in flight; POOL_UNITS_MAX when none. */
@@ -418,32 +545,65 @@ static uint32_t pick_unit(const struct pool_read *r, const struct segment *s)
 	return best;
 }
 
+static void read_direct(struct pool_read *r, struct segment *s)
+{
+	struct pool   *p = r->pool;
+	struct member *m = seg_member(p, s, r->unit);
+
+	r->member = m->index;
+	r->req.op = DISK_READ;
+	r->req.off_bytes = zone_off_bytes(p, s->zones[r->unit].zone,
+					  place_off(p, r->place));
+	r->req.len_bytes = r->n * TARN_BLOCK;
+	r->req.buf = r->buf;
+	r->req.done = direct_done;
+	m->reads++;
+	if (r->n > HEDGE_BLOCKS)
+		speed_large_sent(m);
+	disk_submit(m->disk, &r->req);
+}
+
+/* The disk of r->unit is slow, and others can be asked instead. */
+static void read_around(struct pool_read *r, struct segment *s, uint32_t others)
+{
+	struct pool *p = r->pool;
+
+	p->counters.around_reads++;
+	if (speed_skipped(seg_member(p, s, r->unit)))
+		hedge_probe(r, s);
+	if (p->k == 1) {
+		r->unit = (uint32_t)__builtin_ctz(others);
+		if (!hedge_send(r, s))
+			read_direct(r, s);
+		return;
+	}
+	r->around = READ_FEW;
+	if (!recon_begin(r, 0, min_u32(r->n, AROUND_BLOCKS)))
+		read_wait(r);
+}
+
 static void read_start(struct pool_read *r)
 {
 	struct pool    *p = r->pool;
 	struct segment *s = read_seg(r);
-	uint32_t        u = pick_unit(r, s);
-	struct member  *m;
+	uint32_t        u = pick_unit(r, s), others;
 
 	if (u == POOL_UNITS_MAX) {
-		r->unit = 0;
+		r->unit = p->k == 1 ? 0 : place_unit(p, r->place);
 		r->tried = 0;
+		r->around = units_around(r, p->k) != 0 ? READ_FEW : READ_ALL;
 		memset(r->buf, 0, (size_t)r->n * TARN_BLOCK);
 		/* In a later turn: submission never calls back. */
 		list_push(&p->recon_wait, &r->link);
 		io_timer_arm(p->io, &p->reads_timer, io_now_ns(p->io));
 		return;
 	}
-	m = seg_member(p, s, u);
 	r->unit = u;
-	r->req.op = DISK_READ;
-	r->req.off_bytes = zone_off_bytes(p, s->zones[u].zone,
-					  place_off(p, r->place));
-	r->req.len_bytes = r->n * TARN_BLOCK;
-	r->req.buf = r->buf;
-	r->req.done = direct_done;
-	m->reads++;
-	disk_submit(m->disk, &r->req);
+	others = units_around(r, p->k);
+	if (others != 0 && speed_avoids(seg_member(p, s, u), r->n))
+		read_around(r, s, others);
+	else if (others == 0 || !hedge_send(r, s))
+		read_direct(r, s);
 }
 
 void pool_read_submit(struct pool *p, struct pool_read *r)
@@ -456,6 +616,9 @@ void pool_read_submit(struct pool *p, struct pool_read *r)
 	r->tried = 0;
 	r->next_bad = 0;
 	r->recon = NULL;
+	r->direct = NULL;
+	r->around = READ_ALL;
+	list_init(&r->link);
 	r->started_ns = io_now_ns(p->io);
 	s = read_seg(r);
 	if (r->bad != NULL)
@@ -506,6 +669,7 @@ void reads_fail_all(struct pool *p, int res)
 			return;
 		r = list_entry(l, struct pool_read, link);
 		r->res = res;
+		hedge_forget(r);
 		if (r->unit != UNIT_NOWHERE)
 			seg_unpin(p, read_seg(r));
 		r->done(r);

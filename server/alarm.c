@@ -18,7 +18,7 @@ struct collect {
 
 static const char *const known[] = {
 	"disk.errors",	  "disk.missing",    "disk.refused",
-	"disk.returning", "disk.slow",	     "disk.suspect",
+	"disk.returning", "disk.slow",	     "disk.slow_reads", "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
 	"pool.read_only", "pool.space_85",   "pool.space_90",
@@ -238,6 +238,19 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	}
 }
 
+static void speed_alarm(struct collect *c, const struct member_info *m,
+			const char *name)
+{
+	risk(add(c, EVENT_WARNING, "disk.slow_reads", name,
+		 "Reads take it %u.%u ms, the others about %u.%u ms: they go "
+		 "round it, but for a few that see whether it is still so.",
+		 m->reads_us / 1000, m->reads_us / 100 % 10, m->peers_us / 1000,
+		 m->peers_us / 100 % 10),
+	     "the other disks do its work, and it counts as redundancy still",
+	     "Look at its host and the network to it ('tarn disk list' has "
+	     "times); replace it if it stays so.");
+}
+
 static void disk_alarms(struct collect *c, const struct pool_info *info,
 			uint32_t i, uint32_t away)
 {
@@ -261,6 +274,8 @@ static void disk_alarms(struct collect *c, const struct pool_info *info,
 		risk(add(c, EVENT_WARNING, "disk.slow", name,
 			 "It is far slower than the others and is avoided."),
 		     "", "Look at its host and the network to it.");
+	if (m.slow_reads)
+		speed_alarm(c, &m, name);
 }
 
 static int order_severity(const void *a, const void *b)

@@ -467,6 +467,12 @@ static json_t *pool_stats(const struct pool *pool)
 		      (json_int_t)i.flushes, "moved_blocks",
 		      (json_int_t)i.moved_blocks, "cleaned_segments",
 		      (json_int_t)i.cleaned_segments);
+	json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I, s:I}",
+		      "late_rows", (json_int_t)i.late_rows, "around_reads",
+		      (json_int_t)i.around_reads, "hedged_reads",
+		      (json_int_t)i.hedged_reads, "hedges_won",
+		      (json_int_t)i.hedges_won, "probes",
+		      (json_int_t)i.probes));
 	if (o == NULL)
 		return NULL;
 	json_object_set_new(o, "replayed_rows",

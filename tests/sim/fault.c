@@ -27,6 +27,7 @@ enum fault_kind {
 	FAULT_HANG,
 	FAULT_HANG_LONG,
 	FAULT_SLOW,
+	FAULT_SLOW_LONG,
 	FAULT_KINDS
 };
 
@@ -267,13 +268,11 @@ static void arm(struct sim *sim, struct sim_media *m, uint32_t *armed,
 	      *armed, what);
 }
 
-static void slow_down(struct sim *sim, struct sim_media *m)
+static void slow_down(struct sim *sim, struct sim_media *m, uint64_t ns)
 {
 	STAT(sim, disk_slow);
 	m->slow = 1u << between(&sim->fault_rng, 3, 10);
-	sim->fault->slow_until_ns[m->index] =
-		sim_now_ns(sim) +
-		between(&sim->fault_rng, 100, 3000) * NS_PER_MS;
+	sim->fault->slow_until_ns[m->index] = sim_now_ns(sim) + ns;
 	TRACE(sim, 29, m->index, m->slow, "disk %u is %u times slower",
 	      m->index, m->slow);
 }
@@ -344,7 +343,10 @@ static void strike(struct sim *sim, struct sim_media *m, enum fault_kind kind)
 		hang(sim, m, between(rng, 4000, 20000) * NS_PER_MS);
 		break;
 	case FAULT_SLOW:
-		slow_down(sim, m);
+		slow_down(sim, m, between(rng, 100, 3000) * NS_PER_MS);
+		break;
+	case FAULT_SLOW_LONG:
+		slow_down(sim, m, between(rng, 4000, 30000) * NS_PER_MS);
 		break;
 	case FAULT_KINDS:
 		break;
@@ -433,7 +435,9 @@ void fault_stall(struct sim *sim, const bool *disks)
 
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
 		if (disks[i] && slow)
-			slow_down(sim, sim->media[i]);
+			slow_down(sim, sim->media[i],
+				  between(&sim->fault_rng, 100, 3000) *
+					  NS_PER_MS);
 		else if (disks[i])
 			hang(sim, sim->media[i], ns);
 	}

@@ -16,8 +16,11 @@
  * A read that is hedged counts as one that took as long as it has waited until
  * it is answered, so a disk that does not answer comes into doubt, too.
  *
- * The ways to fail: with nobody to compare with, or more slow disks than there
- * are spare ones, reads wait for them as if nothing was known.  While nobody
+ * Reads go round the disks of at most m domains, so that there is always a way.
+ *
+ * The ways to fail: with nobody to compare with, or more slow disks than that,
+ * reads wait for them as if nothing was known; so they do while units are
+ * missing, and then those reads tell when it is fast again.  While nobody
  * reads there are no probes, and a slow disk stays one.
  */
 #include <stdlib.h>
@@ -107,6 +110,7 @@ static void doubt(struct member *m)
 
 	s->state = SPEED_DOUBT;
 	s->nprobes = 0;
+	s->nring = 0;
 	s->skipped = 0;
 	s->probed_ns = io_now_ns(m->pool->io);
 }
@@ -127,23 +131,51 @@ static void believe(struct member *m)
 	s->median_us = 0;
 }
 
+/* Domains that reads go round, but for that of m. */
+static uint32_t domains_avoided(const struct member *m)
+{
+	const struct pool *p = m->pool;
+	bool               seen[POOL_MEMBERS_MAX + 1] = {false};
+	uint32_t           n = 0;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *o = p->members[i];
+
+		if (o->speed.state == SPEED_FAIR || o->domain == m->domain)
+			continue;
+		n += !seen[o->domain];
+		seen[o->domain] = true;
+	}
+	return n;
+}
+
+static bool is_fair(uint32_t us, uint32_t peers_us)
+{
+	return us < FAIR_MAX_US || us / FAIR_FACTOR < peers_us;
+}
+
 static void sample(struct member *m, uint64_t ns)
 {
 	struct speed *s = &m->speed;
 	uint32_t      peers_us;
 
-	if (s->state != SPEED_FAIR)
-		return;
 	s->ring_us[s->nring++ % SPEED_RING] =
 		(uint32_t)min_u64(max_u64(ns / NS_PER_US, 1), UINT32_MAX);
 	if (s->nring < SPEED_RING || s->nring % JUDGE_READS != 0)
 		return;
 	s->median_us = middle_of(s->ring_us, SPEED_RING);
-	if (s->median_us < SLOW_MIN_US ||
-	    io_now_ns(m->pool->io) < s->trust_until_ns)
+	if (s->state == SPEED_FAIR && s->median_us < SLOW_MIN_US)
 		return;
 	peers_us = speed_peers_us(m);
-	if (peers_us > 0 && s->median_us / SLOW_FACTOR > peers_us)
+	/* It was read all the same, for there was no way round it. */
+	if (s->state != SPEED_FAIR) {
+		if (is_fair(s->median_us, peers_us))
+			believe(m);
+		return;
+	}
+	if (peers_us > 0 && s->median_us / SLOW_FACTOR > peers_us &&
+	    io_now_ns(m->pool->io) >= s->trust_until_ns &&
+	    domains_avoided(m) < m->pool->m)
 		doubt(m);
 }
 
@@ -180,7 +212,7 @@ void speed_read_late(struct member *m, uint32_t no, uint64_t ns)
 	struct speed *s = &m->speed;
 
 	latency_add(&s->read, ns / NS_PER_US);
-	if (s->state == SPEED_FAIR && s->nring > no &&
+	if (s->nring > no &&
 	    s->nring - no <= SPEED_RING)
 		s->ring_us[no % SPEED_RING] =
 			(uint32_t)min_u64(ns / NS_PER_US, UINT32_MAX);
@@ -218,7 +250,7 @@ void speed_probe_done(struct member *m, uint64_t ns)
 	if (s->nprobes < SPEED_PROBES || peers_us == 0)
 		return;
 	us = middle_of(s->probe_us, SPEED_PROBES);
-	if (us < FAIR_MAX_US || us / FAIR_FACTOR < peers_us)
+	if (is_fair(us, peers_us))
 		believe(m);
 	else if (us / CONFIRM_FACTOR > peers_us)
 		s->state = SPEED_SLOW;

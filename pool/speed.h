@@ -57,7 +57,7 @@ struct speed {
 	struct latency read, write;
 	uint8_t  state;                   /* enum speed_state */
 	uint32_t ring_us[SPEED_RING];     /* the last reads of clients */
-	uint32_t nring;                   /* … since it is FAIR */
+	uint32_t nring;                   /* … since it is in this state */
 	uint32_t median_us;               /* of them; 0: too few */
 	uint32_t probe_us[SPEED_PROBES];  /* the last probes */
 	uint32_t nprobes;                 /* … since it is not */

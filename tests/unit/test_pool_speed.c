@@ -292,6 +292,53 @@ static void test_only_busy(void **state)
 	close_and_check();
 }
 
+/* One is in doubt and fast again, when another one becomes slow: there must be
+ * a way to find out about both. */
+static void test_another(void **state)
+{
+	unsigned d, e;
+
+	(void)state;
+	setup_sim(2, 1, 3);
+	d = a_disk();
+	e = (d + 1) % 3;
+	sim->media[d]->slow = SLOW;
+	while (speed(d)->state == SPEED_FAIR)
+		read_some(16);
+	sim->media[e]->slow = SLOW;
+	read_some(64);
+	sim->media[d]->slow = 1;
+	for (unsigned i = 0; i < 200 && speed(e)->state != SPEED_SLOW; i++)
+		read_some(16);
+	assert_int_equal(speed(d)->state, SPEED_FAIR);
+	assert_int_equal(speed(e)->state, SPEED_SLOW);
+	close_and_check();
+}
+
+/* While a unit is missing there is no way round, and no probe: what is read all
+ * the same says that it is fast again. */
+static void test_no_way_round(void **state)
+{
+	unsigned d;
+
+	(void)state;
+	setup_sim(1, 1, 2);
+	d = a_disk();
+	sim->media[d]->slow = SLOW;
+	while (speed(d)->state == SPEED_FAIR)
+		read_some(16);
+	sim->media[1 - d]->gone = true;
+	sim_disk_drop(sim->media[1 - d]->handle);
+	read_some(8);
+	sim->media[d]->slow = 1;
+	for (unsigned i = 0; i < 50 && speed(d)->state != SPEED_FAIR; i++)
+		read_some(16);
+	assert_int_equal(speed(d)->state, SPEED_FAIR);
+	sim->media[1 - d]->gone = false;
+	read_blocks(0, BLOCKS);
+	close_and_check();
+}
+
 /* A few slow reads are no slow disk. */
 static void test_few(void **state)
 {
@@ -397,6 +444,8 @@ int main(void)
 		cmocka_unit_test(test_mirror),
 		cmocka_unit_test(test_parity),
 		cmocka_unit_test(test_only_busy),
+		cmocka_unit_test(test_another),
+		cmocka_unit_test(test_no_way_round),
 		cmocka_unit_test(test_few),
 		cmocka_unit_test(test_all_slow),
 		cmocka_unit_test(test_hang),

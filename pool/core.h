@@ -9,9 +9,9 @@
  * segment_open.c chooses where rows go; segment_seal.c ends a segment;
  * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
  * scan.c and recover*.c bring a pool back; cleaner.c empties segments; scrub*.c
- * looks for what has gone bad; speed.c knows slow disks, and hedge.c does not
- * wait for them; owner.c holds the claim; open.c, create.c, close.c are the big operations over all of
- * them.
+ * looks for what has gone bad; damage.c knows what is lost; speed.c knows slow
+ * disks, and hedge.c does not wait for them; owner.c holds the claim; open.c,
+ * create.c, close.c are the big operations over all of them.
  */
 #ifndef TARN_POOL_CORE_H
 #define TARN_POOL_CORE_H
@@ -136,6 +136,10 @@ struct segment {
 	bool     rows_seen;   /* recovery found rows in it; not flushed yet */
 	bool     dead;        /* counted in pool->sealed_dead */
 	bool     miscounted;  /* `live` was found wrong: never freed */
+	bool     damage_look; /* it is to be scrubbed for what is lost */
+	bool     damage_counting; /* … is being, as pass … */
+	uint32_t damage_pass;
+	uint32_t damage_more; /* lost blocks that are not listed */
 	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
 	uint32_t frozen_index_off;
 	uint8_t  class;       /* enum log_class while open */
@@ -351,6 +355,20 @@ struct pace {
 	struct io_timer timer;      /* a row has waited long enough */
 };
 
+/* What is known to be lost: damage.c. */
+struct damage {
+	struct damage_block {
+		struct pool_damage d;
+		uint32_t           pass; /* found then, or again */
+	} *list;          /* by place; NULL: there was none yet */
+	uint32_t n;
+	uint32_t nsure;
+	uint32_t pass;    /* of scrubs of segments, the newest */
+	uint32_t looks;   /* segments that are to be scrubbed */
+	uint64_t more;    /* in all segments */
+	uint64_t changes; /* of the list */
+};
+
 struct opener;  /* open.h: state of pool_open() */
 struct cleaner; /* cleaner.c */
 struct scrub;   /* scrub.h */
@@ -477,7 +495,8 @@ struct pool {
 	unsigned           disks_closing;
 	struct list        late_disks;   /* disk_offer.c: being looked at */
 
-	uint64_t           lost_blocks;
+	uint64_t           lost_blocks;  /* by a damaged map */
+	struct damage      damage;
 	struct pool_info   counters;     /* activity only */
 	struct io_work     fail_work;
 };
@@ -833,6 +852,24 @@ void read_answered(struct pool_read *r, struct member *m, int res,
 		   const uint8_t *data);
 /* It is made from other units meanwhile.  False: there are too few. */
 bool read_reconstruct(struct pool_read *r);
+
+/* --- damage.c ------------------------------------------------------------ */
+void damage_fini(struct pool *p);
+/* Nothing points to these blocks any more, or they could be read. */
+void damage_unref(struct pool *p, place_t place, uint32_t n);
+void damage_seg_freed(struct pool *p, struct segment *s);
+/* Are there any in it, or may there be?  That is what is kept on disk. */
+bool damage_in_seg(const struct pool *p, const struct segment *s);
+void damage_seg_loaded(struct pool *p, struct segment *s);
+/* A disk is back: some may be readable again. */
+void damage_look_again(struct pool *p);
+/* A segment is scrubbed; whole: to its end. */
+void damage_pass_begin(struct pool *p, struct segment *s);
+void damage_pass_end(struct pool *p, struct segment *s, bool whole);
+/* Not now: there is no memory. */
+void damage_look_off(struct pool *p, struct segment *s);
+/* One that is to be scrubbed; NULL: there is none. */
+struct segment *damage_next_look(const struct pool *p);
 
 /* --- cleaner.c ----------------------------------------------------------- */
 int  cleaner_init(struct pool *p);

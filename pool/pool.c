@@ -105,6 +105,7 @@ void pool_free(struct pool *p)
 	io_timer_cancel(p->io, &p->reads_timer);
 	io_timer_cancel(p->io, &p->quarantine_timer);
 	hedges_fini(p);
+	damage_fini(p);
 	cleaner_fini(p);
 	scrub_fini(p);
 	owner_fini(p);
@@ -248,6 +249,8 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 
 void pool_get_info(const struct pool *p, struct pool_info *i)
 {
+	uint64_t more;
+
 	*i = p->counters;
 	memcpy(i->name, p->name, sizeof(i->name));
 	i->uuid = p->uuid;
@@ -262,7 +265,9 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	i->flushed_row = p->flushed_row;
 	i->stable_row = p->stable_row;
 	i->commit_row = p->last.row;
-	i->lost_blocks = p->lost_blocks;
+	i->damaged_blocks = pool_damage_count(p, &more);
+	i->damaged_blocks += more;
+	i->lost_blocks = p->lost_blocks + i->damaged_blocks;
 	if (p->members == NULL || p->segs == NULL)
 		return;
 	count_segments(p, i);

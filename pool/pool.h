@@ -170,6 +170,33 @@ struct pool_read {
 /* The segment of r->place stays (is not reused) until done(). */
 void pool_read_submit(struct pool *pool, struct pool_read *r);
 
+/* --- damage ---------------------------------------------------------------
+ *
+ * Blocks of data that nothing gives any more: more units are lost or wrong than
+ * there are spare ones.  Reading them is -EBADMSG until they are overwritten, or
+ * deleted with all that shows them; they count as live until then.
+ */
+#define POOL_DAMAGE_MAX 4096u
+
+struct pool_damage {
+	place_t  place;
+	uint32_t family; /* whose block it is, */
+	uint64_t block;  /* … and which */
+	bool     sure;   /* the map points there */
+};
+
+/* A read has found a block that cannot be had, and the map still says the same;
+ * or (again) that an unsure one is sure. */
+void pool_damage_found(struct pool *pool, const struct pool_damage *d);
+/* The map does not point there. */
+void pool_damage_drop(struct pool *pool, place_t place);
+/* The next one behind a place (PLACE_NONE: the first), in order of place.  False:
+ * there is none. */
+bool pool_damage_next(const struct pool *pool, place_t place,
+		      struct pool_damage *ret);
+/* How many there are that are sure; and how many more are not listed, about. */
+uint64_t pool_damage_count(const struct pool *pool, uint64_t *ret_more);
+
 /* --- live blocks ----------------------------------------------------------
  *
  * The client says which places it points to.  Called from apply(), redo and
@@ -310,6 +337,9 @@ struct log_client_ops {
 	 * (WRITE and MOVE runs), or made dirty so that the next commit
 	 * rewrites it (NODE, TABLE).  Then r->done(), in a later turn. */
 	void (*relocate)(void *arg, struct reloc *r);
+	/* Damage was found of which it is not known whether the map points to
+	 * it (pool_damage.sure): find out, later.  May be NULL. */
+	void (*damaged)(void *arg);
 };
 /* The answer to load(). */
 void pool_client_loaded(struct pool *pool, int res);
@@ -477,13 +507,16 @@ struct pool_info {
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
 		    segments_quarantined, segments_degraded,
 		    segments_trimmed; /* being trimmed, free after it */
-	uint64_t    lost_blocks;     /* known to be unreadable */
+	uint64_t    lost_blocks;     /* known to be unreadable: damage, and what
+				      * a damaged map has cost */
+	uint64_t    damaged_blocks;  /* … pool_damage_count(), both */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
 	uint64_t    late_rows;       /* written again elsewhere */
 	uint64_t    around_reads;    /* that went round a slow disk */
-	uint64_t    hedged_reads;    /* that waited long and were tried otherwise */
+	uint64_t    hedged_reads;    /* that waited long and were tried
+				      * otherwise */
 	uint64_t    hedges_won;      /* … and answered so */
 	uint64_t    probes;          /* reads to see whether one is still slow */
 	uint64_t    replayed_rows, replay_ns;

@@ -65,6 +65,9 @@ static void read_finish(struct pool_read *r)
 {
 	struct pool *p = r->pool;
 
+	if (r->res == 0 && p->damage.n > 0 && r->skip == NULL)
+		damage_unref(p, r->place, r->n);
+
 	seg_unpin(p, read_seg(r));
 	if (!pool_is_ours(p) && pool_running(p)) {
 		list_push(&p->reads_parked, &r->link);
@@ -260,6 +263,10 @@ static bool repair(struct recon *c, uint32_t unit, uint32_t first, uint32_t n)
 
 static void recon_mark_bad(struct pool_read *r, uint32_t i)
 {
+	if (CANARY(lost_as_zeros)) {
+		memset(read_block(r, i), 0, TARN_BLOCK);
+		return;
+	}
 	if (r->bad != NULL)
 		r->bad[i] = 1;
 	memset(read_block(r, i), 0, TARN_BLOCK);
@@ -276,7 +283,6 @@ static uint32_t home_unit(const struct pool_read *r)
 static void recon_solve(struct recon *c)
 {
 	struct pool_read *r = c->r;
-	struct pool      *p = r->pool;
 	uint32_t          unit = home_unit(r);
 	uint32_t          lost = 0;
 
@@ -299,10 +305,8 @@ static void recon_solve(struct recon *c)
 		return;
 	}
 	for (uint32_t i = c->first; lost > 0 && i < c->first + c->n; i++) {
-		if (!block_good(r, i, read_block(r, i))) {
+		if (!block_good(r, i, read_block(r, i)))
 			recon_mark_bad(r, i);
-			p->lost_blocks++;
-		}
 	}
 	/* It answered, and not with these bytes: mend it. */
 	if (lost == 0 && c->direct_ok &&

@@ -153,7 +153,8 @@ static void health_alarms(struct collect *c, const struct pool_info *info,
 			 "%ju blocks of data cannot be read",
 			 (uintmax_t)info->lost_blocks),
 		     "reading them gives EIO",
-		     "Restore them from a backup, or overwrite them.");
+		     "'tarn status -v' names them: restore them from a "
+		     "backup, overwrite them, or delete what has them.");
 }
 
 static void space_alarms(struct collect *c, const struct pool_info *info)

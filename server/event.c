@@ -27,7 +27,7 @@ static const struct {
 	{ "disk.suspect", "Nothing, if it comes back by itself; otherwise see "
 			  "to the disk's host." },
 	{ "events.lost", "Nothing: there was no room to keep them." },
-	{ "pool.damage", "Restore what 'tarn status' says is lost, or "
+	{ "pool.damage", "Restore what 'tarn status -v' says is lost, or "
 			 "overwrite it." },
 	{ "pool.degraded", "See 'tarn status'." },
 	{ "pool.full", "Delete what is not needed, or add disks." },

@@ -124,6 +124,9 @@ static void look_at_health(struct tarnd *t, const struct pool_info *info)
 			  info->lost_blocks, 0,
 			  "%ju blocks are known to be lost",
 			  (uintmax_t)info->lost_blocks);
+	else if (info->lost_blocks == 0 && w->lost_blocks > 0)
+		event_say(t, EVENT_INFO, "pool.no_damage", info->name, 0, 0,
+			  "nothing is known to be lost any more");
 	w->lost_blocks = info->lost_blocks;
 }
 

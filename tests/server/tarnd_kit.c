@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -141,14 +142,37 @@ void tarnd_start(struct world *w)
 	close(fd);
 }
 
+/* A process has ended a moment before the kernel is done with its ring, and
+ * what was under way in that keeps the disks open and locked.  Who starts
+ * meanwhile finds them in use, says so, and tries again later; what is asked
+ * of it then is refused. */
+static void disks_wait_free(const struct world *w)
+{
+	for (int i = 0; i < 3; i++) {
+		int fd = open(w->disk[i], O_RDWR | O_CLOEXEC);
+		int tries = PATIENCE_S * 100;
+
+		if (fd < 0)
+			continue; /* the test has moved it away */
+		while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			assert_true(tries-- > 0);
+			pause_ms(10);
+		}
+		close(fd);
+	}
+}
+
 int tarnd_stop(struct world *w, int sig)
 {
 	pid_t pid = w->pid;
+	int   r;
 
 	assert_true(pid > 0);
 	w->pid = 0;
 	kill(pid, sig);
-	return tarnd_wait_exit(pid);
+	r = tarnd_wait_exit(pid);
+	disks_wait_free(w);
+	return r;
 }
 
 /* --- talking ------------------------------------------------------------- */

@@ -45,7 +45,8 @@ pid_t tarnd_spawn(struct world *w, const char *const *extra);
 int   tarnd_wait_exit(pid_t pid);
 /* tarnd over the first three disks; returns when it answers. */
 void  tarnd_start(struct world *w);
-/* Send it the signal and wait for its end, as tarnd_wait_exit(). */
+/* Send it the signal and wait for its end, as tarnd_wait_exit(), and until the
+ * disks can be had by another. */
 int   tarnd_stop(struct world *w, int sig);
 
 /* --- talking ------------------------------------------------------------- */

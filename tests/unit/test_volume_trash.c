@@ -867,7 +867,7 @@ static void test_space_reads(void **state)
 		pass_s(20);
 		vols_trash_stop(V);
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	free(buf);
@@ -954,7 +954,7 @@ static void test_random(void **state)
 	assert_true(away > 20 && gone > 5);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {

@@ -23,7 +23,6 @@ static int one_setup(void **state)
 	return 0;
 }
 
-__attribute__((unused))
 static int one_teardown(void **state)
 {
 	(void)state;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -65,6 +66,14 @@ void pause_ms(long ms)
 	nanosleep(&ts, NULL);
 }
 
+void wait_above(atomic_uint *counter, unsigned than)
+{
+	for (int i = 0; atomic_load(counter) <= than; i++) {
+		assert_true(i < PATIENCE_S * 1000);
+		pause_ms(1);
+	}
+}
+
 pid_t tarnd_spawn(struct world *w, const char *const *extra)
 {
 	char        path[4200], listen[120], log[120];
@@ -83,6 +92,8 @@ pid_t tarnd_spawn(struct world *w, const char *const *extra)
 	if (pid == 0) {
 		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
+		/* Also when the test crashes. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(fd, STDERR_FILENO);
 		execv(path, (char *const *)argv);
 		_exit(127);
@@ -340,8 +351,7 @@ int world_setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	strcpy(w->dir, "/tmp/tarn-control.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
+	assert_int_equal(work_dir_make(w->dir, sizeof(w->dir)), 0);
 	text(w->control, sizeof(w->control), "%s/ctl", w->dir);
 	for (int i = 0; i < 4; i++) {
 		int fd;

@@ -8,6 +8,7 @@
 #define TARN_TESTS_SERVER_TARND_KIT_H
 
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +22,7 @@
 #define PATIENCE_S 60
 
 struct world {
-	char  dir[64];     /* everything is in it */
+	char  dir[80];     /* everything is in it */
 	char  control[96]; /* the socket */
 	char  disk[4][96]; /* files; the last one is too small for a pool */
 	pid_t pid;         /* of tarnd; 0: none */
@@ -36,6 +37,8 @@ int world_teardown(void **state);
 void text(char *ret, size_t bytes, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void pause_ms(long ms);
+/* Until what another thread counts is more than this. */
+void wait_above(atomic_uint *counter, unsigned than);
 
 /* --- the server ---------------------------------------------------------- */
 

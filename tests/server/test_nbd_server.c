@@ -95,7 +95,8 @@ static void test_never_reads(void **state)
 		assert_true(alive(good));
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		/* Until the server has given up on it. */
-		for (unsigned k = 0; c.ctl->users > 1 && k < PATIENCE_S * 20; k++) {
+		for (unsigned k = 0;
+		     c.ctl->users > 1 && k < PATIENCE_S * 20; k++) {
 			assert_true(alive(good));
 			usleep(50000);
 		}

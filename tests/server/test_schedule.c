@@ -1,5 +1,5 @@
-/* Schedules of snapshots: what is taken and deleted when, with clocks that jump,
- * and when something is in the way.  Crashes: test_schedule_crash.c.
+/* Schedules of snapshots: what is taken and deleted when, with clocks that
+ * jump, and when something is in the way.  Crashes: test_schedule_crash.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Schedules of snapshots over crashes at any record, while the server stops, and
- * whatever people and the clock do meanwhile.
+/* Schedules of snapshots over crashes at any record, while the server stops,
+ * and whatever people and the clock do meanwhile.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -135,7 +135,8 @@ static void test_births(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_births, setup, one_teardown),
+		cmocka_unit_test_setup_teardown(test_births, setup,
+						one_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

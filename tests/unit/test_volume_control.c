@@ -150,17 +150,22 @@ static void test_rename(void **state)
 	(void)state;
 	kit_create(P, V, "a", MIB);
 	kit_create(P, V, "b", MIB);
-	c = one_run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "b" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "b" });
 	assert_int_equal(c.res, -EEXIST);
-	c = one_run(vol_rename, (struct vol_ctl){ .name = "x", .new_name = "y" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "x",
+						.new_name = "y" });
 	assert_int_equal(c.res, -ENOENT);
 	assert_non_null(strstr(c.error, "'x'"));
-	c = one_run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "/" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "/" });
 	assert_int_equal(c.res, -EINVAL);
-	c = one_run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "a" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "a" });
 	assert_int_equal(c.res, 0);
 	assert_true(c.already);
-	c = one_run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "z" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "z" });
 	assert_int_equal(c.res, 0);
 	assert_null(vols_find(V, "a"));
 	assert_non_null(vols_find(V, "z"));

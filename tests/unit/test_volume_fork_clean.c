@@ -90,7 +90,8 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_random, setup, one_teardown),
+		cmocka_unit_test_setup_teardown(test_random, setup,
+						one_teardown),
 	};
 
 	params.node_budget_bytes = 64 << 10;

@@ -152,7 +152,8 @@ static void test_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_long, setup, one_teardown_checked),
+		cmocka_unit_test_setup_teardown(test_long, setup,
+						one_teardown_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,7 +348,8 @@ static void test_publish_plain(void **state)
 	assert_int_equal(get_byte("n", 0), 5);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, one_setup, one_teardown_checked)
+#define TEST(fn) \
+	cmocka_unit_test_setup_teardown(fn, one_setup, one_teardown_checked)
 
 int main(void)
 {

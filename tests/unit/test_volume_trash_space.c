@@ -1,5 +1,5 @@
-/* What is in the trash goes when something new has no space, which waits for it;
- * and who waits stops nobody else. */
+/* What is in the trash goes when something new has no space, which waits for
+ * it; and who waits stops nobody else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

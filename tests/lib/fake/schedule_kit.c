@@ -1,5 +1,5 @@
-/* tests/lib/fake/schedule_kit.c - schedules of snapshots over a fake pool, with a
- * wall clock of the test's own.  Included by test programs.
+/* tests/lib/fake/schedule_kit.c - schedules of snapshots over a fake pool, with
+ * a wall clock of the test's own.  Included by test programs.
  */
 #include "base/util.h"
 #include "server/schedule.h"

@@ -1,5 +1,5 @@
-/* tests/lib/fake/trash_kit.c - the trees of fork_kit.c, and a trash with a clock
- * of the test's own.  Included by test programs.
+/* tests/lib/fake/trash_kit.c - the trees of fork_kit.c, and a trash with a
+ * clock of the test's own.  Included by test programs.
  */
 #include "tests/lib/fake/fork_kit.c"
 

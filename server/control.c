@@ -3,9 +3,13 @@
  *
  *	recv --> session --> calls --> session --> send
  *
- * Per connection one receive and one send are in flight at most.  What goes
- * wrong and what happens then:
+ * Per connection one receive and one send are in flight at most.  While there
+ * is no receive, because all was read or too much was asked, an epoll tells when
+ * the client has gone: a call may wait for ever, and must not hold a connection
+ * for nobody.  (A poll on the ring would not do: it also ends when the client
+ * has only stopped sending.)  What goes wrong and what happens then:
  *  - too many connections: one line that says so, then the end;
+ *  - a client that goes away: the connection ends, and what it asked goes on;
  *  - a client that does not read its replies for 30 s, or asks nothing for
  *    5 min: cut;
  *  - a client that stops sending (half-close) still gets its replies;
@@ -17,8 +21,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -45,6 +51,8 @@ struct ctl_server {
 	ino_t            ino;      /* unlinked at the end */
 	struct io_req    accept;
 	struct io_timer  timer;    /* accepts again, or ends draining */
+	int              gone_fd;  /* epoll: clients that have gone */
+	struct io_req    gone;     /* it has something */
 	struct list      conns;    /* struct ctl_conn */
 	struct ctl_server_stats stats;
 	bool             closing;
@@ -63,6 +71,8 @@ struct ctl_conn {
 	char              *out;    /* being sent */
 	struct io_timer    timer;  /* nothing moves, or nothing is asked */
 	bool               eof;    /* no more input */
+	bool               watched; /* its fd is in gone_fd */
+	bool               gone;   /* nobody reads any more */
 	bool               cut;    /* end now */
 };
 
@@ -72,7 +82,8 @@ static void conn_pump(struct ctl_conn *c);
 
 static void server_check_closed(struct ctl_server *srv)
 {
-	if (srv->closing && list_empty(&srv->conns) && !srv->accept.inflight)
+	if (srv->closing && list_empty(&srv->conns) &&
+	    !srv->accept.inflight && !srv->gone.inflight)
 		io_defer(srv->io, &srv->close_work);
 }
 
@@ -84,6 +95,8 @@ static void conn_free(struct ctl_conn *c)
 	io_timer_cancel(srv->io, &c->timer);
 	ctl_session_fini(&c->session);
 	list_remove(&c->link);
+	if (c->watched)
+		epoll_ctl(srv->gone_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	free(c->out);
 	free(c);
@@ -172,16 +185,31 @@ static void start_send(struct ctl_conn *c)
 	io_submit(c->srv->io, &c->tx);
 }
 
+/* There is no receive that would end when the client goes away. */
+static void watch_client(struct ctl_conn *c)
+{
+	struct epoll_event e = { .events = EPOLLET, .data.ptr = c };
+
+	if (c->gone)
+		conn_cut(c);
+	else if (!c->watched)
+		c->watched = epoll_ctl(c->srv->gone_fd, EPOLL_CTL_ADD, c->fd,
+				       &e) == 0;
+}
+
 static void start_receive(struct ctl_conn *c)
 {
 	char  *buf;
 	size_t len;
 
-	if (c->rx.inflight || c->eof || c->srv->closing)
+	if (c->rx.inflight)
 		return;
-	len = ctl_session_space(&c->session, &buf);
-	if (len == 0)
+	len = c->eof || c->srv->closing
+		      ? 0 : ctl_session_space(&c->session, &buf);
+	if (len == 0) {
+		watch_client(c);
 		return;
+	}
 	c->rx.buf = buf;
 	c->rx.len = len;
 	io_submit(c->srv->io, &c->rx);
@@ -250,6 +278,24 @@ static int conn_open(struct ctl_server *srv, int fd)
 	srv->stats.connections_ever++;
 	conn_pump(c);
 	return 0;
+}
+
+/* Hung up is all that the epoll tells, once of each. */
+static void clients_gone(struct io_req *req)
+{
+	struct ctl_server *srv = container_of(req, struct ctl_server, gone);
+	struct epoll_event e;
+
+	while (epoll_wait(srv->gone_fd, &e, 1, 0) == 1) {
+		struct ctl_conn *c = e.data.ptr;
+
+		c->gone = true;
+		conn_pump(c);
+	}
+	if (srv->closing)
+		server_check_closed(srv);
+	else
+		io_submit(srv->io, &srv->gone);
 }
 
 /* --- accepting ----------------------------------------------------------- */
@@ -442,6 +488,7 @@ static void server_closed(struct io_work *w)
 	drop_lock(srv);
 	close(srv->fd);
 	close(srv->lock_fd);
+	close(srv->gone_fd);
 	io_timer_cancel(srv->io, &srv->timer);
 	free(srv);
 	closed(arg);
@@ -478,6 +525,19 @@ int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
 	r = start_listening(srv, ret_err);
 	if (r < 0)
 		goto err_lock;
+	srv->gone_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (srv->gone_fd < 0) {
+		r = -errno;
+		snprintf(ret_err, 256, "control socket %s: no epoll: %s", path,
+			 strerror(errno));
+		unlink(path);
+		goto err_lock;
+	}
+	srv->gone.op = IO_POLL;
+	srv->gone.fd = srv->gone_fd;
+	srv->gone.len = POLLIN;
+	srv->gone.done = clients_gone;
+	io_submit(io, &srv->gone);
 	srv->accept.op = IO_ACCEPT;
 	srv->accept.fd = srv->fd;
 	srv->accept.done = accepted;
@@ -504,6 +564,7 @@ void ctl_server_close(struct ctl_server *srv, uint64_t drain_ns,
 	srv->closed = done;
 	srv->closed_arg = arg;
 	io_cancel(srv->io, &srv->accept);
+	io_cancel(srv->io, &srv->gone);
 	io_timer_arm(srv->io, &srv->timer, io_now_ns(srv->io) + drain_ns);
 	list_for_each_safe(l, tmp, &srv->conns)
 		conn_pump(list_entry(l, struct ctl_conn, link));

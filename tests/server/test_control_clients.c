@@ -64,6 +64,29 @@ static void test_signals(void **state)
 	}
 }
 
+/* There is room for clients again once the server has noticed. */
+static void room_comes(const struct world *w)
+{
+	const char *line = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
+			   "\"server.info\"}\n";
+
+	for (int i = 0; i < PATIENCE_S * 20; i++) {
+		int     fd = tarnd_dial(w);
+		json_t *r;
+		bool    ok;
+
+		send(fd, line, strlen(line), MSG_NOSIGNAL);
+		r = tarnd_get_line(fd);
+		ok = r != NULL && json_object_get(r, "result") != NULL;
+		json_decref(r);
+		close(fd);
+		if (ok)
+			return;
+		pause_ms(50);
+	}
+	fail_msg("no room for a client any more");
+}
+
 static void test_many_clients(void **state)
 {
 	struct world *w = *state;
@@ -87,22 +110,33 @@ static void test_many_clients(void **state)
 	assert_true(refusals >= 4 && refusals < ARRAY_LEN(fds));
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
 		close(fds[i]);
-	/* There is room again once the server has noticed. */
-	for (int i = 0; i < PATIENCE_S * 20; i++) {
-		json_t *r = NULL;
-		int     fd = tarnd_dial(w);
-		bool    ok;
+	room_comes(w);
+}
 
-		send(fd, line, strlen(line), MSG_NOSIGNAL);
-		r = tarnd_get_line(fd);
-		ok = r != NULL && json_object_get(r, "result") != NULL;
-		json_decref(r);
-		close(fd);
-		if (ok)
-			return;
-		pause_ms(50);
+/* Those that wait for what may never come are no longer counted either when
+ * they go away, however much they asked for. */
+static void test_gone_clients(void **state)
+{
+	struct world *w = *state;
+	int           fds[CTL_CONNECTIONS_MAX];
+	const char   *line = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
+			     "\"event.list\",\"params\":{\"wait\":true,"
+			     "\"since\":99999999999}}\n";
+
+	tarnd_start(w);
+	tank_create(w, "1+1", 2);
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++) {
+		unsigned calls = i % 2 == 0 ? 1 : CTL_SESSION_CALLS + 4;
+
+		fds[i] = tarnd_dial(w);
+		for (unsigned k = 0; k < calls; k++)
+			tarnd_put(fds[i], line, strlen(line));
 	}
-	fail_msg("no room for a client any more");
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	room_comes(w);
+	/* What they asked ends with the pool at the latest. */
+	assert_int_equal(tarnd_stop(w, SIGTERM), 0);
 }
 
 static void test_hostile(void **state)
@@ -257,9 +291,9 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_sockets),      T(test_signals),
-		T(test_many_clients), T(test_hostile),
-		T(test_half_close),   T(test_every_method),
-		T(test_documented),
+		T(test_many_clients), T(test_gone_clients),
+		T(test_hostile),      T(test_half_close),
+		T(test_every_method), T(test_documented),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -14,22 +14,14 @@
  *    5 min: cut;
  *  - a client that stops sending (half-close) still gets its replies;
  *  - no descriptors left: accepting pauses for 100 ms.
- *
- * PATH.lock is held while we listen, so that of two servers started at once
- * only one replaces a stale socket.
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server/control.h"
@@ -37,18 +29,11 @@
 #define STALL_NS        (30 * NS_PER_S)
 #define IDLE_NS         (300 * NS_PER_S)
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
-#define BACKLOG         64
-/* Times that a path in use is looked at again, with a pause between them. */
-#define LISTEN_TRIES    20
 
 struct ctl_server {
 	struct io       *io;
 	struct ctl_core *core;
-	int              fd;       /* listening */
-	int              lock_fd;  /* PATH.lock, locked */
-	char             path[108];
-	dev_t            dev;      /* of our socket, so that no other is */
-	ino_t            ino;      /* unlinked at the end */
+	struct ctl_listener listener;
 	struct io_req    accept;
 	struct io_timer  timer;    /* accepts again, or ends draining */
 	int              gone_fd;  /* epoll: clients that have gone */
@@ -353,141 +338,13 @@ static void server_timer(struct io_timer *t)
 
 /* --- opening and closing ------------------------------------------------- */
 
-/* The holder of the lock removes the file; one that was removed after it was
- * opened here protects nothing. */
-static bool same_file(int fd, const char *path)
-{
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static void lock_path(const struct ctl_server *srv, char *ret, size_t bytes)
-{
-	snprintf(ret, bytes, "%s.lock", srv->path);
-}
-
-static void drop_lock(const struct ctl_server *srv)
-{
-	char path[sizeof(srv->path) + 8];
-
-	lock_path(srv, path, sizeof(path));
-	unlink(path);
-}
-
-static int take_lock(struct ctl_server *srv, char *ret_err)
-{
-	char path[sizeof(srv->path) + 8];
-
-	lock_path(srv, path, sizeof(path));
-	srv->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			    0600);
-	if (srv->lock_fd < 0) {
-		int r = -errno;
-
-		snprintf(ret_err, 256,
-			 "control socket: cannot create %s: %s: make its "
-			 "directory, or choose another path with --control",
-			 path, strerror(-r));
-		return r;
-	}
-	if (flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0 ||
-	    !same_file(srv->lock_fd, path)) {
-		snprintf(ret_err, 256,
-			 "control socket %s is in use by another server: "
-			 "choose another path with --control",
-			 srv->path);
-		return -EADDRINUSE;
-	}
-	return 0;
-}
-
-/* Is somebody listening there?  Then -EADDRINUSE; a stale socket goes. */
-static int remove_stale(const struct sockaddr_un *sa, char *ret_err)
-{
-	struct stat st;
-	int         fd, r;
-
-	if (lstat(sa->sun_path, &st) < 0)
-		return 0; /* bind() will say what is wrong */
-	if (!S_ISSOCK(st.st_mode)) {
-		snprintf(ret_err, 256,
-			 "control socket %s: there is something else at this "
-			 "path: remove it, or choose another with --control",
-			 sa->sun_path);
-		return -EEXIST;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? -errno
-								       : 0;
-	close(fd);
-	if (r != -ECONNREFUSED) {
-		snprintf(ret_err, 256,
-			 "control socket %s is in use: another program "
-			 "answers there: choose another path with --control",
-			 sa->sun_path);
-		return -EADDRINUSE;
-	}
-	unlink(sa->sun_path);
-	return 0;
-}
-
-static int start_listening(struct ctl_server *srv, char *ret_err)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	static const struct timespec pause = { .tv_nsec = 50 * NS_PER_MS };
-	struct stat st;
-	mode_t      mask;
-	int         r;
-
-	memcpy(sa.sun_path, srv->path, strlen(srv->path) + 1);
-	r = remove_stale(&sa, ret_err);
-	/* A ring outlives its process for a moment, and the socket that it
-	 * accepts on with it: a server that was just killed gets the time to
-	 * be gone. */
-	for (unsigned i = 0; r == -EADDRINUSE && i < LISTEN_TRIES; i++) {
-		nanosleep(&pause, NULL);
-		r = remove_stale(&sa, ret_err);
-	}
-	if (r < 0)
-		return r;
-	srv->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (srv->fd < 0)
-		goto err;
-	mask = umask(0117);
-	r = bind(srv->fd, (const struct sockaddr *)&sa, sizeof(sa));
-	umask(mask);
-	if (r < 0 || listen(srv->fd, BACKLOG) < 0)
-		goto err;
-	if (lstat(srv->path, &st) == 0) {
-		srv->dev = st.st_dev;
-		srv->ino = st.st_ino;
-	}
-	return 0;
-
-err:
-	r = -errno;
-	snprintf(ret_err, 256, "control socket %s: cannot listen: %s",
-		 srv->path, strerror(-r));
-	return r;
-}
-
 static void server_closed(struct io_work *w)
 {
 	struct ctl_server *srv = container_of(w, struct ctl_server, close_work);
 	void (*closed)(void *arg) = srv->closed;
 	void       *arg = srv->closed_arg;
-	struct stat st;
 
-	if (lstat(srv->path, &st) == 0 && st.st_dev == srv->dev &&
-	    st.st_ino == srv->ino)
-		unlink(srv->path);
-	drop_lock(srv);
-	close(srv->fd);
-	close(srv->lock_fd);
+	ctl_unlisten(&srv->listener);
 	close(srv->gone_fd);
 	io_timer_cancel(srv->io, &srv->timer);
 	free(srv);
@@ -500,13 +357,6 @@ int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
 	struct ctl_server *srv;
 	int r;
 
-	if (path[0] == '\0' ||
-	    strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-		snprintf(ret_err, 256,
-			 "control socket: the path must be 1 to 107 bytes "
-			 "long: choose another with --control");
-		return -ENAMETOOLONG;
-	}
 	srv = calloc(1, sizeof(*srv));
 	if (srv == NULL) {
 		snprintf(ret_err, 256, "control socket: out of memory");
@@ -514,44 +364,34 @@ int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
 	}
 	srv->io = io;
 	srv->core = core;
-	srv->fd = -1;
-	memcpy(srv->path, path, strlen(path) + 1);
 	list_init(&srv->conns);
 	io_timer_init(&srv->timer, server_timer);
 	io_work_init(&srv->close_work, server_closed);
-	r = take_lock(srv, ret_err);
-	if (r < 0)
-		goto err_srv;
-	r = start_listening(srv, ret_err);
-	if (r < 0)
-		goto err_lock;
 	srv->gone_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (srv->gone_fd < 0) {
 		r = -errno;
-		snprintf(ret_err, 256, "control socket %s: no epoll: %s", path,
-			 strerror(errno));
-		unlink(path);
-		goto err_lock;
+		snprintf(ret_err, 256, "control socket: no epoll: %s",
+			 strerror(-r));
+		goto err_srv;
 	}
+	r = ctl_listen(&srv->listener, path, ret_err);
+	if (r < 0)
+		goto err_gone;
 	srv->gone.op = IO_POLL;
 	srv->gone.fd = srv->gone_fd;
 	srv->gone.len = POLLIN;
 	srv->gone.done = clients_gone;
 	io_submit(io, &srv->gone);
 	srv->accept.op = IO_ACCEPT;
-	srv->accept.fd = srv->fd;
+	srv->accept.fd = srv->listener.fd;
 	srv->accept.done = accepted;
 	io_submit(io, &srv->accept);
 	*ret_srv = srv;
 	return 0;
 
-err_lock:
-	drop_lock(srv);
+err_gone:
+	close(srv->gone_fd);
 err_srv:
-	if (srv->fd >= 0)
-		close(srv->fd);
-	if (srv->lock_fd >= 0)
-		close(srv->lock_fd);
 	free(srv);
 	return r;
 }

@@ -18,9 +18,6 @@
 #include "server/control_used.h"
 #include "server/control_vol.h"
 
-/* Named in one call; without names there may be any number. */
-#define DU_NAMES_MAX 1000u
-
 enum du_walk {
 	DU_OWN,
 	DU_SNAPSHOTS,
@@ -40,10 +37,7 @@ struct du {
 
 static bool unwanted(struct vol_used *u)
 {
-	const struct du *d = container_of(u, struct du, used);
-	const struct tarnd *t = ctl_arg(d->call);
-
-	return d->call->session == NULL || t->hosted.state != HOSTED_OPEN;
+	return used_unwanted(container_of(u, struct du, used)->call);
 }
 
 /* --- which --------------------------------------------------------------- */
@@ -80,13 +74,7 @@ static bool ids_take(struct du *d, struct volumes *vols)
 
 	if (names == NULL)
 		return true;
-	if (json_array_size(names) > DU_NAMES_MAX) {
-		ctl_fail(d->call, -E2BIG, NULL, "%zu volumes are named: "
-			 "%u may be, or none for all of them",
-			 json_array_size(names), DU_NAMES_MAX);
-		return false;
-	}
-	d->ids = calloc(DU_NAMES_MAX, sizeof(d->ids[0]));
+	d->ids = calloc(CTL_ARRAY_MAX, sizeof(d->ids[0]));
 	if (d->ids == NULL) {
 		ctl_fail(d->call, -ENOMEM, NULL, "the server is out of memory");
 		return false;
@@ -135,14 +123,7 @@ static void du_free(struct du *d)
 
 static void fail(struct du *d, int r)
 {
-	if (unwanted(&d->used))
-		ctl_fail(d->call, -ESHUTDOWN, NULL, "the pool is being closed");
-	else
-		ctl_fail(d->call, r, NULL, "what they take cannot be told: %s",
-			 r == -ENOENT ? "some of it was deleted or changed its "
-					"name meanwhile" :
-			 r == -ENOMEM ? "the server is out of memory" :
-			 "some of the map cannot be read; see 'tarn status'");
+	used_fail(d->call, r, "what they take");
 	du_free(d);
 }
 

@@ -321,11 +321,7 @@ enum cli_exit cmd_deleting_list(struct cli *cli)
 
 		table_row(&t, row);
 	}
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		fprintf(stderr, "tarn: nothing is being deleted\n");
-	table_fini(&t);
+	table_end(&t, cli->bare, "nothing is being deleted");
 	json_decref(result);
 	return CLI_OK;
 }

@@ -132,11 +132,7 @@ static void print(const struct cli *cli, json_t *each, json_t *total)
 	/* No volume has such a name beside the others: it has a '/'. */
 	if (t.nrows > 1)
 		row_add(cli, &t, total, "/");
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		fprintf(stderr, "tarn: there are no volumes\n");
-	table_fini(&t);
+	table_end(&t, cli->bare, "there are no volumes");
 }
 
 enum cli_exit cmd_volume_du(struct cli *cli)

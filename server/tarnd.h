@@ -202,7 +202,6 @@ struct tarnd {
 	 * import and discover. */
 	char             *places[TARND_PLACES_MAX];
 	unsigned          nplaces;
-	unsigned          nplaces_cfg; /* of --disks */
 	struct pool_owner_params owner;
 	int               lock_fd;    /* of the pool's lock; -1 */
 	int               signal_fd;
@@ -263,6 +262,8 @@ struct job *job_new(struct tarnd *t, enum job_kind kind, struct ctl_call *call);
 int job_set_places(struct job *job, char **places, unsigned nplaces,
 		   json_t *more);
 void job_submit(struct job *job);
+/* Instead of that: answer that there is no memory. */
+void job_drop(struct job *job);
 /* Ends the job that runs, with job->res, error, result; answers its call. */
 void job_end(struct job *job);
 /* The same, with a failure. */

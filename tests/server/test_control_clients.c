@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "server/control.h"
 #include "tarnd_kit.h"
+#include "volume/volume.h"
 
 static void test_sockets(void **state)
 {
@@ -240,6 +241,88 @@ static void test_every_method(void **state)
 	assert_int_equal(tarnd_stop(w, SIGTERM), 0);
 }
 
+/* What makes no sense is refused in one sentence that names it. */
+static void test_wrong_values(void **state)
+{
+	static const struct {
+		const char *method, *params, *err, *says;
+	} cases[] = {
+		{ "pool.export", "{\"name\":\"\"}", "EINVAL", "''" },
+		{ "pool.import", "{\"name\":\"\"}", "EINVAL", "''" },
+		{ "pool.import", "{\"read_only\":true}", "EBUSY",
+		  "'tank' is open for writing" },
+		{ "pool.import", "{\"disks\":[\"\"]}", "EINVAL",
+		  "'' is no place" },
+		{ "pool.import", "{\"disks\":[\"a b\"]}", "EINVAL",
+		  "'a b' is no place" },
+		{ "alarm.mute", "{\"alarm\":\"bogus\",\"seconds\":1}", "EINVAL",
+		  "no alarm 'bogus'" },
+		{ "alarm.mute", "{\"alarm\":\"pool.full\",\"object\":\"\","
+		  "\"seconds\":1}", "EINVAL", "leave it out" },
+		{ "alarm.mute", "{\"alarm\":\"pool.full\","
+		  "\"seconds\":99999999}", "EINVAL", "a year" },
+		{ "job.show", "{\"job\":\"delete-99\"}", "ENOENT",
+		  "'delete-99'" },
+		{ "job.cancel", "{\"job\":\"\"}", "ENOENT", "''" },
+		{ "receive.abort", "{\"export\":\"x\"}", "ENOENT", "'x'" },
+		{ "receive.begin", "{\"volume\":\"n\",\"size\":1048576,"
+		  "\"base\":\"x\"}", "EINVAL", "base: this is no UUID" },
+		{ "snapshot.diff", "{\"from\":\"v\",\"to\":\"w\"}", "EINVAL",
+		  "'v' and 'w'" },
+		{ "schedule.set", "{\"name\":\"v\"}", "EINVAL", "'v'" },
+		{ "schedule.set", "{\"name\":\"v\",\"daily\":10001}", "EINVAL",
+		  "10001" },
+		{ "volume.du", "{\"names\":[\"v\",\"nope\"]}", "ENOENT",
+		  "'nope'" },
+		{ "volume.freed", "{\"names\":[\"v\",\"v#c\"]}", "EINVAL",
+		  "'v#c'" },
+		{ "trash.empty", "{\"names\":[\"v\"]}", "ENOENT",
+		  "'v' in the trash" },
+		{ "volume.undelete", "{\"name\":\"a/b\"}", "EINVAL", "'a/b'" },
+		{ "snapshot.create", "{\"names\":[]}", "EINVAL", "" },
+	};
+	struct world *w = *state;
+
+	tank_with_volumes(w);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		refused(w, cases[i].method, cases[i].params, cases[i].err,
+			cases[i].says);
+	/* Nothing of it did anything, or is remembered. */
+	tank_wait_state(w, "online");
+	must_do(w, "disk.discover", "{\"places\":[\"\",\"a b\"]}");
+	json_decref(must(w, "pool.list", "{}"));
+	assert_int_equal(tarnd_stop(w, SIGTERM), 0);
+}
+
+/* An alarm of an object with a long name is muted by what it ends with. */
+static void test_mute(void **state)
+{
+	struct world *w = *state;
+	char    object[301], params[600];
+	json_t *r, *events, *e;
+
+	tank_with_volumes(w);
+	memset(object, 'x', sizeof(object));
+	memcpy(object + EVENT_OBJECT_MAX - 4, "last", 4);
+	object[300] = '\0';
+	for (int seconds = 60; seconds >= -60; seconds -= 60) {
+		text(params, sizeof(params), "{\"alarm\":\"disk.errors\","
+		     "\"object\":\"%s\",\"seconds\":%d}", object,
+		     seconds > 0 ? seconds : 0);
+		r = must(w, "alarm.mute", params);
+		assert_true(json_is_false(json_object_get(r, "holds")));
+		assert_int_equal(json_is_true(json_object_get(r, "already")),
+				 seconds < 0);
+		json_decref(r);
+	}
+	r = must(w, "event.list", "{}");
+	events = json_object_get(r, "events");
+	e = json_array_get(events, json_array_size(events) - 1);
+	assert_string_equal(reply_str(e, "event"), "alarm.mute");
+	assert_non_null(strstr(reply_str(e, "object"), "xlast"));
+	json_decref(r);
+}
+
 /* The document describes every method and every parameter. */
 static void test_documented(void **state)
 {
@@ -293,7 +376,8 @@ int main(void)
 		T(test_sockets),      T(test_signals),
 		T(test_many_clients), T(test_gone_clients),
 		T(test_hostile),      T(test_half_close),
-		T(test_every_method), T(test_documented),
+		T(test_every_method), T(test_wrong_values),
+		T(test_mute),         T(test_documented),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

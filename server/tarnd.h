@@ -117,6 +117,9 @@ struct hosted {
 					 * the next look for missing disks */
 	uint64_t             backoff_ns;
 	struct pool_info     last;      /* FAILED: as it was */
+	char                 exported[POOL_NAME_MAX + 1]; /* the last that was,
+						       * "": none */
+	char                 exported_uuid[UUID_TEXT_BYTES];
 	bool                 failed;    /* FAILED until opened or exported,
 					 * whatever is tried meanwhile */
 	bool                 read_only;

@@ -7,7 +7,8 @@
 #	options of the other programs     their pages
 #	events and alarms                 operations.md
 #	files                             that any document or comment names; those
-#	                                  of pool/ are in architecture.md
+#	                                  of pool/ and server/ are in
+#	                                  architecture.md
 #
 #	check-names.sh
 set -u
@@ -198,11 +199,17 @@ grep -rnoE "(^|[^a-zA-Z0-9_/.-])$folders/[a-z_0-9-]+\.(c|h|sh|md|8)\b" \
 		[ -e "$name" ] || echo "$file:$line: $name"
 	done > "$work/files"
 within 'files that are named and do not exist' files none
-awk '/^\| `[a-z_]+\.c`/' docs/architecture.md | grep -oE '[a-z_]+\.c' |
-	sorted > "$work/pool.doc"
-(cd pool && ls -- *.c) | grep -v '^pool\.c$' | sorted > "$work/pool"
-same 'files of pool/ in docs/architecture.md' pool pool.doc
-
-some 30 pool
+# The tables of files: `control_*.c` stands for all of them.
+awk '/^\| `[a-z_]+\.c`/' docs/architecture.md | grep -oE '`[a-z_*]+\.c`' |
+	tr -d '`' | while read -r name; do
+		for f in {pool,server,volume}/$name; do
+			[ -e "$f" ] && echo "$f"
+		done > "$work/found"
+		cat "$work/found"
+		[ -s "$work/found" ] || echo "nowhere: $name"
+	done | grep -v ^volume/ | sorted > "$work/listed"
+ls {pool,server}/*.c | grep -v '^pool/pool\.c$' | sorted > "$work/sources"
+same 'files of pool/ and server/ in docs/architecture.md' sources listed
+some 60 sources
 
 [ ! -e "$work/bad" ] || { echo "check-names: see above" >&2; exit 1; }

@@ -228,13 +228,14 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 {
 	enum event_severity gravity = away >= info->m ? EVENT_CRITICAL :
 							EVENT_WARNING;
+	const char *why = inventory_reason(m->place, m->why);
 
 	switch ((enum member_state)m->state) {
 	case MEMBER_ONLINE:
 		break;
 	case MEMBER_SUSPECT:
 		risk(add(c, EVENT_WARNING, "disk.suspect", name,
-			 "It is waited for: %s.", m->why),
+			 "It is waited for: %s.", why),
 		     loss_risk(info, away),
 		     "Nothing, if it comes back by itself; otherwise see to "
 		     "its host.");
@@ -242,7 +243,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
 		risk(add(c, gravity, "disk.missing", name,
-			 "It is not there: %s.", m->why),
+			 "It is not there: %s.", why),
 		     loss_risk(info, away),
 		     "Bring it back: it then gets what it missed.");
 		break;
@@ -253,7 +254,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		break;
 	case MEMBER_FAULTED:
 		risk(add(c, gravity, "disk.refused", name,
-			 "It is not used: %s.", m->why), loss_risk(info, away),
+			 "It is not used: %s.", why), loss_risk(info, away),
 		     "See to it that the right disk is at that place.");
 		break;
 	}

@@ -71,11 +71,11 @@ static bool mute_ok(struct ctl_call *call, const char *id, const char *object,
 
 void ctl_alarm_mute(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
 	struct tarnd  *t = ctl_arg(call);
 	const char *id = ctl_string(call, "alarm");
 	const char *object = ctl_string(call, "object");
 	uint64_t seconds = ctl_uint(call, "seconds", 0), until_s = 0;
+	struct hosted *h = ctl_need_pool(call);
 	char     name[EVENT_OBJECT_MAX + 1];
 	bool     already;
 

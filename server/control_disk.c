@@ -159,7 +159,8 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.zones_quarantined, "read_errors",
 			 (json_int_t)m.errors_read, "write_errors",
 			 (json_int_t)m.errors_write, "checksum_errors",
-			 (json_int_t)m.errors_cksum, "why", ctl_text(m.why));
+			 (json_int_t)m.errors_cksum, "why",
+			 ctl_text(inventory_reason(m.place, m.why)));
 }
 
 json_t *ctl_members_json(const struct pool *pool)

@@ -27,7 +27,8 @@ enum du_walk {
 
 struct du {
 	struct vol_used  used;
-	struct ctl_call *call;
+	struct tarnd    *t;
+	struct ctl_call *call;    /* gone when it is answered */
 	uint32_t        *ids;     /* of the volumes that are named; NULL: all */
 	unsigned         n;
 	unsigned         walk;    /* enum du_walk */
@@ -58,10 +59,8 @@ static bool is_asked(const struct du *d, const struct volume *v)
 /* One of the volumes after the other, in order of name; prev NULL: the first. */
 static struct volume *next_asked(const struct du *d, struct volume *prev)
 {
-	const struct tarnd *t = ctl_arg(d->call);
-
 	do {
-		prev = vols_next(t->hosted.vols, prev);
+		prev = vols_next(d->t->hosted.vols, prev);
 	} while (prev != NULL && !is_asked(d, prev));
 	return prev;
 }
@@ -114,7 +113,7 @@ static bool set_make(struct du *d, struct used_set *s)
 
 static void du_free(struct du *d)
 {
-	struct tarnd *t = ctl_arg(d->call);
+	struct tarnd *t = d->t;
 
 	free(d->ids);
 	free(d);
@@ -231,6 +230,7 @@ void ctl_volume_du(struct ctl_call *call)
 		ctl_fail(call, -ENOMEM, NULL, "the server is out of memory");
 		return;
 	}
+	d->t = ctl_arg(call);
 	d->call = call;
 	d->used.stop = unwanted;
 	d->used.done = walked;

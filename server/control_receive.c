@@ -329,8 +329,8 @@ static void shrunk(struct vol_ctl *ctl)
 
 void ctl_receive_publish(struct ctl_call *call)
 {
-	struct hosted  *h = ctl_need_pool(call);
 	const char     *snapshot = ctl_string(call, "snapshot");
+	struct hosted  *h = ctl_need_pool(call);
 	struct volume  *v;
 	struct uuid     uuid = { 0 };
 	uint64_t        size;

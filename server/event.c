@@ -135,8 +135,8 @@ static void sweep(struct tarnd *t)
 
 void ctl_event_list(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
 	struct tarnd  *t = ctl_arg(call);
+	struct hosted *h = ctl_need_pool(call);
 
 	if (h == NULL || answer(call))
 		return;

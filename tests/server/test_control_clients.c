@@ -210,32 +210,51 @@ static void test_half_close(void **state)
 	close(fd);
 }
 
-/* Every method that there is takes nonsense without harm. */
+/* Every method but these gets each of the parameters. */
+static void nonsense(const struct world *w, json_t *methods, const char *but)
+{
+	static const char *const params[] = {
+		"{}", "[]", "null", "{\"name\":\"\"}",
+		"{\"name\":\"x\",\"size\":0}",
+		"{\"name\":\"x\",\"size\":9223372036854775807}",
+		"{\"name\":\"x\",\"new_name\":\"x/y\"}",
+		"{\"name\":\"\\u0001\"}", "{\"places\":[]}",
+		"{\"places\":[\"\"]}", "{\"after\":\"zzz\"}",
+		"{\"names\":[]}", "{\"names\":[\"x\",\"\"]}",
+		"{\"job\":\"x\",\"wait\":true}", "{\"volume\":\"x\"}",
+		"{\"volume\":\"\",\"size\":1}",
+		"{\"export\":\"x\",\"size\":1}",
+		"{\"from\":\"x@y\",\"to\":\"x\"}",
+		"{\"alarm\":\"pool.full\",\"seconds\":1}",
+	};
+	json_t *m;
+	size_t  i;
+
+	json_array_foreach(methods, i, m) {
+		if (strcmp(reply_str(m, "name"), but) == 0)
+			continue;
+		for (size_t j = 0; j < ARRAY_LEN(params); j++)
+			json_decref(tarnd_call(w, reply_str(m, "name"),
+					       params[j]));
+	}
+}
+
+/* Every method that there is takes nonsense without harm, with a pool and
+ * without one. */
 static void test_every_method(void **state)
 {
 	struct world *w = *state;
-	json_t       *r, *methods, *m;
-	size_t        i;
+	json_t       *r, *methods;
 
 	tarnd_start(w);
 	tank_create(w, "1+1", 2);
 	r = must(w, "server.methods", "{}");
 	methods = json_object_get(r, "methods");
 	assert_true(json_array_size(methods) >= 15);
-	json_array_foreach(methods, i, m) {
-		static const char *const params[] = {
-			"{}", "[]", "null", "{\"name\":\"\"}",
-			"{\"name\":\"x\",\"size\":0}",
-			"{\"name\":\"x\",\"size\":9223372036854775807}",
-			"{\"name\":\"x\",\"new_name\":\"x/y\"}",
-			"{\"name\":\"\\u0001\"}", "{\"places\":[]}",
-			"{\"places\":[\"\"]}", "{\"after\":\"zzz\"}",
-		};
-
-		for (size_t j = 0; j < ARRAY_LEN(params); j++)
-			json_decref(tarnd_call(w, reply_str(m, "name"),
-					       params[j]));
-	}
+	nonsense(w, methods, "pool.export");
+	tank_wait_state(w, "online");
+	must_do(w, "pool.export", "{}");
+	nonsense(w, methods, "pool.import");
 	json_decref(r);
 	must_do(w, "server.stats", "{}");
 	assert_int_equal(tarnd_stop(w, SIGTERM), 0);

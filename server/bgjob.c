@@ -1,8 +1,8 @@
 /* server/bgjob.c - the jobs of all sources.
  *
- * Rates are from when a job was seen first by this server, which is at the first
- * heartbeat after it began.  There is room to note so many; others are listed
- * without a rate.
+ * Rates are from when a job was seen first by this server, which is at the
+ * first heartbeat after it began.  There is room to note so many; others are
+ * listed without a rate.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* server/bgjob.h - what takes long and goes on by itself: the list of it, with
- * progress and time left.  (What is done to the pool one at a time, tarnd_job.c,
- * is something else.)
+ * progress and time left.  (What is done to the pool one at a time,
+ * tarnd_job.c, is something else.)
  *
  * A source is whatever does such work, and keeps in the pool how far it is, so
- * that it goes on after a restart.  It is asked for its jobs when somebody wants
- * to know, and at heartbeats while it has some; there is nothing to register or
- * to end.  To add one: a struct bgjob_source, and its line in bgjob.c.
+ * that it goes on after a restart.  It is asked for its jobs when somebody
+ * wants to know, and at heartbeats while it has some; there is nothing to
+ * register or to end.  To add one: a struct bgjob_source, and its line in bgjob.c.
  *
  * A job that is not there any more has ended.
  */

@@ -4,10 +4,10 @@
  *	recv --> session --> calls --> session --> send
  *
  * Per connection one receive and one send are in flight at most.  While there
- * is no receive, because all was read or too much was asked, an epoll tells when
- * the client has gone: a call may wait for ever, and must not hold a connection
- * for nobody.  (A poll on the ring would not do: it also ends when the client
- * has only stopped sending.)  What goes wrong and what happens then:
+ * is no receive, because all was read or too much was asked, an epoll tells
+ * when the client has gone: a call may wait for ever, and must not hold a
+ * connection for nobody.  (A poll on the ring would not do: it also ends when
+ * the client has only stopped sending.)  What goes wrong and what happens then:
  *  - too many connections: one line that says so, then the end;
  *  - a client that goes away: the connection ends, and what it asked goes on;
  *  - a client that does not read its replies for 30 s, or asks nothing for

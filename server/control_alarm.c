@@ -59,8 +59,8 @@ static bool mute_ok(struct ctl_call *call, const char *id, const char *object,
 		ctl_bad_param(call, "alarm", "there is no alarm '%.80s': 'tarn "
 			      "alarm list' shows those that there are now", id);
 	else if (object != NULL && object[0] == '\0')
-		ctl_bad_param(call, "object", "'' is no object: leave it out to "
-			      "mute '%s' of all", id);
+		ctl_bad_param(call, "object", "'' is no object: leave it out "
+			      "to mute '%s' of all", id);
 	else if (seconds > MUTE_MAX_S)
 		ctl_bad_param(call, "seconds", "an alarm is muted for a year "
 			      "at most");

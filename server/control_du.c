@@ -2,8 +2,8 @@
  *
  * Three walks, one after the other: of the volumes alone (what is theirs only),
  * of their snapshots (what only these hold), and of all of it together (what
- * would be free without any of it).  Each walk is of what there is when it begins;
- * while clients write, the three are of slightly different moments.
+ * would be free without any of it).  Each walk is of what there is when it
+ * begins; while clients write, the three are of slightly different moments.
  *
  *   submit(DU_OWN) --> done: note --> submit(DU_SNAPSHOTS) --> … --> answered
  *
@@ -56,7 +56,8 @@ static bool is_asked(const struct du *d, const struct volume *v)
 	return false;
 }
 
-/* One of the volumes after the other, in order of name; prev NULL: the first. */
+/* One of the volumes after the other, in order of name; prev NULL: the first.
+ */
 static struct volume *next_asked(const struct du *d, struct volume *prev)
 {
 	do {
@@ -95,7 +96,8 @@ static bool ids_take(struct du *d, struct volumes *vols)
 
 /* --- walking ------------------------------------------------------------- */
 
-/* What this walk is of.  False: some of what was named is not there any more. */
+/* What this walk is of.  False: some of what was named is not there any more.
+ */
 static bool set_make(struct du *d, struct used_set *s)
 {
 	struct volume *v = NULL;

@@ -274,9 +274,10 @@ static json_t *status_json(struct tarnd *t)
 	alarms = alarm_json(t);
 	json_object_update(o, alarms);
 	json_decref(alarms);
-	json_object_set_new(o, "deleting", h->state == HOSTED_OPEN ?
-						   deleting_json(h->vols, UINT64_MAX) :
-						   json_null());
+	json_object_set_new(o, "deleting",
+			    h->state == HOSTED_OPEN ?
+				    deleting_json(h->vols, UINT64_MAX) :
+				    json_null());
 	return o;
 }
 

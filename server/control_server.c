@@ -1,5 +1,5 @@
-/* server/control_server.c - server.*: what this server is, what it can be asked,
- * and its counters.
+/* server/control_server.c - server.*: what this server is, what it can be
+ * asked, and its counters.
  */
 #include <string.h>
 #include <unistd.h>

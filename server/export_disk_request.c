@@ -1,5 +1,5 @@
-/* server/export_disk_request.c - requests on a file or block device, through the
- * ring.
+/* server/export_disk_request.c - requests on a file or block device, through
+ * the ring.
  *
  *   READ, WRITE  one or more transfers (they may be short), then DONE
  *   TRIM         PUNCH; where that is not possible nothing: it is a hint

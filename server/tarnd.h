@@ -365,7 +365,8 @@ json_t *ctl_space_json(const struct pool_info *info,
 json_t *ctl_members_json(const struct pool *pool);
 const char *ctl_health_name(uint8_t health);
 /* The open pool, or NULL after having answered the call with the reason (it is
- * gone then), or after having parked it because the pool is just being opened. */
+ * gone then), or after having parked it because the pool is just being opened.
+ */
 struct hosted *ctl_need_pool(struct ctl_call *call);
 void control_park_init(struct tarnd *t);
 /* A job ended: what is parked goes on. */

@@ -218,8 +218,8 @@ static json_t *delete_params(const struct cli *cli, const char *name)
 	return params;
 }
 
-/* One after the other; results go to all, unless there is only one.  Exit as the
- * worst of them. */
+/* One after the other; results go to all, unless there is only one.  Exit as
+ * the worst of them. */
 static enum cli_exit delete_each(struct cli *cli, json_t *names, json_t *all,
 				 json_int_t *ret_deletion)
 {

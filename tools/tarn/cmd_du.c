@@ -49,8 +49,8 @@ static json_t *measure(const struct cli *cli, json_t *names,
 	return rpc_call(cli, "volume.du", params, ret_exit);
 }
 
-/* Each of the volumes, into ret_each.  Of all volumes, one that has gone meanwhile
- * is left out. */
+/* Each of the volumes, into ret_each.  Of all volumes, one that has gone
+ * meanwhile is left out. */
 static enum cli_exit measure_each(struct cli *cli, json_t *volumes,
 				  struct progress *p, json_t *ret_each)
 {

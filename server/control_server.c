@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/version.h"
 #include "server/tarnd.h"
 
 /* --- info and methods ---------------------------------------------------- */

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/version.h"
 #include "tools/tarn/cli.h"
 
-#define TARN_VERSION "0.1.0"
 #define TIMEOUT_DFLT_S 120
 
 static enum cli_exit cmd_help(struct cli *cli);

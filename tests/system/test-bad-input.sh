@@ -112,10 +112,11 @@ code 2 pool export ''
 code 2 pool import --disk '' p
 code 2 alarm mute pool.full '' --for 1h
 code 1 pool import p --read-only
+code 1 job wait nothere
 code 1 volume show "$(printf 'x%.0s' {1..300})"
 code 2 volume show "$(printf 'a\377')"
 # Nothing that was typed reaches the terminal as it is.
-code 0 job wait "$(printf 'a\033[31mb')"
+code 0 job wait "$(printf 'delete-\033[31mb')"
 grep -q "$(printf '\033')" "$W/out" && die "an escape sequence"
 refuse 'usage|unknown|no such' t
 refuse 'usage|unknown|no such' t nonsense

@@ -179,8 +179,9 @@ static void health_alarms(struct collect *c, const struct pool_info *info,
 
 static void space_alarms(struct collect *c, const struct pool_info *info)
 {
-	static const char *const ids[SPACE_LEVELS] = {
-		"pool.space_85", "pool.space_90", "pool.space_95" };
+	static const char *const ids[SPACE_LEVELS] = { "pool.space_85",
+						       "pool.space_90",
+						       "pool.space_95" };
 	const struct watch *w = &c->t->watch;
 	uint64_t full_s = watch_full_s(w, info), spare;
 	char     when[80] = "new data will get ENOSPC when it is full";

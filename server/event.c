@@ -53,6 +53,7 @@ const char *event_advice(const char *what)
 
 /* --- recording ----------------------------------------------------------- */
 
+/* NOLINTNEXTLINE(readability-function-size): 7 parameters */
 void event_say(struct tarnd *t, enum event_severity severity, const char *what,
 	       const char *object, uint64_t n0, uint64_t n1, const char *fmt,
 	       ...)

@@ -118,10 +118,9 @@ static void row_add(const struct cli *cli, struct table *t, json_t *o,
 
 static void print(const struct cli *cli, json_t *each, json_t *total)
 {
-	static const char *const heads[] = { "NAME", "-SIZE", "-LOGICAL",
-					     "-UNIQUE", "-SHARED",
-					     "-HELD-BY-SNAPSHOTS",
-					     "-RECLAIMABLE", "-MAP" };
+	static const char *const heads[] = {
+		"NAME", "-SIZE", "-LOGICAL", "-UNIQUE", "-SHARED",
+		"-HELD-BY-SNAPSHOTS", "-RECLAIMABLE", "-MAP" };
 	struct table t;
 	json_t *o;
 	size_t  i;

@@ -115,7 +115,6 @@ within 'docs/tarn.8 has nothing of these commands' lacking none
 
 # What anybody tells people to type: 'tarn VERB NOUN'.  Strings that are broken
 # over lines are joined first.
-grep ' ' "$work/commands" | cut -d' ' -f1 | sorted > "$work/nouns2"
 {
 	cat README.md HACKING.md docs/*.md
 	for f in docs/*.8; do page "$f"; done
@@ -123,10 +122,10 @@ grep ' ' "$work/commands" | cut -d' ' -f1 | sorted > "$work/nouns2"
 		tr '\n\t' '  ' | sed 's/" *"//g'
 } | grep -oE "(^ *|['\`])tarn [a-z]+( [a-z]+)?" |
 	sed "s/^['\` ]*tarn //" | sorted > "$work/told"
-while read -r noun verb; do
-	grep -qx "$noun" "$work/nouns2" && [ -n "$verb" ] || continue
-	grep -qx "$noun $verb" "$work/commands" || echo "tarn $noun $verb"
-done < "$work/told" | sorted > "$work/wrong"
+# Of nouns that take a verb: "tarn send file" is none.
+awk 'NR == FNR { command[$0]; if (NF > 1) noun[$1]; next }
+NF > 1 && $1 in noun && !($0 in command) { print "tarn", $0 }' \
+	"$work/commands" "$work/told" > "$work/wrong"
 within 'there is no such command, but it is told' wrong none
 
 some 40 commands told
@@ -195,7 +194,7 @@ grep -rnoE "(^|[^a-zA-Z0-9_/.-])$folders/[a-z_0-9-]+\.(c|h|sh|md|8)\b" \
 	README.md HACKING.md Makefile docs base io pool volume snapshot server \
 	tools tests |
 	while IFS=: read -r file line name; do
-		name=$(echo "$name" | grep -oE "$folders/.*")
+		name=${name#[^a-z]}
 		[ -e "$name" ] || echo "$file:$line: $name"
 	done > "$work/files"
 within 'files that are named and do not exist' files none

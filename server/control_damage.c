@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/event.h"
 #include "server/tarnd.h"
 
 struct damage_call {
@@ -49,6 +50,7 @@ static void damage_done(struct vols_damage *d)
 	} else {
 		pool_get_info(t->hosted.pool, &info);
 		ctl_reply(c->call, damage_json(d, &info));
+		watch_news(t);
 	}
 	free(c);
 	hosted_call_end(t);

@@ -24,7 +24,8 @@ read_all() {
 		"$(vol v)" null: < /dev/null
 }
 again() {
-	stop b
+	# Without a word: nbdkit would fail what it delays.
+	stop b KILL
 	disk_nbdkit b 512M "$@"
 	wait_for 30 online
 }
@@ -53,7 +54,7 @@ for redundancy in 2+1 1+1; do
 	wait_for 60 found
 	must [ "$(stat around_reads)" -gt 0 ]
 	must [ "$(stat probes)" -gt 4 ]
-	must event 'disk\.slow_reads'
+	wait_for 20 event 'disk\.slow_reads'
 	has 'read around' t disk list
 	t disk list
 	t alarm list
@@ -72,7 +73,7 @@ for redundancy in 2+1 1+1; do
 		quiet
 	}
 	wait_for 60 over
-	must event 'disk\.not_slow'
+	wait_for 20 event 'disk\.not_slow'
 	must t pool export
 	for d in a b c; do
 		[ "$d$redundancy" = c1+1 ] || stop $d

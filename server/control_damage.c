@@ -1,4 +1,4 @@
-/* server/control_damage.c - pool.damage: which blocks of which volumes and
+/* server/control_damage.c - damage.list: which blocks of which volumes and
  * snapshots are lost.
  */
 #include <errno.h>
@@ -56,7 +56,7 @@ static void damage_done(struct vols_damage *d)
 	hosted_call_end(t);
 }
 
-void ctl_pool_damage(struct ctl_call *call)
+void ctl_damage_list(struct ctl_call *call)
 {
 	struct tarnd       *t = ctl_arg(call);
 	struct hosted      *h = ctl_need_pool(call);

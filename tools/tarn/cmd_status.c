@@ -249,7 +249,7 @@ enum cli_exit cmd_status(struct cli *cli)
 		return monitoring ? (enum cli_exit)3 : r;
 	if ((cli->given & CLI_OPT_VERBOSE) != 0 && js_int(s, "lost_bytes") > 0)
 		json_object_set_new(s, "damage",
-				    rpc_call(cli, "pool.damage", NULL, &r));
+				    rpc_call(cli, "damage.list", NULL, &r));
 	exit_code = monitoring ? cmd_severity_exit(s) : CLI_OK;
 	if (cli->json) {
 		r = out_json(s);

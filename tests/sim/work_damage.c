@@ -172,7 +172,7 @@ static bool check_fine(struct sim *sim, int vol, uint64_t block)
 /* All is calm and flushed, and the block was just written. */
 static bool prepare(struct sim *sim, int *ret_vol, uint64_t *ret_block)
 {
-	uint64_t usable, n;
+	uint64_t usable, n, enospcs;
 
 	fault_calm(sim);
 	if (!work_drain(sim) || !wait_ns(sim, SETTLE_NS))
@@ -187,9 +187,15 @@ static bool prepare(struct sim *sim, int *ret_vol, uint64_t *ret_block)
 	}
 	fault_heal(sim);
 	*ret_block = prng_below(&sim->rng, n);
+	enospcs = sim->work->enospcs;
 	work_write(sim, *ret_vol, *ret_block);
 	if (!work_drain(sim))
 		return false;
+	/* There was no space: what is there now may be anything. */
+	if (sim->work->enospcs != enospcs) {
+		*ret_vol = -1;
+		return true;
+	}
 	work_flush(sim, *ret_vol);
 	return work_drain(sim) && wait_ns(sim, NS_PER_S) &&
 	       read_block(sim, *ret_vol, *ret_block);

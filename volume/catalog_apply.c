@@ -206,6 +206,10 @@ static int apply_thin(struct volume *v, const void *body)
 			  rec->leaves[i].slots);
 	if (v->cursor == le64_get(rec->from))
 		tree_thinned(v, le64_get(rec->upto));
+	if (le32_get(rec->first_shared) > 0 && v->origin != NULL)
+		tree_thin_from(v->origin,
+			       le64_get(rec->leaves[le32_get(
+						rec->first_shared) - 1].leaf));
 	return 0;
 }
 

@@ -307,6 +307,8 @@ static int thin_body_validate(const struct catalog_thin *t, uint32_t len_bytes,
 	if (le32_get(t->nleaves) >
 	    (len_bytes - sizeof(*t)) / sizeof(t->leaves[0]))
 		BAD("thin record: cut off");
+	if (le32_get(t->first_shared) > le32_get(t->nleaves))
+		BAD("thin record: it names no such leaf");
 	for (uint32_t i = 0; i < le32_get(t->nleaves); i++) {
 		uint64_t leaf = le64_get(t->leaves[i].leaf);
 

@@ -296,6 +296,15 @@ void tree_thinned(struct volume *t, uint64_t cursor)
 	catalog_touch(t);
 }
 
+void tree_thin_from(struct volume *t, uint64_t leaf)
+{
+	if (t->state != CATALOG_FORK || t->nkids > THIN_KIDS_MAX ||
+	    leaf >= t->cursor || CANARY(thin_not_passed_on))
+		return;
+	tree_thinned(t, leaf);
+	t->vols->reaper.scanned = false; /* to be found */
+}
+
 /* From the front, as others derive from it than before. */
 static void thin_again(struct volume *t)
 {

@@ -229,6 +229,8 @@ static void thin_slice(struct vol_reaper *rp)
 	}
 	f->vol = rp->busy;
 	f->kids = NULL;
+	f->young = rp->young;
+	f->young_max = THIN_KIDS_MAX;
 	f->from = f->vol->cursor;
 	f->max = max_u32(1, (uint32_t)min_u64(THIN_LEAVES,
 					      f->vol->vols->dirty_max / 4));

@@ -21,6 +21,7 @@ struct vol_reaper {
 	bool               scanned; /* all that is to be done is in the queue */
 	struct reap_find   find;
 	struct thin_find   thin;
+	struct mnode      *young[(LEVEL_MAX + 1) * THIN_KIDS_MAX]; /* for it */
 	struct log_append  append;
 	le64               cursor;  /* body of the record in flight */
 	struct vol_req     req;     /* what is beyond the size */

@@ -67,6 +67,10 @@ struct used_walk {
 	uint64_t          lost_index;
 	struct node_waiter wait;
 	struct vol_used  *used;     /* whose walk it is */
+	struct thin_kid  *kids;     /* who will derive from the FORK that is
+				     * thinned out, or NULL */
+	unsigned          nkids;
+	struct mnode    **young;    /* for thin */
 	struct thin_find  thin;
 };
 
@@ -221,11 +225,28 @@ static uint64_t step(struct vol_used *u, uint64_t at)
 
 /* --- turns --------------------------------------------------------------- */
 
+static void kids_forget(struct used_walk *w)
+{
+	free(w->kids);
+	free(w->young);
+	w->kids = NULL;
+	w->young = NULL;
+}
+
+/* The next tree of the plan: the first one is number 0. */
+static void tree_start(struct used_walk *w, unsigned at)
+{
+	kids_forget(w);
+	w->at = at;
+	w->cursor = at < w->plan->n ? w->plan->trees[at].from : 0;
+}
+
 static void used_end(struct vol_used *u, int res)
 {
 	struct used_walk *w = u->walk;
 
 	if (w != NULL) {
+		kids_forget(w);
 		used_plan_free(w->plan);
 		for (unsigned i = 0; i < w->nset; i++)
 			vol_release(w->set[i]);
@@ -259,12 +280,12 @@ static int plan_check(struct vol_used *u)
 	/* The old one is still needed by who calls. */
 	w->plan = plan;
 	u->forked = plan->forked > 0;
+	kids_forget(w);
 	/* It may have become shorter. */
 	if (w->restarts == RESTARTS_MAX && w->at < plan->n)
 		return 0;
 	w->restarts++;
-	w->at = 0;
-	w->cursor = 0;
+	tree_start(w, 0);
 	u->data_blocks = u->node_blocks = 0;
 	return 0;
 }
@@ -349,9 +370,24 @@ static void thin_counted(struct thin_find *f)
 	note_error(u, f->res);
 	u->data_blocks += f->data_blocks;
 	u->node_blocks += f->node_blocks;
+	if (f->shared_leaf != UINT64_MAX)
+		used_plan_thin_from(w->plan, w->at, f->shared_leaf);
 	w->cursor = f->upto;
 	thin_find_release(f);
 	io_defer(u->vol->vols->io, &u->work);
+}
+
+/* Who derives from it then.  False: out of memory. */
+static bool kids_ready(struct used_walk *w)
+{
+	if (w->kids != NULL)
+		return true;
+	w->kids = used_plan_kids(w->plan, w->at, &w->nkids);
+	if (w->kids == NULL)
+		return false;
+	w->young = calloc((LEVEL_MAX + 1) * (size_t)w->nkids,
+			  sizeof(w->young[0]));
+	return w->young != NULL;
 }
 
 /* A slice of it, until which the plan stays as it is. */
@@ -361,10 +397,15 @@ static void thin_count(struct vol_used *u)
 	const struct used_tree *t = &w->plan->trees[w->at];
 	struct thin_find *f = &w->thin;
 
+	if (!kids_ready(w)) {
+		used_end(u, -ENOMEM);
+		return;
+	}
 	w->used = u;
 	f->vol = t->tree;
-	f->kids = t->kids;
-	f->nkids = t->nkids;
+	f->kids = w->kids;
+	f->nkids = f->young_max = w->nkids;
+	f->young = w->young;
 	f->shared = t->shared;
 	f->from = w->cursor;
 	f->max = THIN_LEAVES;
@@ -420,8 +461,7 @@ static void used_turn(struct vol_used *u)
 		return;
 	}
 	if (r == 0 && tree_is_done(w) && w->at + 1 < w->plan->n) {
-		w->at++;
-		w->cursor = 0;
+		tree_start(w, w->at + 1);
 	} else if (r < 0 || tree_is_done(w)) {
 		used_end(u, r);
 		return;

@@ -62,7 +62,8 @@ struct volume {
 				      * FORK: … have been thinned out */
 	bool        used_gone;       /* while a used_plan is made: it goes, */
 	struct volume *used_kid;     /* … and this is in its place; */
-	bool        used_thin;       /* … or it is thinned out */
+	uint32_t    used_at;         /* … or it may be thinned out: where it is
+				      * in the plan, from 1; 0: it is not */
 	uint64_t    deletion_no;     /* DELETING: catalog.deletions then */
 	uint64_t    freed_blocks;    /* DELETING: since the pool was opened */
 	uint64_t    trashed_s;       /* TRASHED: since then, wall clock */

@@ -312,11 +312,23 @@ static void thin_again(struct volume *t)
 	t->vols->reaper.scanned = false; /* to be found */
 }
 
-void tree_fork(struct volume *t)
+void tree_delete(struct volume *t)
 {
-	t->state = CATALOG_FORK;
-	t->cursor = UINT64_MAX;
-	thin_again(t);
+	struct catalog *c = &t->vols->catalog;
+
+	assert(t->state != CATALOG_DELETING);
+	t->deletion_no = c->deletions++;
+	t->vols->reaper.scanned = false; /* to be found */
+	catalog_touch(t);
+	if (t->nkids > 1 && !CANARY(fork_reaped)) {
+		t->state = CATALOG_FORK;
+		t->cursor = UINT64_MAX;
+		thin_again(t);
+		return;
+	}
+	t->state = CATALOG_DELETING;
+	t->cursor = 0;
+	c->ndeleting++;
 }
 
 /* If only one tree, or none, derives from it now, it is its turn to go. */
@@ -329,12 +341,7 @@ static void fork_changed(struct volume *t)
 		return;
 	}
 	tree_thinned(t, UINT64_MAX);
-	t->state = CATALOG_DELETING;
-	t->cursor = 0;
-	t->vols->catalog.ndeleting++;
-	t->deletion_no = t->vols->catalog.deletions++;
-	t->vols->reaper.scanned = false; /* to be found */
-	catalog_touch(t);
+	tree_delete(t);
 }
 
 void tree_remove(struct volume *t)

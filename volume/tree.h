@@ -90,8 +90,9 @@ void tree_add_before(struct volume *n, struct volume *t);
  * be DELETING now, or has to be thinned out again; and so has a FORK that derived
  * from it, which has taken over what it shared with t. */
 void tree_remove(struct volume *t);
-/* t, from which two or more trees derive, is deleted: it is a FORK now. */
-void tree_fork(struct volume *t);
+/* t is deleted: it begins to go, or is a FORK while two or more trees derive from
+ * it. */
+void tree_delete(struct volume *t);
 /* Is there something to be dropped from a FORK, perhaps? */
 bool tree_to_thin(const struct volume *t);
 /* The leaves of a FORK before `cursor` have been thinned out. */

@@ -75,6 +75,7 @@ void catalog_set_size(struct volume *v, uint64_t size_bytes)
 		v->flags &= (uint8_t)~CATALOG_SHRUNK;
 	} else if (size_bytes < v->size_bytes) {
 		v->flags |= CATALOG_SHRUNK;
+		vol_reaper_add(v);
 	} else {
 		while (levels_to_leaves(v->levels) <
 		       size_to_leaves(size_bytes))

@@ -112,7 +112,7 @@ static void derive_from(struct volume *t, struct volume *s)
 	t->mapped = s->mapped;
 	t->family = s->family;
 	tree_add(t, s);
-	t->vols->reaper.scanned = false; /* it may be shrunk */
+	vol_reaper_add(t); /* it may be shrunk */
 }
 
 static struct volume *ready_snapshot(const struct catalog *c, le32 id)

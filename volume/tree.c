@@ -302,14 +302,14 @@ void tree_thin_from(struct volume *t, uint64_t leaf)
 	    leaf >= t->cursor || CANARY(thin_not_passed_on))
 		return;
 	tree_thinned(t, leaf);
-	t->vols->reaper.scanned = false; /* to be found */
+	vol_reaper_add(t);
 }
 
 /* From the front, as others derive from it than before. */
 static void thin_again(struct volume *t)
 {
 	tree_thinned(t, t->nkids > THIN_KIDS_MAX ? UINT64_MAX : 0);
-	t->vols->reaper.scanned = false; /* to be found */
+	vol_reaper_add(t);
 }
 
 void tree_delete(struct volume *t)
@@ -318,7 +318,8 @@ void tree_delete(struct volume *t)
 
 	assert(t->state != CATALOG_DELETING);
 	t->deletion_no = c->deletions++;
-	t->vols->reaper.scanned = false; /* to be found */
+	if (t->state != CATALOG_FORK)
+		list_push(&c->deleted, &t->deleted_link);
 	catalog_touch(t);
 	if (t->nkids > 1 && !CANARY(fork_reaped)) {
 		t->state = CATALOG_FORK;
@@ -329,6 +330,7 @@ void tree_delete(struct volume *t)
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	c->ndeleting++;
+	vol_reaper_add(t);
 }
 
 /* If only one tree, or none, derives from it now, it is its turn to go. */

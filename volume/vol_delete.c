@@ -70,14 +70,9 @@ void vol_reaper_add(struct volume *v)
 void vol_reaper_kick(struct volumes *vols)
 {
 	struct vol_reaper *rp = &vols->reaper;
-	struct catalog *c = &vols->catalog;
 
 	if (!vols->committed || vols->failed || rp->busy != NULL)
 		return;
-	for (uint32_t i = 0; !rp->scanned && i < c->nslots; i++)
-		if (c->slots[i] != NULL)
-			vol_reaper_add(c->slots[i]);
-	rp->scanned = true;
 	if (!list_empty(&rp->queue))
 		io_defer(vols->io, &rp->work);
 }

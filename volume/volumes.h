@@ -74,6 +74,7 @@ struct volume {
 	struct list users;           /* struct vol_user */
 	unsigned    nusers;
 	struct list reap_link;       /* waiting for the reaper, or in none */
+	struct list deleted_link;    /* DELETING, FORK: in catalog.deleted */
 	uint32_t    nspans[REQ_KINDS]; /* spans in use */
 	struct list wait_spans[REQ_KINDS]; /* struct vol_req: too many are */
 	/* Ranges that requests are changing (vol_range.c). */
@@ -90,7 +91,9 @@ struct catalog {
 	uint32_t    cap;             /* room in slots, sorted, trashed, dirty */
 	struct volume **sorted;      /* READY volumes by name, no snapshots */
 	uint32_t    nsorted;
-	uint32_t    ndeleting;
+	uint32_t    ndeleting;       /* trees for which the reaper has work */
+	struct list deleted;         /* trees that are DELETING or FORK, by
+				      * deleted_link, as they became so */
 	struct volume **trashed;     /* volumes in the trash, by when they go */
 	uint32_t    ntrashed;
 	uint64_t    trash_changes;   /* volumes that went in or out */

@@ -171,7 +171,9 @@ int catalog_slot_validate(const struct catalog_slot *slot,
 		BAD("catalog: no family");
 	if (le32_get(slot->birth) == 0)
 		BAD("catalog: no birth");
-	if (!name_bytes_valid(slot->name, le16_get(slot->name_len)))
+	/* What is deleted has none, or still what was its name. */
+	if ((ready || le16_get(slot->name_len) != 0) &&
+	    !name_bytes_valid(slot->name, le16_get(slot->name_len)))
 		BAD("catalog: bad name");
 	if (schedule_validate(slot, ret_why) < 0)
 		return -EBADMSG;

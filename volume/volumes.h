@@ -174,6 +174,7 @@ int  vols_redo_init(struct volumes *vols);
 int  vol_relocs_init(struct volumes *vols);
 void vol_relocs_fini(struct volumes *vols);
 /* vol_redo.c, vol_relocate.c: operations of struct log_client_ops. */
+bool vols_redo_knows(void *arg, uint32_t subtype);
 void vols_redo_prepare(void *arg, struct redo *r);
 void vols_redo_apply(void *arg, struct redo *r);
 void vols_relocate(void *arg, struct reloc *r);

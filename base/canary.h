@@ -84,8 +84,6 @@
 	X(fork_reaped, "a snapshot that several need goes for one of them") \
 	X(thin_one_less, \
 	  "a fork is thinned of what one of its volumes needs") \
-	X(thin_not_passed_on, \
-	  "what a fork lets go its origin keeps for it") \
 	X(unmap_short, "a trim leaves its last block") \
 	X(merge_zeros, "a partial write loses the rest of its block") \
 	X(range_unordered, "requests that overlap do not wait for each other") \

@@ -299,7 +299,7 @@ void tree_thinned(struct volume *t, uint64_t cursor)
 void tree_thin_from(struct volume *t, uint64_t leaf)
 {
 	if (t->state != CATALOG_FORK || t->nkids > THIN_KIDS_MAX ||
-	    leaf >= t->cursor || CANARY(thin_not_passed_on))
+	    leaf >= t->cursor)
 		return;
 	tree_thinned(t, leaf);
 	vol_reaper_add(t);

@@ -242,7 +242,7 @@ static void test_forks(void **state)
 		}
 		verify_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(nnested > 50);

@@ -818,6 +818,8 @@ place_t root_block_place(const struct pool *p, const struct commit_ref *r,
 void reads_init(struct pool *p);
 void reads_fail_all(struct pool *p, int res);
 void reads_unpark(struct pool *p);
+/* A disk is back: reads that wait for one try again. */
+void reads_hope(struct pool *p);
 
 /* --- cleaner.c ----------------------------------------------------------- */
 int  cleaner_init(struct pool *p);

@@ -281,6 +281,7 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	starve_hope(p);
+	reads_hope(p);
 	quarantine_start(p);
 }
 

@@ -1,5 +1,6 @@
 /* A disk was away and is back.  Until a commit says what it lacks, it stands
  * for nothing: not for another disk when the pool is opened, nor in the lease.
+ * And when too many are away, what they have is waited for.
  * Over simulated disks and a simulated clock. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -217,12 +218,49 @@ static void test_lease(void **state)
 	life_kill(sim, false);
 }
 
+/* More are away than the redundancy covers: a read waits, however long that
+ * takes, and nothing is called lost. */
+static void test_read_waits(void **state)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+	uint64_t	       until_ns;
+
+	(void)state;
+	setup_returned(2);
+	life_kill(sim, false);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	set_gone(0, true);
+	set_gone(1, true);
+	memset(&req, 0, sizeof(req));
+	memset(buf, 0, sizeof(buf));
+	req.vol = vol;
+	req.op = VOL_READ;
+	req.buf = buf;
+	req.len_bytes = sizeof(buf);
+	req.done = req_done;
+	ended = false;
+	vol_submit(&req);
+	until_ns = sim_now_ns(sim) + 60 * NS_PER_S;
+	while (sim_now_ns(sim) < until_ns)
+		turn();
+	assert_false(ended);
+	set_gone(0, false);
+	set_gone(1, false);
+	wait_end();
+	for (uint32_t i = 0; i < sizeof(buf); i++)
+		assert_int_equal(buf[i], version);
+	assert_int_equal(pool()->lost_blocks, 0);
+	life_kill(sim, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_and_loss),
 		cmocka_unit_test(test_without_it),
 		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_read_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,9 @@ struct trim {
 	uint32_t        off_blocks; /* of the zone: trimmed up to there */
 	uint64_t        sent_ns;    /* the piece in flight */
 	bool            inflight;
-	bool            off;        /* the disk gets no more */
+	uint64_t        off_until_ns; /* the disk gets no more until then */
+	uint64_t        off_ns;     /* how long, the last time; 0: never, or it
+				     * has done one well since */
 	struct io_timer timer;      /* the next piece is due */
 };
 

@@ -36,7 +36,8 @@ static struct disk_ops  ops;
 static void (*submit)(struct disk *d, struct disk_req *req);
 static unsigned         trims, others;
 static bool             trims_fail, trims_hang;
-static unsigned         hanging;
+static unsigned         hanging, hung_disk;
+static unsigned         trims_of[2]; /* each disk */
 
 static struct pool *pool(void)
 {
@@ -100,6 +101,7 @@ static void watch(struct disk *d, struct disk_req *req)
 		return;
 	}
 	trims++;
+	trims_of[((struct sim_disk *)d)->media->index]++;
 	s = segment_at(d, req);
 	assert_non_null(s);
 	assert_int_equal(s->state, SEG_QUARANTINED);
@@ -107,7 +109,8 @@ static void watch(struct disk *d, struct disk_req *req)
 	assert_true(pool()->last.commit >= s->trim_commit);
 	if (trims_hang && hanging == 0) {
 		hanging++;
-		sim->media[((struct sim_disk *)d)->media->index]->hung = true;
+		hung_disk = ((struct sim_disk *)d)->media->index;
+		sim->media[hung_disk]->hung = true;
 	}
 	if (!trims_fail) {
 		submit(d, req);
@@ -329,7 +332,8 @@ static void test_fails(void **state)
 	check(0, 5);
 }
 
-/* The disk hangs with it, until the connection is broken; writes go on. */
+/* The disk hangs with it, until the connection is broken; writes go on.  It is
+ * asked again, later. */
 static void test_hangs(void **state)
 {
 	(void)state;
@@ -346,6 +350,16 @@ static void test_hangs(void **state)
 	run_for(300 * NS_PER_S);
 	fill(3);
 	check(0, 3);
+	trims_of[0] = trims_of[1] = 0;
+	request(VOL_TRIM, 0, BLOCKS);
+	run_for(200 * NS_PER_S);
+	assert_int_equal(trims_of[hung_disk], 0);
+	assert_true(trims_of[1 - hung_disk] > 0);
+	run_for(600 * NS_PER_S);
+	fill(4);
+	request(VOL_TRIM, 0, BLOCKS);
+	run_for(300 * NS_PER_S);
+	assert_true(trims_of[hung_disk] > 0);
 }
 
 /* Killed with trims under way: they land in what nobody uses yet. */

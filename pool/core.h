@@ -68,6 +68,8 @@ struct member {
 	uint64_t     out_claim;     /* … that recorded that */
 	uint64_t     epoch;         /* of the disk, as verified last */
 	uint64_t     up_since_ns;   /* when that was */
+	bool         two_ways;      /* opening: its identity is also elsewhere;
+				     * the claim will show if that is it */
 	uint64_t     errors_read, errors_write, errors_cksum;
 	uint64_t     repaired;      /* blocks written again in place */
 	char         why[200];

@@ -145,8 +145,11 @@ static bool worth_waiting(const struct pool_read *r)
 	const struct pool    *p = r->pool;
 	const struct segment *s = read_seg(r);
 
-	if (!pool_running(p) ||
-	    (was_patient(r) && pool_domains_away(p) <= p->m))
+	if (!pool_running(p) && p->state != POOL_ST_READ_ONLY)
+		return false;
+	/* Who only reads can be told so, and can do without. */
+	if (was_patient(r) && (p->state == POOL_ST_READ_ONLY ||
+			       pool_domains_away(p) <= p->m))
 		return false;
 	for (uint32_t u = 0; u < p->units; u++) {
 		const struct member *m = seg_member(p, s, u);

@@ -349,6 +349,8 @@ static void member_refuse(struct member *m, const char *why)
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
 	io_timer_arm(m->pool->io, &m->retry,
 		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+	/* Its grace may have ended while its label was being read. */
+	member_resolve_suspects(m->pool);
 }
 
 /* Does the pool look after its disks?  While it is being opened nobody does
@@ -390,7 +392,9 @@ static void verify_done(struct disk_req *req)
 	if (req->res < 0 || !m->disk->up) {
 		if (m->disk->up)
 			member_refuse(m, "its label cannot be read");
-		return; /* the next UP tries again */
+		else /* the next UP tries again */
+			member_resolve_suspects(p);
+		return;
 	}
 	r = label_newest(m->verify_buf, NULL, &l, &damaged, &why);
 	if (r < 0)

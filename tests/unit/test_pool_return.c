@@ -128,6 +128,31 @@ static void test_read_waits(void **state)
 	life_kill(sim, false);
 }
 
+/* It comes back, and while its label is being read its grace ends; then that
+ * cannot be read.  So it goes out, and what waits for it goes on. */
+static void test_refused_is_out(void **state)
+{
+	struct member *m;
+
+	(void)state;
+	create_returned(2);
+	m = pk_pool()->members[last];
+	pk_until(!m->lacking);
+	pk_disk_gone(last, true);
+	pk_until(m->state == MEMBER_SUSPECT);
+	sim->media[last]->slow = 512;
+	sim->media[last]->arm_read_error = 1;
+	pk_disk_gone(last, false);
+	pk_until(m->verifying && m->grace_over);
+	pk_until(!m->verifying);
+	assert_int_equal(sim->media[last]->arm_read_error, 0);
+	assert_true(m->disk->up);
+	write_all();
+	assert_false(m->in);
+	check_all();
+	life_kill(sim, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +160,7 @@ int main(void)
 		cmocka_unit_test(test_without_it),
 		cmocka_unit_test(test_lease),
 		cmocka_unit_test(test_read_waits),
+		cmocka_unit_test(test_refused_is_out),
 	};
 
 	pk_exit(cmocka_run_group_tests(tests, NULL, NULL));

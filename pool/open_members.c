@@ -36,9 +36,9 @@ void open_refuse(struct opener *o, struct open_disk *d, const char *why)
 
 /* --- one identity, two places --------------------------------------------- */
 
-/* Either one disk that can be reached by two ways (two spellings of a place, the
- * default export and its name, two networks), or a copy of a disk.  A copy is
- * never used, and nor is what it was copied from, since nobody can tell which
+/* Either one disk that can be reached by two ways (two spellings of a place,
+ * the default export and its name, two networks), or a copy of a disk.  A copy
+ * is never used, and nor is what it was copied from, since nobody can tell which
  * is which.  To tell ways from copies one has to write by one and read by the
  * other; our slot of the lease area is written anyway. */
 
@@ -59,8 +59,8 @@ static void refuse_twins(struct opener *o, struct open_disk *a,
 	}
 }
 
-/* May they be one?  Who opens read-only writes nothing, and cannot find out; but
- * of a pool that was closed cleanly nothing is younger than its label, so that
+/* May they be one?  Who opens read-only writes nothing, and cannot find out;
+ * but of a pool that was closed cleanly nothing is younger than its label, so that
  * either is as good. */
 static bool may_be_one(const struct opener *o, const struct open_disk *a,
 		       const struct open_disk *b)
@@ -127,7 +127,7 @@ bool open_duplicates_judge(struct opener *o)
 	return !refused || open_rule_satisfied(o);
 }
 
-/* --- which label counts ---------------------------------------------------- */
+/* --- which label counts -------------------------------------------------- */
 
 void open_newest_choose(struct opener *o)
 {

@@ -52,6 +52,15 @@
 	X(stray_unrecorded, "a restart forgets that writes are on their way") \
 	X(extra_forgotten, \
 	  "what a recovery before the last wrote is forgotten") \
+	X(rebuild_unreserved, \
+	  "a unit is made again on a zone that no commit has reserved") \
+	X(rebuild_unflushed, "a unit made again is given before it is flushed") \
+	X(rebuild_unchecked, "a unit is made again of damaged ones") \
+	X(rebuild_old_zone, \
+	  "the zone that a unit moved from is used again at once") \
+	X(rebuild_doubt, \
+	  "a takeover waits for nobody who still makes units again") \
+	X(rebuild_fills, "rebuild takes the last free zones") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \

@@ -109,7 +109,8 @@ uint32_t segs_stranded(const struct pool *p)
 	uint32_t have = segs_free_possible(p);
 
 	for (uint32_t i = 1; i <= p->nsegs; i++)
-		have += p->segs[i]->state != SEG_FREE;
+		have += p->segs[i]->state != SEG_FREE &&
+			p->segs[i]->state != SEG_RESERVED;
 	return p->segs_now - min_u32(p->segs_now, have);
 }
 
@@ -166,12 +167,22 @@ void pool_space(const struct pool *p, uint64_t *ret_usable,
 	*ret_used = used_blocks(p);
 }
 
+/* While disks are out or zones in quarantine, no more than fits without them. */
+static uint64_t usable_now(const struct pool *p)
+{
+	uint32_t segs = min_u32(p->segs_possible, p->segs_now);
+
+	return usable_of(p, segs - min_u32(segs, p->quarantined));
+}
+
+bool pool_space_fits(const struct pool *p)
+{
+	return used_blocks(p) + p->reserved + TABLES_MARGIN <= usable_now(p);
+}
+
 int pool_space_reserve(struct pool *p, uint64_t blocks)
 {
-	/* While disks are out or zones in quarantine, no more than fits
-	 * without them. */
-	uint32_t segs = min_u32(p->segs_possible, p->segs_now);
-	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
+	uint64_t usable = usable_now(p);
 
 	if (CANARY(space_halved))
 		usable /= 2;

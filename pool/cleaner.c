@@ -6,8 +6,9 @@
  * the next commit writes it elsewhere.  A segment is freed by a commit, when
  * nothing in it lives any more, never because a pass ended.
  *
- * Segments with missing units are emptied too, once all disks are there: what
- * lives in them is whole again where it goes.
+ * Segments that lack units are emptied too, where that costs less than making
+ * the units again, or is the only way (rebuild.c): what lives in them is whole
+ * again where it goes.
  *
  * While a disk was away, segments were composed of the others.  Then it has
  * many free zones, and these are of no use when the others have none.  So when
@@ -77,7 +78,7 @@ static uint32_t segs_at_hand(const struct pool *p)
 	return p->openable + segs_free_possible(p) + p->sealed_dead;
 }
 
-static bool space_is_low(const struct pool *p)
+bool cleaner_space_is_low(const struct pool *p)
 {
 	return segs_at_hand(p) <=
 	       segs_reserve(p) + segs_unlisted(p) +
@@ -145,9 +146,8 @@ static struct segment *choose_uneven(const struct pool *p)
 static struct segment *choose(struct pool *p)
 {
 	struct segment *best = NULL;
-	bool            low = space_is_low(p);
-	bool            heal = all_online(p) && !low;
-	uint32_t        best_live = UINT32_MAX;
+	bool            low = cleaner_space_is_low(p);
+		uint32_t        best_live = UINT32_MAX;
 
 	if (p->cleaner->stuck)
 		return NULL;
@@ -157,7 +157,7 @@ static struct segment *choose(struct pool *p)
 
 		if (!may_choose(p, s))
 			continue;
-		if (heal && s->missing != 0)
+		if (!low && rebuild_leaves(p, s))
 			return s;
 		if (low && live < best_live &&
 		    live <= p->seg_data_blocks - p->seg_data_blocks / 16) {

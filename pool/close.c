@@ -1,6 +1,6 @@
 /* pool/close.c - closing a pool.
  *
- *   WAIT      the cleaner, a running commit and the log come to rest
+ *   WAIT      the cleaner, rebuild, a running commit and the log come to rest
  *   COMMIT    everything that is dirty
  *   LABEL     with the flag "released"
  *   RELEASE   the lease
@@ -79,7 +79,8 @@ static void close_committed(struct pool *p)
 
 static bool at_rest(const struct pool *p)
 {
-	return log_idle(p) && late_idle(p) && !commit_running(p) && cleaner_idle(p);
+	return log_idle(p) && late_idle(p) && !commit_running(p) &&
+	       cleaner_idle(p) && rebuild_idle(p);
 }
 
 static void close_timer_fn(struct io_timer *t)

@@ -287,6 +287,7 @@ static void commit_finish(struct pool *p)
 	c->nold = 0;
 	p->client->commit_done(p->client_arg, 0);
 	starve_commit_done(p);
+	rebuild_committed(p);
 	cleaner_kick(p);
 	if (c->finished != NULL)
 		c->finished(p);

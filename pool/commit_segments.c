@@ -2,8 +2,9 @@
  *
  * First it freezes what the table will say of them, as of the row applied
  * last.  When the client has handed in its pages, segments in which nothing
- * lives give their zones back, and new ones are composed of those for the time
- * after this commit.  If a disk goes out before the label is written, what the
+ * lives give their zones back, units that were made again change zones
+ * (rebuild.c), and new segments are composed of free zones for the time after
+ * this commit.  If a disk goes out before the label is written, what the
  * table says is missing is no longer true and the table is written again.
  *
  * The ways to fail: no zones are free, and fewer segments will be openable; no
@@ -30,6 +31,8 @@ static uint8_t frozen_state(const struct segment *s)
 		return SEG_DISK_SEALED;
 	case SEG_QUARANTINED:
 		return SEG_DISK_QUARANTINED;
+	case SEG_RESERVED:
+		return SEG_DISK_RESERVED;
 	}
 	return SEG_DISK_FREE;
 }
@@ -129,6 +132,7 @@ void commit_segs_renew(struct pool *p)
 
 	free_dead_segments(p);
 	free_partial_segments(p);
+	rebuild_commit(p);
 	segs_capacity(p);
 	have = segs_openable_whole(p);
 	spare = segs_free_possible(p);

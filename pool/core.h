@@ -8,8 +8,8 @@
  * durable; segment.c owns zones and live counts; capacity.c says what fits;
  * segment_open.c chooses where rows go; segment_seal.c ends a segment;
  * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
- * scan.c and recover*.c bring a pool back; cleaner.c empties segments; owner.c
- * holds the claim; open.c, create.c, close.c are the big operations over all of
+ * scan.c and recover*.c bring a pool back; cleaner.c empties segments; rebuild*.c
+ * make units again; owner.c holds the claim; open.c, create.c, close.c are the big operations over all of
  * them.
  */
 #ifndef TARN_POOL_CORE_H
@@ -86,6 +86,9 @@ struct member {
 	uint32_t     late_units;    /* in flight, and found late */
 	uint64_t     slow_until_ns; /* new rows avoid it until then */
 	uint64_t     slow_ns;       /* how long, the last time */
+	/* Out: rebuild.c. */
+	uint64_t     out_since_ns;  /* !in: since then, as far as we know */
+	bool         rebuild_now;   /* … and it is not waited for */
 };
 
 struct domain {
@@ -102,6 +105,7 @@ enum seg_state {
 	SEG_SEALING,     /* no more rows; index being written */
 	SEG_SEALED,
 	SEG_QUARANTINED,
+	SEG_RESERVED,    /* has a zone that a unit is made again on */
 };
 
 struct seg_index {
@@ -134,11 +138,16 @@ struct segment {
 	uint32_t clean_start; /* what was in it then */
 	uint8_t  clean_vain;  /* passes since that took nothing out of it */
 	uint32_t pins;        /* reads in flight */
+	uint32_t repairs;     /* … of them, that write a unit again */
 	uint32_t rows;        /* rows not yet applied, copies not at rest */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
 	bool     stray;       /* a write that nobody waits for any more may
 			       * be on its way to it (quarantine.c), */
 	uint64_t stray_since_ns; /* … since then */
+	bool     reserved;    /* was RESERVED when it was loaded */
+	bool     unflushed;   /* holds rows that are not flushed (rebuild.c) */
+	uint64_t rebuild_after; /* commit until which its units are not made
+			       * again, for that was in vain */
 	struct seg_index idx; /* while open */
 	uint32_t seal_pending; /* index writes in flight, plus one */
 	int      seal_res;    /* first error of them */
@@ -323,6 +332,7 @@ enum pool_state {
 
 struct opener;  /* open.h: state of pool_open() */
 struct cleaner; /* cleaner.c */
+struct rebuild; /* rebuild.c */
 struct owner;   /* owner.c */
 
 struct pool {
@@ -430,6 +440,8 @@ struct pool {
 	struct label_extra_seg extra[LABEL_EXTRA_MAX];
 
 	struct cleaner    *cleaner;
+	struct rebuild    *rebuild;
+	uint64_t           clients;      /* requests of clients, ever */
 	struct opener     *opener;
 	struct recover    *recover;
 	uint64_t           last_claim;   /* of the newest label, before ours */
@@ -671,6 +683,8 @@ struct segment *seg_slot(struct pool *p, uint32_t no);
 /* Take n more segments out of free zones, in state SEG_NEXT or
  * SEG_OPENABLE; returns how many could be made. */
 uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
+/* A slot without zones that nothing refers to.  NULL: out of memory. */
+struct segment *segs_free_slot(struct pool *p);
 /* Give its zones back. */
 void seg_free_zones(struct pool *p, struct segment *s);
 /* A free zone belongs to a segment from now on. */
@@ -701,6 +715,8 @@ uint32_t segs_stranded(const struct pool *p);
 uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);
 uint32_t segs_unlisted(const struct pool *p); /* never made openable */
+/* Does all that lives fit, with all its units, on the disks that are in? */
+bool pool_space_fits(const struct pool *p);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 
@@ -771,6 +787,36 @@ void cleaner_kick(struct pool *p);
 void cleaner_unstick(struct pool *p);  /* there may be more space now */
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
+
+/* No more segments can be had than it keeps free: it makes room. */
+bool cleaner_space_is_low(const struct pool *p);
+
+/* --- rebuild.c ----------------------------------------------------------- */
+struct rebuild_info {
+	uint64_t units;      /* to be made again, as far as that is due */
+	uint64_t blocks;     /* … their zones */
+	uint64_t waiting_ns; /* until the next disk that is out is given up; 0:
+			      * none is waited for */
+	bool     running;
+};
+int  rebuild_init(struct pool *p);
+void rebuild_fini(struct pool *p);
+/* See what there is to do, in the next turn. */
+void rebuild_kick(struct pool *p);
+/* … although there was no room or no domain for it: there may be now. */
+void rebuild_hope(struct pool *p);
+/* Of a commit: dead segments were freed, the table is not encoded yet; and it
+ * is durable. */
+void rebuild_commit(struct pool *p);
+void rebuild_committed(struct pool *p);
+/* A flush of it has ended; what was written to it is in doubt. */
+void rebuild_flushed(struct pool *p, const struct member *m);
+void rebuild_member_lost(struct pool *p, const struct member *m);
+/* s lacks units, and emptying it is the way to get them. */
+bool rebuild_leaves(const struct pool *p, const struct segment *s);
+/* Nothing of it is in flight. */
+bool rebuild_idle(const struct pool *p);
+void rebuild_status(const struct pool *p, struct rebuild_info *ret);
 
 /* --- owner.c ------------------------------------------------------------- */
 int  owner_init(struct pool *p);

@@ -39,6 +39,7 @@ void log_append_submit(struct pool *p, struct log_append *a)
 	list_push(&p->gather[a->class], &a->link);
 	p->gather_blocks[a->class] += rec_payload_blocks(&a->rec);
 	p->gather_count[a->class]++;
+	p->clients += a->class == LOG_CLIENT;
 	log_kick(p);
 }
 

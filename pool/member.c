@@ -160,6 +160,7 @@ void member_error(struct member *m, int res)
 	if (!CANARY(unflushed_forgotten))
 		member_forget_unflushed(m);
 	late_member_lost(p, m);
+	rebuild_member_lost(p, m);
 	recover_member_lost(p, m);
 	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
@@ -186,6 +187,8 @@ static void member_out_done(struct label_waiter *w)
 	m->lacking = false;
 	m->state = MEMBER_OUT;
 	m->dirty = false;
+	m->out_since_ns = io_now_ns(p->io);
+	m->rebuild_now = false;
 	pool_log(p, "disk %s is recorded out: %s",
 		 m->disk != NULL ? m->disk->place : "(missing)", m->why);
 	list_for_each(l, &p->rows) {
@@ -209,6 +212,7 @@ static void member_out_done(struct label_waiter *w)
 	flush_advance(p);
 	segs_capacity(p);
 	log_kick(p);
+	rebuild_hope(p);
 	label_writer_kick(p);
 	member_resolve_suspects(p);
 	if (m->disk != NULL && m->disk->up)
@@ -281,6 +285,7 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	starve_hope(p);
+	rebuild_hope(p);
 	quarantine_start(p);
 }
 
@@ -301,6 +306,7 @@ static void member_in_done(struct label_waiter *w)
 	segs_capacity(m->pool);
 	seg_seal_degraded(m->pool);
 	pool_commit_want(m->pool);
+	rebuild_hope(m->pool);
 	cleaner_kick(m->pool);
 }
 
@@ -475,6 +481,7 @@ int member_new(struct pool *p, uint32_t index,
 	m->out_claim = info->out_claim;
 	m->state = m->in ? MEMBER_MISSING : MEMBER_OUT;
 	m->retry_s = RETRY_MIN_S;
+	m->out_since_ns = io_now_ns(p->io);
 	memcpy(m->domain_name, info->domain, sizeof(m->domain_name));
 	if (p->flags & LABEL_FLAG_DOMAIN_DISK) {
 		char text[UUID_TEXT_BYTES];

@@ -9,6 +9,7 @@
 #define DEFAULT_ROWS_MEMORY (64ull << 20)
 #define DEFAULT_COMMIT_LOG  (256ull << 20)
 #define DEFAULT_GRACE_NS    (2 * NS_PER_S)
+#define DEFAULT_REBUILD_NS  (600 * NS_PER_S)
 #define DEFAULT_INTERVAL_NS (2 * NS_PER_S)
 #define DEFAULT_TIMEOUT_NS  (15 * NS_PER_S)
 
@@ -42,6 +43,8 @@ int pool_new(struct io *io, const struct pool_params *params,
 		p->params.commit_log_bytes = DEFAULT_COMMIT_LOG;
 	if (p->params.member_grace_ns == 0)
 		p->params.member_grace_ns = DEFAULT_GRACE_NS;
+	if (p->params.rebuild_delay_ns == 0)
+		p->params.rebuild_delay_ns = DEFAULT_REBUILD_NS;
 	if (p->params.lease_interval_ns == 0)
 		p->params.lease_interval_ns = DEFAULT_INTERVAL_NS;
 	if (p->params.lease_timeout_ns == 0)
@@ -86,6 +89,8 @@ int pool_setup(struct pool *p)
 	if (r == 0)
 		r = cleaner_init(p);
 	if (r == 0)
+		r = rebuild_init(p);
+	if (r == 0)
 		r = owner_init(p);
 	return r;
 }
@@ -101,6 +106,7 @@ void pool_free(struct pool *p)
 	io_timer_cancel(p->io, &p->reads_timer);
 	io_timer_cancel(p->io, &p->quarantine_timer);
 	cleaner_fini(p);
+	rebuild_fini(p);
 	owner_fini(p);
 	commit_fini(p);
 	label_writer_fini(p);
@@ -230,10 +236,25 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 		case SEG_QUARANTINED:
 			i->segments_quarantined++;
 			break;
+		case SEG_RESERVED:
+			break;
 		}
 	}
 	i->segments_free += segs_free_possible(p);
 	i->segments = p->segs_possible;
+}
+
+static void rebuild_info_get(const struct pool *p, struct pool_info *i)
+{
+	struct rebuild_info r;
+
+	if (p->rebuild == NULL)
+		return;
+	rebuild_status(p, &r);
+	i->rebuild_units = r.units;
+	i->rebuild_blocks = r.blocks;
+	i->rebuild_wait_ns = r.waiting_ns;
+	i->rebuild_running = r.running;
 }
 
 void pool_get_info(const struct pool *p, struct pool_info *i)
@@ -255,6 +276,7 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	if (p->members == NULL || p->segs == NULL)
 		return;
 	count_segments(p, i);
+	rebuild_info_get(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
 	i->reserved_blocks = p->reserved;
 	for (uint32_t n = 0; n < p->nmembers; n++)

@@ -157,6 +157,7 @@ struct pool_read {
 	struct disk_req req;
 	struct pool    *pool;
 	uint32_t        unit;      /* copy being tried (k = 1) */
+	uint32_t        member;    /* … that was asked */
 	uint32_t        tried;     /* mask of units tried */
 	uint32_t        next_bad;  /* block being reconstructed */
 	uint64_t        started_ns;
@@ -332,6 +333,9 @@ struct pool_params {
 	uint64_t commit_log_bytes;    /* log that starts a commit; 0: 256 MiB */
 	uint64_t member_grace_ns;     /* a lost disk is waited for before it is
 				       * recorded out; 0: 2 s */
+	uint64_t rebuild_delay_ns;    /* a disk that is out is waited for before
+				       * what is on it is made again elsewhere;
+				       * 0: 10 min */
 	uint64_t lease_interval_ns;   /* 0: 2 s */
 	uint64_t lease_timeout_ns;    /* another machine's owner is dead after
 				       * this; 0: 15 s */
@@ -449,10 +453,16 @@ struct pool_info {
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
 		    segments_quarantined, segments_degraded;
 	uint64_t    lost_blocks;     /* known to be unreadable */
+	/* Units of segments that are to be made again, as far as the disks that
+	 * they were on are not waited for any more; blocks of their zones; and
+	 * how long the next of those disks is still waited for, 0: none is. */
+	uint64_t    rebuild_units, rebuild_blocks, rebuild_wait_ns;
+	bool        rebuild_running;
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
 	uint64_t    late_rows;       /* written again elsewhere */
+	uint64_t    rebuilt_units;   /* made again on another zone */
 	uint64_t    replayed_rows, replay_ns;
 	uint64_t    flushed_row, stable_row, commit_row;
 };

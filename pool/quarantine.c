@@ -149,6 +149,7 @@ static void quarantine_fn(struct io_timer *t)
 		cleaner_unstick(p);
 		commit_consider(p);
 		starve_hope(p);
+		rebuild_hope(p);
 	}
 	recover_kick(p);
 }

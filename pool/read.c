@@ -37,6 +37,7 @@ struct recon {
 	struct recon_req {
 		struct disk_req req;
 		struct recon   *recon;
+		struct member  *member; /* asked; the unit may move meanwhile */
 		uint32_t        unit;
 	} reqs[POOL_UNITS_MAX];
 	struct recon_req repair;
@@ -199,11 +200,11 @@ static void repair_done(struct disk_req *req)
 	struct recon_req *q = container_of(req, struct recon_req, req);
 	struct recon     *c = q->recon;
 
-	if (req->res == 0) {
-		const struct segment *s = read_seg(c->r);
-
-		seg_member(c->r->pool, s, q->unit)->dirty = true;
-	}
+	read_seg(c->r)->repairs--;
+	if (req->res == 0)
+		q->member->dirty = true;
+	else
+		seg_stray_mark(c->r->pool, read_seg(c->r));
 	recon_end(c);
 }
 
@@ -221,6 +222,8 @@ static bool repair(struct recon *c, uint32_t unit, uint32_t first, uint32_t n)
 		return false;
 	c->repair.recon = c;
 	c->repair.unit = unit;
+	c->repair.member = m;
+	s->repairs++;
 	req->op = DISK_WRITE;
 	req->off_bytes = zone_off_bytes(p, s->zones[unit].zone,
 					place_off(p, r->place) + first);
@@ -286,8 +289,7 @@ static void recon_req_done(struct disk_req *req)
 {
 	struct recon_req *q = container_of(req, struct recon_req, req);
 	struct recon     *c = q->recon;
-	struct pool      *p = c->r->pool;
-	struct member    *m = seg_member(p, read_seg(c->r), q->unit);
+	struct member    *m = q->member;
 
 	m->reads--;
 	if (req->res == 0)
@@ -310,6 +312,7 @@ static void recon_submit(struct recon *c)
 
 		q->recon = c;
 		q->unit = u;
+		q->member = m;
 		if (!unit_readable(p, s, u))
 			continue;
 		q->req.op = DISK_READ;
@@ -367,8 +370,7 @@ static void recon_next(struct pool_read *r)
 static void direct_done(struct disk_req *req)
 {
 	struct pool_read *r = container_of(req, struct pool_read, req);
-	struct pool      *p = r->pool;
-	struct member    *m = seg_member(p, read_seg(r), home_unit(r));
+	struct member    *m = r->pool->members[r->member];
 	uint32_t          wrong = 0;
 
 	m->reads--;
@@ -432,6 +434,7 @@ static void read_start(struct pool_read *r)
 		return;
 	}
 	m = seg_member(p, s, u);
+	r->member = m->index;
 	r->unit = u;
 	r->req.op = DISK_READ;
 	r->req.off_bytes = zone_off_bytes(p, s->zones[u].zone,
@@ -469,6 +472,7 @@ void pool_read_submit(struct pool *p, struct pool_read *r)
 		return;
 	}
 	s->pins++;
+	p->clients++;
 	read_start(r);
 }
 

@@ -59,6 +59,7 @@ static struct life *life_new(struct sim *sim)
 		.client = vols_log_client_ops(),
 		.rows_memory_bytes = cfg->rows_memory_bytes,
 		.commit_log_bytes = cfg->commit_log_bytes,
+		.rebuild_delay_ns = cfg->rebuild_delay_ns,
 		.log = on_log,
 		.failed = on_failed,
 	};
@@ -249,6 +250,7 @@ static void count(struct sim *sim)
 	STAT_ADD(sim, replayed_rows, info.replayed_rows);
 	STAT_ADD(sim, moved_blocks, info.moved_blocks);
 	STAT_ADD(sim, cleaned_segments, info.cleaned_segments);
+	STAT_ADD(sim, rebuilt_units, info.rebuilt_units);
 }
 
 enum life_end life_close(struct sim *sim, uint64_t events)

@@ -39,7 +39,8 @@
 	X(bit_rot) X(phantom_writes) X(misdirected_writes)               \
 	X(stale_reads) X(stale_blocks) X(label_rot) X(heals)             \
 	X(takeovers) X(rows) X(replayed_rows) X(commits)                 \
-	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)
+	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks) \
+	X(rebuilt_units)
 
 enum sim_stat {
 #define X(n) STAT_##n,
@@ -73,6 +74,7 @@ struct sim_config {
 	uint64_t commit_log_bytes;
 	uint64_t rows_memory_bytes;
 	uint64_t bufs_bytes;
+	uint64_t rebuild_delay_ns;
 };
 
 struct sim {

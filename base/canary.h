@@ -58,9 +58,8 @@
 	X(rebuild_unchecked, "a unit is made again of damaged ones") \
 	X(rebuild_old_zone, \
 	  "the zone that a unit moved from is used again at once") \
-	X(rebuild_doubt, \
-	  "a takeover waits for nobody who still makes units again") \
 	X(rebuild_fills, "rebuild takes the last free zones") \
+	X(remove_full, "a disk is removed while segments have zones of it") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \

@@ -66,7 +66,8 @@ struct cleaner {
 static bool all_online(const struct pool *p)
 {
 	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (p->members[i]->state != MEMBER_ONLINE)
+		if (!p->members[i]->removed &&
+		    p->members[i]->state != MEMBER_ONLINE)
 			return false;
 	}
 	return true;
@@ -114,7 +115,7 @@ static uint32_t least_free(const struct pool *p, const struct segment *s,
  * the domains with the most. */
 static struct segment *choose_uneven(const struct pool *p)
 {
-	uint32_t        domain_free[POOL_MEMBERS_MAX] = {0}, most = 0;
+	uint32_t        domain_free[DOMAINS_MAX] = {0}, most = 0;
 	uint32_t        best_least;
 	struct segment *best = NULL;
 

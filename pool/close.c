@@ -31,6 +31,7 @@ static void close_disks(struct pool *p)
 	owner_stop(p);
 	p->disks_closing = 1;
 	p->disks_closing += late_disks_close(p, disk_closed, p);
+	p->disks_closing += change_close(p, disk_closed, p);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 		struct disk   *d = m->disk;
@@ -80,7 +81,8 @@ static void close_committed(struct pool *p)
 static bool at_rest(const struct pool *p)
 {
 	return log_idle(p) && late_idle(p) && !commit_running(p) &&
-	       cleaner_idle(p) && rebuild_idle(p);
+	       cleaner_idle(p) && rebuild_idle(p) &&
+	       change_idle(p);
 }
 
 static void close_timer_fn(struct io_timer *t)
@@ -114,6 +116,7 @@ void pool_close(struct pool *p, struct pool_op *op)
 	io_timer_cancel(p->io, &p->commit_timer);
 	if (p->state == POOL_ST_ACTIVE) {
 		p->state = POOL_ST_CLOSING;
+		change_stop(p);
 		io_timer_init(&p->close_timer, close_timer_fn);
 	} else {
 		io_timer_init(&p->close_timer, close_at_once_fn);

@@ -114,6 +114,33 @@ static void free_partial_segments(struct pool *p)
 	}
 }
 
+bool commit_draining_can_go(const struct pool *p)
+{
+	if (p->openable <= commit_openable_kept(p))
+		return false;
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		if (p->segs[i]->state == SEG_OPENABLE &&
+		    p->segs[i]->pins == 0 && p->segs[i]->rows == 0 &&
+		    seg_drains(p, p->segs[i]))
+			return true;
+	}
+	return false;
+}
+
+/* And so do those with a zone on a disk that is drained. */
+static void free_draining_segments(struct pool *p)
+{
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		struct segment *s = p->segs[i];
+
+		if (s->state != SEG_OPENABLE || s->rows != 0 || s->pins != 0 ||
+		    !seg_drains(p, s) || p->openable <= commit_openable_kept(p))
+			continue;
+		segs_openable_take(p, s);
+		seg_free_zones(p, s);
+	}
+}
+
 /* Segments that should be open or openable after a commit. */
 static uint32_t openable_target(const struct pool *p)
 {
@@ -132,6 +159,7 @@ void commit_segs_renew(struct pool *p)
 
 	free_dead_segments(p);
 	free_partial_segments(p);
+	free_draining_segments(p);
 	rebuild_commit(p);
 	segs_capacity(p);
 	have = segs_openable_whole(p);
@@ -142,6 +170,7 @@ void commit_segs_renew(struct pool *p)
 		segs_compose(p, min_u32(target - have, spare),
 			     CANARY(reuse_before_commit) ? SEG_OPENABLE
 							 : SEG_NEXT);
+	change_commit(p);
 	c->nsegments = p->nsegs;
 	c->next = 0;
 	if (table_grow(p, TABLE_SEGMENTS, seg_pages(p)) < 0)

@@ -46,6 +46,13 @@ struct member {
 	char         domain_name[DOMAIN_NAME_MAX + 1];
 	uint8_t      state;         /* enum member_state */
 	bool         in;            /* segments and rows go to it */
+	uint8_t      flags;         /* LABEL_MEMBER_DRAIN, … */
+	bool         joining;       /* being added: labels that say so are being
+				     * written */
+	bool         leaving;       /* being removed: … */
+	bool         removed;       /* no member any more */
+	bool         empty;         /* a durable commit has no zone of it */
+	bool         empty_next;    /* … the running commit has none */
 	bool         lacking;       /* in, but out by the labels: … */
 	uint64_t     lacks_row;     /* … rows up to this may not be on it */
 	uint64_t     out_row;       /* !in, lacking: last row known flushed on
@@ -90,6 +97,10 @@ struct member {
 	uint64_t     out_since_ns;  /* !in: since then, as far as we know */
 	bool         rebuild_now;   /* … and it is not waited for */
 };
+
+/* The domain of a disk that was removed; arrays by domain have room for it. */
+#define DOMAIN_NONE POOL_MEMBERS_MAX
+#define DOMAINS_MAX (POOL_MEMBERS_MAX + 1)
 
 struct domain {
 	char name[DOMAIN_NAME_MAX + 1];
@@ -331,6 +342,7 @@ enum pool_state {
 #define CLEANER_RELOCS   64u
 
 struct opener;  /* open.h: state of pool_open() */
+struct change;  /* membership_change.c */
 struct cleaner; /* cleaner.c */
 struct rebuild; /* rebuild.c */
 struct owner;   /* owner.c */
@@ -441,6 +453,7 @@ struct pool {
 
 	struct cleaner    *cleaner;
 	struct rebuild    *rebuild;
+	struct change     *change;       /* of the membership, under way */
 	uint64_t           clients;      /* requests of clients, ever */
 	struct opener     *opener;
 	struct recover    *recover;
@@ -644,6 +657,30 @@ void member_resolve_suspects(struct pool *p);
 uint64_t member_label_off_bytes(const struct member *m, unsigned area,
 				uint32_t slot);
 
+/* Domains anew, of the members that there are. */
+void members_domains(struct pool *p);
+/* What is on it is to move, or to be made again, elsewhere. */
+static inline bool member_drains(const struct member *m)
+{
+	return (m->flags & LABEL_MEMBER_DRAIN) != 0;
+}
+
+/* --- membership_change.c ------------------------------------------------- */
+int  change_init(struct pool *p);
+void change_fini(struct pool *p);
+/* The connection of a disk that is being added was lost, or it failed. */
+void change_disk_lost(struct pool *p, struct member *m);
+/* Of a commit: its table is final; and it is durable. */
+void change_commit(struct pool *p);
+void change_committed(struct pool *p);
+/* Nothing of it is in flight. */
+bool change_idle(const struct pool *p);
+/* The pool is to be closed, or has failed: what only waits ends. */
+void change_stop(struct pool *p);
+/* All disks are being closed: what is under way ends; returns how many disks
+ * are still being closed, done() is called for each. */
+unsigned change_close(struct pool *p, void (*done)(void *arg), void *arg);
+
 /* --- membership.c -------------------------------------------------------- */
 /* Is a member of the domain in; is one not? */
 bool domain_in(const struct pool *p, uint32_t domain);
@@ -741,6 +778,8 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 bool seg_has_room(const struct pool *p, const struct segment *s,
 		  uint32_t unit_blocks, uint32_t index_bytes);
 bool seg_writable(const struct pool *p, const struct segment *s);
+/* Does it have a zone on a disk that is drained? */
+bool seg_drains(const struct pool *p, const struct segment *s);
 
 /* --- segment_seal.c ------------------------------------------------------ */
 void seg_row_applied(struct pool *p, struct segment *s);

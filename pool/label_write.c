@@ -29,7 +29,8 @@ static void label_step(struct pool *p);
 
 static bool is_target(const struct member *m)
 {
-	return (m->in || m->coming_in) && !m->going_out;
+	return (m->in || m->coming_in || m->joining) && !m->going_out &&
+	       !m->leaving && !m->removed;
 }
 
 static bool is_writable(const struct member *m)
@@ -51,11 +52,14 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 
 		o->uuid = m->uuid;
 		o->size_blocks = m->size_blocks;
-		o->zones = m->zones;
+		o->zones = m->leaving || m->removed ? 0 : m->zones;
+		o->flags = m->flags;
 		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
 		o->out_row = in[i] ? 0 : m->out_row;
 		o->out_claim = in[i] ? 0 : m->out_claim;
 		memcpy(o->domain, m->domain_name, sizeof(o->domain));
+		if (m->leaving || m->removed)
+			o->state = LABEL_MEMBER_REMOVED;
 	}
 }
 
@@ -112,7 +116,9 @@ static void label_io_done(struct member *m, int res)
 	if (res < 0) {
 		m->label_state = LABEL_IO_NEEDED;
 		member_error(m, res);
-		if (m->state == MEMBER_RETURNING) {
+		if (m->joining) {
+			change_disk_lost(p, m);
+		} else if (m->state == MEMBER_RETURNING) {
 			/* Came back, and failed before it was in: nobody waits
 			 * for the labels that say so any more. */
 			m->coming_in = false;
@@ -220,6 +226,8 @@ static void attempt_done(struct pool *p)
 /* Who is a target differs from what the label being written says. */
 static bool content_changed(const struct pool *p)
 {
+	if (p->labels.label->nmembers != p->nmembers)
+		return true;
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 

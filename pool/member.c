@@ -248,6 +248,7 @@ void member_resolve_suspects(struct pool *p)
 		struct member *m = p->members[i];
 
 		if (m->state == MEMBER_SUSPECT && m->grace_over && m->in &&
+		    !m->leaving &&
 		    !m->going_out && !m->verifying && member_out_allowed(p, m))
 			member_go_out(m);
 	}
@@ -386,7 +387,7 @@ static void verify_done(struct disk_req *req)
 
 static void member_verify(struct member *m)
 {
-	if (m->verifying || m->disk == NULL || !m->disk->up)
+	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving)
 		return;
 	if (m->disk->size_bytes < blocks_to_bytes(m->size_blocks)) {
 		member_refuse(m, "it is smaller than its label says");
@@ -428,7 +429,13 @@ void member_event(struct disk *d, enum disk_event ev, void *arg)
 	struct member *m = arg;
 	struct pool   *p = m->pool;
 
-	if (!pool_running(p) || p->claim == 0 || m->disk != d)
+	if (!pool_running(p) || p->claim == 0 || m->disk != d || m->removed)
+		return;
+	if (m->joining) {
+		change_disk_lost(p, m);
+		return;
+	}
+	if (m->leaving)
 		return;
 	if (ev == DISK_EV_DOWN) {
 		member_error(m, -ENOTCONN);
@@ -464,6 +471,26 @@ static uint32_t domain_index(struct pool *p, const char *name)
 	return p->ndomains++;
 }
 
+static void member_domain(struct member *m)
+{
+	struct pool *p = m->pool;
+	char         text[UUID_TEXT_BYTES];
+
+	if (m->removed || m->joining)
+		m->domain = DOMAIN_NONE;
+	else if (p->flags & LABEL_FLAG_DOMAIN_DISK)
+		m->domain = domain_index(p, uuid_text(&m->uuid, text));
+	else
+		m->domain = domain_index(p, m->domain_name);
+}
+
+void members_domains(struct pool *p)
+{
+	p->ndomains = 0;
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		member_domain(p->members[i]);
+}
+
 int member_new(struct pool *p, uint32_t index,
 	       const struct label_member_info *info, struct member **ret_m)
 {
@@ -483,13 +510,12 @@ int member_new(struct pool *p, uint32_t index,
 	m->retry_s = RETRY_MIN_S;
 	m->out_since_ns = io_now_ns(p->io);
 	memcpy(m->domain_name, info->domain, sizeof(m->domain_name));
-	if (p->flags & LABEL_FLAG_DOMAIN_DISK) {
-		char text[UUID_TEXT_BYTES];
-
-		m->domain = domain_index(p, uuid_text(&m->uuid, text));
-	} else {
-		m->domain = domain_index(p, m->domain_name);
+	m->flags = info->flags;
+	if (info->state == LABEL_MEMBER_REMOVED) {
+		m->removed = true;
+		m->state = MEMBER_REMOVED;
 	}
+	member_domain(m);
 	io_timer_init(&m->grace, grace_fn);
 	io_timer_init(&m->retry, retry_fn);
 	m->zone_map = calloc(BITMAP_WORDS((size_t)m->zones) + 1,

@@ -45,23 +45,24 @@
 
 /* --- domains ------------------------------------------------------------- */
 
-static bool domain_has(const struct pool *p, uint32_t domain, bool in)
+bool domain_in(const struct pool *p, uint32_t domain)
 {
 	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (p->members[i]->domain == domain && p->members[i]->in == in)
+		if (p->members[i]->domain == domain && p->members[i]->in)
 			return true;
 	}
 	return false;
 }
 
-bool domain_in(const struct pool *p, uint32_t domain)
-{
-	return domain_has(p, domain, true);
-}
-
 bool domain_lacks_disk(const struct pool *p, uint32_t domain)
 {
-	return domain_has(p, domain, false);
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (m->domain == domain && (!m->in || member_drains(m)))
+			return true;
+	}
+	return false;
 }
 
 static uint32_t domains_without(const struct pool *p, bool lacking)
@@ -136,7 +137,7 @@ static bool any_lacking(const struct pool *p)
 static bool seg_is_short(const struct pool *p, const struct segment *s,
 			 const bool *out)
 {
-	bool     on[POOL_MEMBERS_MAX] = {false};
+	bool     on[DOMAINS_MAX] = {false};
 	uint32_t absent = 0, allowed = 0;
 
 	for (uint32_t u = 0; u < p->units; u++) {
@@ -169,7 +170,7 @@ static bool may_be_placed_in(const struct segment *s)
  * out that are out, or that c does not cover? */
 static bool lacks_go_on(const struct pool *p, const struct commit_ref *c)
 {
-	bool out[POOL_MEMBERS_MAX] = {false};
+	bool out[DOMAINS_MAX] = {false};
 
 	if ((p->flags & LABEL_FLAG_RELEASED) != 0 || CANARY(absent_ignored))
 		return false;
@@ -197,7 +198,7 @@ void members_recorded(const struct pool *p, const struct commit_ref *c,
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		ret_in[i] = m->in && !m->going_out &&
+		ret_in[i] = (m->in || m->joining) && !m->going_out &&
 			    (!m->lacking ||
 			     (lack_is_covered(p, m, c) && !on));
 		if (CANARY(in_too_early))
@@ -213,7 +214,7 @@ void member_lacks(struct member *m, uint64_t row)
 
 void members_lack_placed(struct pool *p, const struct row *row)
 {
-	bool out[POOL_MEMBERS_MAX] = {false};
+	bool out[DOMAINS_MAX] = {false};
 
 	if (row->seg->missing == 0 || !any_lacking(p))
 		return;

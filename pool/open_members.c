@@ -156,6 +156,12 @@ void open_disks_attach(struct opener *o)
 
 			if (!uuid_equal(&m->uuid, &d->label->disk))
 				continue;
+			if (m->removed) {
+				if (!d->refused)
+					open_refuse(o, d, "it was removed from "
+						    "the pool");
+				continue;
+			}
 			d->member = m;
 			if (d->refused) {
 				m->state = MEMBER_FAULTED;

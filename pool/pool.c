@@ -91,6 +91,8 @@ int pool_setup(struct pool *p)
 	if (r == 0)
 		r = rebuild_init(p);
 	if (r == 0)
+		r = change_init(p);
+	if (r == 0)
 		r = owner_init(p);
 	return r;
 }
@@ -107,6 +109,7 @@ void pool_free(struct pool *p)
 	io_timer_cancel(p->io, &p->quarantine_timer);
 	cleaner_fini(p);
 	rebuild_fini(p);
+	change_fini(p);
 	owner_fini(p);
 	commit_fini(p);
 	label_writer_fini(p);
@@ -147,6 +150,7 @@ static void fail_work_fn(struct io_work *w)
 	struct pool *p = container_of(w, struct pool, fail_work);
 	int          res = p->fail_res == -EROFS ? -EROFS : -ESHUTDOWN;
 
+	change_stop(p);
 	if (p->rows_mem != NULL)
 		log_fail_all(p, res);
 	flush_fail_all(p, res);
@@ -279,8 +283,12 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	rebuild_info_get(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
 	i->reserved_blocks = p->reserved;
-	for (uint32_t n = 0; n < p->nmembers; n++)
+	for (uint32_t n = 0; n < p->nmembers; n++) {
+		if (p->members[n]->removed)
+			continue;
+		i->ndisks++;
 		i->raw_blocks += p->members[n]->size_blocks;
+	}
 	health(p, i);
 }
 
@@ -318,6 +326,8 @@ void pool_get_member(const struct pool *p, uint32_t n,
 		snprintf(ret->place, sizeof(ret->place), "%s", m->disk->place);
 	snprintf(ret->domain, sizeof(ret->domain), "%s", m->domain_name);
 	ret->state = m->state;
+	ret->drains = member_drains(m);
+	ret->leaves = (m->flags & LABEL_MEMBER_REMOVE) != 0;
 	ret->size_bytes = blocks_to_bytes(m->size_blocks);
 	ret->zones = m->zones;
 	count_zones(p, n, ret);

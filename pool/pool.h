@@ -396,6 +396,39 @@ void pool_open(struct pool *pool, const struct pool_open_params *params,
 /* One more path or member turned up later. Takes the disk. */
 void pool_offer_disk(struct pool *pool, struct pool_disk *disk);
 
+/* --- disks in and out ----------------------------------------------------
+ *
+ * One of these at a time (-EBUSY).  op->res 1: it was so already.  Each is done
+ * when the labels of all disks say so; what it starts then goes on by itself,
+ * also after a restart.
+ */
+struct pool_plan {
+	uint64_t usable_blocks; /* capacity afterwards */
+	uint64_t used_blocks;   /* that lives now, with all tables */
+	uint32_t domains;       /* afterwards */
+	int      res;           /* 0, or why it is not possible, … */
+	char     why[400];      /* … in a sentence */
+};
+
+/* A disk joins the pool: what was on it is lost.  Who says --force has looked
+ * at that before.  The disk is the pool's if op->res is 0, else the caller's.
+ * -EINVAL, -ENOSPC, -EROFS, -EOPNOTSUPP: the disk is not fit; -EIO: it failed.
+ */
+void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
+		   struct pool_op *op);
+/* What would be with a disk of that size in that domain, synchronous. */
+void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
+		   const char *domain, struct pool_plan *ret_plan);
+/* Member i is emptied (remove: and then leaves the pool), or stays (drain
+ * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
+void pool_disk_drain(struct pool *pool, uint32_t i, bool drain, bool remove,
+		     struct pool_op *op);
+void pool_plan_drain(const struct pool *pool, uint32_t i,
+		     struct pool_plan *ret_plan);
+/* The member that is out is waited for no longer: what is on it is made again
+ * elsewhere.  -EALREADY; -EINVAL: it is not out.  Synchronous. */
+int  pool_disk_give_up(struct pool *pool, uint32_t i);
+
 /* Flush, commit, release the claim (unless failing), close the disks. No
  * request of a client may be in flight. */
 void pool_close(struct pool *pool, struct pool_op *op);
@@ -413,6 +446,7 @@ enum member_state {
 	MEMBER_RETURNING, /* back, being brought up to date */
 	MEMBER_MISSING,  /* not seen since opening */
 	MEMBER_FAULTED,  /* refused: too small, diverged, two claimants… */
+	MEMBER_REMOVED,  /* no disk of the pool any more */
 };
 
 struct member_info {
@@ -425,6 +459,8 @@ struct member_info {
 	 * are not among them. */
 	uint64_t zones, zones_used, zones_quarantined;
 	uint64_t errors_read, errors_write, errors_cksum;
+	bool     drains;         /* what is on it moves elsewhere, */
+	bool     leaves;         /* … and then it is removed */
 	char     why[200];       /* when not ONLINE: a sentence */
 };
 
@@ -444,7 +480,8 @@ struct pool_info {
 	char        action[400];     /* what to do, "" if nothing */
 	uint32_t    k, m, zone_shift;
 	bool        domain_disk;
-	uint32_t    nmembers;
+	uint32_t    nmembers;        /* with places of disks that are removed */
+	uint32_t    ndisks;          /* without */
 	uint64_t    claim;
 	uint64_t    created_s;
 	/* Space, in blocks of 4096 bytes. usable: that much live data fits;

@@ -8,8 +8,8 @@
  *
  * No block moves: the map says segment and unit, and the segment says where the
  * unit is.  What is made again: units marked missing, units that never had a
- * zone, and those on a member that is out, rebuild_delay_ns after it went out;
- * the segments that lack most first.  Its state is the segment table itself,
+ * zone, those on a member that is out, rebuild_delay_ns after it went out, and
+ * those on a member that is drained; the segments that lack most first.  Its state is the segment table itself,
  * so after a restart it goes on where it was.
  *
  * Why a zone is reserved first.  What that prevents:
@@ -48,8 +48,8 @@
  *    be written again goes to the zones that it was placed in.
  *  - The pool gets full: a zone is reserved only if all that lives fits on the
  *    disks that are in, with all its units, and if that does not bring the pool
- *    near the point where the cleaner must make room; or if the zone is one too
- *    many on its disk to compose segments of.
+ *    near the point where the cleaner must make room; or if there are many more
+ *    zones on its disk than segments can be composed of.
  *  - There is no domain for a unit, or too few units can be read: the segment
  *    waits, or the cleaner empties it.
  */
@@ -109,7 +109,7 @@ bool rebuild_source(const struct pool *p, const struct segment *s, uint32_t u)
 /* It is out, and has been waited for. */
 static bool out_for_good(const struct pool *p, const struct member *m)
 {
-	return !m->in && (m->rebuild_now ||
+	return !m->in && (m->rebuild_now || member_drains(m) ||
 			  io_now_ns(p->io) >= m->out_since_ns +
 						      p->params.rebuild_delay_ns);
 }
@@ -124,7 +124,7 @@ static bool unit_lacks(const struct pool *p, const struct segment *s,
 		return true;
 	if (!m->in)
 		return out_for_good(p, m);
-	return (s->missing & (1u << u)) != 0;
+	return (s->missing & (1u << u)) != 0 || member_drains(m);
 }
 
 static uint32_t units_lacking(const struct pool *p, const struct segment *s)
@@ -160,7 +160,7 @@ static bool unit_makeable(const struct pool *p, const struct segment *s,
 static struct member *choose_target(const struct pool *p,
 				    const struct segment *s, uint32_t u)
 {
-	bool           taken[POOL_MEMBERS_MAX + 1] = {false};
+	bool           taken[DOMAINS_MAX] = {false};
 	struct member *best = NULL;
 	uint32_t       best_free = 0;
 
@@ -204,13 +204,19 @@ static bool in_vain(const struct pool *p, const struct segment *s)
 	return s->rebuild_after > p->last.commit;
 }
 
-/* Are there as many domains as units, without those that are away? */
+/* Are there as many domains as units, without those that are away or go? */
 static bool domains_suffice(const struct pool *p)
 {
+	bool     stays[DOMAINS_MAX] = {false};
 	uint32_t n = 0;
 
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		stays[m->domain] |= m->in && !member_drains(m);
+	}
 	for (uint32_t d = 0; d < p->ndomains; d++)
-		n += domain_in(p, d);
+		n += stays[d];
 	return n >= p->units;
 }
 
@@ -287,8 +293,8 @@ static struct segment *choose(struct rebuild *r, uint32_t lacking,
 	return NULL;
 }
 
-/* Does taking that zone leave enough?  A disk may have more free zones than the
- * others, and these are of no use for whole segments. */
+/* Does taking that zone leave enough?  A disk may have many more free zones than
+ * the others, and these are of no use for whole segments. */
 static bool zone_spare(struct pool *p, const struct zone_ref *z)
 {
 	struct member *m = p->members[z->member];
@@ -299,8 +305,10 @@ static bool zone_spare(struct pool *p, const struct zone_ref *z)
 	m->zones_used++;
 	after = segs_free_possible(p);
 	m->zones_used--;
-	return after == before ||
-	       (after > segs_unlisted(p) && !cleaner_space_is_low(p) &&
+	if (domain_free_zones(p, m->domain) >
+	    before + segs_unlisted(p) + segs_reserve(p))
+		return true;
+	return (after > segs_unlisted(p) && !cleaner_space_is_low(p) &&
 		pool_space_fits(p));
 }
 
@@ -347,6 +355,8 @@ static bool unit_reserve(struct rebuild *r, struct unit_rebuild *x,
 	x->generation = s->generation;
 	x->unit = u;
 	x->target = m;
+	if (CANARY(rebuild_unreserved))
+		rebuild_kick(p);
 	return true;
 }
 
@@ -584,7 +594,7 @@ static void arm_due(struct rebuild *r)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (!m->in && !out_for_good(p, m))
+		if (!m->in && !m->removed && !out_for_good(p, m))
 			next_ns = min_u64(next_ns,
 					  m->out_since_ns +
 						  p->params.rebuild_delay_ns);
@@ -664,7 +674,7 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret)
 		const struct member *m = p->members[i];
 		uint64_t end_ns = m->out_since_ns + p->params.rebuild_delay_ns;
 
-		if (m->in || out_for_good(p, m))
+		if (m->in || m->removed || out_for_good(p, m))
 			continue;
 		if (ret->waiting_ns == 0 || end_ns - now_ns < ret->waiting_ns)
 			ret->waiting_ns = end_ns - now_ns;

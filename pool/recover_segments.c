@@ -9,7 +9,6 @@
  * The way to fail: a disk fails while recovery is under way.  What had not been
  * flushed on it counts as missing.
  */
-#include "base/canary.h"
 #include "pool/recover.h"
 
 /* Segments that the last owner may have opened without that any row in them
@@ -144,7 +143,7 @@ void recover_segments_settle(struct recover *r)
 
 		if (s->state == SEG_OPENABLE)
 			settle_segment(r, s, doubt, &unseen);
-		else if (s->reserved && doubt && !CANARY(rebuild_doubt))
+		else if (s->reserved && doubt)
 			s->claim |= CLAIM_DOUBT;
 	}
 	for (uint32_t i = 0; i < p->nmembers; i++) {

@@ -143,8 +143,11 @@ void seg_free_zones(struct pool *p, struct segment *s)
 
 uint32_t member_free_zones(const struct member *m)
 {
-	return m->in && m->state == MEMBER_ONLINE ? m->zones - m->zones_used
-						  : 0;
+	/* A recovery takes what there is. */
+	if (!m->in || m->state != MEMBER_ONLINE ||
+	    (member_drains(m) && m->pool->state != POOL_ST_OPENING))
+		return 0;
+	return m->zones - m->zones_used;
 }
 
 /* The member of a domain with the most free zones; NULL if none has any. */

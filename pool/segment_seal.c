@@ -194,15 +194,16 @@ void seg_row_applied(struct pool *p, struct segment *s)
 }
 
 
-/* A segment that lacks units is written no further once they could be had: it
- * is healed (emptied) like any other, and only sealed ones are. */
+/* A segment that lacks units, or has some on a disk that is drained, is written
+ * no further once they could be had elsewhere: only sealed ones are healed. */
 void seg_seal_degraded(struct pool *p)
 {
 	for (unsigned c = 0; c < LOG_CLASSES; c++) {
 		for (unsigned i = 0; i < OPEN_SLOTS; i++) {
 			struct segment *s = p->open[c][i];
 
-			if (s == NULL || s->missing == 0)
+			if (s == NULL ||
+			    (s->missing == 0 && !seg_drains(p, s)))
 				continue;
 			p->open[c][i] = NULL;
 			seg_seal(p, s);

@@ -10,7 +10,8 @@
 
 static bool is_back(uint8_t state)
 {
-	return state == MEMBER_ONLINE || state == MEMBER_RETURNING;
+	return state == MEMBER_ONLINE || state == MEMBER_RETURNING ||
+	       state == MEMBER_REMOVED;
 }
 
 static unsigned members_away(const struct pool *pool)
@@ -48,7 +49,8 @@ static bool is_news(const struct pool *pool, const struct pool_info *info,
 		pool_get_member(pool, i, &m);
 		if (strcmp(m.place, d->place) == 0 && m.state != MEMBER_MISSING)
 			return false;
-		if (uuid_equal(&m.uuid, &d->label.disk))
+		if (uuid_equal(&m.uuid, &d->label.disk) &&
+		    m.state != MEMBER_REMOVED)
 			away = !is_back(m.state) && m.state != MEMBER_FAULTED;
 	}
 	return away;

@@ -314,7 +314,7 @@ static void note_end(struct sim *sim)
 	if (p->labels.running)
 		return;
 	for (uint32_t i = 0; i < p->nmembers; i++)
-		sim->out[i] = !p->members[i]->in;
+		sim->out[i] = !p->members[i]->in && !p->members[i]->removed;
 }
 
 void life_kill(struct sim *sim, bool power)
@@ -349,6 +349,16 @@ void life_kill(struct sim *sim, bool power)
 uint64_t life_claim(const struct sim *sim)
 {
 	return sim->life != NULL ? sim->life->pool->claim : 0;
+}
+
+void life_connect(struct sim *sim, unsigned disk, struct pool_disk *ret_disk,
+		  char *domain)
+{
+	struct sim_media *m = sim->media[disk];
+
+	snprintf(domain, 32, "host%u", m->domain);
+	ret_disk->disk = &sim_disk_open(&sim->life->io, m)->d;
+	ret_disk->domain = domain;
 }
 
 void life_offer(struct sim *sim)

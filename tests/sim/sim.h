@@ -40,7 +40,7 @@
 	X(stale_reads) X(stale_blocks) X(label_rot) X(heals)             \
 	X(takeovers) X(rows) X(replayed_rows) X(commits)                 \
 	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks) \
-	X(rebuilt_units)
+	X(rebuilt_units) X(disk_removes) X(disk_adds)
 
 enum sim_stat {
 #define X(n) STAT_##n,

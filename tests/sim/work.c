@@ -34,6 +34,7 @@ void work_open(struct sim *sim)
 	snaps_open(sim);
 	w->fault_every = max_u64(sim->steps / (fault_kinds() + 4), 1);
 	w->fault_in = w->fault_every;
+	w->moves_disks = chance(&sim->fault_rng, 1, 2);
 }
 
 static void next_phase(struct sim *sim)
@@ -351,6 +352,8 @@ bool work_run(struct sim *sim, uint64_t n)
 		}
 		if (i % 8 == 0)
 			space_look(sim);
+		if (w->moves_disks && chance(&sim->fault_rng, 1, 60))
+			disk_act(sim);
 		kind = pick_kind(sim);
 		sim->step++;
 		if (kind == KIND_CONTROL) {
@@ -432,5 +435,6 @@ void work_forget(struct sim *sim)
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
 		w->slots[i].busy = false;
 	w->inflight = 0;
+	disk_forget(sim);
 	admin_forget(sim);
 }

@@ -348,7 +348,8 @@ static void labels_compare(struct ck *ck, uint32_t disk)
 			 "number as the newest, but it says something else",
 			 name);
 	for (uint32_t i = 0; i < a->nmembers && i < b->nmembers; i++) {
-		if (!uuid_equal(&a->members[i].uuid, &b->members[i].uuid))
+		if (!uuid_equal(&a->members[i].uuid, &b->members[i].uuid) &&
+		    label_order(a, b) == 0)
 			ck_error(ck, "disk %s: its label has another disk as "
 				 "member %" PRIu32, name, i);
 	}
@@ -367,7 +368,14 @@ static void members_report(struct ck *ck)
 	for (uint32_t i = 0; i < ck->nmembers; i++) {
 		const struct ck_member *m = &ck->members[i];
 
+		if (m->state == LABEL_MEMBER_REMOVED)
+			continue;
 		rep->zones += m->zones;
+		if ((m->flags & LABEL_MEMBER_DRAIN) != 0)
+			ck_info(ck, "%s is being drained%s",
+				ck_member_text(ck, i).s,
+				(m->flags & LABEL_MEMBER_REMOVE) != 0 ?
+					", to be removed" : "");
 		if (m->state == LABEL_MEMBER_OUT) {
 			rep->members_out++;
 			if (ck->opt->out != NULL)

@@ -673,6 +673,9 @@ void change_disk_lost(struct pool *p, struct member *m);
 /* Of a commit: its table is final; and it is durable. */
 void change_commit(struct pool *p);
 void change_committed(struct pool *p);
+/* Zones came out of quarantine: a disk that is drained may be empty now, by the
+ * next commit. */
+void change_zones_freed(struct pool *p);
 /* Nothing of it is in flight. */
 bool change_idle(const struct pool *p);
 /* The pool is to be closed, or has failed: what only waits ends. */
@@ -682,7 +685,7 @@ void change_stop(struct pool *p);
 unsigned change_close(struct pool *p, void (*done)(void *arg), void *arg);
 
 /* --- membership.c -------------------------------------------------------- */
-/* Is a member of the domain in; is one not? */
+/* Is a member of the domain in; is one not, or does every one go? */
 bool domain_in(const struct pool *p, uint32_t domain);
 bool domain_lacks_disk(const struct pool *p, uint32_t domain);
 /* Domains with a member that is not to be had. */

@@ -54,15 +54,23 @@ bool domain_in(const struct pool *p, uint32_t domain)
 	return false;
 }
 
+/* A domain of which some disks stay, and others are drained, lacks none: while
+ * those that stay do not answer, segments are not composed without it. */
 bool domain_lacks_disk(const struct pool *p, uint32_t domain)
 {
+	bool stays = false, drains = false;
+
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (m->domain == domain && (!m->in || member_drains(m)))
+		if (m->domain != domain)
+			continue;
+		if (!m->in)
 			return true;
+		stays |= !member_drains(m);
+		drains |= member_drains(m);
 	}
-	return false;
+	return drains && !stays;
 }
 
 static uint32_t domains_without(const struct pool *p, bool lacking)

@@ -294,6 +294,7 @@ void change_disk_lost(struct pool *p, struct member *m)
 					   : "its label could not be written");
 	m->joining = false;
 	m->leaving = true;
+	m->state = MEMBER_OUT;
 	c->step = CHANGE_UNDO;
 	c->waiter.done = undone;
 	label_write(p, &c->waiter);
@@ -724,6 +725,14 @@ void change_commit(struct pool *p)
 	}
 }
 
+void change_zones_freed(struct pool *p)
+{
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (member_drains(p->members[i]))
+			pool_commit_want(p);
+	}
+}
+
 void change_committed(struct pool *p)
 {
 	bool drains = false;
@@ -733,6 +742,9 @@ void change_committed(struct pool *p)
 
 		m->empty = m->empty_next;
 		drains |= member_drains(m);
+		/* It got empty after the table was encoded. */
+		if (member_drains(m) && m->zones_used == 0 && !m->empty)
+			p->commit.wanted = true;
 	}
 	if (!drains)
 		return;

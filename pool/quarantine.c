@@ -150,6 +150,7 @@ static void quarantine_fn(struct io_timer *t)
 		commit_consider(p);
 		starve_hope(p);
 		rebuild_hope(p);
+		change_zones_freed(p);
 	}
 	recover_kick(p);
 }

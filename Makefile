@@ -106,7 +106,7 @@ FUZZ     := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
 .SUFFIXES:
 
 all: $(PROGRAMS)
-tests: all $(SIM) $(STAMP) $(UNIT) $(SRVT)
+tests: all $(SIM) $(STAMP) $(UNIT) $(SRVT) $(BUILD)/tests/fake_clock.so
 bench-programs: all $(STAMP) $(BENCHP)
 fuzz-programs: $(FUZZ)
 
@@ -147,6 +147,11 @@ $(BUILD)/tarn-diskd: $(call obj,server/diskd_main.c) $(call lib,server) $(CORE)
 # Of the floors above base it takes the stream's format only.
 $(BUILD)/tarn: $(call obj,$(TARN_SRC)) $(CORE)
 	$(link)
+# For LD_PRELOAD; no sanitizer in it, or the program's would come second.
+$(BUILD)/tests/fake_clock.so: tests/lib/preload/fake_clock.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -fPIC -shared -o $@ $<
 # main() is in the archive; it is found there like anything else.
 $(BUILD)/tarn-check: $(call lib,check) $(CORE)
 	$(link)

@@ -76,9 +76,14 @@
 	X(unmap_not_redone, "recovery forgets trims") \
 	X(redo_move_blind, "recovery redoes a MOVE like a write") \
 	X(catalog_not_redone, "recovery forgets control operations") \
+	X(purge_forgets, \
+	  "purging a volume leaves its snapshots behind") \
+	X(trash_early, "volumes leave the trash before their time") \
 	X(branch_not_awaited, \
 	  "recovery loads for a clone before it knows what that shows") \
 	X(move_one_tip, "a MOVE looks for versions in one volume only") \
+	X(prune_any, "a schedule deletes what a person took") \
+	X(schedule_flag_lost, "nobody knows that a schedule took it") \
 	X(fork_reaped, "a snapshot that several need goes for one of them") \
 	X(unmap_short, "a trim leaves its last block") \
 	X(merge_zeros, "a partial write loses the rest of its block") \
@@ -86,6 +91,8 @@
 	X(node_not_frozen, \
 	  "a commit writes nodes as they are, not as they were") \
 	X(catalog_not_written, "a commit leaves the catalog out") \
+	X(event_not_redone, "recovery forgets events") \
+	X(event_not_written, "a commit leaves events out") \
 	X(node_place_lost, "a commit does not enter where it wrote a node")
 
 enum canary {

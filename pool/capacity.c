@@ -190,15 +190,40 @@ bool pool_space_fits(const struct pool *p)
 	return used_blocks(p) + p->reserved + TABLES_MARGIN <= usable_now(p);
 }
 
-int pool_space_reserve(struct pool *p, uint64_t blocks)
+uint64_t pool_usable_less_domain(const struct pool *p)
+{
+	uint32_t zones[DOMAINS_MAX] = {0};
+	uint32_t least = UINT32_MAX;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (!member_drains(p->members[i]))
+			zones[p->members[i]->domain] += p->members[i]->zones;
+	}
+	for (uint32_t d = 0; d < p->ndomains; d++) {
+		uint32_t had = zones[d];
+
+		zones[d] = 0;
+		least = min_u32(least, capacity(p, zones, p->units));
+		zones[d] = had;
+	}
+	return p->ndomains <= p->units ? 0 : usable_of(p, least);
+}
+
+uint64_t pool_space_available(const struct pool *p)
 {
 	uint64_t usable = usable_now(p);
+	uint64_t taken = used_blocks(p) + p->reserved + TABLES_MARGIN;
 
 	if (CANARY(space_halved))
 		usable /= 2;
 	if (CANARY(space_unlimited))
 		usable *= 2;
-	if (used_blocks(p) + p->reserved + blocks + TABLES_MARGIN > usable)
+	return usable - min_u64(usable, taken);
+}
+
+int pool_space_reserve(struct pool *p, uint64_t blocks)
+{
+	if (blocks > pool_space_available(p))
 		return -ENOSPC;
 	p->reserved += blocks;
 	return 0;

@@ -757,6 +757,7 @@ uint32_t segs_reserve(const struct pool *p);
 uint32_t segs_unlisted(const struct pool *p); /* never made openable */
 /* Does all that lives fit, with all its units, on the disks that are in? */
 bool pool_space_fits(const struct pool *p);
+uint64_t pool_space_available(const struct pool *p);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 
@@ -874,6 +875,8 @@ void owner_release(struct pool *p, void (*done)(struct pool *p, int res));
 const char *owner_text(const struct pool *p);
 /* Might the owner of that older claim still write? */
 bool owner_is_doubtful(const struct pool *p, uint64_t claim);
+/* The last owner is another machine's and was not heard of, or force was used. */
+bool owner_took_over(const struct pool *p);
 
 /* --- scan.c, recover.c --------------------------------------------------- */
 /* Read the root and tables of p->last, scan the log, redo it, repair it and

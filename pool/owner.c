@@ -92,6 +92,11 @@ bool owner_is_doubtful(const struct pool *p, uint64_t claim)
 	return p->owner->doubt_claim != 0 && claim <= p->owner->doubt_claim;
 }
 
+bool owner_took_over(const struct pool *p)
+{
+	return p->owner->doubt_claim != 0;
+}
+
 /* --- passes over all members --------------------------------------------- */
 
 static bool reachable(const struct member *m)
@@ -546,6 +551,8 @@ static void pass_done(struct owner *o)
 		renewed(o);
 		idle_again(o);
 		arm_beat(o);
+		if (p->params.beat != NULL && pool_running(p))
+			p->params.beat(p->params.arg);
 		break;
 	case OWNER_CHECK_READ: {
 		bool is_taken = taken(p);

@@ -272,6 +272,7 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	i->domain_disk = (p->flags & LABEL_FLAG_DOMAIN_DISK) != 0;
 	i->nmembers = p->nmembers;
 	i->claim = p->claim;
+	i->taken_over = p->owner != NULL && owner_took_over(p);
 	i->created_s = p->created_s;
 	i->flushed_row = p->flushed_row;
 	i->stable_row = p->stable_row;
@@ -283,6 +284,7 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	rebuild_info_get(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
 	i->reserved_blocks = p->reserved;
+	i->available_blocks = pool_space_available(p);
 	for (uint32_t n = 0; n < p->nmembers; n++) {
 		if (p->members[n]->removed)
 			continue;
@@ -290,6 +292,21 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 		i->raw_blocks += p->members[n]->size_blocks;
 	}
 	health(p, i);
+}
+
+uint64_t pool_members_mark(const struct pool *p)
+{
+	uint64_t mark = 0;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+		bool slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
+
+		mark = mark * 0x9e3779b97f4a7c15ull + m->state + slow * 64ull +
+		       128 * (m->errors_read + m->errors_write +
+			      m->errors_cksum);
+	}
+	return mark;
 }
 
 /* Zones that are merely listed to be opened next hold nothing; those in
@@ -334,6 +351,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->errors_read = m->errors_read;
 	ret->errors_write = m->errors_write;
 	ret->errors_cksum = m->errors_cksum;
+	ret->slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
 	snprintf(ret->why, sizeof(ret->why), "%s",
 		 m->state == MEMBER_MISSING && m->why[0] == '\0'
 			 ? "it was not found"

@@ -193,6 +193,7 @@ enum table_kind {
 	TABLE_NODE_MAP,     /* node ids in use, a bit each */
 	TABLE_CATALOG,      /* volumes */
 	TABLE_VERSIONS,     /* reserved: leaf versions by (family, index) */
+	TABLE_EVENTS,       /* what happened */
 	TABLE_KINDS
 };
 
@@ -344,6 +345,9 @@ struct pool_params {
 	/* The pool stopped serving for ever (lost claim, too many disks);
 	 * pool_close() is still to be called. */
 	void (*failed)(void *arg, int res, const char *why);
+	/* A heartbeat went well: at most every lease_interval_ns.  Must not
+	 * call the pool, but for looking. May be NULL. */
+	void (*beat)(void *arg);
 	void *arg;
 };
 
@@ -461,6 +465,7 @@ struct member_info {
 	uint64_t errors_read, errors_write, errors_cksum;
 	bool     drains;         /* what is on it moves elsewhere, */
 	bool     leaves;         /* … and then it is removed */
+	bool     slow;           /* it is avoided for being late */
 	char     why[200];       /* when not ONLINE: a sentence */
 };
 
@@ -483,10 +488,15 @@ struct pool_info {
 	uint32_t    nmembers;        /* with places of disks that are removed */
 	uint32_t    ndisks;          /* without */
 	uint64_t    claim;
+	bool        taken_over;      /* … from one that may not be gone for
+				      * good: of another machine, or by force */
 	uint64_t    created_s;
 	/* Space, in blocks of 4096 bytes. usable: that much live data fits;
 	 * used: live data, nodes and tables; raw: sum of the disks. */
 	uint64_t    usable_blocks, used_blocks, reserved_blocks, raw_blocks;
+	uint64_t    available_blocks; /* may be reserved just now: less than
+				       * usable - used while disks are out or
+				       * zones in quarantine */
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
 		    segments_quarantined, segments_degraded;
 	uint64_t    lost_blocks;     /* known to be unreadable */
@@ -508,6 +518,13 @@ void pool_get_info(const struct pool *pool, struct pool_info *ret_info);
 /* i < nmembers. */
 void pool_get_member(const struct pool *pool, uint32_t i,
 		     struct member_info *ret_info);
+
+/* Blocks of live data that would fit if any one domain were lost and what was
+ * on it made again on the others; 0: there are no more domains than k+m. */
+uint64_t pool_usable_less_domain(const struct pool *pool);
+/* Another number when the state, the errors or the slowness of a member have
+ * changed: cheap, to find out whether it is worth looking at them. */
+uint64_t pool_members_mark(const struct pool *pool);
 
 /* --- labels of disks that belong to no open pool ------------------------- */
 

@@ -71,6 +71,9 @@ static const struct option_spec options[] = {
 	  "NBD clients at once (default: 256)" },
 	{ "poll", OPT_NUMBER, FIELD(poll_us), 0, 10000, "MICROSECONDS",
 	  "look for work that long before sleeping, if it pays (default: 60)" },
+	{ "trash-hours", OPT_NUMBER, FIELD(trash_hours), 0, 87600, "HOURS",
+	  "keep deleted volumes so long, unless the space is needed (default: "
+	  "24; 0: not at all)" },
 	{ "drain", OPT_NUMBER, FIELD(drain_s), 0, 3600, "SECONDS",
 	  "let requests end when stopping (default: 5)" },
 };
@@ -476,6 +479,7 @@ static int set_defaults(struct config *cfg)
 	cfg->open_wait_s = 5;
 	cfg->poll_us = 60;
 	cfg->drain_s = 5;
+	cfg->trash_hours = 24;
 	cfg->control = strdup(control != NULL && *control != '\0'
 				      ? control : CONFIG_CONTROL_DFLT);
 	cfg->run_dir = strdup(run_dir != NULL && *run_dir != '\0'

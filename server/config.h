@@ -42,6 +42,7 @@ struct config {
 	uint64_t disk_lanes;        /* connections to a disk; 0: default */
 	uint64_t connections_max;   /* NBD clients; 0: default */
 	uint64_t poll_us;           /* the loop, before it sleeps; 0: never */
+	uint64_t trash_hours;       /* volumes stay in the trash; 0: none */
 	uint64_t drain_s;           /* for clients, at the end */
 };
 

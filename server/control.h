@@ -118,6 +118,9 @@ struct ctl_core {
 	uint64_t                 errors_ever; /* calls answered by an error */
 	/* One line for the operator; may be NULL. */
 	void (*log)(void *arg, const char *line);
+	/* A call of a method that changes something ended well; may be NULL. */
+	void (*changed)(void *arg, const struct ctl_call *call,
+			json_t *result);
 };
 
 struct ctl_session {

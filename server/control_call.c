@@ -216,6 +216,8 @@ void ctl_reply(struct ctl_call *call, json_t *result)
 		ctl_fail(call, -ENOMEM, NULL, "the server is out of memory");
 		return;
 	}
+	if (call->method->changes && call->core->changed != NULL)
+		call->core->changed(call->core->arg, call, result);
 	if (call->session != NULL)
 		ctl_session_send(call->session,
 				 json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0",

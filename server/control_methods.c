@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/bgjob.h"
+#include "server/event.h"
 #include "server/tarnd.h"
 
 static const struct ctl_param discover_params[] = {
@@ -78,6 +80,29 @@ static const struct ctl_param delete_params[] = {
 	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
+static const struct ctl_param volume_delete_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ "with_snapshots", CTL_BOOL, false },
+	{ "now", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param undelete_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "as", CTL_STRING, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param deleting_params[] = {
+	{ "upto", CTL_UINT, false },
+	{ "list", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param trash_empty_params[] = {
+	{ "names", CTL_STRINGS, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
 static const struct ctl_param snapshot_create_params[] = {
 	{ "names", CTL_STRINGS, true },
 	{ NULL, 0, false },
@@ -104,7 +129,43 @@ static const struct ctl_param checkpoint_list_params[] = {
 	{ "after", CTL_UINT, false },
 	{ NULL, 0, false },
 };
+static const struct ctl_param event_list_params[] = {
+	{ "after", CTL_UINT, false },
+	{ "since", CTL_UINT, false },
+	{ "wait", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param job_params[] = {
+	{ "job", CTL_STRING, true },
+	{ NULL, 0, false },
+};
+static const struct ctl_param job_show_params[] = {
+	{ "job", CTL_STRING, true },
+	{ "wait", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param alarm_mute_params[] = {
+	{ "alarm", CTL_STRING, true },
+	{ "object", CTL_STRING, false },
+	{ "seconds", CTL_UINT, true },
+	{ NULL, 0, false },
+};
 
+static const struct ctl_param schedule_set_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "frequent", CTL_UINT, false },
+	{ "hourly", CTL_UINT, false },
+	{ "daily", CTL_UINT, false },
+	{ "weekly", CTL_UINT, false },
+	{ "monthly", CTL_UINT, false },
+	{ "yearly", CTL_UINT, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param schedule_list_params[] = {
+	{ "volume", CTL_STRING, false },
+	{ "after", CTL_STRING, false },
+	{ NULL, 0, false },
+};
 static const struct ctl_param snapshot_diff_params[] = {
 	{ "from", CTL_STRING, true },
 	{ "to", CTL_STRING, true },
@@ -177,8 +238,18 @@ const struct ctl_method tarnd_methods[] = {
 	  "Grow or shrink a volume." },
 	{ "volume.rename", ctl_volume_rename, rename_params, true,
 	  "Give a volume another name." },
-	{ "volume.delete", ctl_volume_delete, delete_params, true,
-	  "Delete a volume and all its data." },
+	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,
+	  "Put a volume into the trash, or delete it and all its data." },
+	{ "volume.undelete", ctl_volume_undelete, undelete_params, true,
+	  "Take a volume out of the trash." },
+	{ "volume.freed", ctl_volume_freed, snapshot_create_params, false,
+	  "What deleting volumes and snapshots together would free." },
+	{ "volume.deleting", ctl_volume_deleting, deleting_params, false,
+	  "How far deleting is." },
+	{ "trash.list", ctl_trash_list, NULL, false,
+	  "The volumes in the trash, at most 1000, the oldest first." },
+	{ "trash.empty", ctl_trash_empty, trash_empty_params, true,
+	  "Delete what is in the trash, or some of it." },
 	{ "snapshot.create", ctl_snapshot_create, snapshot_create_params, true,
 	  "Take snapshots and checkpoints of volumes, at one instant." },
 	{ "snapshot.list", ctl_snapshot_list, snapshot_list_params, false,
@@ -197,6 +268,12 @@ const struct ctl_method tarnd_methods[] = {
 	  "A snapshot may be deleted again." },
 	{ "snapshot.diff", ctl_snapshot_diff, snapshot_diff_params, false,
 	  "What has changed since an older snapshot, at most 1000 extents." },
+	{ "schedule.set", ctl_schedule_set, schedule_set_params, true,
+	  "Let snapshots of a volume be taken and deleted by themselves." },
+	{ "schedule.clear", ctl_schedule_clear, name_params, true,
+	  "End the schedule of a volume; its snapshots stay." },
+	{ "schedule.list", ctl_schedule_list, schedule_list_params, false,
+	  "The schedules by volume, at most 1000 a call." },
 	{ "checkpoint.create", ctl_checkpoint_create, snapshot_create_params,
 	  true, "Take checkpoints of volumes, at one instant." },
 	{ "checkpoint.list", ctl_checkpoint_list, checkpoint_list_params, false,
@@ -215,6 +292,18 @@ const struct ctl_method tarnd_methods[] = {
 	  "Delete what has been received so far." },
 	{ "receive.list", ctl_receive_list, NULL, false,
 	  "What is being received, at most 1000." },
+	{ "event.list", ctl_event_list, event_list_params, false,
+	  "What happened to the pool, oldest first." },
+	{ "job.list", ctl_job_list, NULL, false,
+	  "What takes long and goes on by itself, at most 1000." },
+	{ "job.show", ctl_job_show, job_show_params, false,
+	  "One job; or wait for its end." },
+	{ "job.cancel", ctl_job_cancel, job_params, true,
+	  "End a job before its time." },
+	{ "alarm.list", ctl_alarm_list, NULL, false,
+	  "What is wrong now, with its risk and what to do." },
+	{ "alarm.mute", ctl_alarm_mute, alarm_mute_params, false,
+	  "Let an alarm not count for a while." },
 };
 const unsigned tarnd_nmethods = ARRAY_LEN(tarnd_methods);
 

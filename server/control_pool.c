@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/control_trash.h"
+#include "server/control_used.h"
+#include "server/event.h"
 #include "server/tarnd.h"
 
 /* --- parameters ---------------------------------------------------------- */
@@ -226,13 +229,13 @@ static const char *search_action(const struct hosted *h)
 	}
 }
 
-static json_t *status_json(const struct tarnd *t)
+static json_t *status_json(struct tarnd *t)
 {
 	const struct hosted *h = &t->hosted;
 	struct pool_info info;
 	const char *state = hosted_state_name(h), *action = h->action;
 	char        why[TARND_ERROR_BYTES + 128];
-	json_t     *o, *disks;
+	json_t     *o, *disks, *alarms;
 
 	hosted_why_not(t, why, sizeof(why));
 	if (h->state == HOSTED_OPEN) {
@@ -255,6 +258,12 @@ static json_t *status_json(const struct tarnd *t)
 	disks = h->state == HOSTED_OPEN ? ctl_members_json(h->pool)
 					: json_array();
 	json_object_set_new(o, "disks", disks);
+	alarms = alarm_json(t);
+	json_object_update(o, alarms);
+	json_decref(alarms);
+	json_object_set_new(o, "deleting", h->state == HOSTED_OPEN ?
+						   deleting_json(h->vols, UINT64_MAX) :
+						   json_null());
 	return o;
 }
 
@@ -271,6 +280,7 @@ void ctl_pool_df(struct ctl_call *call)
 	struct pool_info info;
 	struct volumes_space space;
 	uint64_t usable, used;
+	json_t  *o, *more;
 
 	if (h == NULL)
 		return;
@@ -278,19 +288,20 @@ void ctl_pool_df(struct ctl_call *call)
 	vols_space(h->vols, &space);
 	usable = blocks_to_bytes(info.usable_blocks);
 	used = blocks_to_bytes(info.used_blocks);
-	ctl_reply(call,
-		  json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "name",
-			    ctl_text(info.name), "usable_bytes",
-			    (json_int_t)usable, "used_bytes", (json_int_t)used,
-			    "free_bytes",
-			    (json_int_t)(usable > used ? usable - used : 0),
-			    "reserved_bytes",
-			    (json_int_t)blocks_to_bytes(info.reserved_blocks),
-			    "provisioned_bytes",
-			    (json_int_t)space.provisioned_bytes, "overcommit",
-			    usable == 0 ? 0.0
-					: (double)space.provisioned_bytes /
+	o = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "name",
+		      ctl_text(info.name), "usable_bytes", (json_int_t)usable,
+		      "used_bytes", (json_int_t)used, "free_bytes",
+		      (json_int_t)(usable > used ? usable - used : 0),
+		      "reserved_bytes",
+		      (json_int_t)blocks_to_bytes(info.reserved_blocks),
+		      "provisioned_bytes", (json_int_t)space.provisioned_bytes,
+		      "overcommit",
+		      usable == 0 ? 0.0 : (double)space.provisioned_bytes /
 						  (double)usable,
-			    "raw_bytes",
-			    (json_int_t)blocks_to_bytes(info.raw_blocks)));
+		      "raw_bytes",
+		      (json_int_t)blocks_to_bytes(info.raw_blocks));
+	more = ctl_space_json(&info, &space);
+	json_object_update(o, more);
+	json_decref(more);
+	used_reply_trash(call, o, "trash_bytes");
 }

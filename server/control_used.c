@@ -25,7 +25,6 @@ struct measure {
 	json_t          *item;   /* borrowed: that is measured */
 	size_t           next;   /* of items */
 	uint64_t         end_ns;
-	bool             dry_run;
 };
 
 static const char *name_of(json_t *item)
@@ -46,27 +45,12 @@ static bool unwanted(struct vol_used *u)
 	       tarnd_of(m)->hosted.state != HOSTED_OPEN;
 }
 
-static void fail(struct measure *m)
-{
-	const char *name = name_of(m->result);
-	int r = m->used.res;
-
-	if (unwanted(&m->used))
-		ctl_fail(m->call, -ESHUTDOWN, name, "the pool is being closed");
-	else
-		ctl_fail(m->call, r, name, "what deleting '%.160s' would free "
-			 "cannot be told: %s", name,
-			 r == -ENOENT ? "it was deleted meanwhile" :
-			 r == -ENOMEM ? "the server is out of memory" :
-			 "some of its map cannot be read; see 'tarn status'");
-}
-
 static void measure_end(struct measure *m)
 {
 	struct tarnd *t = tarnd_of(m);
 
-	if (unwanted(&m->used) || (m->dry_run && m->used.res < 0)) {
-		fail(m);
+	if (unwanted(&m->used)) {
+		ctl_fail(m->call, -ESHUTDOWN, NULL, "the pool is being closed");
 		json_decref(m->result);
 	} else {
 		ctl_reply(m->call, m->result);
@@ -128,10 +112,10 @@ static void measured(struct vol_used *u)
 
 	if (u->res == 0) {
 		o = json_pack("{s:I, s:I, s:b}",
-			      m->dry_run ? "freed_bytes" : "used_bytes",
+			      "used_bytes",
 			      (json_int_t)blocks_to_bytes(u->data_blocks +
 							  u->node_blocks),
-			      m->dry_run ? "freed_map_bytes" : "used_map_bytes",
+			      "used_map_bytes",
 			      (json_int_t)blocks_to_bytes(u->node_blocks),
 			      "kept_for_clones", u->forked);
 		json_object_update(m->item, o);
@@ -145,7 +129,7 @@ static void measured(struct vol_used *u)
 
 /* Takes result; NULL: out of memory. */
 static void measure_start(struct ctl_call *call, json_t *result,
-			  const char *member, bool dry_run)
+			  const char *member)
 {
 	struct measure *m = calloc(1, sizeof(*m));
 	struct tarnd   *t = ctl_arg(call);
@@ -160,7 +144,6 @@ static void measure_start(struct ctl_call *call, json_t *result,
 	m->result = result;
 	m->items = member != NULL ? json_object_get(result, member) : NULL;
 	m->end_ns = io_now_ns(t->io) + LIST_NS;
-	m->dry_run = dry_run;
 	m->used.stop = unwanted;
 	m->used.done = measured;
 	t->hosted.vol_calls++;
@@ -179,7 +162,7 @@ static void set_null(json_t *item)
 void used_reply(struct ctl_call *call, json_t *result)
 {
 	set_null(result);
-	measure_start(call, result, NULL, false);
+	measure_start(call, result, NULL);
 }
 
 void used_reply_list(struct ctl_call *call, json_t *result, const char *member)
@@ -189,13 +172,18 @@ void used_reply_list(struct ctl_call *call, json_t *result, const char *member)
 
 	json_array_foreach(json_object_get(result, member), i, item)
 		set_null(item);
-	measure_start(call, result, member, false);
+	measure_start(call, result, member);
 }
 
-void used_reply_dry_run(struct ctl_call *call, const struct volume *v)
+void used_reply_dry_run(struct ctl_call *call, struct volume *v,
+			bool with_snapshots)
 {
 	json_t *result = ctl_vol_json(v);
+	struct used_set s = { .n = 0 };
 
 	json_object_set_new(result, "dry_run", json_true());
-	measure_start(call, result, NULL, true);
+	used_set_add(&s, v);
+	if (with_snapshots)
+		used_set_add_snapshots(&s, v);
+	used_reply_set(call, result, &s);
 }

@@ -16,8 +16,25 @@ void used_reply(struct ctl_call *call, json_t *result);
  * long is cut off: "more".  Takes result. */
 void used_reply_list(struct ctl_call *call, json_t *result,
 		     const char *member);
-/* Answer what deleting the volume or snapshot would free, or why that cannot be
- * told. */
-void used_reply_dry_run(struct ctl_call *call, const struct volume *v);
+/* Answer what deleting the volume, with its snapshots or without, or snapshot
+ * would free, or why that cannot be told. */
+void used_reply_dry_run(struct ctl_call *call, struct volume *v,
+			bool with_snapshots);
+
+/* Volumes and snapshots that would be deleted together. */
+struct used_set {
+	struct volume **vols;
+	unsigned        n, cap;
+	bool            no_memory;
+};
+void used_set_add(struct used_set *s, struct volume *v);
+void used_set_add_snapshots(struct used_set *s, struct volume *v);
+/* Answer with result and what that would free: freed_bytes, freed_map_bytes,
+ * kept_for_clones; or why that cannot be told.  Takes result and the set. */
+void used_reply_set(struct ctl_call *call, json_t *result, struct used_set *s);
+/* Answer with result, and as its member what the trash holds; null: it takes
+ * too long to tell.  Takes result. */
+void used_reply_trash(struct ctl_call *call, json_t *result,
+		      const char *member);
 
 #endif

@@ -65,23 +65,27 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 
 /* --- what is said of each ------------------------------------------------ */
 
-static json_t *volume_json(const struct volume_info *i)
+static json_t *volume_json(const struct volume *v,
+			   const struct volume_info *i)
 {
-	return json_pack("{s:I, s:b, s:i, s:I, s:I, s:s?}", "used_bytes",
+	return json_pack("{s:I, s:b, s:i, s:I, s:I, s:s?, s:o}", "used_bytes",
 			 (json_int_t)blocks_to_bytes(i->mapped_blocks),
 			 "read_only", i->read_only, "clients", (int)i->users,
 			 "snapshots", (json_int_t)i->snapshots, "checkpoints",
 			 (json_int_t)i->checkpoints, "clone_of",
-			 i->clone_of[0] != '\0' ? i->clone_of : NULL);
+			 i->clone_of[0] != '\0' ? i->clone_of : NULL,
+			 "schedule", ctl_schedule_brief(v));
 }
 
 static json_t *snapshot_json(const struct volume_info *i)
 {
-	return json_pack("{s:s, s:I, s:i, s:I, s:b}", "snapshot", i->name,
+	return json_pack("{s:s, s:I, s:i, s:I, s:b, s:s?}", "snapshot", i->name,
 			 "referenced_bytes",
 			 (json_int_t)blocks_to_bytes(i->mapped_blocks),
 			 "clients", (int)i->users, "clones",
-			 (json_int_t)i->clones, "held", i->held);
+			 (json_int_t)i->clones, "held", i->held, "schedule",
+			 i->schedule < PERIODS ? period_word(i->schedule)
+					       : NULL);
 }
 
 static json_t *checkpoint_json(const struct volume_info *i)
@@ -104,7 +108,7 @@ json_t *ctl_vol_json(const struct volume *v)
 		      "created_s", (json_int_t)i.created_s);
 	switch (vol_name_kind(name)) {
 	case VOL_KIND_VOLUME:
-		more = volume_json(&i);
+		more = volume_json(v, &i);
 		break;
 	case VOL_KIND_SNAPSHOT:
 		more = snapshot_json(&i);
@@ -151,7 +155,8 @@ static void has_snapshots(struct change *c, unsigned n)
 	ctl_fail(c->call, -ENOTEMPTY, name,
 		 "volume '%s' has %u snapshot%s: delete them first with 'tarn "
 		 "snapshot delete %s@NAME' ('tarn snapshot list %s' lists "
-		 "them)", name, n, n > 1 ? "s" : "", name, name);
+		 "them), or with it, by --with-snapshots", name, n,
+		 n > 1 ? "s" : "", name, name);
 }
 
 /* What volume/ says, but for what takes another command to solve. */
@@ -172,7 +177,8 @@ static void change_fail(struct change *c, struct volumes *vols)
 	else if (ctl->res == -ENOTEMPTY && c->op == vol_delete &&
 		 i.snapshots > 0)
 		has_snapshots(c, i.snapshots);
-	else if (ctl->res == -EBUSY && c->op == vol_delete && i.held)
+	else if (ctl->res == -EBUSY && c->op == vol_delete &&
+		 i.held)
 		ctl_fail(c->call, -EBUSY, ctl->name,
 			 "snapshot '%s' is held: release it first with 'tarn "
 			 "snapshot release %s'", ctl->name, ctl->name);
@@ -180,6 +186,26 @@ static void change_fail(struct change *c, struct volumes *vols)
 		ctl_fail(c->call, ctl->res, ctl->name, "%s",
 			 ctl->error[0] != '\0' ? ctl->error
 					       : strerror(-ctl->res));
+}
+
+/* Where what was deleted is now. */
+static void deleted_say(const struct change *c, struct volumes *vols, json_t *o)
+{
+	char uuid[UUID_TEXT_BYTES];
+	struct volume *v;
+
+	json_object_set_new(o, "trashed", json_boolean(c->ctl.trashed));
+	uuid_text(&c->ctl.uuid, uuid);
+	if (c->ctl.trashed)
+		json_object_set_new(o, "uuid", json_string(uuid));
+	v = c->ctl.trashed ? vols_trash_find(vols, uuid, NULL) : NULL;
+	if (v != NULL)
+		json_object_set_new(o, "goes_s",
+				    json_integer((json_int_t)(
+					    tarnd_now_s() +
+					    vol_trash_left_s(v))));
+	json_object_set_new(o, "deletion",
+			    json_integer((json_int_t)vols_deletion_no(vols)));
 }
 
 static json_t *change_answer(struct change *c, struct volumes *vols)
@@ -195,6 +221,8 @@ static json_t *change_answer(struct change *c, struct volumes *vols)
 	if (o != NULL)
 		json_object_set_new(o, "already",
 				    json_boolean(c->ctl.already));
+	if (o != NULL && c->op == vol_delete)
+		deleted_say(c, vols, o);
 	return o;
 }
 
@@ -204,11 +232,13 @@ static void change_done(struct vol_ctl *ctl)
 	struct tarnd  *t = ctl_arg(c->call);
 	struct volume *v;
 
+	if (ctl->res == 0 && c->then != NULL)
+		c->then(t);
 	if (ctl->res < 0)
 		change_fail(c, t->hosted.vols);
 	else if (ctl->dry_run &&
 		 (v = vols_find(t->hosted.vols, c->after)) != NULL)
-		used_reply_dry_run(c->call, v);
+		used_reply_dry_run(c->call, v, c->ctl.with_snapshots);
 	else
 		ctl_reply(c->call, change_answer(c, t->hosted.vols));
 	free(c);
@@ -232,6 +262,8 @@ struct change *change_new(struct ctl_call *call, unsigned kinds)
 	c->call = call;
 	c->ctl.force = ctl_bool(call, "force");
 	c->ctl.dry_run = ctl_bool(call, "dry_run");
+	c->ctl.with_snapshots = ctl_bool(call, "with_snapshots");
+	c->ctl.at_once = ctl_bool(call, "now");
 	c->ctl.now_s = tarnd_now_s();
 	c->ctl.done = change_done;
 	if (kinds != 0) {

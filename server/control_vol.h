@@ -22,6 +22,8 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 /* False: the call was answered, this is no name of one of these kinds. */
 bool ctl_is_name(struct ctl_call *call, const char *name, unsigned kinds);
 
+/* {"hourly":24, …}, or null. */
+json_t *ctl_schedule_brief(const struct volume *v);
 /* A volume, snapshot or checkpoint as its show method answers. */
 json_t *ctl_vol_json(const struct volume *v);
 
@@ -34,6 +36,8 @@ struct change {
 				* a name as it is afterwards, the call's `name`
 				* unless the method says otherwise; if there is
 				* no such thing, the name is the answer */
+	/* It was made; may be NULL. */
+	void           (*then)(struct tarnd *t);
 	/* The answer, if it is another. */
 	json_t        *(*answer)(struct ctl_call *call, struct volumes *vols);
 };

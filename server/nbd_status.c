@@ -1,9 +1,12 @@
 /* server/nbd_status.c - BLOCK_STATUS.
  *
- *   prepare --> the export is asked for the first context --> for the next
- *   one, over the ground that those before have covered --> ... --> reply
+ *   prepare --> the export is asked for the last context --> for the one
+ *   before, over the ground that those behind have covered --> ... --> reply
  *
- * So in the end all can be cut to the ground that the last one has covered: a
+ * Bitmaps come first in this way: where little has changed, here and there, an
+ * answer is full long before what base:allocation would have to say.
+ *
+ * In the end all are cut to the ground that the one asked last has covered: a
  * chunk for each context, and all over the same ground.
  */
 #include "server/nbd_conn.h"
@@ -20,6 +23,15 @@ static unsigned next_context(const struct nbd_task *t, unsigned from)
 	while (from < NBD_CTX_MAX && !(t->cmd.contexts & 1u << from))
 		from++;
 	return from;
+}
+
+/* The last context before `before`; NBD_CTX_MAX: there is none. */
+static unsigned context_before(const struct nbd_task *t, unsigned before)
+{
+	while (before-- > 0)
+		if (t->cmd.contexts & 1u << before)
+			return before;
+	return NBD_CTX_MAX;
 }
 
 /* Of all bitmaps of the connection. */
@@ -71,7 +83,7 @@ bool nbd_status_prepare(struct nbd_task *t)
 					 room + i * t->req.extents_max;
 		f->n = 0;
 	}
-	ask(t, next_context(t, 0));
+	ask(t, context_before(t, NBD_CTX_MAX));
 	return true;
 }
 
@@ -118,7 +130,7 @@ void nbd_status_done(struct nbd_task *t)
 {
 	struct nbd_aux *aux = t->aux;
 	uint64_t        ground = ground_of(&t->req);
-	unsigned        next = next_context(t, aux->context + 1);
+	unsigned        next = context_before(t, aux->context);
 
 	if (ground == 0) {
 		nbd_reply_end(t, NBD_EIO, NULL);

@@ -17,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "server/event.h"
 #include "server/tarnd.h"
 
 #define RING_ENTRIES 1024u
@@ -204,6 +205,7 @@ static int start_control(struct tarnd *t)
 	t->core.nmethods = tarnd_nmethods;
 	t->core.arg = t;
 	t->core.log = core_log;
+	t->core.changed = event_changed;
 	r = ctl_server_open(t->io, &t->core, t->cfg->control, &t->ctl, err);
 	if (r < 0)
 		tarnd_log(t, "%s", err);
@@ -231,8 +233,12 @@ int tarnd_start(struct tarnd *t, struct config *cfg)
 	if (r < 0)
 		return r;
 	io_timer_init(&t->stop_timer, stop_late);
+	r = tarnd_schedule_init(t);
+	if (r < 0)
+		return r;
 	jobs_init(t);
 	control_park_init(t);
+	event_init(t);
 	tarnd_exports_init(t);
 	r = start_control(t);
 	if (r < 0)
@@ -252,6 +258,7 @@ int tarnd_start(struct tarnd *t, struct config *cfg)
 static void end_engine(struct tarnd *t)
 {
 	io_timer_cancel(t->io, &t->stop_timer);
+	wall_timer_close(&t->wall);
 	io_cancel(t->io, &t->signal_req);
 	while (t->signal_req.inflight)
 		if (io_run(t->io, NS_PER_S) < 0)

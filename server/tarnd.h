@@ -15,7 +15,10 @@
  *	tarnd_watch.c     disks that turn up later
  *	tarnd_connect.c   connecting several disks at once
  *	tarnd_identity.c  machine, boot, process, lock
+ *	tarnd_schedule.c  snapshots that are taken by themselves
  *	control_*.c       the methods of the control socket
+ *	bgjob*.c          what takes long and goes on by itself
+ *	event*.c alarm.c  what happened, and what is wrong: see event.h
  */
 #ifndef TARN_SERVER_TARND_H
 #define TARN_SERVER_TARND_H
@@ -29,12 +32,16 @@
 #include "base/list.h"
 #include "io/io.h"
 #include "pool/pool.h"
+#include "server/bgjob_note.h"
 #include "server/config.h"
 #include "server/control.h"
 #include "server/export.h"
+#include "server/event_watch.h"
 #include "server/export_volume.h"
 #include "server/inventory.h"
 #include "server/nbd.h"
+#include "server/schedule.h"
+#include "server/wall_timer.h"
 #include "volume/volume.h"
 
 #define TARND_PLACES_MAX   256u
@@ -180,6 +187,11 @@ struct tarnd {
 	struct list       parked;     /* ctl_call.parked: run again when no
 				       * job runs */
 	struct io_work    park_work;
+	struct watch      watch;
+	struct list       followers;  /* ctl_call.parked: wait for events */
+	struct io_work    follow_work;
+	struct list       job_waiters; /* ctl_call.parked: for the end of one */
+	struct bgjob_note job_notes[BGJOB_NOTES];
 	unsigned          scans;      /* discoveries under way */
 	unsigned          disks_closing;
 	/* Places that were named: --disks first, then those of create,
@@ -192,6 +204,8 @@ struct tarnd {
 	int               signal_fd;
 	struct io_req     signal_req;
 	uint64_t          started_s;  /* wall clock */
+	struct schedule   schedule;   /* of snapshots */
+	struct wall_timer wall;       /* … tells it when to look */
 	bool              stopping;   /* SIGTERM */
 	bool              closing_control;
 	bool              stopped;    /* the loop may end */
@@ -230,6 +244,11 @@ void tarnd_nbd_stop(struct tarnd *t, uint64_t drain_ns);
 
 /* Fill t->owner; creates the lock directory. -errno, reported. */
 int tarnd_identity(struct tarnd *t);
+
+/* --- tarnd_schedule.c ---------------------------------------------------- */
+
+/* -errno, reported. */
+int tarnd_schedule_init(struct tarnd *t);
 
 /* --- jobs ---------------------------------------------------------------- */
 
@@ -310,6 +329,11 @@ void ctl_volume_clone(struct ctl_call *call);
 void ctl_volume_resize(struct ctl_call *call);
 void ctl_volume_rename(struct ctl_call *call);
 void ctl_volume_delete(struct ctl_call *call);
+void ctl_volume_undelete(struct ctl_call *call);
+void ctl_volume_freed(struct ctl_call *call);
+void ctl_volume_deleting(struct ctl_call *call);
+void ctl_trash_list(struct ctl_call *call);
+void ctl_trash_empty(struct ctl_call *call);
 void ctl_snapshot_create(struct ctl_call *call);
 void ctl_snapshot_list(struct ctl_call *call);
 void ctl_snapshot_show(struct ctl_call *call);
@@ -319,6 +343,9 @@ void ctl_snapshot_delete(struct ctl_call *call);
 void ctl_snapshot_hold(struct ctl_call *call);
 void ctl_snapshot_release(struct ctl_call *call);
 void ctl_snapshot_diff(struct ctl_call *call);
+void ctl_schedule_set(struct ctl_call *call);
+void ctl_schedule_clear(struct ctl_call *call);
+void ctl_schedule_list(struct ctl_call *call);
 void ctl_checkpoint_create(struct ctl_call *call);
 void ctl_checkpoint_list(struct ctl_call *call);
 void ctl_checkpoint_show(struct ctl_call *call);
@@ -329,6 +356,9 @@ void ctl_receive_publish(struct ctl_call *call);
 void ctl_receive_abort(struct ctl_call *call);
 void ctl_receive_list(struct ctl_call *call);
 
+/* control_space.c: where the space is, as members of the answer of df. */
+json_t *ctl_space_json(const struct pool_info *info,
+		       const struct volumes_space *space);
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);
 const char *ctl_health_name(uint8_t health);

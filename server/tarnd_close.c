@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/event.h"
 #include "server/tarnd.h"
 
 static void pool_closed(struct pool_op *op)
@@ -35,6 +36,7 @@ void hosted_end_step(struct tarnd *t)
 		return;
 	}
 	job->op.done = pool_closed;
+	event_closing(t);
 	pool_close(t->hosted.pool, &job->op);
 }
 
@@ -45,6 +47,11 @@ void hosted_end(struct job *job, uint64_t drain_ns,
 
 	assert(t->ending == NULL);
 	io_timer_cancel(t->io, &t->hosted.retry);
+	event_say(t, EVENT_INFO, "pool.closed", t->hosted.name, 0, 0,
+		  t->stopping ? "the server was stopped" : "exported");
+	if (t->hosted.state == HOSTED_OPEN)
+		vols_trash_stop(t->hosted.vols);
+	schedule_stop(&t->schedule);
 	if (t->hosted.pool != NULL)
 		t->hosted.state = HOSTED_CLOSING;
 	job->next = next;

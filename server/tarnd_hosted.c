@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/event.h"
 #include "server/tarnd.h"
 
 #define BACKOFF_FIRST_NS (250 * NS_PER_MS)
@@ -24,6 +25,12 @@ static void pool_log(void *arg, const char *line)
 	tarnd_log(t, "pool: %s", line);
 	/* Perhaps a disk has gone: another path to it may exist. */
 	hosted_watch(t, true);
+	watch_news(t);
+}
+
+static void pool_beat(void *arg)
+{
+	watch_news(arg);
 }
 
 /* --- failure ------------------------------------------------------------- */
@@ -104,6 +111,7 @@ int hosted_make(struct tarnd *t)
 		.commit_log_bytes = t->cfg->commit_log_bytes,
 		.log = pool_log,
 		.failed = pool_failed,
+		.beat = pool_beat,
 		.arg = t,
 	};
 	int r;
@@ -131,6 +139,7 @@ void hosted_unmake(struct tarnd *t)
 {
 	struct hosted *h = &t->hosted;
 
+	watch_stop(t);
 	if (h->source != NULL)
 		export_volumes_close(h->source);
 	h->source = NULL;
@@ -160,9 +169,27 @@ int hosted_serve(struct tarnd *t, bool read_only)
 	h->backoff_ns = 0;
 	h->wanted = false;
 	h->failed = false;
+	if (!read_only)
+		vols_trash_start(h->vols, t->cfg->trash_hours * 3600,
+				 tarnd_now_s());
 	tarnd_log(t, "pool '%s' is open%s", h->name,
 		  read_only ? ", read-only" : "");
+	if (info.taken_over)
+		event_say(t, EVENT_WARNING, "pool.taken_over", h->name,
+			  info.claim, 0, "the last owner is on another machine, "
+			  "or force was used; it was not heard of");
+	if (info.replayed_rows > 0)
+		event_say(t, EVENT_WARNING, "pool.recovered", h->name,
+			  info.claim, info.replayed_rows,
+			  "it was not closed: %ju rows of the log were redone",
+			  (uintmax_t)info.replayed_rows);
+	else
+		event_say(t, EVENT_INFO, "pool.opened", h->name, info.claim, 0,
+			  "%s", read_only ? "read-only" : "");
+	watch_start(t);
 	hosted_watch(t, true);
+	if (!read_only)
+		schedule_start(&t->schedule, h->vols);
 	if (h->fail_res != 0)
 		io_defer(t->io, &h->fail_work);
 	return 0;

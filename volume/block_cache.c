@@ -191,6 +191,14 @@ void block_cache_offer(struct block_cache *c, place_t place, uint32_t crc,
 		block_cache_put(c, place, crc, data);
 }
 
+void block_cache_note(struct block_cache *c, place_t place, uint32_t crc,
+		      const void *data)
+{
+	assert(place != PLACE_NONE);
+	if (c->nslots > 0 && noted(&c->sets[set_of(c, place)], place))
+		block_cache_put(c, place, crc, data);
+}
+
 static void way_drop(struct block_cache *c, struct cache_set *s, unsigned w)
 {
 	s->place[w] = PLACE_NONE;

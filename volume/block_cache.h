@@ -8,7 +8,10 @@
  * Small reads and partial writes use it; large ones would only wash it out.
  * What was read once is only noted; it is taken in when it is read again before
  * about one and a half times as many others as the cache holds.  So blocks that
- * nobody comes back to cost no copy and drive out nothing.
+ * nobody comes back to cost no copy and drive out nothing.  As long as there is
+ * room, what was read once is taken in, too, but for that of snapshots, which
+ * are read by who copies them: memory that was never used costs more than a
+ * read.
  */
 #ifndef TARN_VOLUME_BLOCK_CACHE_H
 #define TARN_VOLUME_BLOCK_CACHE_H
@@ -56,6 +59,9 @@ void block_cache_put(struct block_cache *c, place_t place, uint32_t crc,
  * there is an empty slot for it. */
 void block_cache_offer(struct block_cache *c, place_t place, uint32_t crc,
 		       const void *data);
+/* The same where few blocks are read again: an empty slot is not enough. */
+void block_cache_note(struct block_cache *c, place_t place, uint32_t crc,
+		      const void *data);
 /* The block at that place is not wanted any more. */
 void block_cache_drop(struct block_cache *c, place_t place);
 

@@ -231,7 +231,7 @@ void catalog_name_insert(struct catalog *c, struct volume *v)
 	bool found;
 	uint32_t i = name_pos(c, v->name, &found);
 
-	if (v->flags & CATALOG_HIDDEN)
+	if (v->flags & (CATALOG_HIDDEN | CATALOG_TRASHED))
 		return;
 	assert(!found && c->nsorted < c->cap);
 	memmove(&c->sorted[i + 1], &c->sorted[i],
@@ -245,7 +245,7 @@ void catalog_name_remove(struct catalog *c, struct volume *v)
 	bool found;
 	uint32_t i = name_pos(c, v->name, &found);
 
-	if (v->flags & CATALOG_HIDDEN)
+	if (v->flags & (CATALOG_HIDDEN | CATALOG_TRASHED))
 		return;
 	assert(found && c->sorted[i] == v);
 	c->nsorted--;

@@ -10,6 +10,7 @@
 #include "volume/node_format.h"
 
 struct catalog;
+struct vol_schedule;
 struct volume;
 struct volumes;
 
@@ -41,7 +42,7 @@ bool catalog_name_is_hidden(const char *name);
 void catalog_touch(struct volume *v);
 void catalog_touch_page(struct catalog *c, uint32_t page);
 
-/* --- for catalog_apply.c and catalog_branch.c ----------------------------- */
+/* --- for catalog_apply.c, catalog_branch.c and catalog_trash.c ------------ */
 
 /* An object in a free slot, known by its id.  NULL: out of memory. */
 struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
@@ -53,6 +54,10 @@ struct volume *catalog_volume_next(struct volumes *vols);
 void catalog_volume_renumber(struct volume *v, struct volume *with);
 /* Its id and slot are free; who holds the object last frees it. */
 void catalog_volume_gone(struct volume *v);
+/* A tree that belongs to no volume any more begins to go, or is kept while two
+ * or more derive from it. */
+void catalog_tree_delete(struct volume *t);
+void catalog_checkpoint_free(struct volume *p);
 /* What a RESIZE does. */
 void catalog_set_size(struct volume *v, uint64_t size_bytes);
 /* A snapshot or checkpoint of v: found there by its name; is no longer. */
@@ -78,5 +83,20 @@ int  catalog_apply_rollback(struct volume *v, const void *body);
 int  catalog_apply_receive(struct volumes *vols, uint64_t id,
 			   const void *body);
 int  catalog_apply_publish(struct volume *h, const void *body);
+/* catalog_trash.c */
+int  catalog_apply_trash(struct volume *v, const void *body);
+int  catalog_apply_undelete(struct volume *v, const void *body);
+int  catalog_apply_purge(struct volume *v);
+/* vol_schedule.c. */
+int  catalog_apply_schedule(struct volume *v, const void *body);
+/* To and from the bytes of a slot or record. */
+void catalog_schedule_encode(const struct vol_schedule *s,
+			     struct catalog_schedule *ret_bytes);
+void catalog_schedule_decode(const struct catalog_schedule *bytes,
+			     struct vol_schedule *ret_schedule);
+/* The snapshot was taken by the schedule of its volume, as one of this kind; is a
+ * person's. */
+void catalog_schedule_took(struct volume *s, enum period kind);
+void catalog_schedule_let_go(struct volume *s);
 
 #endif

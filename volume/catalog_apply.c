@@ -80,12 +80,13 @@ static int apply_rename(struct volume *v, const void *body)
 
 	memcpy(&len, body, sizeof(len));
 	memcpy(name, (const char *)body + sizeof(len), le16_get(len));
-	if (v->state != CATALOG_READY)
+	if (v->state != CATALOG_READY || catalog_is_trashed(v))
 		return -EBADMSG;
 	if (v->of != NULL) {
 		if (catalog_find_of(v->of, v->kind, name) != NULL)
 			return -EBADMSG;
 		memcpy(v->name, name, sizeof(name));
+		catalog_schedule_let_go(v);
 		catalog_touch(v);
 		return 0;
 	}
@@ -98,7 +99,7 @@ static int apply_rename(struct volume *v, const void *body)
 	return 0;
 }
 
-static void checkpoint_free(struct volume *p)
+void catalog_checkpoint_free(struct volume *p)
 {
 	catalog_of_remove(p);
 	catalog_volume_gone(p);
@@ -106,15 +107,32 @@ static void checkpoint_free(struct volume *p)
 	vol_release(p);
 }
 
+void catalog_tree_delete(struct volume *t)
+{
+	struct catalog *c = &t->vols->catalog;
+
+	t->deletion_no = c->deletions++;
+	t->flags &= (uint8_t)~(CATALOG_HIDDEN | CATALOG_SCHEDULED);
+	memset(&t->schedule, 0, sizeof(t->schedule));
+	catalog_touch(t);
+	if (t->nkids > 1 && !CANARY(fork_reaped)) {
+		t->state = CATALOG_FORK;
+		return;
+	}
+	t->state = CATALOG_DELETING;
+	t->cursor = 0;
+	c->ndeleting++;
+}
+
 static int apply_delete(struct volume *v)
 {
 	struct catalog *c = &v->vols->catalog;
 
 	if (v->state != CATALOG_READY || v->nsnaps > 0 ||
-	    v->flags & CATALOG_HELD)
+	    v->flags & CATALOG_HELD || catalog_is_trashed(v))
 		return -EBADMSG;
 	if (v->kind == CATALOG_CHECKPOINT) {
-		checkpoint_free(v);
+		catalog_checkpoint_free(v);
 		return 0;
 	}
 	if (v->kind == CATALOG_VOLUME)
@@ -122,17 +140,9 @@ static int apply_delete(struct volume *v)
 	else
 		catalog_of_remove(v);
 	while (!list_empty(&v->checkpoints))
-		checkpoint_free(list_first(&v->checkpoints, struct volume,
-					   of_link));
-	v->flags &= (uint8_t)~CATALOG_HIDDEN;
-	catalog_touch(v);
-	if (v->nkids > 1 && !CANARY(fork_reaped)) {
-		v->state = CATALOG_FORK;
-		return 0;
-	}
-	v->state = CATALOG_DELETING;
-	v->cursor = 0;
-	c->ndeleting++;
+		catalog_checkpoint_free(list_first(&v->checkpoints,
+						   struct volume, of_link));
+	catalog_tree_delete(v);
 	return 0;
 }
 
@@ -141,7 +151,8 @@ static int apply_set(struct volume *v, const void *body)
 {
 	const struct catalog_set *rec = body;
 
-	if (v->kind != CATALOG_SNAPSHOT || v->state != CATALOG_READY)
+	if (v->kind != CATALOG_SNAPSHOT || v->state != CATALOG_READY ||
+	    catalog_is_trashed(v))
 		return -EBADMSG;
 	v->flags = (uint8_t)((v->flags | rec->set) & ~rec->clear);
 	catalog_touch(v);
@@ -226,6 +237,14 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_publish(v, body);
 	case CATALOG_SET:
 		return apply_set(v, body);
+	case CATALOG_TRASH:
+		return catalog_apply_trash(v, body);
+	case CATALOG_UNDELETE:
+		return catalog_apply_undelete(v, body);
+	case CATALOG_PURGE:
+		return catalog_apply_purge(v);
+	case CATALOG_SCHEDULE:
+		return catalog_apply_schedule(v, body);
 	default:
 		return -EBADMSG;
 	}

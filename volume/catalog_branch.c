@@ -42,10 +42,12 @@ static void snap_make(struct volume *v, const struct snap_iter *it)
 	s->root_id = v->root_id;
 	s->mapped = v->mapped;
 	tree_add_before(s, v);
+	if (it->schedule != 0)
+		catalog_schedule_took(s, it->schedule - 1u);
 }
 
-/* How many of the first n of the group are of the volume, and how many of the
- * same kind? */
+/* How many of the first n of the group are of the volume, and how many cannot
+ * be taken beside this one? */
 static unsigned snaps_before(const void *body, uint32_t len_bytes, uint32_t n,
 			     const struct snap_iter *of, unsigned *ret_alike)
 {
@@ -58,7 +60,9 @@ static unsigned snaps_before(const void *body, uint32_t len_bytes, uint32_t n,
 		if (it.volume != of->volume)
 			continue;
 		found++;
-		*ret_alike += it.kind == of->kind;
+		*ret_alike += it.kind == of->kind &&
+			      (it.schedule == of->schedule ||
+			       strcmp(it.name, of->name) == 0);
 	}
 	return found;
 }
@@ -79,7 +83,8 @@ int catalog_apply_snap(struct volumes *vols, uint64_t id, const void *body,
 
 		if (v == NULL || v->kind != CATALOG_VOLUME ||
 		    v->state != CATALOG_READY ||
-		    v->flags & CATALOG_HIDDEN || alike > 0 ||
+		    v->flags & (CATALOG_HIDDEN | CATALOG_TRASHED) ||
+		    alike > 0 ||
 		    v->birth >= UINT32_MAX - before ||
 		    catalog_find_of(v, it.kind, it.name) != NULL)
 			return -EBADMSG;
@@ -116,6 +121,7 @@ static struct volume *ready_snapshot(const struct catalog *c, le32 id)
 
 	return s != NULL && s->kind == CATALOG_SNAPSHOT &&
 			       s->state == CATALOG_READY &&
+			       !catalog_is_trashed(s) &&
 			       s->birth < UINT32_MAX ?
 		       s :
 		       NULL;
@@ -190,6 +196,8 @@ static void identity_move(struct volume *v, struct volume *t)
 	t->uuid = v->uuid;
 	v->uuid = uuid;
 	v->created_s = t->created_s;
+	v->schedule = t->schedule;
+	memset(&t->schedule, 0, sizeof(t->schedule));
 	memcpy(v->name, t->name, sizeof(v->name));
 	catalog_name_insert(c, v);
 	list_move(v, &v->snaps, &t->snaps);
@@ -206,6 +214,7 @@ static void tree_delete(struct volume *t)
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	t->vols->catalog.ndeleting++;
+	t->deletion_no = t->vols->catalog.deletions++;
 	t->vols->reaper.scanned = false; /* to be found */
 	catalog_touch(t);
 }
@@ -220,7 +229,8 @@ int catalog_apply_rollback(struct volume *t, const void *body)
 
 	memcpy(name, rec->name, le16_get(rec->name_len));
 	if (t->kind != CATALOG_VOLUME || t->state != CATALOG_READY ||
-	    t->flags & CATALOG_HIDDEN || s == NULL || s->of != t || t->birth == UINT32_MAX ||
+	    t->flags & (CATALOG_HIDDEN | CATALOG_TRASHED) || s == NULL ||
+	    s->of != t || t->birth == UINT32_MAX ||
 	    (name[0] != '\0' &&
 	     catalog_find_of(t, CATALOG_SNAPSHOT, name) != NULL))
 		return -EBADMSG;
@@ -302,7 +312,8 @@ static struct volume *publish_target(const struct volume *h, le32 id,
 	}
 	v = catalog_find_id(c, le32_get(id));
 	*ret_bad |= v == NULL || v->kind != CATALOG_VOLUME ||
-		    v->state != CATALOG_READY || v->flags & CATALOG_HIDDEN ||
+		    v->state != CATALOG_READY ||
+		    v->flags & (CATALOG_HIDDEN | CATALOG_TRASHED) ||
 		    v->birth >= UINT32_MAX - 1 || h->origin == NULL ||
 		    h->origin->of != v;
 	return v;

@@ -31,6 +31,8 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->volume = le32_of(v->of != NULL ? v->of->id : 0);
 	s->mapped = le64_of(v->mapped);
 	s->cursor = le64_of(v->cursor);
+	s->trashed_s = le64_of(v->trashed_s);
+	catalog_schedule_encode(&v->schedule, &s->schedule);
 	s->name_len = le16_of((uint16_t)strlen(v->name));
 	memcpy(s->name, v->name, strlen(v->name));
 }
@@ -68,7 +70,7 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 		return -EBADMSG;
 	}
 	if (s->state == CATALOG_READY && s->kind == CATALOG_VOLUME &&
-	    (s->flags & CATALOG_HIDDEN) == 0 &&
+	    (s->flags & (CATALOG_HIDDEN | CATALOG_TRASHED)) == 0 &&
 	    catalog_find_name(c, name) != NULL) {
 		*ret_why = "catalog: two volumes of one name";
 		return -EBADMSG;
@@ -90,6 +92,9 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->of_id = le32_get(s->volume);
 	v->mapped = le64_get(s->mapped);
 	v->cursor = le64_get(s->cursor);
+	v->trashed_s = le64_get(s->trashed_s);
+	c->ntrashed += (v->flags & CATALOG_TRASHED) != 0;
+	catalog_schedule_decode(&s->schedule, &v->schedule);
 	memcpy(v->name, name, sizeof(name));
 	if (v->state == CATALOG_DELETING)
 		c->ndeleting++;

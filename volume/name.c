@@ -93,8 +93,20 @@ bool name_bytes_valid(const char *name, uint32_t len_bytes)
 	return name_check(name, len_bytes) == NULL;
 }
 
-/* The start of a name, made fit to be shown. */
-static void name_quote(const char *name, char *ret_text, size_t room)
+bool text_bytes_valid(const char *text, uint32_t len_bytes)
+{
+	const uint8_t *s = (const uint8_t *)text;
+	uint32_t cp, len;
+
+	for (uint32_t i = 0; i < len_bytes; i += len) {
+		len = utf8_next(s + i, len_bytes - i, &cp);
+		if (len == 0 || is_control(cp))
+			return false;
+	}
+	return true;
+}
+
+void name_quote(const char *name, char *ret_text, size_t room)
 {
 	const uint8_t *s = (const uint8_t *)name;
 	uint32_t left = (uint32_t)strnlen(name, VOLUME_NAME_MAX + 8);

@@ -146,6 +146,23 @@ static void freeze_catalog(struct volumes *vols)
 	}
 }
 
+static void freeze_events(struct volumes *vols)
+{
+	struct event_log *log = &vols->events;
+
+	for (uint32_t i = 0; log->ndirty > 0 && i < EVENT_PAGES; i++) {
+		void *copy;
+
+		if (!log->dirty[i] || CANARY(event_not_written))
+			continue;
+		copy = slab_need(&vols->slab);
+		events_encode_page(log, i, copy);
+		copy_add(vols, TABLE_EVENTS, i, copy);
+		log->dirty[i] = false;
+		log->ndirty--;
+	}
+}
+
 static void freeze_root(struct volumes *vols)
 {
 	struct vols_root root = {
@@ -188,6 +205,7 @@ void vols_commit_freeze(void *arg)
 	vols->table.ndirty = 0;
 	freeze_ids(vols);
 	freeze_catalog(vols);
+	freeze_events(vols);
 	freeze_root(vols);
 	vols->commit_wanted = false;
 }
@@ -488,6 +506,8 @@ void vols_commit_done(void *arg, int res)
 	node_cache_trim(vols);
 	vol_requests_unthrottle(vols);
 	vol_reaper_kick(vols);
+	vol_trash_kick(vols);
+	events_kick(vols);
 }
 
 uint64_t vols_commit_blocks(void *arg)
@@ -495,5 +515,5 @@ uint64_t vols_commit_blocks(void *arg)
 	const struct volumes *vols = arg;
 
 	return vols->cache.ndirty + vols->table.ndirty + vols->ids.ndirty +
-	       vols->catalog.ndirty;
+	       vols->catalog.ndirty + vols->events.ndirty;
 }

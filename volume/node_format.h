@@ -53,7 +53,13 @@
  *                        else 0
  *       80  256 name     UTF-8, NUL padded; of a snapshot or checkpoint:
  *                        without its volume's
- *      336  176 zero
+ *      336    8 trashed_s  TRASHED: when it was put into the trash, seconds
+ *                        since 1970; else 0
+ *      344   16 schedule of a volume: 6 of le16, how many snapshots of each
+ *                        kind (enum period) are kept, and le32, when the last
+ *                        ones were taken, minutes since 1970; of a
+ *                        SCHEDULED snapshot: 1 at its kind; else 0
+ *      360  152 zero
  * A checkpoint is no tree: levels, root, origin, mapped and cursor are 0.
  *
  * The client's part of the root (root_format.h):
@@ -72,8 +78,9 @@
  *   260 reap:    cursor 8 (what only a deleted volume or snapshot has below
  *                it is dropped; ~0: all is, the slot is free)
  *   261 snapshot: created_s 8, then for each of the group: volume 4, uuid 16,
- *                kind 1 (snapshot or checkpoint), zero 1, name_len 2, name
- *                (name_len 0: the one before)
+ *                kind 1 (snapshot or checkpoint), schedule 1 (1 + enum
+ *                period: SCHEDULED, and the volume's schedule has taken it; or
+ *                0), name_len 2, name (name_len 0: the one before)
  *   262 clone:   snapshot 4, uuid 16, created_s 8, name_len 2, name
  *   263 rollback: snapshot 4, uuid 16, created_s 8, name_len 2, name: the
  *                volume goes on from that snapshot of it; what it was becomes
@@ -85,6 +92,13 @@
  *                hidden volume holds becomes that of the volume (0: of a new
  *                one), and a snapshot of it
  *   266 set:     set 1, clear 1: flags of a snapshot; only HELD
+ *   267 trash:   trashed_s 8: a volume, with the snapshots and checkpoints that
+ *                it has, is in the trash; none of them is held
+ *   268 undelete: name_len 2, name: it is there again, under that name
+ *   269 purge:   empty: a volume, in the trash or not, and its snapshots are
+ *                deleted, its checkpoints are gone
+ *   270 schedule: as in a slot: that of a volume; its snapshots of kinds that
+ *                are no longer kept are not SCHEDULED any more
  * rec.block is the id of the volume (or snapshot...); for a create, clone or
  * receive, the id that it gets; for snapshots, the id of the first one, the others
  * follow.  What a rollback leaves gets the next id.
@@ -108,6 +122,7 @@
 
 #include "base/endian.h"
 #include "base/limits.h"
+#include "base/period.h"
 #include "base/uuid.h"
 
 #define LEAF_ENTRIES    256u
@@ -161,6 +176,18 @@ enum catalog_state {
 				  * name is that of the one it is meant for */
 #define CATALOG_HELD   (1u << 4) /* a READY snapshot that is not to be
 				  * deleted */
+#define CATALOG_TRASHED (1u << 5) /* a READY volume that is in the trash, and
+				   * with it what belongs to it; another one
+				   * may have its name */
+#define CATALOG_SCHEDULED (1u << 6) /* a READY snapshot that the schedule of
+				     * its volume took, and may delete */
+
+/* Of a slot, and the body of CATALOG_SCHEDULE. */
+struct catalog_schedule {
+	le16 keep[PERIODS];
+	le32 last_min;
+};
+static_assert(sizeof(struct catalog_schedule) == 16, "catalog_schedule");
 
 struct catalog_slot {
 	le32        id;
@@ -181,11 +208,15 @@ struct catalog_slot {
 	uint8_t     zero0[2];
 	le32        volume;
 	char        name[256];
-	uint8_t     zero1[176];
+	le64        trashed_s;
+	struct catalog_schedule schedule;
+	uint8_t     zero1[152];
 };
 static_assert(sizeof(struct catalog_slot) == 512, "catalog_slot");
+static_assert(offsetof(struct catalog_slot, schedule) == 344, "slot.schedule");
 static_assert(offsetof(struct catalog_slot, size_bytes) == 24, "slot.size");
 static_assert(offsetof(struct catalog_slot, name) == 80, "slot.name");
+static_assert(offsetof(struct catalog_slot, trashed_s) == 336, "slot.trashed");
 
 struct vols_root {
 	uint8_t magic[8];
@@ -208,7 +239,11 @@ enum catalog_op {
 	CATALOG_RECEIVE = 264,
 	CATALOG_PUBLISH = 265,
 	CATALOG_SET = 266,
-	CATALOG_OP_LAST = CATALOG_SET,
+	CATALOG_TRASH = 267,
+	CATALOG_UNDELETE = 268,
+	CATALOG_PURGE = 269,
+	CATALOG_SCHEDULE = 270,
+	CATALOG_OP_LAST = CATALOG_SCHEDULE,
 };
 
 struct catalog_create {
@@ -225,7 +260,7 @@ struct catalog_snap {
 	le32        volume;
 	struct uuid uuid;
 	uint8_t     kind;
-	uint8_t     zero;
+	uint8_t     schedule; /* 1 + enum period; 0: a person took it */
 	le16        name_len;
 	char        name[];
 };

@@ -87,12 +87,17 @@ static int tree_validate(const struct catalog_slot *slot, uint64_t size_bytes,
 	if (slot->levels > LEVEL_MAX)
 		BAD("catalog: root level out of range");
 	if ((slot->flags &
-	     ~(CATALOG_SHRUNK | CATALOG_HIDDEN | CATALOG_HELD)) != 0 ||
+	     ~(CATALOG_SHRUNK | CATALOG_HIDDEN | CATALOG_HELD |
+	       CATALOG_TRASHED | CATALOG_SCHEDULED)) != 0 ||
 	    (slot->flags & CATALOG_HIDDEN && (slot->kind != CATALOG_VOLUME ||
 					      slot->state != CATALOG_READY)) ||
-	    (slot->flags & CATALOG_HELD && (slot->kind != CATALOG_SNAPSHOT ||
-					    slot->state != CATALOG_READY)))
+	    (slot->flags & (CATALOG_HELD | CATALOG_SCHEDULED) &&
+	     (slot->kind != CATALOG_SNAPSHOT || slot->state != CATALOG_READY)))
 		BAD("catalog: unknown flags");
+	if (slot->flags & CATALOG_TRASHED &&
+	    (slot->kind != CATALOG_VOLUME || slot->state != CATALOG_READY ||
+	     slot->flags & CATALOG_HIDDEN))
+		BAD("catalog: this cannot be in the trash");
 	if (size_to_leaves(size_bytes) > levels_to_leaves(slot->levels))
 		BAD("catalog: root too low for the size");
 	if (le64_get(slot->cursor) > levels_to_leaves(slot->levels))
@@ -100,6 +105,30 @@ static int tree_validate(const struct catalog_slot *slot, uint64_t size_bytes,
 	if (le64_get(slot->mapped) >
 	    levels_to_leaves(slot->levels) * LEAF_ENTRIES)
 		BAD("catalog: more blocks mapped than there are");
+	return 0;
+}
+
+static int schedule_validate(const struct catalog_slot *slot,
+			     const char **ret_why)
+{
+	const struct catalog_schedule *s = &slot->schedule;
+	bool volume = slot->kind == CATALOG_VOLUME &&
+		      slot->state == CATALOG_READY &&
+		      (slot->flags & CATALOG_HIDDEN) == 0;
+	uint32_t kinds = 0, sum = 0;
+
+	for (unsigned p = 0; p < PERIODS; p++) {
+		kinds += le16_get(s->keep[p]) != 0;
+		sum += le16_get(s->keep[p]);
+	}
+	if (kinds == 0 && le32_get(s->last_min) != 0)
+		BAD("catalog: the time of no schedule");
+	if (slot->flags & CATALOG_SCHEDULED) {
+		if (sum != 1 || le32_get(s->last_min) != 0)
+			BAD("catalog: a scheduled snapshot of no kind");
+	} else if (kinds != 0 && !volume) {
+		BAD("catalog: a schedule of what is no volume");
+	}
 	return 0;
 }
 
@@ -144,6 +173,8 @@ int catalog_slot_validate(const struct catalog_slot *slot,
 		BAD("catalog: no birth");
 	if (!name_bytes_valid(slot->name, le16_get(slot->name_len)))
 		BAD("catalog: bad name");
+	if (schedule_validate(slot, ret_why) < 0)
+		return -EBADMSG;
 	return slot->kind == CATALOG_CHECKPOINT ?
 		       checkpoint_validate(slot, ret_why) :
 		       tree_validate(slot, size_bytes, ret_why);
@@ -209,6 +240,7 @@ bool snap_iter_next(struct snap_iter *it)
 	it->volume = le32_get(e.volume);
 	it->uuid = e.uuid;
 	it->kind = e.kind;
+	it->schedule = e.schedule;
 	it->pos += sizeof(e);
 	if (len > 0) {
 		memset(it->name, 0, sizeof(it->name));
@@ -236,6 +268,8 @@ static int snap_body_validate(const uint8_t *body, uint32_t len_bytes,
 		at += sizeof(e);
 		if (e.kind != CATALOG_SNAPSHOT && e.kind != CATALOG_CHECKPOINT)
 			BAD("snapshot record: unknown kind");
+		if (e.schedule > (e.kind == CATALOG_SNAPSHOT ? PERIODS : 0))
+			BAD("snapshot record: of no schedule");
 		len = le16_get(e.name_len);
 		if (len > len_bytes - at)
 			BAD("snapshot record: cut off");
@@ -257,6 +291,20 @@ static int set_body_validate(const struct catalog_set *s, uint32_t len_bytes,
 	if ((s->set ^ s->clear) != CATALOG_HELD ||
 	    (s->set & s->clear) != 0)
 		BAD("set record: unknown flags");
+	return 0;
+}
+
+static int schedule_body_validate(const struct catalog_schedule *s,
+				  uint32_t len_bytes, const char **ret_why)
+{
+	bool some = false;
+
+	if (len_bytes < sizeof(*s))
+		BAD("schedule record: too short");
+	for (unsigned p = 0; p < PERIODS; p++)
+		some |= le16_get(s->keep[p]) != 0;
+	if (!some && le32_get(s->last_min) != 0)
+		BAD("schedule record: the time of none");
 	return 0;
 }
 
@@ -286,12 +334,15 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 		memcpy(&v, body, sizeof(v));
 		return size_body_validate(le64_get(v), ret_why);
 	case CATALOG_RENAME:
+	case CATALOG_UNDELETE:
 		return name_body_validate(body, len_bytes, ret_why);
 	case CATALOG_DELETE:
+	case CATALOG_PURGE:
 		return 0;
 	case CATALOG_REAP:
+	case CATALOG_TRASH:
 		if (len_bytes < sizeof(v))
-			BAD("reap record: too short");
+			BAD("reap or trash record: too short");
 		return 0;
 	case CATALOG_SNAP:
 		return snap_body_validate(body, len_bytes, ret_why);
@@ -321,6 +372,8 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 					  ret_why);
 	case CATALOG_SET:
 		return set_body_validate(body, len_bytes, ret_why);
+	case CATALOG_SCHEDULE:
+		return schedule_body_validate(body, len_bytes, ret_why);
 	default:
 		BAD("catalog record: unknown subtype");
 	}

@@ -48,6 +48,7 @@ struct snap_iter {
 	uint64_t       created_s;
 	uint32_t       volume;  /* id */
 	uint8_t        kind;    /* CATALOG_SNAPSHOT, CATALOG_CHECKPOINT */
+	uint8_t        schedule; /* 1 + enum period; 0: of none */
 	struct uuid    uuid;    /* its own, as is */
 	char           name[VOLUME_NAME_MAX + 1];
 	const uint8_t *pos, *end;
@@ -66,5 +67,10 @@ uint64_t levels_to_leaves(unsigned levels);
 
 /* A stored name: vol_name_problem() without the sentence. */
 bool name_bytes_valid(const char *name, uint32_t len_bytes);
+/* UTF-8 without control characters. */
+bool text_bytes_valid(const char *text, uint32_t len_bytes);
+/* The start of a name, or of other text, made such; room: at least 16 bytes,
+ * the most that are written. */
+void name_quote(const char *name, char *ret_text, size_t room);
 
 #endif

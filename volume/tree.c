@@ -233,6 +233,7 @@ static void fork_end(struct volume *t)
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	t->vols->catalog.ndeleting++;
+	t->deletion_no = t->vols->catalog.deletions++;
 	t->vols->reaper.scanned = false; /* to be found */
 	catalog_touch(t);
 }

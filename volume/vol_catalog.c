@@ -120,39 +120,75 @@ void vol_rename(struct volumes *vols, struct vol_ctl *ctl)
 
 /* --- delete -------------------------------------------------------------- */
 
+/* One of those that would go stands in the way.  True: refused. */
+static bool delete_refused(struct volumes *vols, struct vol_ctl *ctl,
+			   const struct volume *v)
+{
+	char name[TREE_NAME_MAX + 1];
+
+	vol_full_name(v, name);
+	if (v->flags & CATALOG_HELD)
+		vol_ctl_refuse(vols, ctl, -EBUSY,
+			       "Snapshot '%.160s' is held: release it first.",
+			       name);
+	else if (v->nusers > 0 && !ctl->force)
+		vol_ctl_refuse(vols, ctl, -EBUSY,
+			       "%s '%.160s' is in use by %u: detach it first, "
+			       "or force it.", vol_name_word(name), name,
+			       v->nusers);
+	else
+		return false;
+	return true;
+}
+
+static void trash(struct volumes *vols, struct vol_ctl *ctl, struct volume *v)
+{
+	le64 now_s = le64_of(ctl->now_s);
+
+	ctl->trashed = true;
+	ctl->uuid = v->uuid;
+	memcpy(ctl->body, &now_s, sizeof(now_s));
+	vol_ctl_append(vols, ctl, v, CATALOG_TRASH, sizeof(now_s));
+}
+
 void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct volume *v = vol_ctl_find(vols, ctl);
 
 	if (v == NULL)
 		return;
-	if (v->nsnaps > 0) {
+	if (v->nsnaps > 0 && !ctl->with_snapshots) {
 		vol_ctl_refuse(vols, ctl, -ENOTEMPTY,
 			   "Volume '%.80s' has snapshots: delete them first.",
 			   v->name);
 		return;
 	}
-	if (v->flags & CATALOG_HELD) {
-		vol_ctl_refuse(vols, ctl, -EBUSY,
-			       "Snapshot '%.160s' is held: release it first.",
-			       vol_ctl_name(ctl));
+	if (delete_refused(vols, ctl, v))
 		return;
-	}
-	if (v->nusers > 0 && !ctl->force) {
+	list_for_each(it, &v->snaps)
+		if (delete_refused(vols, ctl, list_entry(it, struct volume,
+							 of_link)))
+			return;
+	if (ctl->by_schedule && !vol_schedule_owns(v)) {
 		vol_ctl_refuse(vols, ctl, -EBUSY,
-			       "%s '%.160s' is in use by %u: detach it first, "
-			       "or force it.", vol_name_word(vol_ctl_name(ctl)),
-			       vol_ctl_name(ctl), v->nusers);
+			       "%s '%.160s' is not its schedule's to delete.",
+			       vol_name_word(vol_ctl_name(ctl)),
+			       vol_ctl_name(ctl));
 		return;
 	}
 	if (ctl->dry_run)
 		vol_ctl_end(vols, ctl, 0);
+	else if (vol_trash_takes(v) && !ctl->at_once)
+		trash(vols, ctl, v);
 	else
-		vol_ctl_append(vols, ctl, v, CATALOG_DELETE, 0);
+		vol_ctl_append(vols, ctl, v,
+			       v->nsnaps > 0 ? CATALOG_PURGE : CATALOG_DELETE,
+			       0);
 }
 
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl)
 {
+	ctl->trashed = false;
 	vol_ctl_queue(vols, ctl, CTL_DELETE,
 		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_ANY));
 }

@@ -117,6 +117,9 @@ static const char *const op_words[] = {
 	[CTL_ROLLBACK] = "rolled back", [CTL_SETTLE] = "resized",
 	[CTL_RECEIVE] = "received", [CTL_PUBLISH] = "received",
 	[CTL_HOLD] = "held", [CTL_RELEASE] = "released",
+	[CTL_UNDELETE] = "taken out of the trash",
+	[CTL_PURGE] = "deleted",
+	[CTL_SCHEDULE] = "given a schedule",
 };
 
 void vol_users_tell(struct volume *v, bool gone)
@@ -147,13 +150,22 @@ static void ctl_apply(struct log_append *a)
 				 a->rec.n);
 }
 
+/* What needs room may also wait for what is in the trash to go. */
 static bool is_retried(struct volumes *vols, struct vol_ctl *ctl)
 {
 	uint64_t now = io_now_ns(vols->io);
 
-	if (ctl->append.res != -ENOSPC || ctl->append.class != LOG_CLEANER ||
-	    now - ctl->asked_ns > RETRY_FOR_NS)
+	if (ctl->append.res != -ENOSPC || now - ctl->asked_ns > RETRY_FOR_NS)
 		return false;
+	if (ctl->append.class != LOG_CLEANER) {
+		if (!vol_trash_helps(vols))
+			return false;
+		if (ctl->vol != NULL)
+			vol_release(ctl->vol);
+		ctl->vol = NULL;
+		vol_trash_park(vols, ctl);
+		return true;
+	}
 	io_timer_arm(vols->io, &vols->ctl.retry, now + RETRY_NS);
 	return true;
 }
@@ -177,8 +189,8 @@ static void ctl_append_done(struct log_append *a)
 	if (v != NULL && res == 0) {
 		if (ctl->op == CTL_DELETE || v->flags & CATALOG_SHRUNK)
 			vol_reaper_add(v);
-		if (ctl->op == CTL_DELETE)
-			vol_users_tell(v, true);
+		if (ctl->op == CTL_DELETE || ctl->op == CTL_PURGE)
+			vol_trash_users_tell(v, a->rec.id);
 		else if (ctl->op == CTL_RESIZE)
 			vol_users_tell(v, false);
 		vol_reaper_kick(vols);
@@ -202,6 +214,8 @@ void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	struct log_append *a = &ctl->append;
 	bool frees = ctl->op == CTL_DELETE || ctl->op == CTL_SETTLE ||
 		     ctl->op == CTL_ROLLBACK || ctl->op == CTL_RELEASE ||
+		     ctl->op == CTL_PURGE || ctl->op == CTL_UNDELETE ||
+		     ctl->op == CTL_SCHEDULE ||
 		     (v != NULL && ctl->op == CTL_RESIZE &&
 		      ctl->size_bytes < v->size_bytes);
 
@@ -230,6 +244,11 @@ bool vol_ctl_no_room(struct volumes *vols, struct vol_ctl *ctl, uint32_t n)
 {
 	int r = catalog_reserve(&vols->catalog, n);
 
+	if (r == -ENOSPC && vol_trash_helps(vols) &&
+	    io_now_ns(vols->io) - ctl->asked_ns <= RETRY_FOR_NS) {
+		vol_trash_park(vols, ctl);
+		return true;
+	}
 	if (r < 0)
 		vol_ctl_refuse(vols, ctl, r, "'%.160s' was not %s: %s.",
 			       vol_ctl_name(ctl), op_words[ctl->op],
@@ -291,6 +310,15 @@ static void controls_work(struct io_work *w)
 	case CTL_RELEASE:
 		vol_held_start(vols, ctl);
 		return;
+	case CTL_UNDELETE:
+		vol_undelete_start(vols, ctl);
+		return;
+	case CTL_PURGE:
+		vol_purge_start(vols, ctl);
+		return;
+	case CTL_SCHEDULE:
+		vol_schedule_start(vols, ctl);
+		return;
 	case CTL_SETTLE:
 		vol_settle_start(vols, ctl);
 		return;
@@ -324,6 +352,12 @@ void vol_ctl_wait(struct volumes *vols, struct vol_ctl *ctl, struct volume *v)
 		io_defer(vols->io, &vols->ctl.work);
 }
 
+void vol_ctl_requeue(struct volumes *vols, struct vol_ctl *ctl)
+{
+	list_push(&vols->ctl.queue, &ctl->link);
+	io_defer(vols->io, &vols->ctl.work);
+}
+
 /* Its turn comes again; res < 0: to be told that. */
 static void wait_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 {
@@ -331,8 +365,7 @@ static void wait_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 	vol_release(ctl->vol);
 	ctl->vol = NULL;
 	ctl->res = res;
-	list_push(&vols->ctl.queue, &ctl->link);
-	io_defer(vols->io, &vols->ctl.work);
+	vol_ctl_requeue(vols, ctl);
 }
 
 void vol_controls_wake(struct volume *v, int res)
@@ -359,6 +392,7 @@ void vol_controls_fail(struct volumes *vols)
 {
 	list_for_each_safe(it, tmp, &vols->ctl.waiting)
 		wait_end(vols, list_entry(it, struct vol_ctl, link), 0);
+	vol_trash_kick(vols);
 }
 
 void vol_ctl_queue(struct volumes *vols, struct vol_ctl *ctl,

@@ -56,7 +56,10 @@ enum ctl_op {
 	CTL_PUBLISH,
 	CTL_HOLD,
 	CTL_RELEASE,
+	CTL_SCHEDULE,
 	CTL_SETTLE,
+	CTL_UNDELETE,
+	CTL_PURGE,
 };
 
 /* What it is about: VOLUME, VOLUME@SNAPSHOT or VOLUME#CHECKPOINT.  It is kept in the unused end of
@@ -107,6 +110,13 @@ void vol_clone_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_receive_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_publish_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_undelete_start(struct volumes *vols, struct vol_ctl *ctl);
+void vol_purge_start(struct volumes *vols, struct vol_ctl *ctl);
+/* Its turn comes again, at the end of the queue. */
+void vol_ctl_requeue(struct volumes *vols, struct vol_ctl *ctl);
+void vol_schedule_start(struct volumes *vols, struct vol_ctl *ctl);
+/* May its schedule delete the snapshot? */
+bool vol_schedule_owns(const struct volume *s);
 /* CTL_HOLD and CTL_RELEASE. */
 void vol_held_start(struct volumes *vols, struct vol_ctl *ctl);
 /* Before a volume shows something else (vol_branch.c): its users must have

@@ -90,6 +90,7 @@ static void reap_end(struct vol_reaper *rp, int res)
 	vol_reaper_add(v);
 	vol_controls_wake(v, res);
 	vol_release(v);
+	vol_trash_kick(vols);
 	if (res == 0)
 		vol_reaper_kick(vols);
 }
@@ -100,9 +101,14 @@ static void reap_apply(struct log_append *a)
 {
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
 
+	struct volumes *vols = reaper_vols(rp);
+	uint64_t before = vols->catalog.mapped + vols->ids.used;
+
 	/* Cannot fail: the volume is DELETING and the cursor is ours. */
-	catalog_apply(reaper_vols(rp), CATALOG_REAP, a->rec.block, &rp->cursor,
+	catalog_apply(vols, CATALOG_REAP, a->rec.block, &rp->cursor,
 		      sizeof(rp->cursor));
+	rp->busy->freed_blocks +=
+		before - (vols->catalog.mapped + vols->ids.used);
 }
 
 static void reap_done(struct log_append *a)
@@ -110,6 +116,8 @@ static void reap_done(struct log_append *a)
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
 
 	reap_find_release(&rp->find);
+	if (a->res == 0)
+		vol_trash_freed(reaper_vols(rp));
 	if (a->res < 0 || rp->busy->gone)
 		reap_end(rp, a->res);
 	else

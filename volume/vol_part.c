@@ -78,6 +78,31 @@ void req_promises_return(struct volumes *vols, struct vol_req *req)
 	}
 }
 
+bool vol_part_hold_back(struct vol_req *req)
+{
+	struct vol_trash *t = &req->vol->vols->trash;
+
+	if (req->op == VOL_READ || req->state & REQ_INTERNAL ||
+	    t->nwaits < SPACE_WAITS_MAX)
+		return false;
+	req_wait(req, &t->reqs);
+	return true;
+}
+
+bool vol_parts_go_on(struct volumes *vols)
+{
+	struct vol_trash *t = &vols->trash;
+	uint32_t room = SPACE_WAITS_MAX - min_u32(t->nwaits, SPACE_WAITS_MAX);
+	struct list *link;
+	bool any = false;
+
+	while (room-- > 0 && (link = list_pop(&t->reqs)) != NULL) {
+		any = true;
+		req_runnable(vols, list_entry(link, struct vol_req, link));
+	}
+	return any;
+}
+
 struct vol_part *part_get(struct vol_req *req)
 {
 	struct vol_part *p = vpool_get(&req->vol->vols->req.parts, req,

@@ -199,6 +199,22 @@ static struct block_cache *cache_of(const struct vol_part *p)
 	return c->nslots > 0 && p->n <= CACHED_READ_BLOCKS_MAX ? c : NULL;
 }
 
+static void read_offer(struct vol_part *p, const struct pool_read *r,
+		       struct block_cache *c)
+{
+	bool once = p->req->vol->kind == CATALOG_SNAPSHOT;
+
+	for (uint32_t i = 0; i < r->n; i++) {
+		const uint8_t *data = (const uint8_t *)r->buf +
+				      blocks_to_bytes(i);
+
+		if (once)
+			block_cache_note(c, r->place + i, r->crcs[i], data);
+		else
+			block_cache_offer(c, r->place + i, r->crcs[i], data);
+	}
+}
+
 static void read_done(struct pool_read *r)
 {
 	struct part_read *pr = container_of(r, struct part_read, rd);
@@ -211,9 +227,8 @@ static void read_done(struct pool_read *r)
 		if (p->res == 0)
 			p->res = r->res;
 	}
-	for (uint32_t i = 0; c != NULL && r->res == 0 && i < r->n; i++)
-		block_cache_offer(c, r->place + i, r->crcs[i],
-				  (const uint8_t *)r->buf + blocks_to_bytes(i));
+	if (c != NULL && r->res == 0)
+		read_offer(p, r, c);
 	part_read_put(pr);
 	p->pending--;
 	if (p->pending == 0 && p->issued == p->n)

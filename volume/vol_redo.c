@@ -298,7 +298,8 @@ static void prepare_catalog(struct volumes *vols, struct redo *r)
 	const struct rec *rec = &r->rec;
 	const char *why;
 
-	if (rec->id > CATALOG_OP_LAST && rec->flags & REC_MUST_UNDERSTAND) {
+	if (rec->id > CATALOG_OP_LAST && rec->id != CATALOG_EVENT &&
+	    rec->flags & REC_MUST_UNDERSTAND) {
 		pool_redo_ready(r, -ENOTSUP);
 		return;
 	}
@@ -432,6 +433,11 @@ static void apply(struct volumes *vols, struct redo *r)
 			map_unmap_range(v, r->rec.block, n);
 		return;
 	case REC_CATALOG:
+		if (r->rec.id == CATALOG_EVENT) {
+			if (!CANARY(event_not_redone))
+				events_apply(vols, r->body, r->rec.n);
+			return;
+		}
 		/* Validated by prepare(); what does not fit is damage, and
 		 * changes nothing. */
 		if (!CANARY(catalog_not_redone))

@@ -161,7 +161,7 @@ static void table_step(struct reloc_op *op)
 	uint32_t crc;
 
 	if (rec->id != TABLE_NODES && rec->id != TABLE_NODE_MAP &&
-	    rec->id != TABLE_CATALOG) {
+	    rec->id != TABLE_CATALOG && rec->id != TABLE_EVENTS) {
 		reloc_op_end(op);
 		return;
 	}
@@ -176,6 +176,8 @@ static void table_step(struct reloc_op *op)
 		op->res = table_touch_page(vols, page);
 	else if (rec->id == TABLE_NODE_MAP)
 		id_map_touch_page(&vols->ids, page);
+	else if (rec->id == TABLE_EVENTS)
+		op->res = events_touch_page(&vols->events, page);
 	else
 		catalog_touch_page(&vols->catalog, page);
 	reloc_op_end(op);

@@ -127,9 +127,12 @@ static void step_parts(struct vol_req *req)
 {
 	while (req->next_off_bytes < req_end_bytes(req) && req->res == 0 &&
 	       req->pending <= PARTS_A_REQUEST) {
-		struct vol_part *p = part_get(req);
 		uint64_t off_bytes = req->next_off_bytes;
+		struct vol_part *p;
 
+		if (vol_part_hold_back(req))
+			return;
+		p = part_get(req);
 		if (p == NULL)
 			return;
 		req->next_off_bytes = part_end_bytes(req, off_bytes);
@@ -322,7 +325,7 @@ static int req_check(const struct vol_req *req)
 {
 	const struct volume *v = req->vol;
 
-	if (v->gone || (v->state != CATALOG_READY &&
+	if (v->gone || ((v->state != CATALOG_READY || catalog_is_trashed(v)) &&
 			!(req->state & REQ_INTERNAL)))
 		return -ESHUTDOWN;
 	if (req->state & REQ_INTERNAL || req->op == VOL_FLUSH)

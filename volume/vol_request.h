@@ -11,6 +11,7 @@
 #define TARN_VOLUME_VOL_REQUEST_H
 
 #include "volume/map_load.h"
+#include "volume/vol_trash.h"
 #include "volume/volume.h"
 
 /* Parts of one request in flight. */
@@ -45,6 +46,7 @@ struct vol_part {
 	uint32_t          issued;   /* READ: blocks that reads were sent for */
 	uint32_t          pending;  /* reads in flight */
 	int               res;
+	struct space_wait space;    /* waits for it */
 	uint64_t          reserved; /* blocks of space */
 	uint64_t          reserved_nodes; /* of these, for new nodes */
 	struct map_load   load;
@@ -70,6 +72,7 @@ struct vol_span {
 	struct map_gap     gaps[SPAN_LEAVES]; /* STATUS, DIFF */
 	struct log_append  append;
 	struct io_work     work;
+	struct space_wait  space;    /* waits for it */
 	uint64_t           reserved; /* blocks of space for new nodes */
 	int                res;
 	void (*done)(struct vol_span *s);
@@ -145,6 +148,10 @@ void req_promises_return(struct volumes *vols, struct vol_req *req);
 /* True: too much is dirty, the part waits in a list. */
 bool vol_part_throttle(struct vol_part *p);
 void vol_requests_unthrottle(struct volumes *vols);
+/* True: too many wait for space, the request waits in a list; not a READ. */
+bool vol_part_hold_back(struct vol_req *req);
+/* As many of those go on as may; were there any? */
+bool vol_parts_go_on(struct volumes *vols);
 void vol_throttle_look(struct io_timer *t);
 /* log_client_ops.commit_blocked */
 void vols_commit_blocked(void *arg);

@@ -13,7 +13,13 @@
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
 
-/* Has an earlier one of the group the same volume and kind? */
+static uint8_t schedule_of(const struct vol_ctl *ctl, unsigned i)
+{
+	assert(ctl->kinds == NULL || ctl->kinds[i] < PERIODS);
+	return ctl->kinds == NULL ? 0 : ctl->kinds[i] + 1;
+}
+
+/* Has an earlier one of the group the same volume, mark and schedule? */
 static bool named_before(const struct vol_ctl *ctl, unsigned i,
 			 const char *volume, char mark)
 {
@@ -21,16 +27,23 @@ static bool named_before(const struct vol_ctl *ctl, unsigned i,
 
 	for (unsigned k = 0; k < i; k++)
 		if (strncmp(ctl->names[k], volume, n) == 0 &&
-		    ctl->names[k][n] == mark)
+		    ctl->names[k][n] == mark &&
+		    schedule_of(ctl, k) == schedule_of(ctl, i))
 			return true;
 	return false;
 }
 
-/* One more VOLUME@SNAPSHOT or VOLUME#CHECKPOINT into the body, at *at. */
+/* The record being made, for a group. */
+struct body {
+	uint32_t    at;   /* its end */
+	const char *name; /* the last one, NUL-ended; NULL: there is none */
+};
+
+/* One more VOLUME@SNAPSHOT or VOLUME#CHECKPOINT into the body. */
 static int take_snapshot(struct volumes *vols, struct vol_ctl *ctl, unsigned i,
-			 uint32_t *at)
+			 struct body *b)
 {
-	struct catalog_snap *e = (struct catalog_snap *)(ctl->body + *at);
+	struct catalog_snap *e = (struct catalog_snap *)(ctl->body + b->at);
 	int    r = vol_ctl_take_name(ctl, ctl->names[i],
 				     VOL_KIND_SNAPSHOT | VOL_KIND_CHECKPOINT);
 	char  *volume = vol_ctl_name(ctl);
@@ -57,7 +70,10 @@ static int take_snapshot(struct volumes *vols, struct vol_ctl *ctl, unsigned i,
 			 "a time.", volume);
 		return -EINVAL;
 	}
-	if (*at + sizeof(*e) + len > CTL_NAME_OFF) {
+	/* None stands for that of the one before. */
+	if (b->name != NULL && strcmp(b->name, snap) == 0)
+		len = 0;
+	if (b->at + sizeof(*e) + len > CTL_NAME_OFF) {
 		snprintf(ctl->error, sizeof(ctl->error),
 			 "These are too many volumes for one group of "
 			 "snapshots: take them in smaller groups.");
@@ -66,17 +82,18 @@ static int take_snapshot(struct volumes *vols, struct vol_ctl *ctl, unsigned i,
 	e->volume = le32_of(v->id);
 	e->uuid = ctl->uuids[i];
 	e->kind = mark == '@' ? CATALOG_SNAPSHOT : CATALOG_CHECKPOINT;
-	e->zero = 0;
+	e->schedule = schedule_of(ctl, i);
 	e->name_len = le16_of((uint16_t)len);
 	memcpy(e->name, snap, len);
-	*at += (uint32_t)(sizeof(*e) + len);
+	b->at += (uint32_t)(sizeof(*e) + len);
+	b->name = strpbrk(ctl->names[i], "@#") + 1;
 	return 0;
 }
 
 void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl)
 {
 	le64     created_s = le64_of(ctl->now_s);
-	uint32_t at = sizeof(created_s);
+	struct body b = { .at = sizeof(created_s) };
 	int      r = 0;
 
 	if (ctl->nnames == 0) {
@@ -90,11 +107,11 @@ void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl)
 	 * volume keeps them. */
 	for (unsigned i = 0; r == 0 && i < ctl->nnames; i++)
 		if (vol_name_kind(ctl->names[i]) == VOL_KIND_CHECKPOINT)
-			r = take_snapshot(vols, ctl, i, &at);
+			r = take_snapshot(vols, ctl, i, &b);
 	for (unsigned i = 0; r == 0 && i < ctl->nnames; i++)
 		if (vol_name_kind(ctl->names[i]) != VOL_KIND_CHECKPOINT)
-			r = take_snapshot(vols, ctl, i, &at);
-	ctl->size_bytes = at; /* of the body */
+			r = take_snapshot(vols, ctl, i, &b);
+	ctl->size_bytes = b.at; /* of the body */
 	vol_ctl_queue(vols, ctl, CTL_SNAPSHOT, r);
 }
 
@@ -104,7 +121,7 @@ static bool snapshot_check(struct volumes *vols, struct vol_ctl *ctl,
 {
 	struct volume *v = catalog_find_id(&vols->catalog, it->volume);
 
-	if (v == NULL || v->state != CATALOG_READY) {
+	if (v == NULL || v->state != CATALOG_READY || catalog_is_trashed(v)) {
 		vol_ctl_refuse(vols, ctl, -ENOENT,
 			   "A volume of which a snapshot '%.80s' was to be "
 			   "taken has been deleted: nothing was taken.",

@@ -76,25 +76,51 @@ static struct kind entry_kind(const struct vol_span *s,
 		       le32_get(e->birth) > s->req->base_birth);
 }
 
+/* The first of the entries i .. end-1 that has changed since the base. */
+static unsigned next_changed(const struct leaf_entry *e, unsigned i,
+			     unsigned end, uint32_t base_birth)
+{
+	while (i < end && le32_get(e[i].birth) <= base_birth)
+		i++;
+	return i;
+}
+
+/* Behind the entry i and those after it that are of the same kind. */
+static unsigned run_end(const struct vol_span *s, const struct mnode *leaf,
+			unsigned i, unsigned end, struct kind kind)
+{
+	const struct leaf_entry *e = leaf_entries(leaf);
+
+	/* Most of a leaf is like this. */
+	if (s->req->op == VOL_DIFF && !kind.changed)
+		return next_changed(e, i + 1, end, s->req->base_birth);
+	if (s->req->op == VOL_STATUS && leaf->node->used == LEAF_ENTRIES)
+		return end;
+	for (i++; i < end; i++) {
+		struct kind next = entry_kind(s, &e[i]);
+
+		if (next.hole != kind.hole || next.changed != kind.changed)
+			break;
+	}
+	return i;
+}
+
 /* Go through the entries of a leaf from s->block on. */
 static bool leaf_add(struct vol_span *s, const struct mnode *leaf)
 {
-	const struct leaf_entry *e;
 	uint64_t first = leaf->index * LEAF_ENTRIES;
 	uint64_t end = min_u64(s->end, first + LEAF_ENTRIES);
 
 	/* It went while others were waited for. */
 	if (leaf->state != MNODE_READY)
 		return extent_add(s, end, kind_of(s->req, true, true));
-	e = leaf_entries(leaf);
 	while (s->block < end) {
-		uint64_t b = s->block;
-		struct kind kind = entry_kind(s, &e[b - first]), next = kind;
+		unsigned i = (unsigned)(s->block - first);
+		struct kind kind = entry_kind(s, leaf_entries(leaf) + i);
+		unsigned next = run_end(s, leaf, i, (unsigned)(end - first),
+					kind);
 
-		while (next.hole == kind.hole &&
-		       next.changed == kind.changed && ++b < end)
-			next = entry_kind(s, &e[b - first]);
-		if (!extent_add(s, b, kind))
+		if (!extent_add(s, first + next, kind))
 			return false;
 	}
 	return true;

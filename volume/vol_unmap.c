@@ -65,7 +65,21 @@ static void unreserve(struct vol_span *s)
 	s->reserved = 0;
 }
 
-/* Leaves that a snapshot shows too are copied.  0 or -ENOSPC. */
+static void slice_append(struct vol_span *s);
+static void no_room(struct vol_span *s, int res);
+
+static void space_waited(struct space_wait *w, int res)
+{
+	struct vol_span *s = container_of(w, struct vol_span, space);
+
+	if (res < 0)
+		no_room(s, res);
+	else
+		slice_append(s);
+}
+
+/* Leaves that a snapshot shows too are copied.  0, -ENOSPC, or -EINPROGRESS:
+ * slice_append() is called again. */
 static int reserve(struct vol_span *s)
 {
 	uint64_t need = 0;
@@ -86,7 +100,14 @@ static int reserve(struct vol_span *s)
 		r = pool_space_reserve(s->vol->vols->pool, need);
 	s->reserved = r < 0 ? 0 : need;
 	/* What we do to free space is in the reserve. */
-	return s->req->state & REQ_INTERNAL ? 0 : r;
+	if (r == 0 || s->req->state & REQ_INTERNAL)
+		return 0;
+	/* A trim is a hint: nothing waits for it. */
+	return s->req->op != VOL_TRIM &&
+			       vol_space_wait(s->vol->vols, &s->space, need,
+					      s->req->asked_ns, space_waited) ?
+		       -EINPROGRESS :
+		       r;
 }
 
 /* It ends here: a trim is a hint. */
@@ -138,7 +159,6 @@ static void slice_loaded(struct vol_span *s)
 {
 	struct map_load *l = &s->load;
 	uint64_t first, last = 0;
-	int r;
 
 	if (l->res < 0) {
 		int res = l->res;
@@ -161,7 +181,15 @@ static void slice_loaded(struct vol_span *s)
 		slice_next(s, s->slice_end);
 		return;
 	}
-	r = reserve(s);
+	slice_append(s);
+}
+
+static void slice_append(struct vol_span *s)
+{
+	int r = reserve(s);
+
+	if (r == -EINPROGRESS)
+		return;
 	if (r < 0) {
 		no_room(s, r);
 		return;

@@ -11,9 +11,9 @@
  *         a node must be read: look ahead, so that others are read meanwhile,
  *         and wait for the first one
  *
- * What is being deleted counts as gone: the reaper is at it.  With the last
- * tree but one that derives from a FORK, the FORK goes too; then that is walked
- * as well.
+ * What is being deleted counts as gone: the reaper is at it.  Which trees are
+ * walked, and beside which, the plan says (used_plan.h): one after the other as
+ * if those before were gone.
  *
  *   - Neighbours that come and go all the time: after RESTARTS_MAX the walk
  *     goes on with the new ones, and the number is only nearly right.
@@ -27,7 +27,7 @@
 
 #include "volume/map.h"
 #include "volume/node_validate.h"
-#include "volume/tree.h"
+#include "volume/used_plan.h"
 #include "volume/volumes.h"
 
 /* Steps of one turn; of them, those that look ahead. */
@@ -37,19 +37,6 @@
 /* A step needs two paths; each node of them may be waited for and held. */
 #define KEPT_MAX     (4u * (LEVEL_MAX + 1))
 
-/* A tree that would go, and what it would be compared with. */
-struct used_tree {
-	struct volume *tree;   /* NULL: there is none */
-	struct volume *young;  /* the one that derives from it; NULL */
-	uint32_t       shared; /* birth of its origin; 0: none */
-};
-
-/* The volume, and the FORK that goes with it. */
-struct used_plan {
-	struct used_tree trees[2];
-	bool             forked;
-};
-
 /* What both have at a position, pinned. */
 struct used_pair {
 	struct mnode *n;
@@ -57,8 +44,10 @@ struct used_pair {
 };
 
 struct used_walk {
-	struct used_plan  plan;     /* its trees are held */
-	unsigned          at;       /* which of them is walked */
+	struct volume   **set;      /* what is to go, held */
+	unsigned          nset;
+	struct used_plan *plan;
+	unsigned          at;       /* which of its trees is walked */
 	uint64_t          cursor;   /* leaf: all before it is counted */
 	unsigned          restarts;
 	struct mnode     *loading;  /* the first that has to be waited for */
@@ -74,58 +63,6 @@ struct used_walk {
 	uint64_t          lost_index;
 	struct node_waiter wait;
 };
-
-/* --- who goes ------------------------------------------------------------ */
-
-static void plan_make(struct volume *v, struct used_plan *ret_plan)
-{
-	struct used_tree *t = ret_plan->trees;
-	struct volume *kid, *o;
-
-	*ret_plan = (struct used_plan){ .forked = false };
-	if (tree_lasting_kids(v, NULL, &kid) > 1) {
-		ret_plan->forked = true;
-		return;
-	}
-	o = tree_lasting_origin(v);
-	t[0] = (struct used_tree){ v, kid, o == NULL ? 0 : o->birth };
-	if (kid != NULL || o == NULL || o->state != CATALOG_FORK ||
-	    tree_lasting_kids(o, v, &kid) > 1)
-		return;
-	v = o;
-	o = tree_lasting_origin(v);
-	t[1] = (struct used_tree){ v, kid, o == NULL ? 0 : o->birth };
-}
-
-static bool plan_is(const struct used_plan *a, const struct used_plan *b)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(a->trees); i++)
-		if (a->trees[i].tree != b->trees[i].tree ||
-		    a->trees[i].young != b->trees[i].young ||
-		    a->trees[i].shared != b->trees[i].shared)
-			return false;
-	return a->forked == b->forked;
-}
-
-static void plan_hold(const struct used_plan *plan)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(plan->trees); i++) {
-		if (plan->trees[i].tree != NULL)
-			vol_hold(plan->trees[i].tree);
-		if (plan->trees[i].young != NULL)
-			vol_hold(plan->trees[i].young);
-	}
-}
-
-static void plan_release(const struct used_plan *plan)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(plan->trees); i++) {
-		if (plan->trees[i].tree != NULL)
-			vol_release(plan->trees[i].tree);
-		if (plan->trees[i].young != NULL)
-			vol_release(plan->trees[i].young);
-	}
-}
 
 /* --- one step ------------------------------------------------------------ */
 
@@ -191,7 +128,7 @@ static bool get(struct vol_used *u, struct volume *v, unsigned level,
 static bool pair_get(struct vol_used *u, unsigned level, uint64_t index,
 		     struct used_pair *ret_p)
 {
-	const struct used_tree *t = &u->walk->plan.trees[u->walk->at];
+	const struct used_tree *t = &u->walk->plan->trees[u->walk->at];
 	bool known;
 
 	*ret_p = (struct used_pair){ NULL, NULL };
@@ -247,7 +184,7 @@ static uint64_t next_own(const struct used_pair *p, uint64_t from,
 static uint64_t step(struct vol_used *u, uint64_t at)
 {
 	struct used_walk *w = u->walk;
-	const struct used_tree *t = &w->plan.trees[w->at];
+	const struct used_tree *t = &w->plan->trees[w->at];
 	uint64_t nodes = 0, blocks = 0, next = 0;
 	bool     ahead = w->loading != NULL, own = true;
 
@@ -282,8 +219,12 @@ static void used_end(struct vol_used *u, int res)
 {
 	struct used_walk *w = u->walk;
 
-	if (w != NULL)
-		plan_release(&w->plan);
+	if (w != NULL) {
+		used_plan_free(w->plan);
+		for (unsigned i = 0; i < w->nset; i++)
+			vol_release(w->set[i]);
+		free(w->set);
+	}
 	free(w);
 	u->walk = NULL;
 	note_error(u, res);
@@ -293,24 +234,33 @@ static void used_end(struct vol_used *u, int res)
 
 /* Are the neighbours still the same?  Otherwise all begins anew, or, if that
  * was so too often, goes on as if nothing had been. */
-static void plan_check(struct vol_used *u)
+static int plan_check(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	struct used_plan  plan;
+	struct used_plan *plan;
 
-	plan_make(u->vol, &plan);
-	if (plan_is(&plan, &w->plan))
-		return;
-	plan_hold(&plan);
-	plan_release(&w->plan);
+	if (used_plan_is_fresh(w->plan, u->vol))
+		return 0;
+	plan = used_plan_make(w->set, w->nset);
+	if (plan == NULL)
+		return -ENOMEM;
+	if (used_plan_same(plan, w->plan)) {
+		w->plan->changes = plan->changes;
+		w->plan->deletions = plan->deletions;
+		used_plan_free(plan);
+		return 0;
+	}
+	/* The old one is still needed by who calls. */
 	w->plan = plan;
-	u->forked = plan.forked;
-	if (w->restarts == RESTARTS_MAX && !plan.forked)
-		return;
+	u->forked = plan->forked > 0;
+	/* It may have become shorter. */
+	if (w->restarts == RESTARTS_MAX && w->at < plan->n)
+		return 0;
 	w->restarts++;
 	w->at = 0;
 	w->cursor = 0;
 	u->data_blocks = u->node_blocks = 0;
+	return 0;
 }
 
 static void used_waited(struct node_waiter *wait, int res)
@@ -330,12 +280,13 @@ static void used_waited(struct node_waiter *wait, int res)
 /* Nothing more is to be told? */
 static int stopped(struct vol_used *u)
 {
-	const struct volume *v = u->vol;
+	const struct used_walk *w = u->walk;
 
-	if (v->vols->failed)
+	if (u->vol->vols->failed)
 		return -ESHUTDOWN;
-	if (v->gone || v->state != CATALOG_READY)
-		return -ENOENT;
+	for (unsigned i = 0; i < w->nset; i++)
+		if (w->set[i]->gone || w->set[i]->state != CATALOG_READY)
+			return -ENOENT;
 	if (u->stop != NULL && u->stop(u))
 		return -ECANCELED;
 	return 0;
@@ -344,12 +295,15 @@ static int stopped(struct vol_used *u)
 static void walk(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	struct used_tree *t = &w->plan.trees[w->at];
+	const struct used_tree *t;
 	uint64_t at = w->cursor;
 	unsigned ahead = 0;
 
+	if (w->at >= w->plan->n)
+		return;
+	t = &w->plan->trees[w->at];
 	for (unsigned i = 0; i < TURN_STEPS && ahead < AHEAD_STEPS; i++) {
-		if (t->tree == NULL || t->tree->root_id == 0 ||
+		if (t->tree->root_id == 0 ||
 		    at >= levels_to_leaves(t->tree->levels))
 			return;
 		at = step(u, at);
@@ -363,9 +317,9 @@ static void walk(struct vol_used *u)
 /* All of what is walked has been counted. */
 static bool tree_is_done(const struct used_walk *w)
 {
-	const struct used_tree *t = &w->plan.trees[w->at];
+	const struct used_tree *t = &w->plan->trees[w->at];
 
-	return t->tree == NULL || t->tree->root_id == 0 ||
+	return w->at >= w->plan->n || t->tree->root_id == 0 ||
 	       w->cursor >= levels_to_leaves(t->tree->levels);
 }
 
@@ -388,7 +342,7 @@ static void kept_put(struct used_walk *w)
 static void used_turn(struct vol_used *u)
 {
 	struct used_walk *w = u->walk;
-	struct used_plan  plan = w->plan;
+	struct used_plan *plan = w->plan;
 	uint64_t          cursor = w->cursor;
 	struct used_pair  held = w->held;
 	struct mnode     *waited = w->loading;
@@ -396,27 +350,27 @@ static void used_turn(struct vol_used *u)
 
 	w->held = (struct used_pair){ NULL, NULL };
 	w->loading = NULL;
-	plan_hold(&plan);
 	node_cache_trim(u->vol->vols);
-	if (r == 0) {
-		plan_check(u);
+	if (r == 0)
+		r = plan_check(u);
+	if (r == 0)
 		walk(u);
-	}
 	/* Only now, so that what it waited for was there. */
 	keep(w, held.young);
 	keep(w, held.n);
 	keep(w, waited);
 	if (w->loading == NULL || w->cursor != cursor ||
-	    memcmp(&plan, &w->plan, sizeof(plan)) != 0)
+	    plan != w->plan)
 		kept_put(w);
-	plan_release(&plan);
+	if (plan != w->plan)
+		used_plan_free(plan);
 	if (w->loading != NULL) {
 		w->wait.owner = u;
 		w->wait.fn = used_waited;
 		list_push(&w->loading->waiters, &w->wait.link);
 		return;
 	}
-	if (r == 0 && tree_is_done(w) && w->at + 1 < ARRAY_LEN(w->plan.trees)) {
+	if (r == 0 && tree_is_done(w) && w->at + 1 < w->plan->n) {
 		w->at++;
 		w->cursor = 0;
 	} else if (r < 0 || tree_is_done(w)) {
@@ -436,19 +390,43 @@ static void used_work(struct io_work *work)
 		used_turn(u);
 }
 
+static struct used_walk *walk_new(const struct vol_used *u)
+{
+	struct used_walk *w = calloc(1, sizeof(*w));
+	unsigned n = u->set != NULL ? u->nset : 1;
+
+	if (w == NULL)
+		return NULL;
+	w->set = calloc(n, sizeof(w->set[0]));
+	if (w->set == NULL)
+		goto err_walk;
+	memcpy(w->set, u->set != NULL ? u->set : &u->vol,
+	       n * sizeof(w->set[0]));
+	w->plan = used_plan_make(w->set, n);
+	if (w->plan == NULL)
+		goto err_set;
+	for (w->nset = 0; w->nset < n; w->nset++)
+		vol_hold(w->set[w->nset]);
+	return w;
+
+err_set:
+	free(w->set);
+err_walk:
+	free(w);
+	return NULL;
+}
+
 void vol_used_submit(struct vol_used *u)
 {
-	assert(u->done != NULL && u->vol->kind != CATALOG_CHECKPOINT);
+	assert(u->done != NULL && (u->set == NULL || u->nset > 0));
+	if (u->set != NULL)
+		u->vol = u->set[0];
+	assert(u->vol->kind != CATALOG_CHECKPOINT);
 	u->res = 0;
 	u->data_blocks = u->node_blocks = 0;
-	u->forked = false;
 	vol_hold(u->vol);
-	u->walk = calloc(1, sizeof(*u->walk));
-	if (u->walk != NULL) {
-		plan_make(u->vol, &u->walk->plan);
-		plan_hold(&u->walk->plan);
-		u->forked = u->walk->plan.forked;
-	}
+	u->walk = walk_new(u);
+	u->forked = u->walk != NULL && u->walk->plan->forked > 0;
 	io_work_init(&u->work, used_work);
 	io_defer(u->vol->vols->io, &u->work);
 }

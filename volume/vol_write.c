@@ -137,22 +137,54 @@ static uint64_t space_needed(struct vol_part *p)
 	return need + p->reserved_nodes;
 }
 
+static void write_append(struct vol_part *p);
+
+/* There may be space by now; what is needed may be another number. */
+static void space_waited(struct space_wait *w, int res)
+{
+	struct vol_part *p = container_of(w, struct vol_part, space);
+
+	if (res < 0)
+		write_end(p, res);
+	else
+		write_append(p);
+}
+
+/* 0: there is space, or none is needed; -EINPROGRESS: write_append() is called
+ * again. */
+static int space_reserve(struct vol_part *p)
+{
+	struct vol_req *req = p->req;
+	struct volumes *vols = req->vol->vols;
+	uint64_t need;
+	int r;
+
+	p->reserved_nodes = 0;
+	need = req->state & REQ_INTERNAL ? 0 : space_needed(p);
+	if (need == 0)
+		return 0;
+	r = pool_space_reserve(vols->pool, need);
+	if (r == 0)
+		p->reserved = need;
+	else if (vol_space_wait(vols, &p->space, need, req->asked_ns,
+				space_waited))
+		return -EINPROGRESS;
+	return r;
+}
+
 static void write_append(struct vol_part *p)
 {
 	struct vol_req *req = p->req;
 	struct volume  *v = req->vol;
 	bool internal = req->state & REQ_INTERNAL;
-	uint64_t need = internal ? 0 : space_needed(p);
 	struct log_append *a = &p->append;
+	int r = space_reserve(p);
 
-	if (need > 0) {
-		int r = pool_space_reserve(v->vols->pool, need);
-
-		if (r < 0) {
-			write_end(p, r);
-			return;
-		}
-		p->reserved = need;
+	if (r == -EINPROGRESS)
+		return;
+	if (r < 0) {
+		write_end(p, r);
+		return;
 	}
 	a->rec = (struct rec){
 		.type = REC_WRITE,

@@ -1,4 +1,5 @@
-/* volume/vols_load.c - opening: root, node map and catalog of the commit.
+/* volume/vols_load.c - opening: root, node map, catalog and events of the
+ * commit.  Events that cannot be read are forgotten.
  *
  * Pages are read in windows, in order, so that they can be taken in order.
  */
@@ -76,6 +77,9 @@ static void kind_start(struct vols_loader *l, uint32_t kind)
 			load_end(l, -EBADMSG);
 			return;
 		}
+	} else if (kind == TABLE_EVENTS) {
+		l->npages = min_u32(pool_table_pages(vols->pool, kind),
+				    EVENT_PAGES);
 	} else {
 		l->npages = (uint32_t)div_up(nslots, SLOTS_A_PAGE);
 		c->next_volume = le32_get(l->root.next_volume);
@@ -107,6 +111,10 @@ static int window_take(struct vols_loader *l)
 			r = id_map_add_page(&vols->ids, x->buf);
 			if (r < 0)
 				slab_put(&vols->slab, x->buf);
+		} else if (l->kind == TABLE_EVENTS) {
+			events_decode_page(&vols->events, l->page + i, x->buf);
+			slab_put(&vols->slab, x->buf);
+			r = 0;
 		} else {
 			r = catalog_decode_page(vols, l->page + i, x->buf,
 						&why);
@@ -142,7 +150,9 @@ static void page_done(struct pool_read *rd)
 	struct load_read *x = container_of(rd, struct load_read, rd);
 	struct vols_loader *l = x->loader;
 
-	if (rd->res < 0 && l->res == 0)
+	if (rd->res < 0 && l->kind == TABLE_EVENTS)
+		memset(x->buf, 0, TARN_BLOCK);
+	else if (rd->res < 0 && l->res == 0)
 		l->res = rd->res;
 	window_put(l);
 }
@@ -179,9 +189,19 @@ static void all_done(struct vols_loader *l)
 		kind_start(l, TABLE_CATALOG);
 		return;
 	}
+	if (l->kind == TABLE_EVENTS) {
+		events_loaded(&l->vols->events);
+		load_end(l, 0);
+		return;
+	}
 	c->mapped = le64_get(l->root.mapped);
 	r = catalog_link(l->vols, &why);
-	load_end(l, r < 0 ? r : roots_check(l->vols));
+	if (r == 0)
+		r = roots_check(l->vols);
+	if (r < 0)
+		load_end(l, r);
+	else
+		kind_start(l, TABLE_EVENTS);
 }
 
 static void window_start(struct vols_loader *l)

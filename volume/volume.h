@@ -22,6 +22,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/period.h"
 #include "base/uuid.h"
 #include "pool/pool.h"
 
@@ -68,6 +69,9 @@ struct volume_info {
 	uint32_t    clones;         /* of a snapshot: volumes that derive from
 				     * it beside what came after it */
 	bool        held;           /* a snapshot: not to be deleted */
+	uint8_t     schedule;       /* a snapshot: its kind (enum period) if the
+				     * schedule of its volume took it; PERIODS:
+				     * a person did */
 	bool        lost;           /* of a checkpoint: of no use any more, its
 				     * volume was rolled back to before it */
 	char        clone_of[TREE_NAME_MAX + 1]; /* of a volume: the snapshot
@@ -75,6 +79,7 @@ struct volume_info {
 				     * deleted the youngest before it that is
 				     * there; "": none */
 	unsigned    users;          /* vol_get() less vol_put() */
+	uint64_t    trashed_s;      /* of a volume in the trash: since then; 0 */
 };
 
 /* In order of name; NULL at the end.  prev NULL: the first one. */
@@ -108,6 +113,18 @@ int vol_base(const struct volume *v, const char *name,
 const char *vol_full_name(const struct volume *v, char *ret_name);
 void vol_info(const struct volume *v, struct volume_info *ret_info);
 uint64_t vol_size_bytes(const struct volume *v);
+
+/* Which snapshots of a volume the server takes and deletes by itself
+ * (server/schedule.h). */
+struct vol_schedule {
+	uint16_t keep[PERIODS]; /* so many of each kind; 0: it is not taken */
+	uint32_t last_min;      /* when the last ones were taken, or it was
+				 * set; minutes since 1970 */
+};
+/* False: it has none. */
+bool vol_schedule_get(const struct volume *v, struct vol_schedule *ret_schedule);
+/* The kind of a snapshot, as in struct volume_info. */
+enum period vol_schedule_kind(const struct volume *s);
 
 /* A user (an attached client) keeps the volume from being deleted and gets a
  * call when its size changed or the volume is going away (force). */
@@ -216,15 +233,19 @@ void vol_submit(struct vol_req *req);
  * long as nothing changes that it shares something with. */
 struct vol_used {
 	struct volume *vol;      /* no checkpoint */
+	/* Or several, that go together, and what only they have among them;
+	 * copied at once.  NULL: only vol. */
+	struct volume *const *set;
+	unsigned       nset;
 	/* Asked each turn; true: end with -ECANCELED.  May be NULL. */
 	bool (*stop)(struct vol_used *u);
 	void (*done)(struct vol_used *u);
 	/* Out. */
 	uint64_t data_blocks;
 	uint64_t node_blocks;    /* of the map */
-	bool     forked;         /* two or more trees (clones) derive from it:
-				  * nothing is freed before all but one of
-				  * them are gone */
+	bool     forked;         /* two or more trees (clones) derive from it,
+				  * or one of them: of that nothing is freed
+				  * before all but one of those are gone */
 	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
 	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
 	int      res;
@@ -245,14 +266,22 @@ struct vol_ctl {
 	const char *const *names; /* a group */
 	const struct uuid *uuids; /* fresh random ones, one for each name */
 	unsigned    nnames;
+	const uint8_t *kinds;   /* enum period, one for each name; NULL: no
+				 * schedule takes them */
+	struct vol_schedule schedule; /* keep only */
 	uint64_t    size_bytes;
 	uint64_t    now_s;      /* wall clock, seconds since 1970 */
 	struct uuid uuid;       /* create: a fresh random one */
 	bool        force;
 	bool        dry_run;    /* delete: only, could it be? */
+	bool        with_snapshots; /* delete: a volume goes with them */
+	bool        at_once;    /* delete: not into the trash */
+	bool        by_schedule; /* delete: only what the schedule took, and
+				 * nothing is being received on the base of */
 	/* Out. */
 	int         res;
 	bool        already;    /* it was so before */
+	bool        trashed;    /* delete: it is in the trash, uuid says what */
 	char        error[256]; /* one sentence: the object and the way out */
 	void (*done)(struct vol_ctl *ctl);
 	/* Private. */
@@ -293,7 +322,8 @@ void vol_create(struct volumes *vols, struct vol_ctl *ctl);
  * (-ENOTEMPTY); -EBUSY when it would shrink with users and no force. */
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl);
 /* names (VOLUME@SNAPSHOT or VOLUME#CHECKPOINT; each volume at most once with
- * either), nnames, uuids, now_s: all of the same instant.  -EEXIST: one is there
+ * either, or with each of kinds), nnames, uuids, kinds, now_s: all of the same
+ * instant; schedules of which there are kinds know that it was done.  -EEXIST: one is there
  * already, and none has been taken; -ENOENT, -EINVAL, -ENOSPC, -E2BIG too many
  * for one group. */
 void vol_snapshot(struct volumes *vols, struct vol_ctl *ctl);
@@ -326,27 +356,140 @@ void vol_publish(struct volumes *vols, struct vol_ctl *ctl);
  * end. */
 struct volume *vols_hidden_next(struct volumes *vols,
 				const struct volume *prev);
-/* name, new_name (a snapshot's without its volume's).  -EEXIST. */
+/* name, new_name (a snapshot's without its volume's).  A snapshot that a
+ * schedule took belongs to a person then.  -EEXIST. */
 void vol_rename(struct volumes *vols, struct vol_ctl *ctl);
 /* name (VOLUME@SNAPSHOT): it cannot be deleted until it is released.  -ENOENT,
  * -EINVAL. */
 void vol_snapshot_hold(struct volumes *vols, struct vol_ctl *ctl);
 void vol_snapshot_release(struct volumes *vols, struct vol_ctl *ctl);
-/* name, force, dry_run.  -EBUSY while in use and no force, or held; -ENOTEMPTY
- * while it has snapshots (checkpoints go with it); space is freed in the
- * background; -ENOENT when there is none (nothing to repeat). */
+/* name, schedule, now_s: a volume has this schedule from now on, all 0 for none.
+ * What is kept already goes on.  Its snapshots of kinds that are no longer kept
+ * stay, as if a person had taken them.  -ENOENT, -EINVAL. */
+void vol_schedule_set(struct volumes *vols, struct vol_ctl *ctl);
+/* name, force, dry_run, with_snapshots, at_once,
+ * by_schedule, now_s.  A volume goes into the
+ * trash, if there is one; all else, and with at_once, is deleted, and space freed
+ * in the background.  -EBUSY while it or one of its snapshots is in use and no
+ * force, held, or not the schedule's to delete; -ENOTEMPTY while it has snapshots and they are not to go with
+ * it (checkpoints always do); -ENOENT when there is none (nothing to repeat). */
 void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
+
+/* --- the trash ----------------------------------------------------------- */
+
+/* What is in it takes space and nothing else: no name, and no users.  It goes by
+ * itself when its time is over, or when there is no space for something new:
+ * that waits meanwhile. */
+
+/* After opening, once: volumes stay there for so long, 0: there is no trash.
+ * How long those that are there have been is reckoned from now_s (wall clock) this
+ * once, and then by the engine's clock, which does not jump. */
+void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s);
+/* The pool is about to be closed: nothing goes by itself any more. */
+void vols_trash_stop(struct volumes *vols);
+/* What there is, the oldest first; prev NULL: the first one. */
+struct volume *vols_trash_next(struct volumes *vols,
+			       const struct volume *prev);
+/* The one of that UUID, or of that name if only one has it; NULL: none, or with
+ * *ret_several (may be NULL) not only one. */
+struct volume *vols_trash_find(struct volumes *vols, const char *name,
+			       bool *ret_several);
+/* How long it stays if nobody needs the space, in seconds. */
+uint64_t vol_trash_left_s(const struct volume *v);
+/* name (or UUID), new_name (or NULL: it keeps its own).  There is one of that
+ * UUID, or of that name and none in the trash: already.  -ENOENT, -ENOTUNIQ
+ * several have that name, -EEXIST another volume has the name, -EINVAL. */
+void vol_undelete(struct volumes *vols, struct vol_ctl *ctl);
+/* name (or UUID) of what is in the trash: it is deleted, with its snapshots.
+ * -ENOENT, -ENOTUNIQ. */
+void vol_purge(struct volumes *vols, struct vol_ctl *ctl);
+
+/* --- what is being deleted ----------------------------------------------- */
+
+struct vols_deletion {
+	uint64_t trees;       /* volumes and snapshots */
+	uint64_t total_bytes; /* their sizes, */
+	uint64_t done_bytes;  /* … how much of that has been gone through */
+	uint64_t freed_bytes; /* since the pool was opened, with the map */
+};
+/* All that was deleted before the number that vols_deletion_no() gave. */
+void vols_deletion(const struct volumes *vols, uint64_t upto,
+		   struct vols_deletion *ret);
+/* Grows with every deletion, and begins anew when the pool is opened. */
+uint64_t vols_deletion_no(const struct volumes *vols);
+/* One after the other; those that are kept (vol_used.forked) too, with total_bytes
+ * and nothing done.  prev NULL: the first one. */
+struct volume *vols_deletion_next(struct volumes *vols,
+				  const struct volume *prev);
+void vol_deletion(const struct volume *v, struct vols_deletion *ret,
+		  bool *ret_kept);
+
+/* --- events --------------------------------------------------------------
+ *
+ * A bounded history of what happened to the pool, kept in it.
+ */
+enum event_severity {
+	EVENT_INFO = 1,
+	EVENT_WARNING,
+	EVENT_CRITICAL,
+};
+#define EVENT_WHAT_MAX   32u
+#define EVENT_OBJECT_MAX 192u
+#define EVENT_TEXT_MAX   240u
+
+struct vol_event {
+	uint64_t seq;      /* out: its number, from 1; 0: not stored yet */
+	uint64_t change;   /* out: orders events by when they last changed; not
+			    * kept in the pool */
+	uint64_t first_s;  /* out: wall clock, seconds since 1970 */
+	uint64_t last_s;   /* in: now */
+	uint32_t count;    /* out: how often since first_s */
+	uint8_t  severity; /* enum event_severity */
+	uint64_t numbers[2]; /* what they count, `what` says */
+	char     what[EVENT_WHAT_MAX + 1];     /* "disk.out": never changes its
+						* meaning */
+	char     object[EVENT_OBJECT_MAX + 1]; /* a disk, volume…; "" */
+	char     text[EVENT_TEXT_MAX + 1];     /* more of it; "" */
+};
+
+/* Record an event.  Never fails and never waits: what the pool cannot take now
+ * is kept in memory for later, as far as there is room.  The same `what` of the
+ * same object is counted for an hour, not recorded anew. */
+void vols_event(struct volumes *vols, const struct vol_event *e);
+/* All that is pending goes to the pool at once, as far as it fits a record, and
+ * no repeat is held back any more: just before pool_close(). */
+void vols_events_flush(struct volumes *vols);
+/* The next one behind `change` (0: the first), in order of change.  False:
+ * there is none. */
+bool vols_event_next(const struct volumes *vols, uint64_t change,
+		     struct vol_event *ret_e);
+
+/* One volume or snapshot that is being deleted. */
+struct vol_reap_info {
+	uint32_t id;
+	char     name[VOLUME_NAME_MAX + 1]; /* that it had; a snapshot's without
+					     * its volume's */
+	bool     snapshot;
+	bool     running;    /* it is its turn */
+	uint64_t size_bytes, done_bytes; /* gone through */
+};
+/* The n-th of them; false: there are not so many. */
+bool vols_reap_at(const struct volumes *vols, unsigned n,
+		  struct vol_reap_info *ret);
 
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */
+	uint64_t logical_blocks;    /* that volumes and snapshots show: what
+				     * several of them share counts for each */
 	uint64_t node_blocks;       /* blocks of map nodes */
 	uint64_t nodes_cached;      /* nodes in memory now */
 	uint64_t cache_hits, cache_misses; /* of map nodes, since opening */
 	uint64_t block_hits, block_misses; /* of data blocks, since opening */
 	uint64_t control_ops, control_ns;  /* control operations since opening,
 					    * and how long they took */
-	uint64_t deleting;          /* volumes being deleted */
+	uint64_t deleting;          /* volumes and snapshots being deleted */
+	uint64_t trashed;           /* volumes in the trash */
 };
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space);
 

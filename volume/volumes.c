@@ -49,6 +49,7 @@ int vols_open(struct io *io, const struct volumes_params *params,
 	slab_init(&vols->slab);
 	id_map_init(&vols->ids, &vols->slab);
 	vol_reaper_init(vols);
+	vol_trash_init(vols);
 	/* What the nodes do not take of their budget is the blocks' (see
 	 * node_cache_trim). */
 	r = block_cache_init(&vols->blocks,
@@ -73,6 +74,8 @@ int vols_open(struct io *io, const struct volumes_params *params,
 		r = vol_relocs_init(vols);
 	if (r == 0)
 		r = vols_redo_init(vols);
+	if (r == 0)
+		r = events_init(vols);
 	if (r < 0) {
 		vols_close(vols);
 		return r;
@@ -95,7 +98,9 @@ void vols_close(struct volumes *vols)
 {
 	if (vols == NULL)
 		return;
+	events_fini(vols);
 	vol_reaper_fini(vols);
+	vol_trash_fini(vols);
 	vol_controls_fini(vols);
 	vol_relocs_fini(vols);
 	objpool_fini(&vols->redo_loads);
@@ -148,10 +153,13 @@ struct volume *vols_find(struct volumes *vols, const char *name)
 	return catalog_find_name(&vols->catalog, name);
 }
 
-/* The volume that a tree belongs to; NULL: it has been deleted. */
+/* The volume that a tree belongs to; NULL: it has been deleted, or is in the
+ * trash. */
 static const struct volume *volume_of(const struct volume *t)
 {
-	return t->kind == CATALOG_VOLUME ? t : t->of;
+	const struct volume *v = t->kind == CATALOG_VOLUME ? t : t->of;
+
+	return v == NULL || catalog_is_trashed(v) ? NULL : v;
 }
 
 /* Which snapshot was the volume made from, or the youngest of those before it
@@ -160,7 +168,7 @@ static void origin_info(const struct volume *v, struct volume_info *ret_info)
 {
 	const struct volume *o = v->origin;
 
-	while (o != NULL && (o->of == v || o->of == NULL))
+	while (o != NULL && (o->of == v || volume_of(o) == NULL))
 		o = o->origin;
 	if (o != NULL)
 		vol_full_name(o, ret_info->clone_of);
@@ -193,7 +201,9 @@ void vol_info(const struct volume *v, struct volume_info *ret_info)
 	ret_info->snapshots = v->nsnaps;
 	ret_info->checkpoints = v->ncheckpoints;
 	ret_info->held = v->flags & CATALOG_HELD;
+	ret_info->schedule = (uint8_t)vol_schedule_kind(v);
 	ret_info->lost = v->flags & CATALOG_LOST;
+	ret_info->trashed_s = v->trashed_s;
 	if (v->kind == CATALOG_VOLUME)
 		origin_info(v, ret_info);
 	else
@@ -277,6 +287,9 @@ void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
 	memset(ret_space, 0, sizeof(*ret_space));
 	for (uint32_t i = 0; i < c->nsorted; i++)
 		ret_space->provisioned_bytes += c->sorted[i]->size_bytes;
+	for (uint32_t i = 0; i < c->nslots; i++)
+		if (c->slots[i] != NULL && c->slots[i]->state == CATALOG_READY)
+			ret_space->logical_blocks += c->slots[i]->mapped;
 	ret_space->mapped_blocks = c->mapped;
 	ret_space->node_blocks = vols->ids.used;
 	ret_space->nodes_cached = vols->cache.nodes_mem;
@@ -287,4 +300,5 @@ void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
 	ret_space->control_ops = vols->ctl.ops;
 	ret_space->control_ns = vols->ctl.ns;
 	ret_space->deleting = c->ndeleting;
+	ret_space->trashed = c->ntrashed;
 }

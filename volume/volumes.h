@@ -5,6 +5,7 @@
 #define TARN_VOLUME_VOLUMES_H
 
 #include "volume/block_cache.h"
+#include "volume/event.h"
 #include "volume/id_map.h"
 #include "volume/node_cache.h"
 #include "volume/node_commit.h"
@@ -15,6 +16,7 @@
 #include "volume/vol_control.h"
 #include "volume/vol_delete.h"
 #include "volume/vol_request.h"
+#include "volume/vol_trash.h"
 #include "volume/volume.h"
 
 #define RANGE_BUCKETS 256u
@@ -51,8 +53,16 @@ struct volume {
 	uint32_t    nsnaps, ncheckpoints;
 	uint32_t    origin_id;       /* while the catalog is read */
 	uint32_t    of_id;
+	struct vol_schedule schedule; /* of a volume; of a SCHEDULED snapshot:
+				      * 1 at its kind */
 	uint64_t    mapped;          /* data blocks */
 	uint64_t    cursor;          /* DELETING: leaves below are gone */
+	bool        used_gone;       /* while a used_plan is made: it goes, */
+	struct volume *used_kid;     /* … and this is in its place */
+	uint64_t    deletion_no;     /* DELETING: catalog.deletions then */
+	uint64_t    freed_blocks;    /* DELETING: since the pool was opened */
+	uint64_t    trashed_s;       /* TRASHED: since then, wall clock */
+	uint64_t    trash_until_ns;  /* … and until then, of the engine */
 	char        name[VOLUME_NAME_MAX + 1];
 	struct mnode *root;          /* in memory, or NULL */
 	uint32_t    ops;             /* operations that hold the object */
@@ -75,6 +85,8 @@ struct catalog {
 	struct volume **sorted;      /* READY volumes by name, no snapshots */
 	uint32_t    nsorted;
 	uint32_t    ndeleting;
+	uint32_t    ntrashed;        /* volumes that are in the trash */
+	uint64_t    deletions;       /* trees that began to go, or are kept */
 	bool       *dirty;           /* by page */
 	uint32_t    ndirty;
 	uint32_t    next_volume;     /* next volume id */
@@ -129,10 +141,12 @@ struct volumes {
 	struct catalog catalog;
 	struct vol_requests req;
 	struct vol_controls ctl;
+	struct vol_trash trash;
 	struct vol_relocs relocs;
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;
 	struct vol_reaper reaper;
+	struct event_log events;
 	struct vols_loader *opening; /* load() under way */
 };
 
@@ -147,6 +161,12 @@ void vol_relocs_fini(struct volumes *vols);
 void vols_redo_prepare(void *arg, struct redo *r);
 void vols_redo_apply(void *arg, struct redo *r);
 void vols_relocate(void *arg, struct reloc *r);
+
+/* Is it in the trash, by itself or with its volume? */
+static inline bool catalog_is_trashed(const struct volume *v)
+{
+	return ((v->of != NULL ? v->of : v)->flags & CATALOG_TRASHED) != 0;
+}
 
 /* Hold and release the object (not its content). */
 static inline void vol_hold(struct volume *v)

@@ -41,6 +41,15 @@ static int branch(struct pool *p, struct volumes *vols,
 
 #define HIDDEN "receive/09000000-0000-0000-0000-000000000000"
 
+static void tell(struct volumes *vols, uint8_t severity, const char *object)
+{
+	struct vol_event e = { .severity = severity, .last_s = 1000,
+			       .what = "what", .text = "text" };
+
+	snprintf(e.object, sizeof(e.object), "%s", object);
+	vols_event(vols, &e);
+}
+
 static struct volumes *image(struct pool *p)
 {
 	struct volumes *vols = fake_format(p, NULL);
@@ -63,6 +72,9 @@ static struct volumes *image(struct pool *p)
 	branch(p, vols, vol_rollback, "v@a", "old");
 	kit_req(p, vols_find(vols, "v"), VOL_WRITE, 3 * MIB, 4096, buf, 0);
 	branch(p, vols, vol_receive, "c@a", NULL);
+	tell(vols, EVENT_INFO, "v");
+	tell(vols, EVENT_WARNING, "w");
+	fake_settle(p);
 	fake_commit(p);
 	/* What is redone over it. */
 	kit_req(p, vols_find(vols, HIDDEN), VOL_WRITE, MIB, 4096, buf, 0);
@@ -75,9 +87,18 @@ static struct volumes *image(struct pool *p)
 	kit_delete(p, vols, "v@a", false);
 	kit_delete(p, vols, "w@a", false);
 	kit_delete(p, vols, "w", false);
+	tell(vols, EVENT_INFO, "v");
+	tell(vols, EVENT_CRITICAL, "c");
 	free(buf);
 	fake_settle(p);
 	return vols;
+}
+
+/* A page of events. */
+static struct fake_block *event_page(struct pool *p, bool warnings)
+{
+	return &p->blocks[p->committed_tables[TABLE_EVENTS]
+				  .place[warnings ? EVENT_PAGES / 2 : 0]];
 }
 
 /* The n-th block that may be patched. */
@@ -144,6 +165,12 @@ static void patch(struct pool *p, const uint8_t *data, size_t size)
 		}
 		if (what >= 16) {
 			record_patch(p, what - 16, off, data[3]);
+			continue;
+		}
+		if (what == 14) {
+			b = event_page(p, (data[0] & 32) != 0);
+			b->data[off] = data[3];
+			block_seal(p, b);
 			continue;
 		}
 		/* Nodes first: their CRC is in the table page. */
@@ -239,6 +266,18 @@ static void use_snapshots(struct pool *p, struct volumes *vols,
 	}
 }
 
+static void read_events(const struct volumes *vols)
+{
+	struct vol_event e = { .change = 0 };
+	unsigned n = 0;
+
+	while (vols_event_next(vols, e.change, &e)) {
+		assert(e.what[0] != '\0' && e.count > 0);
+		n++;
+	}
+	assert(n <= EVENT_SLOTS + EVENT_PENDING_MAX);
+}
+
 static void use(struct pool *p, struct volumes *vols)
 {
 	uint8_t *buf = aligned_alloc(4096, 2 * MIB);
@@ -273,6 +312,8 @@ static void use(struct pool *p, struct volumes *vols)
 			break;
 	}
 	branch(p, vols, vol_publish, HIDDEN, "last");
+	tell(vols, EVENT_WARNING, "w");
+	read_events(vols);
 	for (uint64_t i = 0; i < 3000 && !list_empty(&p->io.deferred); i++)
 		fake_turn(p);
 	fake_commit(p);

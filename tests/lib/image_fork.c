@@ -63,7 +63,7 @@ static void volumes_make(struct image *im)
 static void log_group(struct image *im)
 {
 	static const struct img_member thu[] = {
-		{ 1, 2, "thu" }, { 6, 3, "" }, { 1, 3, "" }, { .volume = 0 }
+		{ 1, 2, "thu", 0 }, { 6, 3, "", 0 }, { 1, 3, "", 0 }, { .volume = 0 }
 	};
 
 	image_log_group(im, 9, thu);

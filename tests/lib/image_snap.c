@@ -42,7 +42,7 @@ static void volumes_make(struct image *im)
 
 static void log_after(struct image *im)
 {
-	static const struct img_member wed[] = { { 1, 2, "wed" },
+	static const struct img_member wed[] = { { 1, 2, "wed", 0 },
 						 { .volume = 0 } };
 
 	image_write(im, IMG_SEG_DATA, ALPHA, 7, 1, 50);

@@ -196,6 +196,7 @@ void image_log_group(struct image *im, uint32_t id,
 		put32(body + n, list[i].volume);
 		memset(body + n + 4, (int)(id + i), 16);
 		body[n + 20] = list[i].kind;
+		body[n + 21] = list[i].schedule;
 		n += 22;
 		n += name_put(body + n, list[i].name);
 	}

@@ -39,6 +39,7 @@ struct img_member {
 	uint32_t    volume; /* 0: ends the list */
 	uint8_t     kind;
 	const char *name;   /* "": the one before */
+	uint8_t     schedule;
 };
 void image_log_group(struct image *im, uint32_t id,
 		     const struct img_member *list);

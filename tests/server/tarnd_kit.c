@@ -122,7 +122,9 @@ static bool answers(int fd)
 void tarnd_start(struct world *w)
 {
 	const char *extra[] = { "--disks", w->disk[0], w->disk[1], w->disk[2],
-				"--open-wait", "1", NULL };
+				"--open-wait", "1",
+				/* What is deleted gives its space back. */
+				"--trash-hours", "0", NULL };
 	int fd = -1;
 
 	assert_int_equal(w->pid, 0);

@@ -83,6 +83,8 @@ struct mvol {
 	char           name[64];
 	struct uuid    uuid;
 	bool           alive;
+	bool           trashed;  /* not alive, and may be again */
+	uint64_t       trashed_ns; /* since then */
 	uint64_t       size_bytes;
 	uint32_t       nblocks;  /* of the array */
 	uint32_t       inflight; /* requests */
@@ -100,6 +102,9 @@ enum mctl_kind {
 	MCTL_CLONE,
 	MCTL_ROLLBACK,
 	MCTL_PUBLISH,
+	MCTL_TRASH,    /* with its snapshots */
+	MCTL_UNDELETE,
+	MCTL_PURGE,
 };
 
 /* One block of a snapshot, as in struct mop. */
@@ -171,6 +176,10 @@ void model_flushed(struct model *m, uint64_t mark);
 
 /* --- control operations -------------------------------------------------- */
 
+/* Nothing is known of it any more. */
+void model_vol_gone(struct mvol *v);
+/* A place for another volume; NULL: there is none. */
+struct mvol *model_vol_free(struct model *m);
 /* What a block holds, to be found again in another volume. */
 struct mcopy model_copy(const struct model *m, const uint8_t *data);
 void model_ctl_begin(struct model *m, const struct mctl *ctl);

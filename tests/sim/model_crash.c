@@ -174,6 +174,23 @@ static void copy_in(struct model *m, unsigned vol)
 	}
 }
 
+void model_vol_gone(struct mvol *v)
+{
+	v->alive = false;
+	v->trashed = false;
+	free(v->blocks);
+	v->blocks = NULL;
+	v->nblocks = 0;
+}
+
+struct mvol *model_vol_free(struct model *m)
+{
+	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++)
+		if (!m->vols[i].alive && !m->vols[i].trashed)
+			return &m->vols[i];
+	return NULL;
+}
+
 static void ctl_apply(struct model *m)
 {
 	struct mvol *v = &m->vols[m->ctl.vol];
@@ -200,10 +217,17 @@ static void ctl_apply(struct model *m)
 		memcpy(v->name, m->ctl.new_name, sizeof(v->name));
 		break;
 	case MCTL_DELETE:
+	case MCTL_PURGE:
+		model_vol_gone(v);
+		break;
+	case MCTL_TRASH:
 		v->alive = false;
-		free(v->blocks);
-		v->blocks = NULL;
-		v->nblocks = 0;
+		v->trashed = true;
+		break;
+	case MCTL_UNDELETE:
+		v->alive = true;
+		v->trashed = false;
+		memcpy(v->name, m->ctl.new_name, sizeof(v->name));
 		break;
 	case MCTL_NONE:
 		break;

@@ -24,6 +24,8 @@
 	X(requests) X(reads) X(writes) X(trims) X(zeroes) X(flushes)     \
 	X(fua) X(statuses) X(controls) X(blocks_verified) \
 	X(snapshots) X(snap_deletes) X(used_checks) X(holds)             \
+	X(trashed) X(undeleted) X(purged) X(trash_went)                  \
+	X(schedules) X(scheduled)                                        \
 	X(snap_blocks) X(clones) X(rollbacks) X(received) X(diffs)       \
 	X(diff_blocks)                                                   \
 	X(enospc) X(enospc_checks) X(fills)                              \
@@ -39,7 +41,8 @@
 	X(bit_rot) X(phantom_writes) X(misdirected_writes)               \
 	X(stale_reads) X(stale_blocks) X(label_rot) X(heals)             \
 	X(takeovers) X(rows) X(replayed_rows) X(commits)                 \
-	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks) \
+	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)   \
+	X(events) X(events_verified)                                  \
 	X(rebuilt_units) X(disk_removes) X(disk_adds)
 
 enum sim_stat {

@@ -32,6 +32,7 @@ void work_open(struct sim *sim)
 		assert(w->slots[i].buf != NULL);
 	}
 	snaps_open(sim);
+	event_open(sim);
 	w->fault_every = max_u64(sim->steps / (fault_kinds() + 4), 1);
 	w->fault_in = w->fault_every;
 	w->moves_disks = chance(&sim->fault_rng, 1, 2);
@@ -354,6 +355,7 @@ bool work_run(struct sim *sim, uint64_t n)
 			space_look(sim);
 		if (w->moves_disks && chance(&sim->fault_rng, 1, 60))
 			disk_act(sim);
+		event_act(sim);
 		kind = pick_kind(sim);
 		sim->step++;
 		if (kind == KIND_CONTROL) {
@@ -403,6 +405,7 @@ bool work_first_volumes(struct sim *sim)
 	uint64_t usable;
 	uint64_t n = between(&sim->rng, 1, 4);
 
+	trash_start(sim);
 	space_used(sim, &usable);
 	/* Some pools are provisioned thinly: there is less than they say. */
 	sim->work->volume_blocks =
@@ -421,11 +424,13 @@ void work_attach(struct sim *sim)
 
 void work_detach(struct sim *sim)
 {
+	vols_trash_stop(sim->life->vols);
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++)
 		if (sim->model->vols[i].alive)
 			vol_put(sim->model->vols[i].vol,
 				&sim->work->users[i]);
 	snaps_detach(sim);
+	event_close(sim);
 }
 
 void work_forget(struct sim *sim)

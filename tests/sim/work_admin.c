@@ -71,6 +71,9 @@ static void ctl_done(struct vol_ctl *ctl)
 	}
 	if (ctl->res == -ENOSPC)
 		space_check_enospc(sim, 0, 0);
+	else if (ctl->res == -ENOENT &&
+		 (kind == MCTL_UNDELETE || kind == MCTL_PURGE))
+		ctl->res = -ENOENT; /* it has gone: trash_look() judges */
 	else if (ctl->res != 0)
 		sim_fail(sim, "operation %u on volume %s failed: %d %s", kind,
 			 a->name, ctl->res, ctl->error);
@@ -80,12 +83,19 @@ static void ctl_done(struct vol_ctl *ctl)
 			 "was asked for", kind, a->name);
 	if (kind == MCTL_ROLLBACK || kind == MCTL_PUBLISH)
 		branch_settle(sim, ctl->res == 0);
+	if (kind == MCTL_TRASH || kind == MCTL_UNDELETE ||
+	    kind == MCTL_PURGE)
+		trash_settle(sim, ctl->res == 0);
 	model_ctl_end(m, ctl->res);
 	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_CLONE ||
 			      kind == MCTL_PUBLISH))
 		admin_attach_one(sim, vol);
-	if ((ctl->res != 0 && kind == MCTL_DELETE) || kind == MCTL_ROLLBACK)
+	if (ctl->res == 0 && kind == MCTL_UNDELETE)
+		trash_attach(sim, vol);
+	if ((ctl->res != 0 && (kind == MCTL_DELETE || kind == MCTL_TRASH)) || kind == MCTL_ROLLBACK)
 		admin_attach_one(sim, vol);
+	if (ctl->res != 0 && kind == MCTL_TRASH)
+		trash_attach(sim, vol);
 	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_RESIZE) &&
 	    chance(&sim->rng, 1, 4))
 		repeat(sim, kind);
@@ -104,7 +114,7 @@ struct vol_ctl *admin_prepare(struct sim *sim, const struct mctl *mc)
 	a->ctl.name = a->name;
 	a->ctl.new_name = a->new_name;
 	a->ctl.size_bytes = mc->size_bytes;
-	a->ctl.now_s = 1700000000;
+	a->ctl.now_s = trash_wall_s(sim);
 	a->ctl.done = ctl_done;
 	a->busy = true;
 	a->repeat = false;
@@ -121,17 +131,13 @@ static bool create(struct sim *sim, uint64_t size_bytes)
 {
 	struct mctl     mc = { .kind = MCTL_CREATE, .size_bytes = size_bytes };
 	struct vol_ctl *ctl;
-	unsigned        i;
+	struct mvol    *v = model_vol_free(sim->model);
 
-	for (i = 0; i < MODEL_VOLS_MAX; i++)
-		if (!sim->model->vols[i].alive)
-			break;
-	if (i == MODEL_VOLS_MAX)
+	if (v == NULL)
 		return false;
-	mc.vol = (uint8_t)i;
-	diff_vol_new(sim, i);
-	snprintf(sim->model->vols[i].name, sizeof(sim->model->vols[i].name),
-		 "v%u", sim->work->names++);
+	mc.vol = (uint8_t)(v - sim->model->vols);
+	diff_vol_new(sim, mc.vol);
+	snprintf(v->name, sizeof(v->name), "v%u", sim->work->names++);
 	ctl = admin_prepare(sim, &mc);
 	ctl->uuid = admin_uuid(sim);
 	vol_create(sim->life->vols, ctl);
@@ -192,7 +198,8 @@ static bool delete(struct sim *sim, unsigned i)
 	if (!admin_quiesce(sim, i))
 		return false;
 	admin_let_go(sim, i);
-	vol_delete(sim->life->vols, admin_prepare(sim, &mc));
+	admin_prepare(sim, &mc)->at_once = true;
+	vol_delete(sim->life->vols, &sim->work->admin.ctl);
 	return true;
 }
 
@@ -208,6 +215,7 @@ bool admin_act(struct sim *sim)
 				 sim->work->admin.name);
 		return true;
 	}
+	trash_look(sim);
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
 		if (!m->vols[i].alive)
 			continue;
@@ -225,7 +233,7 @@ bool admin_act(struct sim *sim)
 				    (chance(&sim->rng, 1, 4) ? 512 : 0));
 		return true;
 	}
-	switch (prng_below(&sim->rng, 6)) {
+	switch (prng_below(&sim->rng, 8)) {
 	case 0:
 		/* A name that is in use meanwhile would be another one. */
 		if (!sim->work->snapper.busy)
@@ -237,6 +245,9 @@ bool admin_act(struct sim *sim)
 	case 2:
 	case 3:
 		return branch_act(sim, alive);
+	case 4:
+	case 5:
+		return trash_act(sim, pick, alive > 1);
 	default:
 		return resize(sim, pick);
 	}
@@ -285,9 +296,19 @@ static void decide(struct sim *sim)
 		happened = vols_find(vols, c->new_name) != NULL;
 		break;
 	case MCTL_DELETE:
+	case MCTL_TRASH:
 		happened = vols_find(vols, name) == NULL;
 		break;
+	case MCTL_UNDELETE:
+		happened = vols_find(vols, c->new_name) != NULL;
+		break;
+	case MCTL_PURGE:
+		happened = !trash_has(sim, c->vol);
+		break;
 	}
+	if (c->kind == MCTL_TRASH || c->kind == MCTL_UNDELETE ||
+	    c->kind == MCTL_PURGE)
+		trash_settle(sim, happened);
 	TRACE(sim, 43, c->kind, happened, "control operation %u of %s %s",
 	      c->kind, name, happened ? "happened" : "did not happen");
 	model_ctl_decide(m, happened);
@@ -300,6 +321,8 @@ void admin_attach(struct sim *sim)
 	struct volume *v;
 
 	decide(sim);
+	trash_start(sim);
+	trash_look(sim);
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
 		if (!m->vols[i].alive)
 			continue;

@@ -60,14 +60,12 @@ static bool clone(struct sim *sim, struct msnap *s)
 {
 	struct mctl     mc = { .kind = MCTL_CLONE, .snap = index_of(sim, s),
 			       .size_bytes = s->size_bytes };
-	struct mvol    *v = NULL;
+	struct mvol    *v = model_vol_free(sim->model);
 	struct vol_ctl *ctl;
 	char            name[128];
 
-	for (unsigned i = 0; i < MODEL_VOLS_MAX && v == NULL; i++)
-		if (!sim->model->vols[i].alive)
-			v = &sim->model->vols[i];
-	assert(v != NULL);
+	if (v == NULL)
+		return true;
 	mc.copies = copies_read(sim, s);
 	if (mc.copies == NULL)
 		return false;

@@ -86,6 +86,7 @@ enum msnap_state {
 	MSNAP_THERE,
 	MSNAP_DELETING, /* asked for */
 	MSNAP_KEEPING,  /* asked for, by a rollback */
+	MSNAP_TRASHED,  /* in the trash with its volume, or asked to be */
 };
 
 struct msnap {
@@ -94,6 +95,8 @@ struct msnap {
 	bool            known;   /* crcs are */
 	bool            held;    /* it is not to be deleted */
 	bool            hold_asked; /* … to be, or no longer */
+	uint8_t         sched;   /* 1 + enum period if a schedule took it */
+	uint32_t        taken_min; /* … then, minutes since 1970 */
 	char            name[32];
 	unsigned        no;      /* younger ones have higher ones */
 	uint32_t        birth;
@@ -117,6 +120,14 @@ struct snapper {
 	uint64_t       submit_ns;
 	unsigned       names;    /* snapshots named so far */
 	uint8_t       *bufs[2];
+};
+
+/* The schedule of a volume (work_schedule.c). */
+struct msched {
+	uint32_t            id;    /* of the volume */
+	struct vol_schedule is;
+	struct vol_schedule want;  /* only what it keeps */
+	bool                asked; /* for that */
 };
 
 /* Receiving a copy (work_receive.c). */
@@ -144,6 +155,25 @@ struct disk_work {
 	unsigned       disk;
 };
 
+/* Events that the pool was seen to have stored. */
+#define MEVENTS_MAX 8192u
+
+struct mevent {
+	uint64_t seq;
+	uint64_t no;      /* which it is; 0: one that is repeated */
+	uint64_t row;     /* its row is not above */
+	bool     warning; /* in that ring */
+};
+
+struct eventer {
+	struct prng    rng;
+	uint64_t       told;     /* numbers given */
+	uint64_t       repeated; /* how often the same was told */
+	uint64_t       seen;     /* seq: up to here they were seen stored */
+	struct mevent *events;   /* in order of seq */
+	unsigned       n;
+};
+
 struct work {
 	struct disk_work disks;
 	struct slot     slots[SLOTS_MAX];
@@ -163,6 +193,8 @@ struct work {
 	struct admin    admin;
 	struct snapper  snapper;
 	struct receiver receiver;
+	struct eventer  eventer;
+	struct msched   scheds[MODEL_VOLS_MAX];
 	struct msnap    snaps[MSNAPS_MAX];
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
 	unsigned        nghosts;     /* ever */
@@ -173,6 +205,9 @@ struct work {
 	struct vol_user users[MODEL_VOLS_MAX];
 	uint64_t        volume_blocks; /* size of all volumes together wanted */
 	uint64_t        enospcs;     /* of this phase */
+	uint64_t        keep_s;      /* in the trash; 0: none is */
+	bool            pressed;     /* there was little space of late: what
+				      * is in the trash may go */
 };
 
 /* NULL when all are in use. */
@@ -266,6 +301,35 @@ bool used_hold(struct sim *sim, struct msnap *s, bool hold);
 /* It is attached: is it held as it should be? */
 void used_attach(struct sim *sim, struct msnap *s);
 
+/* work_trash.c */
+uint64_t trash_wall_s(const struct sim *sim);
+/* A life begins. */
+void trash_start(struct sim *sim);
+/* Has anything gone that should not have?  What has is forgotten. */
+void trash_look(struct sim *sim);
+/* Put a volume into the trash, or take one out, or delete one there.  False
+ * when the engine stopped. */
+bool trash_act(struct sim *sim, unsigned vol, bool may_trash);
+/* That is done, or never was; the model's volume is not changed yet. */
+void trash_settle(struct sim *sim, bool happened);
+/* Use the volume, and its snapshots. */
+void trash_attach(struct sim *sim, unsigned vol);
+/* Is it in the trash? */
+bool trash_has(struct sim *sim, unsigned vol);
+/* work_schedule.c */
+/* A snapshot is asked for in the name of a schedule, of this kind; returns the
+ * time of the wall clock.  It is there.  It is attached: is it still? */
+uint64_t schedule_snap_asked(struct sim *sim, struct msnap *s, uint8_t kind);
+void schedule_snap_there(struct sim *sim, const struct msnap *s);
+void schedule_snap_check(struct sim *sim, const struct msnap *s);
+/* After a crash: was what was under way done?  Is all as it was? */
+void schedules_decide(struct sim *sim);
+void schedules_check(struct sim *sim);
+/* Give a volume, this one or another, another schedule; false when the engine stopped. */
+bool schedule_act(struct sim *sim, unsigned vol);
+/* No schedule took the snapshot: none can delete it. */
+bool schedule_keeps(struct sim *sim, const struct msnap *s);
+
 /* work_diff.c */
 /* A request that changes blocks is submitted; its number. */
 uint32_t diff_cover(struct sim *sim, unsigned vol, uint64_t off_bytes,
@@ -286,6 +350,15 @@ bool diff_act(struct sim *sim, struct msnap *new);
 /* Go on with draining, removing and adding disks, or begin. */
 void disk_act(struct sim *sim);
 void disk_forget(struct sim *sim);
+
+/* work_event.c */
+void event_open(struct sim *sim);
+/* Now and then: something happens, and what was stored is noted. */
+void event_act(struct sim *sim);
+/* The server is about to be closed. */
+void event_close(struct sim *sim);
+/* After a crash: is all there that must be? */
+void event_verify(struct sim *sim);
 
 /* work_space.c */
 /* Blocks that the pool counts as in use now. */

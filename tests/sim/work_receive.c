@@ -110,13 +110,10 @@ static bool publish(struct sim *sim, struct msnap *s, struct mcopy *copies)
 	struct receiver *rc = &sim->work->receiver;
 	struct mctl     mc = { .kind = MCTL_PUBLISH, .copies = copies,
 			       .size_bytes = s->size_bytes };
-	struct mvol    *v = NULL;
+	struct mvol    *v = model_vol_free(sim->model);
 	struct msnap   *kept;
 	struct vol_ctl *ctl;
 
-	for (unsigned i = 0; i < MODEL_VOLS_MAX && v == NULL; i++)
-		if (!sim->model->vols[i].alive)
-			v = &sim->model->vols[i];
 	kept = v == NULL ? NULL :
 			   snap_new(sim, (unsigned)(v - sim->model->vols));
 	if (kept == NULL) {

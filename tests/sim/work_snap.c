@@ -138,6 +138,7 @@ void snap_attach(struct sim *sim, struct msnap *s)
 	vol_info(s->v, &info);
 	s->birth = info.birth;
 	used_attach(sim, s);
+	schedule_snap_check(sim, s);
 	snap_size(s, info.size_bytes);
 	if (div_up(s->size_bytes, TARN_BLOCK) != s->nblocks)
 		sim_fail(sim, "P11: snapshot %s has another size", name);
@@ -179,6 +180,7 @@ static void settle(struct sim *sim, bool happened)
 			s->state = MSNAP_THERE;
 			diff_snap_there(sim, s);
 			snap_attach(sim, s);
+			schedule_snap_there(sim, s);
 		}
 	}
 }
@@ -234,32 +236,66 @@ struct msnap *snap_new(struct sim *sim, unsigned vol)
 	return NULL;
 }
 
+/* What is taken at one instant. */
+struct group {
+	struct msnap *taken[GROUP_MAX];
+	const char   *names[GROUP_MAX];
+	char          text[GROUP_MAX][128];
+	struct uuid   uuids[GROUP_MAX];
+	uint8_t       kinds[GROUP_MAX];
+	unsigned      n;
+};
+
+/* One more, of volume i; false: there is no place. */
+static bool group_add(struct sim *sim, struct group *g, unsigned i, bool still)
+{
+	uint64_t w[2] = { prng_u64(&sim->rng), prng_u64(&sim->rng) };
+	unsigned n = g->n;
+
+	g->taken[n] = snap_new(sim, i);
+	if (g->taken[n] == NULL)
+		return false;
+	snap_full_name(sim, g->taken[n], g->text[n], sizeof(g->text[n]));
+	g->names[n] = g->text[n];
+	memcpy(g->uuids[n].b, w, sizeof(g->uuids[n].b));
+	TRACE(sim, 46, n, still, "snapshot %s%s", g->text[n],
+	      still ? ", its volume stands still" : "");
+	g->n++;
+	return true;
+}
+
+/* Of some volumes; of a schedule, of some two kinds of one. */
+static void group_pick(struct sim *sim, struct group *g, bool scheduled,
+		       bool still)
+{
+	unsigned want = (unsigned)between(&sim->rng, 1, GROUP_MAX);
+
+	g->n = 0;
+	for (unsigned i = 0; i < MODEL_VOLS_MAX && g->n < want; i++) {
+		if (!snap_vol_is_free(sim, i) || chance(&sim->rng, 1, 2))
+			continue;
+		g->kinds[g->n] = (uint8_t)prng_below(&sim->rng, PERIODS);
+		if (!group_add(sim, g, i, still))
+			break;
+		if (!scheduled || g->n == want || chance(&sim->rng, 1, 2))
+			continue;
+		g->kinds[g->n] = (g->kinds[g->n - 1] + 1) % PERIODS;
+		if (!group_add(sim, g, i, still))
+			break;
+	}
+}
+
 /* Take a snapshot of some volumes; still: they get no requests meanwhile. */
 static bool take(struct sim *sim, bool still)
 {
 	struct snapper *sn = &sim->work->snapper;
-	struct msnap   *taken[GROUP_MAX];
-	const char     *names[GROUP_MAX];
-	char            text[GROUP_MAX][128];
-	struct uuid     uuids[GROUP_MAX];
-	unsigned        want = (unsigned)between(&sim->rng, 1, GROUP_MAX);
-	unsigned        n = 0;
+	bool            scheduled = chance(&sim->rng, 1, 3);
+	uint64_t        now_s = 1700000000;
+	struct group    g;
+	unsigned        n;
 
-	for (unsigned i = 0; i < MODEL_VOLS_MAX && n < want; i++) {
-		uint64_t w[2] = { prng_u64(&sim->rng), prng_u64(&sim->rng) };
-
-		if (!snap_vol_is_free(sim, i) || chance(&sim->rng, 1, 2))
-			continue;
-		taken[n] = snap_new(sim, i);
-		if (taken[n] == NULL)
-			break;
-		snap_full_name(sim, taken[n], text[n], sizeof(text[n]));
-		names[n] = text[n];
-		memcpy(uuids[n].b, w, sizeof(uuids[n].b));
-		TRACE(sim, 46, n, still, "snapshot %s%s", text[n],
-		      still ? ", its volume stands still" : "");
-		n++;
-	}
+	group_pick(sim, &g, scheduled, still);
+	n = g.n;
 	if (n == 0)
 		return true;
 	STAT_ADD(sim, snapshots, n);
@@ -267,18 +303,22 @@ static bool take(struct sim *sim, bool still)
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
 	for (unsigned i = 0; i < n; i++)
-		diff_snap_asked(sim, taken[i]);
+		diff_snap_asked(sim, g.taken[i]);
+	for (unsigned i = 0; scheduled && i < n; i++)
+		now_s = schedule_snap_asked(sim, g.taken[i], g.kinds[i]);
 	ctl_start(sim);
-	sn->ctl.names = names;
-	sn->ctl.uuids = uuids;
+	sn->ctl.now_s = now_s;
+	sn->ctl.names = g.names;
+	sn->ctl.uuids = g.uuids;
+	sn->ctl.kinds = scheduled ? g.kinds : NULL;
 	sn->ctl.nnames = n;
 	vol_snapshot(sim->life->vols, &sn->ctl);
 	while (still && sn->busy)
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
 	for (unsigned i = 0; still && i < n; i++)
-		if (taken[i]->state == MSNAP_THERE &&
-		    !compare_with_volume(sim, taken[i]))
+		if (g.taken[i]->state == MSNAP_THERE &&
+		    !compare_with_volume(sim, g.taken[i]))
 			return false;
 	return true;
 }
@@ -296,6 +336,7 @@ void snap_delete(struct sim *sim, struct msnap *s)
 	s->state = MSNAP_DELETING;
 	ctl_start(sim);
 	sn->ctl.name = name;
+	sn->ctl.by_schedule = s->sched > 0 && chance(&sim->rng, 1, 2);
 	vol_delete(sim->life->vols, &sn->ctl);
 }
 
@@ -320,12 +361,16 @@ bool snap_act(struct sim *sim)
 		if (chance(&sim->rng, 1, n))
 			pick = s;
 	}
+	if (chance(&sim->rng, 1, 12))
+		return schedule_act(sim, (unsigned)prng_below(&sim->rng, 3));
 	if (pick == NULL || (n < MSNAPS_MAX && chance(&sim->rng, 1, 3)))
 		return take(sim, chance(&sim->rng, 1, 2));
 	if (chance(&sim->rng, n, 3 * MSNAPS_MAX) &&
 	    snap_vol_is_free(sim, pick->vol) && !branch_uses(sim, pick)) {
 		if (pick->held || chance(&sim->rng, 1, 8))
 			return used_hold(sim, pick, !pick->held);
+		if (pick->sched == 0 && chance(&sim->rng, 1, 6))
+			return schedule_keeps(sim, pick);
 		if (!sim->work->admin.busy && chance(&sim->rng, 1, 2))
 			return used_delete(sim, pick);
 		snap_delete(sim, pick);
@@ -366,6 +411,7 @@ static bool decide(struct sim *sim)
 
 void snaps_attach(struct sim *sim)
 {
+	schedules_decide(sim);
 	settle(sim, decide(sim));
 	for (unsigned i = 0; i < MSNAPS_MAX; i++) {
 		struct msnap *s = &sim->work->snaps[i];
@@ -383,6 +429,7 @@ void snaps_attach(struct sim *sim)
 			sim_fail(sim, "P9: volume %s has %u snapshots, not %u",
 				 info.name, info.snapshots, snaps_of(sim, i));
 	}
+	schedules_check(sim);
 }
 
 void snaps_verify(struct sim *sim)

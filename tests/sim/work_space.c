@@ -61,6 +61,8 @@ void space_look(struct sim *sim)
 	if (used > usable + usable / 32 + 64 && !pool_is_degraded(sim))
 		sim_fail(sim, "P12: %llu blocks used of %llu usable ones",
 			 (unsigned long long)used, (unsigned long long)usable);
+	sim->work->pressed |= used + inflight_blocks(sim) > usable / 2 ||
+			      pool_is_degraded(sim);
 	sim->model->full = used + inflight_blocks(sim) > usable / 8 * 7 ||
 			   pool_is_degraded(sim);
 }

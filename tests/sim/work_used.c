@@ -80,7 +80,8 @@ static void compare(struct sim *sim, const char *name,
 {
 	struct space after = space_now(sim);
 
-	if (after.volumes != before->volumes)
+	if (after.volumes != before->volumes ||
+	    after.all.trashed != before->all.trashed)
 		return;
 	STAT(sim, used_checks);
 	if (before->all.mapped_blocks - after.all.mapped_blocks !=
@@ -116,6 +117,7 @@ bool used_delete(struct sim *sim, struct msnap *s)
 	      (unsigned long long)u->node_blocks,
 	      u->forked ? ", clones keep it" : "");
 	rest &= u->res == 0 && before.volumes == then.volumes &&
+		before.all.trashed == then.all.trashed &&
 		before.all.mapped_blocks == then.all.mapped_blocks;
 	snap_delete(sim, s);
 	while (sim->work->snapper.busy)

@@ -64,5 +64,6 @@ void work_verify(struct sim *sim)
 	snaps_verify(sim);
 	model_verify_order(sim->model);
 	space_check_mapped(sim);
+	event_verify(sim);
 	receive_clean(sim);
 }

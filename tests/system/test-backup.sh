@@ -302,7 +302,7 @@ good small
 clean 3
 
 say "the pool's space is the volume's"
-must t volume delete other
+must t volume delete other --now
 io "$(vol v)" "discard 0 128M"
 run small
 freed() {

@@ -164,7 +164,7 @@ must "$BUILD/tarn-check" "${DISKS[@]}"
 tarnd_start
 served v
 whole v c d d@y e
-must t volume delete c
+must t volume delete c --now
 whole v d d@y e
 
 say "rolled back"
@@ -257,10 +257,10 @@ for x in v@kept v@worse d@y; do
 	must t snapshot delete $x
 done
 for x in e f f2 v; do
-	must t volume delete $x
+	must t volume delete $x --now
 done
 whole d
-must t volume delete d
+must t volume delete d --now
 emptied() { [ "$(used)" -le $((empty + 1048576)) ]; }
 wait_for 60 emptied
 say "$empty bytes in use at first, $(used) at the end"

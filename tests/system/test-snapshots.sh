@@ -181,8 +181,8 @@ wait_for 60 freed
 say "$before bytes in use, then $(used)"
 same "$(vol v)" "$W/three"
 must t snapshot delete w@two
-must t volume delete v
-must t volume delete w
+must t volume delete v --now
+must t volume delete w --now
 emptied() { [ "$(used)" -lt $((4 * 1048576)) ]; }
 wait_for 60 emptied
 stop tarnd

@@ -32,7 +32,7 @@ enum { NEXT = 16 };
 static void group(struct image *im, uint32_t volume, uint8_t kind,
 		  const char *name)
 {
-	struct img_member list[] = { { volume, kind, name },
+	struct img_member list[] = { { volume, kind, name, 0 },
 				     { .volume = 0 } };
 
 	image_log_group(im, NEXT, list);
@@ -40,8 +40,8 @@ static void group(struct image *im, uint32_t volume, uint8_t kind,
 
 static void log_both(struct image *im)
 {
-	static const struct img_member list[] = { { 1, 3, "x" },
-						  { 1, 2, "" },
+	static const struct img_member list[] = { { 1, 3, "x", 0 },
+						  { 1, 2, "", 0 },
 						  { .volume = 0 } };
 
 	image_log_group(im, NEXT, list);
@@ -49,8 +49,8 @@ static void log_both(struct image *im)
 
 static void log_two_checkpoints(struct image *im)
 {
-	static const struct img_member list[] = { { 1, 3, "x" },
-						  { 1, 3, "y" },
+	static const struct img_member list[] = { { 1, 3, "x", 0 },
+						  { 1, 3, "y", 0 },
 						  { .volume = 0 } };
 
 	image_log_group(im, NEXT, list);

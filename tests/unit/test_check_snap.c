@@ -27,7 +27,7 @@ static void test_clean(void **state)
 static void snap(struct image *im, uint32_t id, uint32_t v1, uint32_t v2,
 		 const char *name)
 {
-	struct img_member list[] = { { v1, 2, name }, { v2, 2, "" },
+	struct img_member list[] = { { v1, 2, name, 0 }, { v2, 2, "", 0 },
 				     { .volume = 0 } };
 
 	image_log_group(im, id, list);
@@ -88,6 +88,61 @@ static void log_set_both(struct image *im)
 static void log_set_short(struct image *im)
 {
 	image_catalog(im, 266, 4, "", 1);
+}
+
+static void log_schedule(struct image *im)
+{
+	static const struct img_member two[] = { { 1, 2, "h", 2 },
+						 { 1, 2, "d", 3 },
+						 { .volume = 0 } };
+	static const uint8_t none[16] = { 0 };
+	uint8_t body[16] = { 0, 0, 24, 0, 7, [12] = 1 };
+
+	image_catalog(im, 270, 1, body, sizeof(body));
+	image_log_group(im, 5, two);
+	image_catalog(im, 270, 1, none, sizeof(none));
+}
+
+static void log_schedule_snap(struct image *im)
+{
+	static const uint8_t body[16] = { 1 };
+
+	image_catalog(im, 270, 4, body, sizeof(body));
+}
+
+static void log_schedule_short(struct image *im)
+{
+	image_catalog(im, 270, 1, "", 1);
+}
+
+static void log_schedule_time(struct image *im)
+{
+	static const uint8_t body[16] = { [15] = 1 };
+
+	image_catalog(im, 270, 1, body, sizeof(body));
+}
+
+static void group_of_two(struct image *im, const char *name, uint8_t schedule)
+{
+	struct img_member two[] = { { 1, 2, "h", 2 }, { 1, 2, name, schedule },
+				    { .volume = 0 } };
+
+	image_log_group(im, 5, two);
+}
+
+static void log_kind_twice(struct image *im)
+{
+	group_of_two(im, "d", 2);
+}
+
+static void log_kinds_alike(struct image *im)
+{
+	group_of_two(im, "", 3);
+}
+
+static void log_no_kind(struct image *im)
+{
+	group_of_two(im, "d", 7);
 }
 
 static void log_twice(struct image *im)
@@ -209,6 +264,13 @@ static const struct img_damage damages[] = {
 	{ "held", SLOT(1) + 7, 1, 16, .text = NULL },
 	{ "held volume", SLOT(0) + 7, 1, 16, .text = "unknown flags" },
 	{ "held deleting", SLOT(2) + 7, 1, 16, .text = "unknown flags" },
+	{ "schedule", SLOT(0) + 346, 2, 24, .text = NULL },
+	{ "scheduled", SLOT(1) + 7, 1, 64, .text = "as none of its kinds" },
+	{ "scheduled volume", SLOT(0) + 7, 1, 64, .text = "unknown flags" },
+	{ "schedule of none", SLOT(1) + 344, 2, 1, .text = "and is no volume" },
+	{ "schedule deleted", SLOT(2) + 344, 2, 1, .text = "and is no volume" },
+	{ "schedule time", SLOT(0) + 356, 4, 9, .text = "time of a schedule" },
+	{ "reserved", SLOT(0) + 360, 4, 9, .text = "reserved bytes" },
 	{ "head", SLOT(0) + 5, 1, 2, .text = "that volume is being deleted" },
 	/* Records. */
 	{ "log name", .fn = log_name, .text = "a name that another one has" },
@@ -220,6 +282,17 @@ static const struct img_damage damages[] = {
 	{ "log set other", .fn = log_set_other, .text = "there are not" },
 	{ "log set both", .fn = log_set_both, .text = "there are not" },
 	{ "log set short", .fn = log_set_short, .text = "sets no flags" },
+	{ "log schedule", .fn = log_schedule, .text = NULL },
+	{ "log schedule snap", .fn = log_schedule_snap, .text = "no volume" },
+	{ "log schedule short", .fn = log_schedule_short,
+	  .text = "sets no schedule" },
+	{ "log schedule time", .fn = log_schedule_time,
+	  .text = "the time of no schedule" },
+	{ "log kind twice", .fn = log_kind_twice,
+	  .text = "two snapshots of a volume" },
+	{ "log kinds alike", .fn = log_kinds_alike,
+	  .text = "two snapshots of a volume" },
+	{ "log no kind", .fn = log_no_kind, .text = "names its snapshots" },
 	{ "log twice", .fn = log_twice, .text = "two snapshots of a volume" },
 	{ "log of one", .fn = log_of_snapshot, .text = "of what is no volume" },
 	{ "log id", .fn = log_id, .text = "an id that there is" },

@@ -101,6 +101,21 @@ static void test_second_read(void **state)
 	assert_int_equal(count(1, last), SLOTS - 1);
 }
 
+/* What is only noted takes not even an empty slot before it is read again. */
+static void test_note(void **state)
+{
+	(void)state;
+	for (place_t p = 1; p <= SLOTS / 8; p++)
+		block_cache_note(&cache, p, (uint32_t)p, data_of(p));
+	assert_int_equal(cache.used, 0);
+	for (place_t p = 1; p <= SLOTS / 8; p++)
+		block_cache_note(&cache, p, (uint32_t)p, data_of(p));
+	assert_in_range(count(1, SLOTS / 8), SLOTS / 8 - SLOTS / 64,
+			SLOTS / 8);
+	offer(SLOTS);
+	assert_true(has(SLOTS));
+}
+
 /* What was used lately stays, what was not goes. */
 static void test_second_chance(void **state)
 {
@@ -193,6 +208,8 @@ static void test_none(void **state)
 	(void)state;
 	assert_int_equal(block_cache_init(&none, 0), 0);
 	block_cache_offer(&none, 1, 1, data_of(1));
+	block_cache_note(&none, 1, 1, data_of(1));
+	block_cache_note(&none, 1, 1, data_of(1));
 	block_cache_drop(&none, 1);
 	block_cache_limit(&none, 0);
 	block_cache_put(&none, 1, 1, data_of(1));
@@ -205,9 +222,9 @@ static void test_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_fill), T(test_second_read), T(test_second_chance),
-		T(test_forget), T(test_drop), T(test_limit), T(test_put),
-		T(test_none),
+		T(test_fill), T(test_second_read), T(test_note),
+		T(test_second_chance), T(test_forget), T(test_drop),
+		T(test_limit), T(test_put), T(test_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

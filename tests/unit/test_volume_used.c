@@ -52,7 +52,7 @@ static struct model *pick_victim(void)
 	return m == NULL || (m->of < 0 && has_snapshots(m)) ? NULL : m;
 }
 
-static unsigned nforked, nfreed, ncascades;
+static unsigned nforked, nfreed, ncascades, nsets, nsets_forked;
 
 /* Deletes it. */
 static void check_one(struct model *m)
@@ -85,6 +85,51 @@ static void check_one(struct model *m)
 	ncascades += fork && u.data_blocks > 0;
 }
 
+/* Several, which share what nobody else has; deleted in any order. */
+static void check_set(void)
+{
+	struct volume *set[TREES_MAX];
+	struct model  *gone[TREES_MAX];
+	unsigned       n = 0, want = 2 + (unsigned)prng_below(&rng, 4);
+	uint64_t       mapped, nodes;
+	struct vol_used u = { .set = set, .done = measure_done };
+
+	fake_settle(P);
+	for (unsigned i = 0; i < 20 && n < want; i++) {
+		struct model *m = pick_victim();
+		bool twice = false;
+
+		for (unsigned k = 0; k < n; k++)
+			twice |= gone[k] == m;
+		if (m == NULL || twice)
+			continue;
+		gone[n] = m;
+		set[n++] = tree_of(m);
+	}
+	if (n < 2)
+		return;
+	u.nset = n;
+	measured = false;
+	vol_used_submit(&u);
+	measure_wait();
+	assert_int_equal(u.res, 0);
+	mapped = V->catalog.mapped;
+	nodes = V->ids.used;
+	for (unsigned i = 0; i < n; i++)
+		do_delete(gone[i]);
+	fake_settle(P);
+	assert_int_equal(V->catalog.ndeleting, 0);
+	if (V->catalog.mapped != mapped - u.data_blocks ||
+	    V->ids.used != nodes - u.node_blocks)
+		fail_msg("%u together: %u blocks and %u nodes were to go, %u "
+			 "and %u went", n, (unsigned)u.data_blocks,
+			 (unsigned)u.node_blocks,
+			 (unsigned)(mapped - V->catalog.mapped),
+			 (unsigned)(nodes - V->ids.used));
+	nsets++;
+	nsets_forked += u.forked;
+}
+
 static void random_histories(uint64_t first, uint64_t end)
 {
 	for (uint64_t seed = first; seed < end; seed++) {
@@ -94,7 +139,9 @@ static void random_histories(uint64_t first, uint64_t end)
 		for (unsigned i = 0; i < 300; i++) {
 			struct model *m = i % 6 == 5 ? pick_victim() : NULL;
 
-			if (m == NULL)
+			if (i % 30 == 29)
+				check_set();
+			else if (m == NULL)
 				step();
 			else
 				check_one(m);
@@ -111,6 +158,7 @@ static void test_random(void **state)
 	(void)state;
 	random_histories(1, 40);
 	assert_true(nforked > 20 && nfreed > 100 && ncascades > 20);
+	assert_true(nsets > 100 && nsets_forked > 10);
 }
 
 /* Nodes are evicted while others are read. */

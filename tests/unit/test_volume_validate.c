@@ -136,6 +136,36 @@ static void test_slot(void **state)
 	s.state = CATALOG_FORK;
 	REFUSED(catalog_slot_validate(&s, &why), "flags");
 	s = good_slot();
+	s.schedule.keep[1] = le16_of(24);
+	s.schedule.keep[5] = le16_of(65535);
+	s.schedule.last_min = le32_of(UINT32_MAX);
+	assert_int_equal(catalog_slot_validate(&s, &why), 0);
+	s.flags = CATALOG_HIDDEN;
+	REFUSED(catalog_slot_validate(&s, &why), "schedule of what is no");
+	s.flags = 0;
+	s.state = CATALOG_DELETING;
+	REFUSED(catalog_slot_validate(&s, &why), "schedule of what is no");
+	s = good_slot();
+	SLOT_REFUSED(schedule.last_min = le32_of(1), "time of no schedule");
+	SLOT_REFUSED(flags = CATALOG_SCHEDULED, "of no kind");
+	s.flags = CATALOG_SCHEDULED; /* a volume */
+	s.schedule.keep[2] = le16_of(1);
+	REFUSED(catalog_slot_validate(&s, &why), "flags");
+	s = good_slot();
+	s.kind = CATALOG_SNAPSHOT;
+	s.volume = le32_of(2);
+	s.schedule.keep[2] = le16_of(1);
+	REFUSED(catalog_slot_validate(&s, &why), "schedule of what is no");
+	s.flags = CATALOG_SCHEDULED | CATALOG_HELD;
+	assert_int_equal(catalog_slot_validate(&s, &why), 0);
+	s.schedule.keep[3] = le16_of(1);
+	REFUSED(catalog_slot_validate(&s, &why), "of no kind");
+	s.schedule.keep[2] = s.schedule.keep[3] = le16_of(0);
+	REFUSED(catalog_slot_validate(&s, &why), "of no kind");
+	s.schedule.keep[0] = le16_of(1);
+	s.schedule.last_min = le32_of(1);
+	REFUSED(catalog_slot_validate(&s, &why), "of no kind");
+	s = good_slot();
 	SLOT_REFUSED(size_bytes = le64_of(0), "size");
 	SLOT_REFUSED(size_bytes = le64_of((128ull << 40) + 1), "size");
 	SLOT_REFUSED(family = le32_of(0), "family");
@@ -225,6 +255,29 @@ static void test_bodies(void **state)
 	REFUSED(body(CATALOG_SET, b, 2), "flags");
 	memcpy(b, (const uint8_t[]){ 16, 2 }, 2);
 	REFUSED(body(CATALOG_SET, b, 2), "flags");
+	memset(b, 0, sizeof(b));
+	assert_int_equal(body(CATALOG_SCHEDULE, b, 16), 0);
+	REFUSED(body(CATALOG_SCHEDULE, b, 15), "short");
+	b[12] = 1;
+	REFUSED(body(CATALOG_SCHEDULE, b, 16), "time of none");
+	b[11] = 1;
+	assert_int_equal(body(CATALOG_SCHEDULE, b, 16), 0);
+	/* A snapshot of a schedule: created_s 8, volume 4, uuid 16, kind,
+	 * schedule, name. */
+	memset(b, 0, sizeof(b));
+	b[28] = CATALOG_SNAPSHOT;
+	memcpy(b + 30, (const uint8_t[]){ 1, 0, 'a' }, 3);
+	for (unsigned kind = 0; kind <= PERIODS; kind++) {
+		b[29] = (uint8_t)kind;
+		assert_int_equal(body(CATALOG_SNAP, b, 33), 0);
+	}
+	b[29] = PERIODS + 1;
+	REFUSED(body(CATALOG_SNAP, b, 33), "schedule");
+	b[28] = CATALOG_CHECKPOINT;
+	b[29] = 1;
+	REFUSED(body(CATALOG_SNAP, b, 33), "schedule");
+	b[29] = 0;
+	assert_int_equal(body(CATALOG_SNAP, b, 33), 0);
 	REFUSED(body(CATALOG_OP_LAST + 1, &size, 8), "unknown");
 }
 

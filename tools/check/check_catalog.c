@@ -47,16 +47,51 @@ static const char *kind_problem(const struct catalog_slot *s)
 	if ((s->flags & ~(s->kind == CATALOG_CHECKPOINT ?
 				  CATALOG_LOST :
 				  CATALOG_SHRUNK | CATALOG_HIDDEN |
-					  CATALOG_HELD)) != 0 ||
+					  CATALOG_HELD | CATALOG_TRASHED |
+					  CATALOG_SCHEDULED)) != 0 ||
 	    ((s->flags & CATALOG_HIDDEN) != 0 &&
 	     (s->kind != CATALOG_VOLUME || !ready)) ||
-	    ((s->flags & CATALOG_HELD) != 0 &&
+	    ((s->flags & (CATALOG_HELD | CATALOG_SCHEDULED)) != 0 &&
 	     (s->kind != CATALOG_SNAPSHOT || !ready)))
 		return "it has unknown flags";
+	if ((s->flags & CATALOG_TRASHED) != 0 &&
+	    (s->kind != CATALOG_VOLUME || !ready ||
+	     (s->flags & CATALOG_HIDDEN) != 0))
+		return "it cannot be in the trash";
+	if ((s->flags & CATALOG_TRASHED) == 0 && le64_get(s->trashed_s) != 0)
+		return "it is not in the trash, and has been since then";
 	if (s->kind == CATALOG_CHECKPOINT &&
 	    (s->levels != 0 || le32_get(s->root) != 0 ||
 	     le32_get(s->origin) != 0 || le64_get(s->mapped) != 0))
 		return "it is a checkpoint, and a tree";
+	return NULL;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	while (n > 0 && *p == 0)
+		p++, n--;
+	return n == 0;
+}
+
+/* A volume may have one, a snapshot may be of one. */
+static const char *schedule_problem(const struct catalog_slot *s)
+{
+	uint32_t n = 0, kinds = 0;
+
+	for (unsigned p = 0; p < PERIODS; p++) {
+		n += le16_get(s->schedule.keep[p]);
+		kinds += le16_get(s->schedule.keep[p]) > 0;
+	}
+	if (le32_get(s->schedule.last_min) != 0 &&
+	    (kinds == 0 || s->kind != CATALOG_VOLUME))
+		return "it has the time of a schedule, and none";
+	if ((s->flags & CATALOG_SCHEDULED) != 0)
+		return n == 1 ? NULL : "a schedule took it as none of its kinds";
+	if (kinds > 0 && (s->kind != CATALOG_VOLUME ||
+			  s->state != CATALOG_READY ||
+			  (s->flags & CATALOG_HIDDEN) != 0))
+		return "it has a schedule, and is no volume";
 	return NULL;
 }
 
@@ -101,11 +136,9 @@ static const char *slot_problem(const struct catalog_slot *s)
 	why = name_problem(s);
 	if (why != NULL)
 		return why;
-	for (uint32_t i = 0; i < sizeof(s->zero1); i++) {
-		if (s->zero1[i] != 0)
-			return "reserved bytes are not zero";
-	}
-	return NULL;
+	if (!all_zero(s->zero1, sizeof(s->zero1)))
+		return "reserved bytes are not zero";
+	return schedule_problem(s);
 }
 
 struct ck_volume *ck_volume_find(struct ck *ck, uint32_t id)
@@ -152,6 +185,7 @@ static int slot_add(struct ck *ck, uint32_t no, const struct catalog_slot *s)
 	v->kind = s->kind;
 	v->hidden = (s->flags & CATALOG_HIDDEN) != 0;
 	v->held = (s->flags & CATALOG_HELD) != 0;
+	v->trashed = (s->flags & CATALOG_TRASHED) != 0;
 	v->state = s->state;
 	v->family = le32_get(s->family);
 	if (s->kind != CATALOG_VOLUME && s->state == CATALOG_READY)
@@ -203,10 +237,11 @@ static bool has_identity(const struct ck_volume *v)
 	return v->state != 0 && v->kind == CATALOG_VOLUME;
 }
 
-/* What is deleted has none, and what is being received none yet. */
+/* What is deleted or in the trash has none, and what is being received none
+ * yet. */
 static bool has_name(const struct ck_volume *v)
 {
-	return v->state == CATALOG_READY && !v->hidden;
+	return v->state == CATALOG_READY && !v->hidden && !v->trashed;
 }
 
 void ck_names_check(struct ck *ck)

@@ -30,8 +30,8 @@ bool ck_replay_name_used(const struct ck *ck, uint8_t kind, uint32_t volume,
 	for (uint32_t i = 0; i < ck->nvols; i++) {
 		const struct ck_volume *v = &ck->vols[i];
 
-		if (v->state == CATALOG_READY && !v->hidden && v->kind == kind &&
-		    v->volume == volume && strcmp(v->name, name) == 0)
+		if (v->state == CATALOG_READY && !v->hidden && !v->trashed &&
+		    v->kind == kind && v->volume == volume && strcmp(v->name, name) == 0)
 			return true;
 	}
 	return false;
@@ -117,6 +117,15 @@ static const char *members_delete(struct ck *ck, const struct ck_volume *v)
 	return NULL;
 }
 
+void ck_replay_tree_go(struct ck_volume *v)
+{
+	v->volume = 0;
+	v->hidden = false;
+	v->trashed = false;
+	v->state = v->nkids < 2 ? CATALOG_DELETING : CATALOG_FORK;
+	v->cursor = 0;
+}
+
 static const char *tree_delete(struct ck *ck, struct ck_volume *v)
 {
 	const char *why = NULL;
@@ -125,6 +134,8 @@ static const char *tree_delete(struct ck *ck, struct ck_volume *v)
 		return "deletes what is being deleted";
 	if (v->held)
 		return "deletes a snapshot that is held";
+	if (ck_replay_is_trashed(ck, v))
+		return "deletes what is in the trash";
 	if (v->kind == CATALOG_CHECKPOINT) {
 		ck_tree_remove(ck, v);
 		return NULL;
@@ -133,14 +144,12 @@ static const char *tree_delete(struct ck *ck, struct ck_volume *v)
 		why = members_delete(ck, v);
 	if (why != NULL)
 		return why;
-	v->volume = 0;
-	v->hidden = false;
-	v->state = v->nkids < 2 ? CATALOG_DELETING : CATALOG_FORK;
-	v->cursor = 0;
+	ck_replay_tree_go(v);
 	return NULL;
 }
 
-static const char *flags_set(struct ck_volume *v, const struct ck_rec *r)
+static const char *flags_set(const struct ck *ck, struct ck_volume *v,
+			     const struct ck_rec *r)
 {
 	const struct catalog_set *s = (const void *)r->body;
 
@@ -148,9 +157,29 @@ static const char *flags_set(struct ck_volume *v, const struct ck_rec *r)
 		return "sets no flags";
 	if (v->kind != CATALOG_SNAPSHOT || v->state != CATALOG_READY)
 		return "sets flags of what is no snapshot";
+	if (ck_replay_is_trashed(ck, v))
+		return "sets flags of what is in the trash";
 	if (s->set + s->clear != CATALOG_HELD || (s->set & s->clear) != 0)
 		return "sets flags that there are not";
 	v->held = s->set != 0;
+	return NULL;
+}
+
+/* Nothing that is looked at here depends on it. */
+static const char *schedule_set(const struct ck_volume *v,
+				const struct ck_rec *r)
+{
+	const struct catalog_schedule *s = (const void *)r->body;
+	uint32_t n = 0;
+
+	if (r->rec.n < sizeof(*s))
+		return "sets no schedule";
+	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY || v->hidden)
+		return "sets the schedule of what is no volume";
+	for (unsigned p = 0; p < PERIODS; p++)
+		n += le16_get(s->keep[p]);
+	if (n == 0 && le32_get(s->last_min) != 0)
+		return "sets the time of no schedule";
 	return NULL;
 }
 
@@ -180,8 +209,8 @@ static const char *tree_rename(const struct ck *ck, struct ck_volume *v,
 {
 	char name[VOLUME_NAME_MAX + 1];
 
-	if (v->state != CATALOG_READY)
-		return "renames what is being deleted";
+	if (v->state != CATALOG_READY || ck_replay_is_trashed(ck, v))
+		return "renames what is being deleted, or in the trash";
 	if (!ck_replay_name(r->body, r->rec.n, name))
 		return "renames to no name";
 	if (strcmp(name, v->name) != 0 &&
@@ -195,6 +224,8 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 {
 	struct ck_volume *v;
 
+	if (r->rec.id == CATALOG_EVENT)
+		return ck_event_record(r);
 	if (r->rec.id == CATALOG_CREATE)
 		return volume_create(ck, r);
 	if (r->rec.id == CATALOG_SNAP)
@@ -222,7 +253,15 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 	case CATALOG_PUBLISH:
 		return ck_replay_publish(ck, v, r);
 	case CATALOG_SET:
-		return flags_set(v, r);
+		return flags_set(ck, v, r);
+	case CATALOG_TRASH:
+		return ck_replay_trash(ck, v, r);
+	case CATALOG_UNDELETE:
+		return ck_replay_undelete(ck, v, r);
+	case CATALOG_PURGE:
+		return ck_replay_purge(ck, v);
+	case CATALOG_SCHEDULE:
+		return schedule_set(v, r);
 	default:
 		return (r->rec.flags & REC_MUST_UNDERSTAND) != 0 ?
 			       "is of a kind that this program does not know" :

@@ -87,7 +87,7 @@ static const char *target_problem(const struct ck *ck,
 				  const struct ck_volume *h)
 {
 	if (v == NULL || v->kind != CATALOG_VOLUME ||
-	    v->state != CATALOG_READY || v->hidden)
+	    v->state != CATALOG_READY || v->hidden || v->trashed)
 		return "publishes to what is no volume";
 	if (v->birth >= UINT32_MAX - 1)
 		return "publishes one time too many";

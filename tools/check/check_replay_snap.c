@@ -17,6 +17,7 @@ struct snap_list {
 	const uint8_t *pos, *end;
 	uint32_t       volume;
 	uint8_t        kind;
+	uint8_t        schedule;
 	struct uuid    uuid;
 	char           name[VOLUME_NAME_MAX + 1];
 };
@@ -44,10 +45,11 @@ static int snap_next(struct snap_list *l)
 	if (len > VOLUME_NAME_MAX || len > left - sizeof(*s))
 		return -EBADMSG;
 	if ((s->kind != CATALOG_SNAPSHOT && s->kind != CATALOG_CHECKPOINT) ||
-	    s->zero != 0)
+	    s->schedule > (s->kind == CATALOG_SNAPSHOT ? PERIODS : 0))
 		return -EBADMSG;
 	l->volume = le32_get(s->volume);
 	l->kind = s->kind;
+	l->schedule = s->schedule;
 	l->uuid = s->uuid;
 	if (len > 0) {
 		memset(l->name, 0, sizeof(l->name));
@@ -57,20 +59,22 @@ static int snap_next(struct snap_list *l)
 	return l->name[0] == '\0' ? -EBADMSG : 1;
 }
 
-/* How many of the first n of the group are of the volume?  *ret_same: is one of
- * them of this kind? */
+/* How many of the first n of the group are of the volume of this one?
+ * *ret_same: is one of them of its kind, and its schedule or name? */
 static uint32_t named_before(const struct ck_rec *r, uint32_t n,
-			     uint32_t volume, uint8_t kind, bool *ret_same)
+			     const struct snap_list *of, bool *ret_same)
 {
 	struct snap_list l = snap_list(r);
 	uint32_t before = 0;
 
 	*ret_same = false;
 	while (n-- > 0 && snap_next(&l) > 0) {
-		if (l.volume != volume)
+		if (l.volume != of->volume)
 			continue;
 		before++;
-		*ret_same |= l.kind == kind;
+		*ret_same |= l.kind == of->kind &&
+			     (l.schedule == of->schedule ||
+			      strcmp(l.name, of->name) == 0);
 	}
 	return before;
 }
@@ -90,9 +94,9 @@ static const char *group_problem(struct ck *ck, const struct ck_rec *r)
 		bool same;
 
 		if (v == NULL || v->kind != CATALOG_VOLUME ||
-		    v->state != CATALOG_READY)
+		    v->state != CATALOG_READY || v->trashed)
 			return "takes a snapshot of what is no volume";
-		before = named_before(r, n, l.volume, l.kind, &same);
+		before = named_before(r, n, &l, &same);
 		if (same)
 			return "takes two snapshots of a volume at once";
 		if (v->birth >= UINT32_MAX - before)
@@ -171,7 +175,8 @@ struct ck_volume *ck_replay_snapshot(struct ck *ck, uint32_t id)
 	struct ck_volume *s = ck_volume_find(ck, id);
 
 	return s != NULL && s->kind == CATALOG_SNAPSHOT &&
-			       s->state == CATALOG_READY ?
+			       s->state == CATALOG_READY &&
+			       !ck_replay_is_trashed(ck, s) ?
 		       s :
 		       NULL;
 }
@@ -245,7 +250,8 @@ const char *ck_replay_rollback(struct ck *ck, struct ck_volume *v,
 	const char *why = branch_problem(ck, r, name, &s);
 	uint32_t from;
 
-	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY)
+	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY ||
+	    v->trashed)
 		return "rolls back what is no volume";
 	if (why == NULL && s->volume != v->id)
 		why = "rolls back to a snapshot of another volume";

@@ -103,6 +103,8 @@ static int steps(struct ck *ck)
 		r = ck_log(ck);
 	if (r == 0)
 		r = ck_data(ck);
+	if (r == 0)
+		ck_events(ck);
 	return r;
 }
 

@@ -12,6 +12,7 @@
  *	check_walk.c     trees of volumes and snapshots   -> owned blocks
  *	check_log.c      rows after the commit            -> live blocks
  *	check_data.c     every unit of rows that matter
+ *	check_event.c    what happened
  *
  * Integers out of the disks are only used after they were checked here; no
  * count read from a disk is allocated for before it was bounded.
@@ -31,6 +32,7 @@
 #include "pool/row_format.h"
 #include "pool/segment_format.h"
 #include "tools/check/check.h"
+#include "volume/event_format.h"
 #include "volume/node_format.h"
 
 #define CK_NO_DISK   (-1)
@@ -157,6 +159,7 @@ struct ck_volume {
 	uint8_t     state;          /* enum catalog_state; 0: gone */
 	bool        hidden;         /* a volume that is being received */
 	bool        held;           /* a snapshot that is not to be deleted */
+	bool        trashed;        /* a volume that is in the trash */
 	bool        origin_lost;    /* it has an origin, but not a valid one */
 	char        name[VOLUME_NAME_MAX + 1];
 	uint64_t    size_bytes;
@@ -455,6 +458,12 @@ bool ck_owned(struct ck *ck, uint64_t place);
 void ck_own_tables(struct ck *ck);
 /* Live counts of the table against what was owned. */
 void ck_live_compare(struct ck *ck);
+
+/* --- events (check_event.c) ---------------------------------------------- */
+
+void ck_events(struct ck *ck);
+/* A record of events: NULL, or what is wrong with it. */
+const char *ck_event_record(const struct ck_rec *r);
 
 /* --- volumes (check_catalog.c, check_map.c) ------------------------------ */
 

@@ -15,6 +15,7 @@ static const char *const kind_names[ROOT_KINDS] = {
 	[TABLE_NODE_MAP] = "node map",
 	[TABLE_CATALOG] = "catalog",
 	[TABLE_VERSIONS] = "version table",
+	[TABLE_EVENTS] = "table of events",
 };
 
 const char *ck_kind_name(uint32_t kind)

@@ -157,6 +157,16 @@ const char *ck_replay_rollback(struct ck *ck, struct ck_volume *v,
 const char *ck_replay_receive(struct ck *ck, const struct ck_rec *r);
 const char *ck_replay_publish(struct ck *ck, struct ck_volume *h,
 			      const struct ck_rec *r);
+/* check_replay_trash.c */
+const char *ck_replay_trash(const struct ck *ck, struct ck_volume *v,
+			    const struct ck_rec *r);
+const char *ck_replay_undelete(const struct ck *ck, struct ck_volume *v,
+			       const struct ck_rec *r);
+const char *ck_replay_purge(struct ck *ck, struct ck_volume *v);
+/* Is it in the trash, by itself or with its volume? */
+bool ck_replay_is_trashed(const struct ck *ck, const struct ck_volume *v);
+/* A tree begins to go, or is kept while several derive from it. */
+void ck_replay_tree_go(struct ck_volume *v);
 /* A tree like this one, or its checkpoint; *ret_v: where that is now.  NULL: no
  * memory. */
 struct ck_volume *ck_replay_copy(struct ck *ck, uint32_t id, uint8_t kind,

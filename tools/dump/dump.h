@@ -18,6 +18,7 @@ int  dump_segments(struct ck *ck);
 /* One segment: its entry and rows; rows: with their records. */
 int  dump_segment(struct ck *ck, uint32_t no, bool records);
 int  dump_volumes(struct ck *ck);
+int  dump_events(struct ck *ck);
 int  dump_node(struct ck *ck, uint32_t id);
 int  dump_place(struct ck *ck, uint64_t place);
 

@@ -22,7 +22,7 @@ static const struct command commands[] = {
 	{ "root", false, true },     { "segments", false, true },
 	{ "segment", true, true },   { "rows", true, true },
 	{ "volumes", false, true },  { "node", true, true },
-	{ "place", true, true },
+	{ "place", true, true },     { "events", false, true },
 };
 
 static void usage(FILE *f)
@@ -39,7 +39,8 @@ static void usage(FILE *f)
 	      "  rows N      one segment, its rows and their records\n"
 	      "  volumes     the catalog\n"
 	      "  node ID     a map node\n"
-	      "  place P     what is at a place (0x...)\n\n"
+	      "  place P     what is at a place (0x...)\n"
+	      "  events      what happened\n\n"
 	      "A file that is named like a command: write ./label.\n",
 	      f);
 }
@@ -75,6 +76,8 @@ static int run(struct ck *ck, const struct command *c, uint64_t n)
 		return dump_volumes(ck);
 	case 7:
 		return dump_node(ck, (uint32_t)n);
+	case 9:
+		return dump_events(ck);
 	default:
 		return dump_place(ck, n);
 	}

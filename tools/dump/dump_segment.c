@@ -59,11 +59,14 @@ static const char *catalog_op(uint32_t id)
 	static const char *const names[] = { "create", "resize",   "rename",
 					     "delete", "reap",     "snapshot",
 					     "clone",  "rollback", "receive",
-					     "publish", "set" };
+					     "publish", "set",      "trash",
+					     "undelete", "purge",   "schedule" };
 
 	static_assert(ARRAY_LEN(names) ==
 			      CATALOG_OP_LAST - CATALOG_CREATE + 1,
 		      "one for each");
+	if (id == CATALOG_EVENT)
+		return "event";
 	return id >= CATALOG_CREATE && id <= CATALOG_OP_LAST ?
 		       names[id - CATALOG_CREATE] :
 		       "?";

@@ -11,6 +11,24 @@ static const char *name_of(const char *const *names, uint8_t n, uint8_t i)
 	return i < n && names[i] != NULL ? names[i] : "?";
 }
 
+/* " hourly=24 daily=7", of a snapshot " hourly". */
+static void schedule_print(const struct catalog_slot *s)
+{
+	const struct catalog_schedule *c = &s->schedule;
+	bool volume = s->kind == CATALOG_VOLUME, some = false;
+
+	for (enum period p = 0; p < PERIODS; p++) {
+		if (le16_get(c->keep[p]) == 0)
+			continue;
+		printf("%s %s", some ? "" : ", schedule", period_word(p));
+		if (volume)
+			printf("=%u", le16_get(c->keep[p]));
+		some = true;
+	}
+	if (volume && some)
+		printf(" last minute %" PRIu32, le32_get(c->last_min));
+}
+
 static void slot_print(const struct catalog_slot *s, uint32_t slot)
 {
 	static const char *const kinds[] = {
@@ -32,7 +50,7 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 		printf(" of volume %" PRIu32, le32_get(s->volume));
 	printf(" %s, %s, %" PRIu64 " bytes, family %" PRIu32 ", root node %"
 	       PRIu32 " level %u, birth %" PRIu32 ", origin %" PRIu32
-	       ", mapped %" PRIu64 "%s%s%s%s", uuid_text(&s->uuid, uuid),
+	       ", mapped %" PRIu64 "%s%s%s%s%s", uuid_text(&s->uuid, uuid),
 	       name_of(states, ARRAY_LEN(states), s->state),
 	       le64_get(s->size_bytes), le32_get(s->family),
 	       le32_get(s->root), s->levels, le32_get(s->birth),
@@ -40,7 +58,11 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 	       (s->flags & CATALOG_SHRUNK) != 0 ? ", shrunk" : "",
 	       (s->flags & CATALOG_LOST) != 0 ? ", lost" : "",
 	       (s->flags & CATALOG_HIDDEN) != 0 ? ", hidden" : "",
-	       (s->flags & CATALOG_HELD) != 0 ? ", held" : "");
+	       (s->flags & CATALOG_HELD) != 0 ? ", held" : "",
+	       (s->flags & CATALOG_TRASHED) != 0 ? ", trashed" : "");
+	if (le64_get(s->trashed_s) != 0)
+		printf(" since %" PRIu64, le64_get(s->trashed_s));
+	schedule_print(s);
 	if (s->state == CATALOG_DELETING)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));
 	printf("\n");

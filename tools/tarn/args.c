@@ -47,6 +47,15 @@ static const struct {
 	{ "--as", CLI_OPT_AS, VALUE_MUST, IN_CLI(as) },
 	{ "--list", CLI_OPT_LIST, VALUE_NONE, 0 },
 	{ "--abort", CLI_OPT_ABORT, VALUE_NONE, 0 },
+	{ "--with-snapshots", CLI_OPT_WITH_SNAPSHOTS, VALUE_NONE, 0 },
+	{ "--now", CLI_OPT_NOW, VALUE_NONE, 0 },
+	{ "--wait", CLI_OPT_WAIT, VALUE_NONE, 0 },
+	{ "--deleting", CLI_OPT_DELETING, VALUE_NONE, 0 },
+	{ "-f", CLI_OPT_FOLLOW, VALUE_NONE, 0 },
+	{ "--follow", CLI_OPT_FOLLOW, VALUE_NONE, 0 },
+	{ "--since", CLI_OPT_SINCE, VALUE_MUST, IN_CLI(since) },
+	{ "--exit-code", CLI_OPT_EXIT_CODE, VALUE_NONE, 0 },
+	{ "--for", CLI_OPT_FOR, VALUE_MUST, IN_CLI(span) },
 };
 
 /* Common options with a value; 1: taken, 0: not one of them. */

@@ -8,6 +8,7 @@
  *	table.c   columns
  *	connect.c to the server's NBD exports
  *	place.c   places of disks as they are typed
+ *	when.c    times as they are typed
  *	progress.c  how far something long is
  *	send*.c   a snapshot to a stream: where its data come from, and go
  *	input.c   a stream from a file descriptor
@@ -56,6 +57,14 @@ enum cli_option {
 	CLI_OPT_AS = 1 << 20,
 	CLI_OPT_LIST = 1 << 21,
 	CLI_OPT_ABORT = 1 << 22,
+	CLI_OPT_WITH_SNAPSHOTS = 1 << 23,
+	CLI_OPT_NOW = 1 << 24,
+	CLI_OPT_WAIT = 1 << 25,
+	CLI_OPT_DELETING = 1 << 26,
+	CLI_OPT_FOLLOW = 1 << 27,
+	CLI_OPT_SINCE = 1 << 28,
+	CLI_OPT_EXIT_CODE = 1 << 29,
+	CLI_OPT_FOR = 1 << 30,
 };
 
 struct cli;
@@ -91,7 +100,8 @@ struct cli {
 	unsigned    ndisks;
 	const char *from, *compress, *rate, *resume, *file, *base;
 	const char *keep_last, *keep_daily, *keep_weekly;
-	const char *as;
+	const char *as, *since;
+	const char *span;        /* --for */
 	struct cli_caught *caught; /* NULL: errors are reported */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };
@@ -109,6 +119,13 @@ const char *cli_parse(struct cli *cli, const struct cli_command *commands,
  * name exists.  NULL when it does not fit into 4096 bytes. */
 const char *place_absolute(const char *place, const char *cwd, bool exists,
 			   char *ret_place);
+
+/* --- when.c -------------------------------------------------------------- */
+
+/* A span of time, "90", "30m", "4h", "7d", "2w", in seconds; -1: it is none. */
+int span_parse(const char *text, uint64_t *ret_s);
+/* A span before now_s, or a date of UTC, in seconds since 1970; -1. */
+int when_parse(const char *text, uint64_t now_s, uint64_t *ret_s);
 
 /* --- rpc.c --------------------------------------------------------------- */
 
@@ -181,6 +198,9 @@ enum cli_exit cmd_volume_clone(struct cli *cli);
 enum cli_exit cmd_volume_resize(struct cli *cli);
 enum cli_exit cmd_volume_rename(struct cli *cli);
 enum cli_exit cmd_volume_delete(struct cli *cli);
+enum cli_exit cmd_volume_undelete(struct cli *cli);
+enum cli_exit cmd_trash_list(struct cli *cli);
+enum cli_exit cmd_trash_empty(struct cli *cli);
 enum cli_exit cmd_snapshot_create(struct cli *cli);
 enum cli_exit cmd_snapshot_list(struct cli *cli);
 enum cli_exit cmd_snapshot_show(struct cli *cli);
@@ -189,6 +209,7 @@ enum cli_exit cmd_snapshot_rename(struct cli *cli);
 enum cli_exit cmd_snapshot_delete(struct cli *cli);
 enum cli_exit cmd_snapshot_hold(struct cli *cli);
 enum cli_exit cmd_snapshot_release(struct cli *cli);
+enum cli_exit cmd_snapshot_schedule(struct cli *cli);
 enum cli_exit cmd_diff(struct cli *cli);
 enum cli_exit cmd_send(struct cli *cli);
 enum cli_exit cmd_receive(struct cli *cli);
@@ -205,6 +226,13 @@ enum cli_exit cmd_backup_run(struct cli *cli);
 enum cli_exit cmd_backup_list(struct cli *cli);
 enum cli_exit cmd_backup_verify(struct cli *cli);
 enum cli_exit cmd_backup_restore(struct cli *cli);
+enum cli_exit cmd_events(struct cli *cli);
+enum cli_exit cmd_job_list(struct cli *cli);
+enum cli_exit cmd_job_show(struct cli *cli);
+enum cli_exit cmd_job_wait(struct cli *cli);
+enum cli_exit cmd_job_cancel(struct cli *cli);
+enum cli_exit cmd_alarm_list(struct cli *cli);
+enum cli_exit cmd_alarm_mute(struct cli *cli);
 enum cli_exit cmd_status(struct cli *cli);
 enum cli_exit cmd_df(struct cli *cli);
 enum cli_exit cmd_stats(struct cli *cli);

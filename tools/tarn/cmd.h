@@ -19,6 +19,14 @@ const char *cmd_date(json_t *object, const char *key, char *ret);
 /* A row of a table of two columns. */
 void cmd_property(struct table *t, const char *key, const char *value);
 
+/* --- cmd_alarm.c --------------------------------------------------------- */
+
+/* Those of alarm.list or pool.status. */
+void cmd_print_alarms(json_t *o);
+/* As plugins of monitoring systems end: 0 fine, 1 warning, 2 critical, 3 there is
+ * no pool; muted alarms do not count. */
+int cmd_severity_exit(json_t *status);
+
 /* --- cmd_change.c -------------------------------------------------------- */
 
 /* Call a method about one object, "noun.verb", and print what was done to it,
@@ -28,8 +36,6 @@ enum cli_exit cmd_change(struct cli *cli, const char *method, json_t *params,
 /* "snapshot 'v@s' created, 10.0G". */
 void cmd_print_done(const struct cli *cli, const char *noun, json_t *object,
 		    const char *what);
-/* "noun.delete" of the first argument; with -n, what that would free. */
-enum cli_exit cmd_delete(struct cli *cli, const char *noun);
 /* The first argument as name, the second, if there is one, as new_name; force
  * if it was given. */
 json_t *cmd_name_params(const struct cli *cli);
@@ -38,6 +44,17 @@ json_t *cmd_name_params(const struct cli *cli);
  * Snapshots say what they use.  NULL: reported. */
 json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
 		      const char *cursor, enum cli_exit *ret_exit);
+/* The snapshots, without that. */
+json_t *cmd_fetch_names(const struct cli *cli, enum cli_exit *ret_exit);
+
+/* --- cmd_delete.c -------------------------------------------------------- */
+
+/* With --wait: until what was deleted up to this number of the server's is
+ * gone, with a bar. */
+enum cli_exit cmd_delete_wait(const struct cli *cli, json_int_t deletion);
+/* "would free 1.2M, 64K of it map", or why not. */
+void cmd_print_freed(const struct cli *cli, json_t *result);
+enum cli_exit cmd_deleting_list(struct cli *cli);
 
 /* --- cmd_snapshot.c, for checkpoints too --------------------------------- */
 

@@ -39,43 +39,6 @@ enum cli_exit cmd_change(struct cli *cli, const char *method, json_t *params,
 	return CLI_OK;
 }
 
-/* "snapshot 'v@s' would free 1.2M, 64K of it map". */
-static void print_freed(const struct cli *cli, const char *noun,
-			json_t *result)
-{
-	char name[2300], all[SIZE_TEXT_BYTES], map[SIZE_TEXT_BYTES];
-
-	text_escape(js_string(result, "name"), name, sizeof(name));
-	if (js_bool(result, "kept_for_clones"))
-		printf("deleting %s '%s' would free nothing for now: two or "
-		       "more volumes or snapshots that were made from it need "
-		       "it\n", noun, name);
-	else
-		printf("deleting %s '%s' would free %s, %s of it map\n", noun,
-		       name, out_size(cli, result, "freed_bytes", all),
-		       out_size(cli, result, "freed_map_bytes", map));
-}
-
-enum cli_exit cmd_delete(struct cli *cli, const char *noun)
-{
-	json_t *params = cmd_name_params(cli), *result;
-	enum cli_exit r;
-	char    method[32];
-
-	snprintf(method, sizeof(method), "%s.delete", noun);
-	if ((cli->given & CLI_OPT_DRY_RUN) == 0)
-		return cmd_change(cli, method, params, "deleted", "was gone");
-	json_object_set_new(params, "dry_run", json_true());
-	result = rpc_call(cli, method, params, &r);
-	if (result == NULL)
-		return r;
-	if (cli->json)
-		return out_json(result);
-	print_freed(cli, noun, result);
-	json_decref(result);
-	return CLI_OK;
-}
-
 json_t *cmd_name_params(const struct cli *cli)
 {
 	json_t *params = json_pack("{s:s}", "name", cli->args[0]);
@@ -88,8 +51,8 @@ json_t *cmd_name_params(const struct cli *cli)
 	return params;
 }
 
-json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
-		      const char *cursor, enum cli_exit *ret_exit)
+static json_t *fetch(const struct cli *cli, const char *noun,
+		     const char *cursor, bool used, enum cli_exit *ret_exit)
 {
 	json_t *all = json_array(), *after = NULL;
 	char    method[32], member[32];
@@ -105,7 +68,7 @@ json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
 		if (cli->nargs > 0)
 			json_object_set_new(params, "volume",
 					    json_string(cli->args[0]));
-		if (strcmp(noun, "snapshot") == 0)
+		if (used)
 			json_object_set_new(params, "used", json_true());
 		page = rpc_call(cli, method, params, ret_exit);
 		if (page == NULL) {
@@ -123,4 +86,16 @@ json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
 		json_decref(page);
 	}
 	return json_pack("{s:o}", member, all);
+}
+
+json_t *cmd_fetch_all(const struct cli *cli, const char *noun,
+		      const char *cursor, enum cli_exit *ret_exit)
+{
+	return fetch(cli, noun, cursor, strcmp(noun, "snapshot") == 0,
+		     ret_exit);
+}
+
+json_t *cmd_fetch_names(const struct cli *cli, enum cli_exit *ret_exit)
+{
+	return fetch(cli, "snapshot", "id", false, ret_exit);
 }

@@ -1,5 +1,5 @@
 /* tools/tarn/cmd_snapshot.c - tarn snapshot create, list, show, rollback,
- * rename, delete, hold, release.
+ * rename, hold, release.
  */
 #include <stdio.h>
 
@@ -72,11 +72,6 @@ enum cli_exit cmd_snapshot_rename(struct cli *cli)
 {
 	return cmd_change(cli, "snapshot.rename", cmd_name_params(cli),
 			  "renamed", "has that name already");
-}
-
-enum cli_exit cmd_snapshot_delete(struct cli *cli)
-{
-	return cmd_delete(cli, "snapshot");
 }
 
 enum cli_exit cmd_snapshot_hold(struct cli *cli)

@@ -172,6 +172,23 @@ static void print_rebuild(const struct cli *cli, json_t *rebuild)
 		       (intmax_t)wait_s / 60, (intmax_t)wait_s % 60);
 }
 
+/* One line, while something is. */
+static void print_deleting(const struct cli *cli, json_t *d)
+{
+	json_int_t n = js_int(d, "count"), total = js_int(d, "total_bytes");
+	char       size[SIZE_TEXT_BYTES], text[200];
+
+	if (n == 0)
+		return;
+	snprintf(text, sizeof(text), "deleting %jd volume%s or snapshot%s: "
+		 "%d %% gone through, %s freed", (intmax_t)n, n > 1 ? "s" : "",
+		 n > 1 ? "s" : "",
+		 total == 0 ? 0 : (int)((double)js_int(d, "done_bytes") * 100 /
+					(double)total),
+		 out_size(cli, d, "freed_bytes", size));
+	print_wrapped("freeing", text);
+}
+
 static void print_status(const struct cli *cli, json_t *s)
 {
 	char        state[16], name[256], size[SIZE_TEXT_BYTES];
@@ -187,6 +204,7 @@ static void print_status(const struct cli *cli, json_t *s)
 	printf("%6s: %s\n", "state", state);
 	print_wrapped("status", js_string(s, "status"));
 	print_wrapped("action", js_string(s, "action"));
+	print_deleting(cli, json_object_get(s, "deleting"));
 	if (json_array_size(json_object_get(s, "disks")) == 0)
 		return;
 	print_config(cli, s, state);
@@ -196,33 +214,73 @@ static void print_status(const struct cli *cli, json_t *s)
 	else
 		printf("errors: %s of data cannot be read\n",
 		       out_size(cli, s, "lost_bytes", size));
+	if (json_array_size(json_object_get(s, "alarms")) > 0) {
+		printf("\nalarms:\n\n");
+		cmd_print_alarms(s);
+	}
 }
 
 enum cli_exit cmd_status(struct cli *cli)
 {
 	enum cli_exit r;
 	json_t *s = rpc_call(cli, "pool.status", NULL, &r);
+	bool    monitoring = (cli->given & CLI_OPT_EXIT_CODE) != 0;
+	int     exit_code;
 
+	/* Monitoring knows this one as "unknown". */
 	if (s == NULL)
-		return r;
-	if (cli->json)
-		return out_json(s);
+		return monitoring ? (enum cli_exit)3 : r;
+	exit_code = monitoring ? cmd_severity_exit(s) : CLI_OK;
+	if (cli->json) {
+		r = out_json(s);
+		return r == CLI_OK ? (enum cli_exit)exit_code : r;
+	}
 	print_status(cli, s);
 	json_decref(s);
-	return CLI_OK;
+	return (enum cli_exit)exit_code;
 }
 
 /* --- df ------------------------------------------------------------------ */
+
+/* Where it is: the words are those of the protocol. */
+static void print_space(const struct cli *cli, json_t *d)
+{
+	static const struct {
+		const char *key, *name, *what;
+	} rows[] = {
+		{ "logical_bytes", "logical",
+		  "what volumes and snapshots show" },
+		{ "data_bytes", "data", "of used: blocks of data, each once" },
+		{ "map_bytes", "map", "of used: where they are" },
+		{ "parity_bytes", "parity", "of raw: so that disks may fail" },
+		{ "reserve_bytes", "reserve",
+		  "of raw: for cleaning, commits and headers" },
+	};
+	static const char *const heads[] = { "", "-", "" };
+	struct table t;
+	char text[SIZE_TEXT_BYTES];
+
+	table_init(&t, heads, ARRAY_LEN(heads));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *row[] = { rows[i].name,
+				      out_size(cli, d, rows[i].key, text),
+				      rows[i].what };
+
+		table_row(&t, row);
+	}
+	table_print(&t, false, "");
+	table_fini(&t);
+}
 
 enum cli_exit cmd_df(struct cli *cli)
 {
 	static const char *const heads[] = { "-USABLE", "-USED", "-FREE",
 					     "-PROVISIONED", "-OVERCOMMIT",
-					     "-RAW", "POOL" };
+					     "-RAW", "-TRASH", "POOL" };
 	enum cli_exit r;
 	json_t      *d = rpc_call(cli, "pool.df", NULL, &r);
 	struct table t;
-	char         text[5][SIZE_TEXT_BYTES], over[32];
+	char         text[6][SIZE_TEXT_BYTES], over[32];
 	double       ratio;
 
 	if (d == NULL)
@@ -238,6 +296,8 @@ enum cli_exit cmd_df(struct cli *cli)
 		out_size(cli, d, "provisioned_bytes", text[3]),
 		over,
 		out_size(cli, d, "raw_bytes", text[4]),
+		json_is_integer(json_object_get(d, "trash_bytes")) ?
+			out_size(cli, d, "trash_bytes", text[5]) : "-",
 		js_string(d, "name"),
 	};
 
@@ -245,6 +305,8 @@ enum cli_exit cmd_df(struct cli *cli)
 	table_row(&t, row);
 	table_print(&t, cli->bare, "");
 	table_fini(&t);
+	if (!cli->bare)
+		print_space(cli, d);
 	json_decref(d);
 	return CLI_OK;
 }

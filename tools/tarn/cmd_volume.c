@@ -1,5 +1,5 @@
 /* tools/tarn/cmd_volume.c - tarn volume create, list, clone, show, resize,
- * rename, delete.
+ * rename.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -67,11 +67,6 @@ enum cli_exit cmd_volume_rename(struct cli *cli)
 			  "renamed", "has that name already");
 }
 
-enum cli_exit cmd_volume_delete(struct cli *cli)
-{
-	return cmd_delete(cli, "volume");
-}
-
 /* --- list and show ------------------------------------------------------- */
 
 enum cli_exit cmd_volume_list(struct cli *cli)
@@ -81,10 +76,12 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 					     "-CHECKPOINTS", "CREATED",
 					     "CLONE-OF" };
 	enum cli_exit r;
-	json_t      *result = cmd_fetch_all(cli, "volume", "name", &r),
-		    *volumes;
+	json_t      *result, *volumes;
 	struct table t;
 
+	if (cli->given & CLI_OPT_DELETING)
+		return cmd_deleting_list(cli);
+	result = cmd_fetch_all(cli, "volume", "name", &r);
 	if (result == NULL)
 		return r;
 	if (cli->json)

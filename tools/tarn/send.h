@@ -3,6 +3,7 @@
  *	cmd_send.c     what was asked for
  *	send_snapshot.c  the header of the stream, and the whole of it
  *	send_source.c  the export, and which extents of it are to be sent
+ *	send_lane.c    a connection that reads much, or many
  *	send_pipe.c    reads them, several at once, and hands them on in order
  *	send_write.c   a thread that encodes and writes what was read
  *
@@ -19,6 +20,7 @@
 #include "snapshot/stream.h"
 #include "tools/tarn/cli.h"
 #include "tools/tarn/progress.h"
+#include "tools/tarn/send_lane.h"
 
 #define SEND_ERROR_BYTES 1024
 
@@ -61,7 +63,8 @@ struct send_context {
 };
 
 struct send_source {
-	struct nbd_handle  *nbd;
+	struct nbd_handle  *nbd;        /* asks what there is */
+	struct send_lane    lane;       /* reads it */
 	uint64_t            size_bytes;
 	uint64_t            pos_bytes;  /* what is below has been given out */
 	bool                changes;    /* only what has changed */
@@ -86,7 +89,7 @@ int send_source_next(struct send_source *src, struct send_extent *ret_extent);
 
 /* --- send_pipe.c, send_write.c -------------------------------------------- */
 
-#define SEND_SLOTS      128u
+#define SEND_SLOTS      LANE_READS_MAX
 #define SEND_RING_BYTES (32u << 20)
 #define SEND_BUF_BYTES  (256u << 10)
 
@@ -99,7 +102,6 @@ struct send_slot {
 	int      error;     /* errno of the read */
 	size_t   ring_bytes; /* of the ring, with what was skipped at its end */
 	uint8_t *data;
-	struct send_pipe *pipe;
 };
 
 struct send_pipe {
@@ -117,6 +119,7 @@ struct send_pipe {
 	pthread_mutex_t lock;        /* of what follows, and slots */
 	pthread_cond_t  more;        /* for the writer */
 	size_t    ring_used;
+	bool      waits;             /* the reader does, for room */
 	uint64_t  head, tail;        /* slots taken and given back, ever */
 	uint64_t  done_bytes;        /* of data, written */
 	uint64_t  pos_bytes;         /* what is below has been written */

@@ -3,13 +3,15 @@
  * The happy path:
  *
  *	ask() as long as there is a free slot and room in the ring
+ *	all that was asked leaves at once
  *	wait for replies, or for the writer; read_done() makes slots ready
  *	when the source has no more, `ended`; when the writer has, over
  *
  * Extents are cut into slots of at most STREAM_DATA_MAX; a slot of data takes
  * its bytes from a ring, in order, and gives them back in order.  Reads end in
  * any order; the writer waits for the oldest.  When slots or ring are full,
- * nothing is asked for; when --rate says so, neither.
+ * nothing is asked for until the writer has made much room, so that requests
+ * go out by the dozen; when --rate says so, neither.
  *
  * The first failure of either side ends both: what the reader still waits for
  * is let go with its connection, before the memory is.
@@ -49,17 +51,18 @@ static uint64_t now_ns(void)
 
 /* --- slots --------------------------------------------------------------- */
 
-static int read_done(void *user, int *error)
+/* Of the lane: read i is of slot i. */
+static void read_done(void *user, unsigned i, int error)
 {
-	struct send_slot *s = user;
-	struct send_pipe *pipe = s->pipe;
+	struct send_pipe *pipe = user;
+	struct send_slot *s = &pipe->slots[i];
 
 	pthread_mutex_lock(&pipe->lock);
-	s->error = *error;
+	s->error = error;
 	s->ready = true;
-	pthread_cond_signal(&pipe->more);
+	if (s == &pipe->slots[pipe->tail % SEND_SLOTS])
+		pthread_cond_signal(&pipe->more);
 	pthread_mutex_unlock(&pipe->lock);
-	return 1; /* it needs no word from us to be forgotten */
 }
 
 /* len bytes of the ring in one piece; false: not now. */
@@ -73,6 +76,7 @@ static bool ring_take(struct send_pipe *pipe, struct send_slot *s, size_t len)
 	room = SEND_RING_BYTES - pipe->ring_used >= skip + len;
 	if (room)
 		pipe->ring_used += skip + len;
+	pipe->waits = !room;
 	pthread_mutex_unlock(&pipe->lock);
 	if (!room)
 		return false;
@@ -89,6 +93,7 @@ static struct send_slot *slot_free(struct send_pipe *pipe)
 
 	pthread_mutex_lock(&pipe->lock);
 	full = pipe->head - pipe->tail == SEND_SLOTS;
+	pipe->waits = full;
 	pthread_mutex_unlock(&pipe->lock);
 	return full ? NULL : &pipe->slots[pipe->head % SEND_SLOTS];
 }
@@ -98,7 +103,8 @@ static void slot_take(struct send_pipe *pipe, struct send_slot *s)
 	pthread_mutex_lock(&pipe->lock);
 	s->ready = s->zero;
 	pipe->head++;
-	pthread_cond_signal(&pipe->more);
+	if (s->ready)
+		pthread_cond_signal(&pipe->more);
 	pthread_mutex_unlock(&pipe->lock);
 }
 
@@ -123,22 +129,16 @@ static void pace(struct send_pipe *pipe, size_t len)
 			   (double)pipe->rate_bytes_s);
 }
 
-static bool is_cut(struct nbd_handle *nbd)
-{
-	return nbd_aio_is_dead(nbd) == 1 || nbd_aio_is_closed(nbd) == 1;
-}
-
 static int read_fail(struct reader *rd, uint64_t off, const char *why)
 {
-	if (is_cut(rd->pipe->src->nbd))
+	if (rd->pipe->src->lane.cut)
 		snprintf(rd->error, SEND_ERROR_BYTES,
 			 "the connection to the server broke while offset %ju "
 			 "was read; see 'tarn status'", (uintmax_t)off);
 	else
 		snprintf(rd->error, SEND_ERROR_BYTES,
 			 "cannot read the snapshot at offset %ju: %s; see "
-			 "'tarn status'", (uintmax_t)off,
-			 why != NULL ? why : "out of memory");
+			 "'tarn status'", (uintmax_t)off, why);
 	return -1;
 }
 
@@ -164,12 +164,10 @@ static int piece_ask(struct reader *rd)
 		pace(pipe, len);
 	}
 	slot_take(pipe, s);
-	if (!s->zero &&
-	    nbd_aio_pread(pipe->src->nbd, s->data, len, s->off_bytes,
-			  (nbd_completion_callback){ .callback = read_done,
-						     .user_data = s },
-			  0) < 0) /* it will never be ready */
-		return read_fail(rd, x->off_bytes, nbd_get_error());
+	if (!s->zero)
+		send_lane_read(&pipe->src->lane,
+			       (unsigned)(s - pipe->slots), s->off_bytes,
+			       s->data, (uint32_t)len);
 	x->off_bytes += s->len_bytes;
 	x->len_bytes -= s->len_bytes;
 	return 1;
@@ -198,25 +196,33 @@ static int ask(struct reader *rd)
 
 /* --- the loop ------------------------------------------------------------ */
 
+/* Of the oldest slot. */
+static uint64_t oldest_off(struct send_pipe *pipe)
+{
+	uint64_t off;
+
+	pthread_mutex_lock(&pipe->lock);
+	off = pipe->tail < pipe->head ?
+		      pipe->slots[pipe->tail % SEND_SLOTS].off_bytes :
+		      pipe->src->pos_bytes;
+	pthread_mutex_unlock(&pipe->lock);
+	return off;
+}
+
 /* Until something can go on: a reply, room, the time of the next read. */
 static int wait_and_take(struct reader *rd)
 {
-	struct send_pipe  *pipe = rd->pipe;
-	struct nbd_handle *nbd = pipe->src->nbd;
-	unsigned dir = nbd_aio_get_direction(nbd);
+	struct send_pipe *pipe = rd->pipe;
+	struct send_lane *lane = &pipe->src->lane;
 	struct pollfd fds[2] = {
-		/* What was in flight has ended with the connection. */
-		{ .fd = is_cut(nbd) ? -1 : nbd_aio_get_fd(nbd) },
+		{ .fd = lane->fd, .events = send_lane_events(lane) },
 		{ .fd = pipe->wake_fd, .events = POLLIN },
 	};
 	uint64_t  now = now_ns();
-	int       ms = WAIT_MS, r = 0;
+	int       ms = WAIT_MS;
+	bool      nonsense = false;
 	eventfd_t n;
 
-	if ((dir & LIBNBD_AIO_DIRECTION_READ) != 0)
-		fds[0].events |= POLLIN;
-	if ((dir & LIBNBD_AIO_DIRECTION_WRITE) != 0)
-		fds[0].events |= POLLOUT;
 	if (pipe->next_ns > now)
 		ms = (int)min_u64((pipe->next_ns - now) / NS_PER_MS + 1,
 				  WAIT_MS);
@@ -227,13 +233,13 @@ static int wait_and_take(struct reader *rd)
 	}
 	if ((fds[1].revents & POLLIN) != 0)
 		eventfd_read(pipe->wake_fd, &n);
-	if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
-	    (dir & LIBNBD_AIO_DIRECTION_READ) != 0)
-		r = nbd_aio_notify_read(nbd);
-	else if ((fds[0].revents & (POLLOUT | POLLHUP | POLLERR)) != 0)
-		r = nbd_aio_notify_write(nbd);
-	return r < 0 ? read_fail(rd, pipe->src->pos_bytes, nbd_get_error())
-		     : 0;
+	if (fds[0].revents == 0 ||
+	    send_lane_receive(lane, read_done, pipe, &nonsense) == 0)
+		return 0;
+	if (nonsense)
+		lane->cut = false; /* so much is clear */
+	return read_fail(rd, oldest_off(pipe),
+			 "the server's reply makes no sense: is it tarnd?");
 }
 
 /* The oldest slot: has its read failed?  And is all of it over? */
@@ -271,11 +277,13 @@ static int loop(struct reader *rd)
 	for (;;) {
 		bool over = false;
 
-		if (look(rd, &over) < 0)
+		if (ask(rd) < 0 || look(rd, &over) < 0)
 			return -1;
 		if (over)
 			return 0;
-		if (ask(rd) < 0 || wait_and_take(rd) < 0)
+		if (send_lane_send(&rd->pipe->src->lane) < 0)
+			return read_fail(rd, oldest_off(rd->pipe), "");
+		if (wait_and_take(rd) < 0)
 			return -1;
 	}
 }
@@ -319,8 +327,6 @@ int send_pipe_run(struct send_pipe *pipe, struct progress *progress,
 
 	pthread_mutex_init(&pipe->lock, NULL);
 	pthread_cond_init(&pipe->more, NULL);
-	for (unsigned i = 0; i < SEND_SLOTS; i++)
-		pipe->slots[i].pipe = pipe;
 	pipe->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pipe->ring = mem_map(SEND_RING_BYTES);
 	pipe->buf = malloc(SEND_BUF_BYTES);

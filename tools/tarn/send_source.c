@@ -64,11 +64,11 @@ static int source_connect(struct send_source *src, const char *listen,
 
 	snprintf(bitmap, sizeof(bitmap), BITMAP "%s", base != NULL ? base : "");
 	if (nbd_add_meta_context(src->nbd, src->alloc.name) < 0 ||
-	    (src->changes && nbd_add_meta_context(src->nbd, bitmap) < 0) ||
-	    /* Nothing of a read that failed is looked at. */
-	    nbd_set_pread_initialize(src->nbd, false) < 0)
+	    (src->changes && nbd_add_meta_context(src->nbd, bitmap) < 0))
 		return fail(src, "set up the connection");
-	return send_connect(src->nbd, listen, export_name, src->error);
+	if (send_connect(src->nbd, listen, export_name, src->error) < 0)
+		return -1;
+	return send_lane_open(&src->lane, listen, export_name, src->error);
 }
 
 int send_source_open(struct send_source *src, const char *listen,
@@ -110,6 +110,7 @@ int send_source_open(struct send_source *src, const char *listen,
 
 void send_source_close(struct send_source *src)
 {
+	send_lane_close(&src->lane);
 	nbd_close(src->nbd);
 	src->nbd = NULL;
 }

@@ -120,14 +120,22 @@ static struct send_slot *slot_wait(struct send_pipe *pipe)
 
 static void slot_put(struct send_pipe *pipe, struct send_slot *s)
 {
+	bool wake;
+
 	pthread_mutex_lock(&pipe->lock);
 	pipe->done_bytes += s->zero ? 0 : s->len_bytes;
 	pipe->pos_bytes = s->off_bytes + s->len_bytes;
 	pipe->ring_used -= s->ring_bytes;
 	s->ready = false;
 	pipe->tail++;
+	/* Once for much room; when all is written there is. */
+	wake = pipe->waits && pipe->head - pipe->tail <= SEND_SLOTS / 2 &&
+	       pipe->ring_used <= SEND_RING_BYTES / 2;
+	if (wake)
+		pipe->waits = false;
 	pthread_mutex_unlock(&pipe->lock);
-	eventfd_write(pipe->wake_fd, 1);
+	if (wake)
+		eventfd_write(pipe->wake_fd, 1);
 }
 
 /* The last record. */

@@ -85,7 +85,7 @@ static int kit_create(struct pool *p, struct volumes *vols, const char *name,
 	ctl->name = name;
 	ctl->size_bytes = size;
 	ctl->now_s = 1000;
-	ctl->uuid.b[0] = (uint8_t)name[0];
+	memcpy(ctl->uuid.b, name, strnlen(name, sizeof(ctl->uuid.b)));
 	kit_ctl_run(p, vols, ctl, vol_create);
 	r = ctl->res;
 	free(ctl);

@@ -1,0 +1,241 @@
+/* server/event_watch.c - what changes by itself: looked at when the pool says
+ * something, and at its heartbeats; compared with how it was, a difference is
+ * an event.
+ *
+ * Fullness has a hysteresis: a level that was reached is left when it is two
+ * percent less full.  How fast the pool fills is the growth from heartbeat to
+ * heartbeat, smoothed over ten minutes.
+ */
+#include <string.h>
+
+#include "server/bgjob.h"
+#include "server/event.h"
+
+const unsigned space_levels[SPACE_LEVELS] = { 85, 90, 95 };
+
+#define HYSTERESIS_PERCENT 2u
+#define FULL_BLOCKS        256u /* less free than this is full */
+#define SMOOTH_S           600.0
+
+/* --- disks --------------------------------------------------------------- */
+
+static const struct {
+	const char *what;
+	uint8_t     severity;
+} state_events[] = {
+	[MEMBER_ONLINE] = { "disk.online", EVENT_INFO },
+	[MEMBER_SUSPECT] = { "disk.suspect", EVENT_WARNING },
+	[MEMBER_OUT] = { "disk.out", EVENT_WARNING },
+	[MEMBER_RETURNING] = { "disk.returning", EVENT_INFO },
+	[MEMBER_MISSING] = { "disk.missing", EVENT_WARNING },
+	[MEMBER_FAULTED] = { "disk.refused", EVENT_WARNING },
+	[MEMBER_REMOVED] = { "disk.removed", EVENT_INFO },
+};
+
+static const char *member_name(const struct member_info *m, char *text)
+{
+	return m->place[0] != '\0' ? m->place : uuid_text(&m->uuid, text);
+}
+
+static void look_at_member(struct tarnd *t, uint32_t i)
+{
+	struct watch_member *w = &t->watch.members[i];
+	struct member_info m;
+	char uuid[UUID_TEXT_BYTES];
+	const char *name;
+	uint64_t errors;
+
+	pool_get_member(t->hosted.pool, i, &m);
+	name = member_name(&m, uuid);
+	errors = m.errors_read + m.errors_write + m.errors_cksum;
+	if (m.state < ARRAY_LEN(state_events) &&
+	    (t->watch.named ? m.state != w->state
+			    : m.state != MEMBER_ONLINE &&
+				      m.state != MEMBER_REMOVED))
+		event_say(t, state_events[m.state].severity,
+			  state_events[m.state].what, name, 0, 0, "%s", m.why);
+	if (t->watch.named && errors > w->errors)
+		event_say(t, EVENT_WARNING, "disk.errors", name, errors,
+			  m.errors_cksum,
+			  "%ju of reading, %ju of writing, %ju wrong checksums "
+			  "since the pool was opened",
+			  (uintmax_t)m.errors_read, (uintmax_t)m.errors_write,
+			  (uintmax_t)m.errors_cksum);
+	if (t->watch.named && m.slow && !w->slow)
+		event_say(t, EVENT_WARNING, "disk.slow", name, 0, 0,
+			  "it is late by the standard of the others and is "
+			  "avoided for a while");
+	w->state = m.state;
+	w->slow = m.slow;
+	w->errors = errors;
+}
+
+static void look_at_members(struct tarnd *t, const struct pool_info *info)
+{
+	uint64_t mark = pool_members_mark(t->hosted.pool);
+
+	if (t->watch.named && mark == t->watch.mark)
+		return;
+	t->watch.mark = mark;
+	for (uint32_t i = 0; i < info->nmembers; i++)
+		look_at_member(t, i);
+	t->watch.named = true;
+}
+
+/* --- health -------------------------------------------------------------- */
+
+static void look_at_health(struct tarnd *t, const struct pool_info *info)
+{
+	struct watch *w = &t->watch;
+
+	if (info->health != w->health) {
+		if (info->health == POOL_SUSPENDED)
+			event_say(t, EVENT_CRITICAL, "pool.suspended",
+				  info->name, 0, 0, "%.200s", info->why);
+		else if (info->health == POOL_DEGRADED)
+			event_say(t, EVENT_WARNING, "pool.degraded",
+				  info->name, 0, 0, "%.200s", info->why);
+		else if (info->health == POOL_ONLINE)
+			event_say(t, EVENT_INFO, "pool.online", info->name, 0,
+				  0, "all of its redundancy is there");
+		w->health = info->health;
+	}
+	if (info->lost_blocks > w->lost_blocks)
+		event_say(t, EVENT_CRITICAL, "pool.damage", info->name,
+			  info->lost_blocks, 0,
+			  "%ju blocks are known to be lost",
+			  (uintmax_t)info->lost_blocks);
+	w->lost_blocks = info->lost_blocks;
+}
+
+/* --- space --------------------------------------------------------------- */
+
+static uint64_t free_blocks(const struct pool_info *info)
+{
+	return info->usable_blocks -
+	       min_u64(info->used_blocks, info->usable_blocks);
+}
+
+static bool above(const struct pool_info *info, unsigned percent)
+{
+	return info->used_blocks * 100 >= info->usable_blocks * percent;
+}
+
+static unsigned level_of(const struct pool_info *info, unsigned before)
+{
+	while (before < SPACE_LEVELS && above(info, space_levels[before]))
+		before++;
+	while (before > 0 && !above(info, space_levels[before - 1] -
+						  HYSTERESIS_PERCENT))
+		before--;
+	return before;
+}
+
+static void level_event(struct tarnd *t, const struct pool_info *info,
+			unsigned level)
+{
+	unsigned percent = level > 0 ? space_levels[level - 1] : 0;
+
+	if (level > t->watch.level)
+		event_say(t, level == SPACE_LEVELS ? EVENT_CRITICAL :
+						     EVENT_WARNING,
+			  "pool.nearly_full", info->name, percent,
+			  blocks_to_bytes(free_blocks(info)),
+			  "%u %% of its space is used", percent);
+	else if (level < t->watch.level)
+		event_say(t, EVENT_INFO, "pool.room", info->name, percent,
+			  blocks_to_bytes(free_blocks(info)),
+			  "less than %u %% of its space is used again",
+			  space_levels[level]);
+	t->watch.level = level;
+}
+
+static void look_at_space(struct tarnd *t, const struct pool_info *info)
+{
+	struct watch *w = &t->watch;
+	bool full = info->available_blocks <
+		    (w->full ? 2 * FULL_BLOCKS : FULL_BLOCKS);
+
+	if (info->usable_blocks == 0)
+		return;
+	level_event(t, info, level_of(info, w->level));
+	if (full && !w->full)
+		event_say(t, EVENT_CRITICAL, "pool.full", info->name, 0, 0,
+			  "new data gets ENOSPC; reading, trimming and "
+			  "deleting go on");
+	else if (!full && w->full)
+		event_say(t, EVENT_INFO, "pool.room", info->name, 100,
+			  blocks_to_bytes(free_blocks(info)),
+			  "there is room for new data again");
+	w->full = full;
+}
+
+/* One step of the average: it weighs what came since the last one by how long
+ * that was. */
+static void look_at_rate(struct tarnd *t, const struct pool_info *info)
+{
+	struct watch *w = &t->watch;
+	uint64_t now_ns = io_now_ns(t->io);
+	double s = (double)(now_ns - w->used_ns) / (double)NS_PER_S;
+	double grown = (double)info->used_blocks - (double)w->used;
+
+	if (w->used_ns != 0 && s < 1)
+		return;
+	if (w->used_ns != 0)
+		w->rate += (grown / s - w->rate) * (s / (s + SMOOTH_S));
+	w->used = info->used_blocks;
+	w->used_ns = now_ns;
+}
+
+uint64_t watch_full_s(const struct watch *w, const struct pool_info *info)
+{
+	double s;
+
+	if (!w->on || w->rate <= 0)
+		return 0;
+	s = (double)free_blocks(info) / w->rate;
+	/* Beyond a year it is no news, and no estimate. */
+	return s < 365 * 86400.0 ? (uint64_t)s + 1 : 0;
+}
+
+/* --- when ---------------------------------------------------------------- */
+
+static void look(struct io_work *work)
+{
+	struct watch *w = container_of(work, struct watch, work);
+	struct tarnd *t = container_of(w, struct tarnd, watch);
+	struct pool_info info;
+
+	if (!w->on || t->hosted.state != HOSTED_OPEN)
+		return;
+	pool_get_info(t->hosted.pool, &info);
+	look_at_members(t, &info);
+	look_at_health(t, &info);
+	look_at_space(t, &info);
+	look_at_rate(t, &info);
+	bgjobs_look(t);
+}
+
+void watch_news(struct tarnd *t)
+{
+	if (t->watch.on)
+		io_defer(t->io, &t->watch.work);
+}
+
+void watch_start(struct tarnd *t)
+{
+	struct watch *w = &t->watch;
+
+	memset(w, 0, sizeof(*w));
+	io_work_init(&w->work, look);
+	w->on = true;
+	w->health = POOL_ONLINE;
+	watch_news(t);
+}
+
+void watch_stop(struct tarnd *t)
+{
+	if (t->watch.on)
+		io_undefer(&t->watch.work);
+	t->watch.on = false;
+}

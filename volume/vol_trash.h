@@ -1,0 +1,73 @@
+/* volume/vol_trash.h - the trash: what is in it goes when its time is over, or
+ * when there is no space for something new, which waits for that.
+ *
+ *   a write finds no space --> it waits --> the oldest volume is purged --> the
+ *   reaper frees some of it --> there is enough? the write goes on
+ *                           --> no, and all of it is gone: the next oldest
+ *
+ * Waiting ends after SPACE_WAIT_NS, so that every request ends in its time (P6).
+ * When one has waited in vain, and nothing was freed meanwhile, others no longer
+ * wait until something was.  Only SPACE_WAITS_MAX parts wait, so that others are
+ * left for reads; further writes do without one until then.
+ */
+#ifndef TARN_VOLUME_VOL_TRASH_H
+#define TARN_VOLUME_VOL_TRASH_H
+
+#include "volume/volume.h"
+
+#define SPACE_WAITS_MAX 128u
+
+/* What waits for space. */
+struct space_wait {
+	struct list link;
+	uint64_t    blocks;
+	uint64_t    until_ns;
+	uint64_t    freed;      /* vol_trash.freed when it began */
+	void (*done)(struct space_wait *w, int res);
+};
+
+struct vol_trash {
+	bool            started;  /* and not stopped */
+	uint64_t        keep_ns;  /* 0: there is no trash */
+	struct list     waits;    /* struct space_wait, by arrival */
+	uint32_t        nwaits;
+	struct list     reqs;     /* struct vol_req: wait for fewer to wait */
+	struct list     parked;   /* struct vol_ctl */
+	uint64_t        parked_freed;    /* when the first of them came */
+	uint64_t        parked_until_ns; /* then they look again anyhow */
+	bool            hopeless; /* waiting does not help for now */
+	uint64_t        freed;    /* slices reaped ever */
+	uint64_t        moved_ns; /* when one was, or a volume was purged */
+	bool            busy;     /* ctl is under way */
+	uint64_t        pause_ns; /* it failed: not before */
+	struct vol_ctl  ctl;      /* purges */
+	char            name[UUID_TEXT_BYTES];
+	struct io_timer timer;    /* the next end of a time */
+	struct io_work  work;     /* looks what there is to do */
+};
+
+void vol_trash_init(struct volumes *vols);
+void vol_trash_fini(struct volumes *vols);
+/* Something has changed: look what there is to do. */
+void vol_trash_kick(struct volumes *vols);
+/* The reaper has freed something. */
+void vol_trash_freed(struct volumes *vols);
+
+/* Does such a volume go into the trash? */
+bool vol_trash_takes(const struct volume *v);
+/* Could what is in the trash, or being deleted, make room? */
+bool vol_trash_helps(const struct volumes *vols);
+/* There was no space for so many blocks.  True: done() is called once there may
+ * be (0), or not in time (-ENOSPC); nothing is reserved.  asked_ns: of the
+ * request. */
+bool vol_space_wait(struct volumes *vols, struct space_wait *w,
+		    uint64_t blocks, uint64_t asked_ns,
+		    void (*done)(struct space_wait *w, int res));
+/* The active control operation found no room: its turn comes again when there
+ * may be. */
+void vol_trash_park(struct volumes *vols, struct vol_ctl *ctl);
+/* v has gone the way that the record says: its users, and its snapshots', are
+ * told. */
+void vol_trash_users_tell(struct volume *v, uint32_t subtype);
+
+#endif

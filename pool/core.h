@@ -53,6 +53,8 @@ struct member {
 	bool         removed;       /* no member any more */
 	bool         empty;         /* a durable commit has no zone of it */
 	bool         empty_next;    /* … the running commit has none */
+	uint64_t     forget_row;    /* to be removed, and out: rows below may
+				     * lack a unit for it; 0: more will */
 	bool         lacking;       /* in, but out by the labels: … */
 	uint64_t     lacks_row;     /* … rows up to this may not be on it */
 	uint64_t     out_row;       /* !in, lacking: last row known flushed on
@@ -694,6 +696,8 @@ uint32_t pool_domains_away(const struct pool *p);
 uint32_t pool_domains_lost(const struct pool *p);
 /* May the pool go on without it, too? */
 bool member_out_allowed(const struct pool *p, const struct member *out);
+/* May labels not even say of it any more that it is out? */
+bool member_may_be_forgotten(struct pool *p, struct member *m);
 /* It is in again, and rows up to this one may not be on it. */
 void member_lacks(struct member *m, uint64_t row);
 /* A row got its place. */

@@ -85,6 +85,10 @@ static uint32_t domains_without(const struct pool *p, bool lacking)
 
 			if (m->domain != d)
 				continue;
+			/* What is out and to be removed is not waited for. */
+			if (!lacking && !m->in &&
+			    (m->flags & LABEL_MEMBER_REMOVE) != 0)
+				continue;
 			bad |= !m->in || m->going_out ||
 			       m->state != MEMBER_ONLINE ||
 			       (lacking && m->lacking);
@@ -196,6 +200,34 @@ static bool lacks_go_on(const struct pool *p, const struct commit_ref *c)
 			return true;
 	}
 	return false;
+}
+
+/* Without it the labels call one domain less out: see the rule above.  So until
+ * a commit has all rows that lack a unit for it, and no more can be placed, it
+ * stays. */
+bool member_may_be_forgotten(struct pool *p, struct member *m)
+{
+	bool out[DOMAINS_MAX] = {false};
+
+	if (m->in)
+		return true;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *o = p->members[i];
+
+		out[o->domain] |= o != m && (!o->in || o->going_out);
+	}
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+
+		if (s->missing != 0 && may_be_placed_in(s) &&
+		    seg_is_short(p, s, out)) {
+			m->forget_row = 0;
+			return false;
+		}
+	}
+	if (m->forget_row == 0)
+		m->forget_row = p->next_row;
+	return p->last.row >= m->forget_row - 1;
 }
 
 void members_recorded(const struct pool *p, const struct commit_ref *c,

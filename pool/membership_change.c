@@ -681,6 +681,14 @@ static bool may_leave(const struct member *m)
 	       !m->lacking && (m->state == MEMBER_ONLINE || !m->in);
 }
 
+/* One more commit has the rows; one that finds no segments to free or list
+ * would not help the others. */
+static void leave_later(struct pool *p, const struct member *m)
+{
+	if (m->forget_row > 0)
+		pool_commit_want(p);
+}
+
 static void leave_next(struct change *c)
 {
 	struct pool *p = c->pool;
@@ -692,6 +700,10 @@ static void leave_next(struct change *c)
 
 		if (!may_leave(m) || m->flush_inflight)
 			continue;
+		if (!member_may_be_forgotten(p, m)) {
+			leave_later(p, m);
+			continue;
+		}
 		c->leaving = m;
 		m->leaving = true;
 		c->leave_waiter.done = left;

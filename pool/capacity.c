@@ -264,12 +264,16 @@ static uint32_t capacity_if(const struct pool *p, uint32_t but,
 void pool_plan_drain(const struct pool *p, uint32_t i, struct pool_plan *ret)
 {
 	uint32_t domains, segs, now;
+	uint64_t more;
 
 	memset(ret, 0, sizeof(*ret));
 	segs = capacity_if(p, i, DOMAIN_NONE, 0, false, &domains);
 	now = capacity_if(p, i, DOMAIN_NONE, 0, true, &ret->domains);
 	ret->usable_blocks = usable_of(p, segs);
 	ret->used_blocks = used_blocks(p) + p->reserved;
+	/* Nodes that are not written yet come on top. */
+	more = p->client->commit_blocks(p->client_arg) + TABLES_MARGIN +
+	       ret->used_blocks / 32;
 	if (ret->domains < p->units) {
 		ret->res = -EINVAL;
 		snprintf(ret->why, sizeof(ret->why),
@@ -278,7 +282,7 @@ void pool_plan_drain(const struct pool *p, uint32_t i, struct pool_plan *ret)
 			 p->k, p->m, p->units,
 			 p->flags & LABEL_FLAG_DOMAIN_DISK ? "disks" : "hosts",
 			 ret->domains);
-	} else if (ret->used_blocks > usable_of(p, now)) {
+	} else if (ret->used_blocks + more > usable_of(p, now)) {
 		ret->res = -ENOSPC;
 		snprintf(ret->why, sizeof(ret->why),
 			 "what is on it does not fit on the others: %llu MiB "

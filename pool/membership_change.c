@@ -578,6 +578,7 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 	}
 	m->flags = flags;
 	m->empty = false;
+	segs_capacity(p);
 	c->step = CHANGE_LABEL;
 	c->waiter.done = drain_labelled;
 	label_write(p, &c->waiter);

@@ -9,8 +9,8 @@
  * No block moves: the map says segment and unit, and the segment says where the
  * unit is.  What is made again: units marked missing, units that never had a
  * zone, those on a member that is out, rebuild_delay_ns after it went out, and
- * those on a member that is drained; the segments that lack most first.  Its state is the segment table itself,
- * so after a restart it goes on where it was.
+ * those on a member that is drained; the segments that lack most first.  Its
+ * state is the segment table itself, so after a restart it goes on where it was.
  *
  * Why a zone is reserved first.  What that prevents:
  *

@@ -235,6 +235,7 @@ bench: deps
 	$(sub) bench-programs
 	@tests/bench/bench.sh $(BUILD)
 	@tests/bench/snapshots.sh $(BUILD)
+	@tests/bench/cleaner.sh $(BUILD)
 
 run:
 	@tools/deps.sh run

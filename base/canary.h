@@ -60,6 +60,9 @@
 	  "the zone that a unit moved from is used again at once") \
 	X(rebuild_fills, "rebuild takes the last free zones") \
 	X(remove_full, "a disk is removed while segments have zones of it") \
+	X(trim_early, "zones are trimmed before the commit that frees them") \
+	X(trim_reused, "zones are used again while they are being trimmed") \
+	X(trim_unrecorded, "a restart forgets that trims are on their way") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \
@@ -81,6 +84,7 @@
 	X(trash_early, "volumes leave the trash before their time") \
 	X(branch_not_awaited, \
 	  "recovery loads for a clone before it knows what that shows") \
+	X(move_unchecked, "a block is moved without looking at its checksum") \
 	X(move_one_tip, "a MOVE looks for versions in one volume only") \
 	X(prune_any, "a schedule deletes what a person took") \
 	X(schedule_flag_lost, "nobody knows that a schedule took it") \

@@ -291,6 +291,7 @@ static void commit_finish(struct pool *p)
 	change_committed(p);
 	rebuild_committed(p);
 	cleaner_kick(p);
+	trim_kick(p);
 	if (c->finished != NULL)
 		c->finished(p);
 	commit_consider(p);

@@ -9,21 +9,23 @@
  * The way to fail: a commit that would run out of room could not end, so none
  * is started (pool_commit_is_blocked()) until zones are freed.
  */
+#include "pool/cleaner.h"
 #include "pool/commit.h"
 
 #define IDLE_COMMIT_NS  (2 * NS_PER_S)
 
-/* A dead segment whose zones a commit would really give back. */
-static bool any_freeable(const struct pool *p)
+/* Dead segments whose zones a commit would really give back. */
+static uint32_t freeable(const struct pool *p)
 {
+	uint32_t n = 0;
+
 	for (uint32_t i = 1; p->sealed_dead > 0 && i <= p->nsegs; i++) {
 		const struct segment *s = p->segs[i];
 
-		if (s->dead && s->pins == 0 && !s->victim &&
-		    !seg_must_quarantine(p, s))
-			return true;
+		n += s->dead && s->pins == 0 && !s->victim &&
+		     !seg_must_quarantine(p, s);
 	}
-	return false;
+	return n;
 }
 
 /* Would a commit free segments, or list more of them? */
@@ -31,7 +33,7 @@ static bool commit_gains(const struct pool *p)
 {
 	uint32_t zones = segs_free_possible(p);
 
-	return any_freeable(p) || zones > segs_unlisted(p) ||
+	return freeable(p) > 0 || zones > segs_unlisted(p) ||
 	       (p->openable <= 1 && zones > 0);
 }
 
@@ -63,6 +65,18 @@ uint32_t commit_openable_kept(const struct pool *p)
 	return segs_reserve(p) + 3;
 }
 
+/* The next segments are needed soon.  A commit costs all leaves that were
+ * changed, so before it is urgent it is to free more than are left. */
+static bool segs_due(const struct pool *p)
+{
+	uint32_t have = segs_openable_whole(p);
+	uint32_t kept = commit_openable_kept(p);
+
+	if (have <= kept)
+		return commit_gains(p);
+	return have <= kept + segs_low(p) / 4 && freeable(p) > have - kept;
+}
+
 static bool commit_due(struct pool *p)
 {
 	uint64_t log = p->log_blocks * TARN_BLOCK;
@@ -74,8 +88,7 @@ static bool commit_due(struct pool *p)
 	if (2 * p->client->commit_blocks(p->client_arg) >=
 		    p->params.rows_memory_bytes / TARN_BLOCK * 8)
 		return true;
-	return segs_openable_whole(p) <= commit_openable_kept(p) &&
-	       commit_gains(p);
+	return segs_due(p);
 }
 
 bool commit_pending(struct pool *p)

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "base/canary.h"
+#include "pool/cleaner.h"
 #include "pool/commit.h"
 
 /* --- freeze -------------------------------------------------------------- */
@@ -63,8 +64,45 @@ void commit_segs_freeze(struct pool *p)
 
 /* --- free the dead, compose new ones ------------------------------------- */
 
+/* Segments that should be open or openable after a commit. */
+static uint32_t openable_target(const struct pool *p)
+{
+	uint64_t log = p->params.commit_log_bytes / TARN_BLOCK;
+	uint64_t data = (uint64_t)p->zone_blocks * p->k;
+
+	return (uint32_t)div_up(2 * log, data) +
+	       min_u32(8, p->segs_possible / 8) + 2 * segs_reserve(p) + 3;
+}
+
+/* Its zones are trimmed first, and are free later, if this commit has enough
+ * others. */
+static bool may_trim(const struct pool *p, uint32_t wanted)
+{
+	return p->state == POOL_ST_ACTIVE &&
+	       segs_free_possible(p) >= segs_unlisted(p) + wanted &&
+	       !space_is_low(p);
+}
+
+/* Dead segments that are better used again at once, for few are openable. */
+static uint32_t recycled(const struct pool *p)
+{
+	uint32_t have = segs_openable_whole(p);
+	uint32_t want = min_u32(openable_target(p),
+				commit_openable_kept(p) +
+					p->segs_possible / 8);
+
+	return want - min_u32(want, have);
+}
+
+bool commit_may_trim(const struct pool *p)
+{
+	return trim_segs(p) < trim_segs_max(p) && may_trim(p, recycled(p));
+}
+
 static void free_dead_segments(struct pool *p)
 {
+	uint32_t trims = trim_segs(p), freed = 0, wanted = recycled(p);
+
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
 
@@ -77,7 +115,14 @@ static void free_dead_segments(struct pool *p)
 			seg_quarantine(p, s);
 			continue;
 		}
+		if (freed >= wanted && may_trim(p, wanted)) {
+			/* The others have their turn at the next commit. */
+			if (trims++ < trim_segs_max(p))
+				seg_quarantine(p, s);
+			continue;
+		}
 		seg_free_zones(p, s);
+		freed++;
 	}
 }
 
@@ -141,22 +186,14 @@ static void free_draining_segments(struct pool *p)
 	}
 }
 
-/* Segments that should be open or openable after a commit. */
-static uint32_t openable_target(const struct pool *p)
-{
-	uint64_t log = p->params.commit_log_bytes / TARN_BLOCK;
-	uint64_t data = (uint64_t)p->zone_blocks * p->k;
-
-	return (uint32_t)div_up(2 * log, data) +
-	       min_u32(8, p->segs_possible / 8) + 2 * segs_reserve(p) + 3;
-}
-
 void commit_segs_renew(struct pool *p)
 {
 	struct commit *c = &p->commit;
 	uint32_t       target = openable_target(p);
 	uint32_t       have, spare;
 
+	if (space_is_low(p))
+		trim_yield(p);
 	free_dead_segments(p);
 	free_partial_segments(p);
 	free_draining_segments(p);

@@ -33,6 +33,18 @@ struct label_waiter {
 	void (*done)(struct label_waiter *w);
 };
 
+/* Zones of a member that are being trimmed: trim.c. */
+struct trim {
+	struct disk_req req;
+	struct segment *seg;        /* whose zone; NULL: none */
+	uint32_t        unit;       /* of that */
+	uint32_t        off_blocks; /* of the zone: trimmed up to there */
+	uint64_t        sent_ns;    /* the piece in flight */
+	bool            inflight;
+	bool            off;        /* the disk gets no more */
+	struct io_timer timer;      /* the next piece is due */
+};
+
 struct member {
 	struct pool *pool;
 	uint32_t     index;         /* in the member table */
@@ -91,6 +103,7 @@ struct member {
 	struct disk_req lease_req;
 	uint8_t      lease_state;   /* owner.c */
 	unsigned     reads;         /* in flight, to balance copies */
+	struct trim  trim;
 	/* Slow: late.c. */
 	uint32_t     late_units;    /* in flight, and found late */
 	uint64_t     slow_until_ns; /* new rows avoid it until then */
@@ -147,6 +160,8 @@ struct segment {
 	uint32_t write_off;   /* next free block of the zones */
 	uint32_t scan_from;   /* as of the freeze, or as loaded */
 	uint32_t index_off;   /* SEALED: 0 or where the index is */
+	uint64_t sealed_row;  /* the newest row when it was sealed; 0: before
+			       * the pool was opened */
 	uint64_t cleaned_at;  /* commit number when the cleaner last tried */
 	uint32_t clean_start; /* what was in it then */
 	uint8_t  clean_vain;  /* passes since that took nothing out of it */
@@ -161,6 +176,10 @@ struct segment {
 	bool     unflushed;   /* holds rows that are not flushed (rebuild.c) */
 	uint64_t rebuild_after; /* commit until which its units are not made
 			       * again, for that was in vain */
+	uint32_t trim;        /* QUARANTINED: mask of units whose zones are to
+			       * be trimmed, */
+	uint32_t trimming;    /* … and are being trimmed */
+	uint64_t trim_commit; /* … once that commit is done */
 	struct seg_index idx; /* while open */
 	uint32_t seal_pending; /* index writes in flight, plus one */
 	int      seal_res;    /* first error of them */
@@ -341,7 +360,14 @@ enum pool_state {
 #define ROWS_MAX         4096u
 #define ROWS_INFLIGHT_MAX 16u /* not yet stored, of each class */
 #define LOG_INFLIGHT_MAX (LOG_CLASSES * ROWS_INFLIGHT_MAX)
-#define CLEANER_RELOCS   64u
+#define CLEANER_RELOCS   4096u
+
+/* What clients may write while space is low: pace.c. */
+struct pace {
+	uint64_t        live, dead; /* blocks of the victims */
+	int64_t         credit;     /* blocks that clients may write */
+	struct io_timer timer;      /* a row has waited long enough */
+};
 
 struct opener;  /* open.h: state of pool_open() */
 struct change;  /* membership_change.c */
@@ -427,6 +453,8 @@ struct pool {
 	struct io_timer    mark_timer;
 	struct io_timer    cleaner_timer; /* its rows wait for more a while */
 	bool               cleaner_due;   /* … and have waited */
+	uint64_t           client_row_ns; /* when clients' last row was formed */
+	struct pace        pace;
 	struct late        late;
 
 	/* Flush. */
@@ -575,6 +603,24 @@ bool quarantine_holds(const struct pool *p, const struct segment *s);
 bool seg_must_quarantine(const struct pool *p, const struct segment *s);
 /* SEALED or OPENABLE, nothing lives in it -> QUARANTINED. */
 void seg_quarantine(struct pool *p, struct segment *s);
+
+/* May zone u of a segment in quarantine be used, nothing being on its way? */
+bool zone_is_settled(const struct pool *p, const struct segment *s, uint32_t u);
+
+/* --- trim.c -------------------------------------------------------------- */
+void trim_init(struct member *m);
+void trim_fini(struct member *m);
+/* A commit is done, zones have settled: trim what may be trimmed. */
+void trim_kick(struct pool *p);
+/* Can the zone of that unit be trimmed, now or later? */
+bool trim_possible(const struct pool *p, const struct segment *s, uint32_t u);
+/* A segment goes to quarantine: trim its zones, once it is there for good. */
+void seg_trim_want(struct pool *p, struct segment *s);
+/* Segments that wait to be trimmed, or are; how many may be. */
+uint32_t trim_segs(const struct pool *p);
+uint32_t trim_segs_max(const struct pool *p);
+/* Zones are needed: what is not being trimmed is not trimmed. */
+void trim_yield(struct pool *p);
 
 /* --- log.c --------------------------------------------------------------- */
 int  log_init(struct pool *p);
@@ -835,9 +881,6 @@ void cleaner_unstick(struct pool *p);  /* there may be more space now */
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
 
-/* No more segments can be had than it keeps free: it makes room. */
-bool cleaner_space_is_low(const struct pool *p);
-
 /* --- rebuild.c ----------------------------------------------------------- */
 struct rebuild_info {
 	uint64_t units;      /* to be made again, as far as that is due */
@@ -864,6 +907,16 @@ bool rebuild_leaves(const struct pool *p, const struct segment *s);
 /* Nothing of it is in flight. */
 bool rebuild_idle(const struct pool *p);
 void rebuild_status(const struct pool *p, struct rebuild_info *ret);
+
+/* --- pace.c -------------------------------------------------------------- */
+void pace_init(struct pool *p);
+/* The cleaner empties segments with that many live and dead blocks. */
+void pace_pass(struct pool *p, uint64_t live, uint64_t dead);
+/* A row of what was moved is down; one of clients was formed. */
+void pace_moved(struct pool *p, uint32_t blocks);
+void pace_written(struct pool *p, uint32_t blocks);
+/* Must the next row of clients wait?  Forms rows later if so. */
+bool pace_holds(struct pool *p);
 
 /* --- owner.c ------------------------------------------------------------- */
 int  owner_init(struct pool *p);

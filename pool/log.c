@@ -24,6 +24,8 @@
 #include "pool/core.h"
 
 #define CLEANER_WAIT_NS (1 * NS_PER_MS)
+/* Clients' rows wait behind the cleaner's, so these are few at a time. */
+#define CLEANER_INFLIGHT_MAX 4u
 
 static void unit_done(struct disk_req *req);
 
@@ -273,6 +275,8 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 	starve_none(p, class);
 	if (class == LOG_CLEANER)
 		p->cleaner_due = false;
+	else if (class == LOG_CLIENT)
+		pace_written(p, plan.payload_blocks);
 	row_init(p, row, class, &plan, seg);
 	members_lack_placed(p, row);
 	row_fill(p, row);
@@ -295,9 +299,12 @@ static bool may_send(struct pool *p, unsigned class)
 				     io_now_ns(p->io) + CLEANER_WAIT_NS);
 		return false;
 	}
+	if (class == LOG_CLIENT && pace_holds(p))
+		return false;
 	if (p->inflight[class] == 0)
 		return true;
-	if (p->inflight[class] >= ROWS_INFLIGHT_MAX)
+	if (p->inflight[class] >= (class == LOG_CLEANER ? CLEANER_INFLIGHT_MAX
+							: ROWS_INFLIGHT_MAX))
 		return false;
 	return p->gather_blocks[class] >= p->row_blocks_max ||
 	       p->gather_count[class] >= ROW_RECORDS_MAX;
@@ -437,6 +444,8 @@ static void row_apply(struct pool *p, struct row *row)
 {
 	row->state = ROW_STABLE;
 	p->stable_row = row->no;
+	if (row->class == LOG_CLEANER)
+		pace_moved(p, row->payload_blocks);
 	list_for_each(l, &row->appends) {
 		struct log_append *a = list_entry(l, struct log_append, link);
 
@@ -579,6 +588,7 @@ int log_init(struct pool *p)
 	io_timer_init(&p->mark_timer, mark_fn);
 	io_timer_init(&p->cleaner_timer, cleaner_timer_fn);
 	starve_init(p);
+	pace_init(p);
 	p->rows_mem = calloc(ROWS_MAX, sizeof(*p->rows_mem));
 	p->units_mem = calloc((size_t)ROWS_MAX * p->units,
 			      sizeof(*p->units_mem));
@@ -613,6 +623,7 @@ void log_fini(struct pool *p)
 	io_timer_cancel(p->io, &p->mark_timer);
 	io_timer_cancel(p->io, &p->cleaner_timer);
 	io_timer_cancel(p->io, &p->starve_timer);
+	io_timer_cancel(p->io, &p->pace.timer);
 	free(p->rows_mem);
 	free(p->units_mem);
 	p->rows_mem = NULL;

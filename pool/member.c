@@ -518,6 +518,7 @@ int member_new(struct pool *p, uint32_t index,
 	member_domain(m);
 	io_timer_init(&m->grace, grace_fn);
 	io_timer_init(&m->retry, retry_fn);
+	trim_init(m);
 	m->zone_map = calloc(BITMAP_WORDS((size_t)m->zones) + 1,
 			     sizeof(*m->zone_map));
 	m->label_buf = aligned_alloc(TARN_BLOCK, LABEL_SLOT_BYTES);
@@ -538,6 +539,7 @@ void member_free(struct member *m)
 		return;
 	io_timer_cancel(m->pool->io, &m->grace);
 	io_timer_cancel(m->pool->io, &m->retry);
+	trim_fini(m);
 	free(m->zone_map);
 	free(m->label_buf);
 	free(m->lease_buf);

@@ -721,7 +721,8 @@ static void quarantine_forget(struct pool *p, const struct member *m)
 
 		for (uint32_t u = 0; s->state == SEG_QUARANTINED && u < p->units;
 		     u++) {
-			if (seg_member(p, s, u) == m)
+			if (seg_member(p, s, u) == m &&
+			    (s->trimming & (1u << u)) == 0)
 				seg_zone_put(p, s, u);
 		}
 	}
@@ -741,7 +742,10 @@ void change_commit(struct pool *p)
 void change_zones_freed(struct pool *p)
 {
 	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (member_drains(p->members[i]))
+		const struct member *m = p->members[i];
+
+		if (member_drains(m) && !m->empty &&
+		    (m->zones_used == 0 || !m->in))
 			pool_commit_want(p);
 	}
 }

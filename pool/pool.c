@@ -238,7 +238,11 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 			i->segments_quarantined += seg_must_quarantine(p, s);
 			break;
 		case SEG_QUARANTINED:
-			i->segments_quarantined++;
+			if ((s->trim | s->trimming) != 0 &&
+			    !seg_must_quarantine(p, s))
+				i->segments_trimmed++;
+			else
+				i->segments_quarantined++;
 			break;
 		case SEG_RESERVED:
 			break;

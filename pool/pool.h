@@ -148,6 +148,8 @@ struct pool_read {
 	uint32_t        n;    /* blocks */
 	void           *buf;  /* n blocks, aligned to 4096 */
 	const uint32_t *crcs; /* n CRC32C */
+	const uint8_t  *skip; /* NULL, or n bytes: 1 where a block is not
+			       * wanted, only in between: not checked */
 	/* Out: 0; -EBADMSG or -EIO: lost (bad[] says which, if not NULL). */
 	int             res;
 	uint8_t        *bad;  /* n bytes: 1 where the block could not be had */
@@ -498,7 +500,8 @@ struct pool_info {
 				       * usable - used while disks are out or
 				       * zones in quarantine */
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
-		    segments_quarantined, segments_degraded;
+		    segments_quarantined, segments_degraded,
+		    segments_trimmed; /* being trimmed, free after it */
 	uint64_t    lost_blocks;     /* known to be unreadable */
 	/* Units of segments that are to be made again, as far as the disks that
 	 * they were on are not waited for any more; blocks of their zones; and

@@ -17,6 +17,8 @@
  * been dead.  What a recovery wrote that never came to its commit is in the
  * labels' extra list, and stays in that list as long as it is stray.
  *
+ * Zones that are trimmed before they are free wait here, too (trim.c).
+ *
  * CLAIM_DOUBT: the owner of that claim, on another machine, may still be
  * alive.  No time helps; an operator says (--force) that it is off.
  */
@@ -41,6 +43,11 @@ static uint64_t zone_settled_ns(const struct pool *p, const struct segment *s,
 	if (!m->in || !member_usable(m))
 		return UINT64_MAX;
 	return max_u64(s->stray_since_ns, m->up_since_ns) + STRAY_NS;
+}
+
+bool zone_is_settled(const struct pool *p, const struct segment *s, uint32_t u)
+{
+	return zone_settled_ns(p, s, u) <= io_now_ns(p->io);
 }
 
 void seg_stray_mark(struct pool *p, struct segment *s)
@@ -71,9 +78,21 @@ void seg_quarantine(struct pool *p, struct segment *s)
 		p->sealed_dead--;
 	s->dead = false;
 	s->state = SEG_QUARANTINED;
-	s->frozen_state = SEG_DISK_QUARANTINED;
+	s->frozen_state = CANARY(trim_unrecorded) && !s->stray
+				  ? SEG_DISK_FREE
+				  : SEG_DISK_QUARANTINED;
 	s->frozen_index_off = 0;
+	seg_trim_want(p, s);
 	quarantine_start(p);
+}
+
+/* Is a trim what the zone waits for? */
+static bool zone_is_trimmed(const struct pool *p, struct segment *s, uint32_t u)
+{
+	if (!trim_possible(p, s, u))
+		s->trim &= ~(1u << u) | s->trimming;
+	return ((s->trim | s->trimming) >> u & 1) != 0 &&
+	       !(CANARY(trim_reused) && (s->trimming >> u & 1));
 }
 
 /* Give back the zones whose time is over.  True when that freed any; next_ns
@@ -88,6 +107,8 @@ static bool release_zones(struct pool *p, struct segment *s, uint64_t *next_ns)
 		if (at_ns > io_now_ns(p->io)) {
 			left = true;
 			*next_ns = min_u64(*next_ns, at_ns);
+		} else if (at_ns > 0 && zone_is_trimmed(p, s, u)) {
+			left = true;
 		} else if (at_ns > 0) {
 			seg_zone_put(p, s, u);
 			any = true;
@@ -142,6 +163,7 @@ static void quarantine_fn(struct io_timer *t)
 	}
 	if (next_ns != UINT64_MAX)
 		io_timer_arm(p->io, t, next_ns);
+	trim_kick(p);
 	if (!any)
 		return;
 	segs_capacity(p);

@@ -101,6 +101,7 @@ static bool block_good(const struct pool_read *r, uint32_t i,
 		       const uint8_t *data)
 {
 	return CANARY(read_unchecked) ||
+	       (r->skip != NULL && r->skip[i]) ||
 	       crc32c(0, data, TARN_BLOCK) == r->crcs[i];
 }
 
@@ -201,6 +202,7 @@ static void repair_done(struct disk_req *req)
 	struct recon     *c = q->recon;
 
 	read_seg(c->r)->repairs--;
+	rebuild_kick(c->r->pool);
 	if (req->res == 0)
 		q->member->dirty = true;
 	else

@@ -57,6 +57,8 @@
 #include <stdlib.h>
 
 #include "base/canary.h"
+#include "pool/cleaner.h"
+#include "pool/commit.h"
 #include "pool/rebuild.h"
 
 /* Zones that are reserved at once hold about so much. */
@@ -265,32 +267,65 @@ static bool may_choose(const struct pool *p, const struct segment *s)
 	       !(mostly_dead(p, s) && domains_suffice(p));
 }
 
-/* Of the segments with `lacking` units to make, one that is not chosen. */
-static struct segment *choose(struct rebuild *r, uint32_t lacking,
-			      uint32_t *from, uint32_t *ret_unit)
+/* Can something be done about one of its units?  The unit, or UINT32_MAX. */
+static uint32_t choose_unit(const struct rebuild *r, const struct segment *s)
 {
 	struct pool *p = r->pool;
 
-	for (; *from <= p->nsegs; (*from)++) {
-		struct segment *s = p->segs[*from];
+	for (uint32_t u = 0; u < p->units; u++) {
+		if (unit_lacks(p, s, u) && !is_chosen(r, s, u) &&
+		    unit_makeable(p, s, u) && choose_target(p, s, u) != NULL)
+			return u;
+	}
+	return UINT32_MAX;
+}
 
-		if (!may_choose(p, s) || units_lacking(p, s) != lacking)
+/* Is no unit lacking, but those that segments are marked with? */
+static bool all_stay(const struct pool *p)
+{
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (!m->removed && (!m->in || member_drains(m)))
+			return false;
+	}
+	return true;
+}
+
+/* Up to n segments with units to make, those that lack most first; returns how
+ * many there are. */
+static uint32_t choose(struct rebuild *r, uint32_t n,
+		       struct segment **ret_segs)
+{
+	struct pool *p = r->pool;
+	bool         stay = all_stay(p);
+	uint32_t     lacking[REBUILD_MAX], found = 0;
+
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		struct segment *s = p->segs[i];
+		uint32_t        lacks, at;
+
+		if ((stay && s->missing == 0) || !may_choose(p, s))
+			continue;
+		lacks = units_lacking(p, s);
+		if (lacks == 0 || (found == n && lacks <= lacking[n - 1]))
 			continue;
 		/* This commit flushes them. */
 		if (s->unflushed) {
 			r->vain = false;
 			continue;
 		}
-		for (uint32_t u = 0; u < p->units; u++) {
-			if (!unit_lacks(p, s, u) || is_chosen(r, s, u) ||
-			    !unit_makeable(p, s, u) ||
-			    choose_target(p, s, u) == NULL)
-				continue;
-			*ret_unit = u;
-			return s;
+		if (choose_unit(r, s) == UINT32_MAX)
+			continue;
+		found += found < n;
+		for (at = found - 1; at > 0 && lacking[at - 1] < lacks; at--) {
+			lacking[at] = lacking[at - 1];
+			ret_segs[at] = ret_segs[at - 1];
 		}
+		lacking[at] = lacks;
+		ret_segs[at] = s;
 	}
-	return NULL;
+	return found;
 }
 
 /* Does taking that zone leave enough?  A disk may have many more free zones than
@@ -308,7 +343,7 @@ static bool zone_spare(struct pool *p, const struct zone_ref *z)
 	if (domain_free_zones(p, m->domain) >
 	    before + segs_unlisted(p) + segs_reserve(p))
 		return true;
-	return (after > segs_unlisted(p) && !cleaner_space_is_low(p) &&
+	return (after > segs_unlisted(p) && !space_is_low(p) &&
 		pool_space_fits(p));
 }
 
@@ -387,21 +422,23 @@ static struct unit_rebuild *unused(struct rebuild *r)
 
 static void reserve_more(struct rebuild *r)
 {
-	struct pool *p = r->pool;
-	uint32_t     left = batch(p) - min_u32(batch(p), count(r));
+	struct pool    *p = r->pool;
+	uint32_t        left = batch(p) - min_u32(batch(p), count(r));
+	uint32_t        n;
+	struct segment *segs[REBUILD_MAX];
 
-	note_unflushed(p);
 	r->vain = left > 0;
-	for (uint32_t lacking = p->units; lacking > 0 && left > 0; lacking--) {
-		struct segment *s;
-		uint32_t        from = 1, u;
+	if (left == 0)
+		return;
+	note_unflushed(p);
+	n = choose(r, left, segs);
+	for (uint32_t i = 0; i < n && left > 0; i++) {
+		uint32_t u;
 
 		while (left > 0 &&
-		       (s = choose(r, lacking, &from, &u)) != NULL) {
-			if (!unit_reserve(r, unused(r), s, u)) {
-				left = 0;
-				break;
-			}
+		       (u = choose_unit(r, segs[i])) != UINT32_MAX) {
+			if (!unit_reserve(r, unused(r), segs[i], u))
+				return;
 			r->vain = false;
 			left--;
 		}
@@ -419,12 +456,21 @@ static bool wanted(const struct pool *p, const struct unit_rebuild *x)
 	       unit_lacks(p, s, x->unit);
 }
 
+/* What the running commit does not need is trimmed first, when that is done. */
+static void zone_free(struct pool *p, struct segment *slot)
+{
+	if (trim_possible(p, slot, 0) && commit_may_trim(p))
+		seg_quarantine(p, slot);
+	else
+		seg_free_zones(p, slot);
+}
+
 static void slot_free(struct pool *p, struct unit_rebuild *x)
 {
 	if (x->slot->stray)
 		seg_quarantine(p, x->slot);
 	else
-		seg_free_zones(p, x->slot);
+		zone_free(p, x->slot);
 	x->state = REBUILD_NONE;
 }
 
@@ -446,15 +492,23 @@ static void give(struct pool *p, struct unit_rebuild *x)
 		slot->stray_since_ns = s->stray_since_ns;
 		seg_quarantine(p, slot);
 	} else {
-		seg_free_zones(p, slot);
+		zone_free(p, slot);
 	}
 }
 
+/* By a commit that begins now. */
 static bool may_give(const struct unit_rebuild *x)
 {
 	return x->target->in && member_usable(x->target) &&
-	       x->seg->frozen_state == SEG_DISK_SEALED &&
 	       x->seg->repairs == 0;
+}
+
+/* Is there something for a commit to do about it? */
+static bool has_ended(const struct pool *p, const struct unit_rebuild *x)
+{
+	return x->state == REBUILD_DROP ||
+	       (x->state == REBUILD_DONE &&
+		(may_give(x) || !x->target->in || !wanted(p, x)));
 }
 
 void rebuild_commit(struct pool *p)
@@ -466,9 +520,11 @@ void rebuild_commit(struct pool *p)
 
 		if (x->state == REBUILD_NONE || x->state == REBUILD_BUILD)
 			continue;
-		if (x->state == REBUILD_DONE && wanted(p, x) && may_give(x))
+		if (x->state == REBUILD_DONE && wanted(p, x) && may_give(x) &&
+		    x->seg->frozen_state == SEG_DISK_SEALED)
 			give(p, x);
 		else if (x->state == REBUILD_DROP || !wanted(p, x) ||
+			 (x->state == REBUILD_DONE && !x->target->in) ||
 			 p->last_commit)
 			slot_free(p, x);
 	}
@@ -578,9 +634,13 @@ static bool any_to_choose(struct rebuild *r)
 {
 	struct pool *p = r->pool;
 
+	bool         stay = all_stay(p);
+
 	for (uint32_t i = 1; i <= p->nsegs && !r->vain; i++) {
-		if (may_choose(p, p->segs[i]) &&
-		    units_lacking(p, p->segs[i]) > 0)
+		const struct segment *s = p->segs[i];
+
+		if ((s->missing != 0 || !stay) && may_choose(p, s) &&
+		    units_lacking(p, s) > 0)
 			return true;
 	}
 	return false;
@@ -616,7 +676,7 @@ static void rebuild_fn(struct io_work *w)
 	for (unsigned i = 0; i < REBUILD_MAX; i++) {
 		uint8_t state = r->units[i].state;
 
-		ended += state == REBUILD_DONE || state == REBUILD_DROP;
+		ended += has_ended(p, &r->units[i]);
 		under_way += state != REBUILD_NONE && state != REBUILD_DONE &&
 			     state != REBUILD_DROP;
 	}

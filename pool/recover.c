@@ -352,6 +352,7 @@ static bool load_issue(struct recover *r, uint32_t kind, uint32_t page,
 	l->read.n = 1;
 	l->read.buf = l->buf;
 	l->read.crcs = &l->crc;
+	l->read.skip = NULL;
 	l->read.bad = NULL;
 	l->read.done = load_done;
 	r->loading++;

@@ -143,8 +143,8 @@ void recover_segments_settle(struct recover *r)
 
 		if (s->state == SEG_OPENABLE)
 			settle_segment(r, s, doubt, &unseen);
-		else if (s->reserved && doubt)
-			s->claim |= CLAIM_DOUBT;
+		else if ((s->reserved || s->state == SEG_QUARANTINED) && doubt)
+			s->claim |= CLAIM_DOUBT; /* it may yet write, or trim */
 	}
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		if (r->lost[i])

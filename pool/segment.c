@@ -136,8 +136,11 @@ void seg_free_zones(struct pool *p, struct segment *s)
 	s->stray = false;
 	s->reserved = false;
 	s->rebuild_after = 0;
+	s->trim = 0;
+	s->trimming = 0;
 	s->miscounted = false;
 	s->clean_vain = 0;
+	s->sealed_row = 0;
 	s->claim = 0;
 }
 
@@ -369,6 +372,10 @@ void pool_place_unref(struct pool *p, place_t place, uint32_t n)
 		n = min_u32(n, s->live - 1);
 	s->live -= n;
 	p->live_total -= n;
+	/* Now it is worth emptying when the pool is idle. */
+	if (s->live <= p->seg_data_blocks / 4 &&
+	    s->live + n > p->seg_data_blocks / 4 && s->state == SEG_SEALED)
+		cleaner_kick(p);
 	seg_check_dead(p, s);
 }
 

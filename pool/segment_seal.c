@@ -181,6 +181,7 @@ void seg_seal(struct pool *p, struct segment *s)
 {
 	assert(s->state == SEG_OPEN);
 	s->state = SEG_SEALING;
+	s->sealed_row = p->next_row - 1;
 	if (s->rows == 0)
 		seal_write(p, s);
 }

@@ -38,7 +38,8 @@ static void entry_encode(const struct pool *p, struct segment *s,
 	e.missing = le32_of(s->missing);
 	e.index_off = le32_of(s->frozen_index_off);
 	e.claim = le64_of(s->claim |
-			  (seg_is_stray(p, s) && !CANARY(stray_unrecorded) ?
+			  ((seg_is_stray(p, s) || s->trim != 0 ||
+			    s->trimming != 0) && !CANARY(stray_unrecorded) ?
 				   SEG_CLAIM_STRAY : 0));
 	memcpy(buf, &e, sizeof(e));
 	buf += sizeof(e);
@@ -100,6 +101,7 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 {
 	struct segment  *s = seg_slot(p, no);
 	struct seg_entry e;
+	const char      *why;
 
 	if (s == NULL)
 		return "too little memory";
@@ -150,11 +152,16 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	 * is not looked at, for it would have to fit into memory. */
 	if (s->index_off < p->zone_blocks / 2 - 1)
 		s->index_off = 0;
-	/* Nobody knows how long ago that was. */
-	if (le64_get(e.claim) & SEG_CLAIM_STRAY)
+	/* Nobody knows how long ago that was; and the clock of what is in
+	 * quarantine must run. */
+	if (le64_get(e.claim) & SEG_CLAIM_STRAY || s->state == SEG_QUARANTINED)
 		seg_stray_mark(p, s);
 	p->live_total += s->live;
-	return entry_zones(p, s, buf + sizeof(e));
+	why = entry_zones(p, s, buf + sizeof(e));
+	/* They may have been trimmed, or not. */
+	if (why == NULL && s->state == SEG_QUARANTINED)
+		seg_trim_want(p, s);
+	return why;
 }
 
 int seg_page_decode(struct pool *p, uint32_t page, uint32_t nsegments,

@@ -491,13 +491,16 @@ static json_t *pool_stats(const struct pool *pool)
 	json_object_set_new(o, "commit_row",
 			    json_integer((json_int_t)i.commit_row));
 	json_object_set_new(o, "segments",
-			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "all",
+			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+				      "all",
 				      (json_int_t)i.segments, "free",
 				      (json_int_t)i.segments_free, "open",
 				      (json_int_t)i.segments_open, "sealed",
 				      (json_int_t)i.segments_sealed,
 				      "quarantined",
 				      (json_int_t)i.segments_quarantined,
+				      "trimmed",
+				      (json_int_t)i.segments_trimmed,
 				      "degraded",
 				      (json_int_t)i.segments_degraded));
 	return o;

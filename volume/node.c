@@ -21,6 +21,7 @@
 
 #define NODES_A_CHUNK 256u
 #define NODE_BUCKETS  16384u
+#define GUARD_BUCKETS 1024u
 
 int nodes_init(struct volumes *vols)
 {
@@ -28,6 +29,11 @@ int nodes_init(struct volumes *vols)
 
 	list_init(&all->guards);
 	list_init(&all->kept);
+	all->leaf_guards = calloc(GUARD_BUCKETS, sizeof(all->leaf_guards[0]));
+	if (all->leaf_guards == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < GUARD_BUCKETS; i++)
+		list_init(&all->leaf_guards[i]);
 	all->buckets = calloc(NODE_BUCKETS, sizeof(all->buckets[0]));
 	all->leaves = calloc(NODE_BUCKETS, sizeof(all->leaves[0]));
 	if (all->buckets == NULL || all->leaves == NULL)
@@ -40,6 +46,7 @@ void nodes_fini(struct volumes *vols)
 	objpool_fini(&vols->cache.nodes.objs);
 	free(vols->cache.nodes.buckets);
 	free(vols->cache.nodes.leaves);
+	free(vols->cache.nodes.leaf_guards);
 }
 
 /* --- by id --------------------------------------------------------------- */
@@ -128,15 +135,20 @@ static void leaf_unlist(struct node *node)
 
 /* --- guards -------------------------------------------------------------- */
 
-static bool is_guarded(const struct node *node)
+static struct list *leaf_guards_of(const struct volumes *vols, uint32_t family,
+				   uint64_t index)
 {
-	struct volumes *vols = node->vols;
+	uint64_t h = index + (uint64_t)family * 0x9e3779b1u;
+
+	return &vols->cache.nodes.leaf_guards[h % GUARD_BUCKETS];
+}
+
+static bool any_guards(const struct list *guards, const struct node *node)
+{
 	uint64_t first = node->index << (9 * node->level);
 	uint64_t end = (node->index + 1) << (9 * node->level);
 
-	if (vols->redoing)
-		return true;
-	list_for_each(it, &vols->cache.nodes.guards) {
+	list_for_each(it, guards) {
 		const struct node_guard *g =
 			list_entry(it, struct node_guard, link);
 
@@ -145,6 +157,16 @@ static bool is_guarded(const struct node *node)
 			return true;
 	}
 	return false;
+}
+
+static bool is_guarded(const struct node *node)
+{
+	struct volumes *vols = node->vols;
+
+	return vols->redoing || any_guards(&vols->cache.nodes.guards, node) ||
+	       (node->level == 0 &&
+		any_guards(leaf_guards_of(vols, node->family, node->index),
+			   node));
 }
 
 static void node_drop_unused(struct node *node);
@@ -163,7 +185,24 @@ static void kept_release(struct volumes *vols)
 void node_guard_add(struct volumes *vols, struct node_guard *g)
 {
 	list_init(&g->link);
-	list_push(&vols->cache.nodes.guards, &g->link);
+	assert(!g->leaf || g->end == g->first + 1);
+	list_push(g->leaf ? leaf_guards_of(vols, g->family, g->first)
+			  : &vols->cache.nodes.guards,
+		  &g->link);
+}
+
+/* Versions of the leaf that nothing else keeps. */
+static void leaf_release(struct volumes *vols, uint32_t family, uint64_t index)
+{
+	struct node *n = node_next_leaf(vols, family, index, NULL);
+
+	while (n != NULL) {
+		struct node *next = node_next_leaf(vols, family, index, n);
+
+		if (!list_empty(&n->kept_link))
+			node_drop_unused(n);
+		n = next;
+	}
 }
 
 void node_guard_remove(struct volumes *vols, struct node_guard *g)
@@ -171,7 +210,10 @@ void node_guard_remove(struct volumes *vols, struct node_guard *g)
 	if (g->link.next == NULL || list_empty(&g->link))
 		return;
 	list_remove(&g->link);
-	kept_release(vols);
+	if (g->leaf)
+		leaf_release(vols, g->family, g->first);
+	else
+		kept_release(vols);
 }
 
 void nodes_redone(struct volumes *vols)

@@ -103,7 +103,8 @@ struct nodes {
 	struct objpool objs;
 	struct node  **buckets;      /* NODE_BUCKETS, chained */
 	struct node  **leaves;       /* NODE_BUCKETS, chained by leaf_next */
-	struct list    guards;       /* struct node_guard */
+	struct list    guards;       /* struct node_guard, of ranges */
+	struct list   *leaf_guards;  /* … of single leaves, GUARD_BUCKETS */
 	struct list    kept;         /* struct node */
 };
 
@@ -111,6 +112,9 @@ struct nodes {
 struct node_guard {
 	struct list link;
 	uint32_t    family;
+	bool        leaf;            /* only the leaf `first`, in all its
+				      * versions, not what is above it: there
+				      * may be thousands of those */
 	uint64_t    first;           /* leaves first .. end-1 */
 	uint64_t    end;
 };

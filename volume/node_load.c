@@ -65,6 +65,7 @@ static void io_submit_read(struct node_io *x, place_t place, uint32_t crc)
 	x->rd.n = 1;
 	x->rd.buf = x->buf;
 	x->rd.crcs = &x->crc;
+	x->rd.skip = NULL;
 	x->rd.done = io_done;
 	pool_read_submit(x->vols->pool, &x->rd);
 }

@@ -1,280 +1,410 @@
-/* volume/vol_move.c - moving the data of a run that is being emptied.
+/* volume/vol_move.c - moving the data of segments that are being emptied.
  *
- *   all versions of the leaf, of all trees of the family, are brought into
- *   memory and kept there --> which blocks do they still point to? --> read and
- *   check them --> append them as MOVE --> apply: entries that still say the
- *   old place say the new one
+ * In windows of up to MOVE_BLOCKS live blocks, one after the other:
  *
- * Blocks go in pieces of MOVE_BLOCKS within a leaf.  A block that cannot be
- * read stays, and so does its segment.
+ *   LOOK    which blocks of the runs live?  (vol_move_look.c)
+ *   READ    in order of place, with what is dead between them, so that a few
+ *           large reads do; each block is checked against the map's checksum
+ *   APPEND  in order of family and block, as MOVE; applied to all versions of
+ *           the leaf that still say the old place
  *
- * Versions.  From each tip of the family we go back: the leaf of a tree is that
- * of all older trees that are not older than the leaf; so the next version to
- * look at is that of the newest tree from before it was born, or from before it
- * went.  What is read goes with the versions of the leaf and the number of
- * volumes; the snapshots in between are passed over, a pointer each.
+ * So what is moved together lies in sequence afterwards, whichever segments it
+ * came from, and cleaning defragments.  All versions of the leaves of a window
+ * stay in memory from LOOK to the end; how many those are bounds it, too.
+ *
+ * A block that cannot be read stays, and so does its segment.
  */
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/canary.h"
-#include "volume/catalog.h"
 #include "volume/node_validate.h"
-#include "volume/tree.h"
-#include "volume/vol_relocate.h"
-#include "volume/volumes.h"
+#include "volume/vol_move.h"
 
-/* Times that versions are looked for again because a snapshot came or went. */
-#define TRIES_MAX 16u
+#define LOOKS_A_TURN     512u
+#define READ_BLOCKS      256u
+/* Dead blocks that are read rather than passed over. */
+#define READ_GAP         8u
+#define VERSIONS_MIN     64u
 
-static void move_step(struct reloc_op *op);
+static void mover_step(struct mover *m);
 
-static uint64_t move_leaf(const struct reloc_op *op)
+/* --- LOOK ---------------------------------------------------------------- */
+
+static bool window_has_room(const struct mover *m, const struct reloc *r)
 {
-	return leaf_of_block(op->r->rec.block + op->r->first + op->at);
+	if (m->nblocks + m->promised == 0)
+		return true;
+	return m->nblocks + m->promised + r->n <= MOVE_BLOCKS &&
+	       m->versions + m->nlooks < m->versions_max;
 }
 
-/* What some version says of block i of the run, if it is still there; NULL. */
-static const struct leaf_entry *entry_of(const struct reloc_op *op, uint32_t i)
+/* True when that is done. */
+static bool look_all(struct mover *m)
 {
-	uint64_t block = op->r->rec.block + op->r->first + i;
-	const struct node *n = NULL;
+	for (unsigned i = 0; i < LOOKS_A_TURN; i++) {
+		struct reloc *r;
 
-	while ((n = node_next_leaf(op->vols, op->family,
-				   leaf_of_block(block), n)) != NULL) {
-		const struct leaf_entry *e =
-			node_entries(n) + slot_of_block(block);
-
-		if (entry_place(e) == op->r->place + i)
-			return e;
+		if (list_empty(&m->queue) || list_empty(&m->looks_free))
+			return m->nlooks == 0;
+		r = list_first(&m->queue, struct reloc, link);
+		if (!window_has_room(m, r))
+			return m->nlooks == 0;
+		list_remove(&r->link);
+		list_push(&m->taken, &r->link);
+		move_look_start(m, r);
 	}
-	return NULL;
+	mover_kick(m);
+	return false;
 }
 
-static bool is_live(const struct reloc_op *op, uint32_t i)
+/* --- READ ---------------------------------------------------------------- */
+
+static int by_place(const void *a, const void *b, void *arg)
 {
-	return entry_of(op, i) != NULL;
+	const struct mover *m = arg;
+	place_t x = m->runs[*(const uint32_t *)a].place;
+	place_t y = m->runs[*(const uint32_t *)b].place;
+
+	return (x > y) - (x < y);
 }
 
-/* What was being moved is done; n blocks further. */
-static void move_next(struct reloc_op *op, uint32_t n)
+static void order_set(struct mover *m,
+		      int (*cmp)(const void *, const void *, void *))
 {
-	node_guard_remove(op->vols, &op->guard);
-	op->at += n;
-	move_step(op);
+	for (uint32_t i = 0; i < m->nruns; i++)
+		m->order[i] = i;
+	qsort_r(m->order, m->nruns, sizeof(m->order[0]), cmp, m);
+	m->next = 0;
 }
 
-static void move_apply(struct log_append *a)
+/* The run's place in the buffer, after `gap` blocks that nobody wants. */
+static void buf_take(struct mover *m, struct move_run *run, uint32_t gap)
 {
-	struct reloc_op *op = container_of(a, struct reloc_op, append);
+	memset(m->buf_skip + m->buf_used, 1, gap);
+	m->buf_used += gap;
+	run->buf_at = m->buf_used;
+	memcpy(m->buf_crcs + m->buf_used, m->crcs + run->crc_at,
+	       run->n * sizeof(m->crcs[0]));
+	memset(m->buf_skip + m->buf_used, CANARY(move_unchecked) ? 1 : 0,
+	       run->n);
+	m->buf_used += run->n;
+	m->unread -= run->n;
+}
 
-	for (uint32_t i = 0; i < op->n; i++)
-		map_move(op->vols, op->family, a->rec.block + i,
-			 op->r->place + op->at + i, log_append_place(a, i),
+/* Does the run come so soon after `end` that one read has both? */
+static bool read_goes_on(const struct mover *m, const struct move_run *run,
+			 place_t start, place_t end)
+{
+	uint32_t gap = (uint32_t)(run->place - end);
+
+	return run->place >= end && run->place - end <= READ_GAP &&
+	       run->place + run->n - start <= READ_BLOCKS &&
+	       (run->place & ~m->vols->zone_mask) ==
+		       (start & ~m->vols->zone_mask) &&
+	       m->buf_used + gap + m->unread <= MOVE_BUF;
+}
+
+static void read_done(struct pool_read *rd)
+{
+	struct move_read *q = container_of(rd, struct move_read, rd);
+	struct mover     *m = q->mover;
+	bool              any = false;
+
+	for (uint32_t i = 0; i < rd->n; i++)
+		any |= rd->bad[i] != 0;
+	if (rd->res < 0 && !any)
+		memset(rd->bad, 1, rd->n);
+	m->nreads--;
+	list_push_front(&m->reads_free, &q->link);
+	mover_kick(m);
+}
+
+static void read_next(struct mover *m)
+{
+	struct move_read *q = list_first(&m->reads_free, struct move_read,
+					 link);
+	struct move_run  *run = &m->runs[m->order[m->next]];
+	place_t           start = run->place, end = start;
+
+	list_remove(&q->link);
+	q->at = m->buf_used;
+	do {
+		buf_take(m, run, (uint32_t)(run->place - end));
+		end = run->place + run->n;
+		m->next++;
+		run = &m->runs[m->order[m->next % MOVE_BLOCKS]];
+	} while (m->next < m->nruns && read_goes_on(m, run, start, end));
+	q->rd.place = start;
+	q->rd.n = m->buf_used - q->at;
+	q->rd.buf = m->buf + blocks_to_bytes(q->at);
+	q->rd.crcs = m->buf_crcs + q->at;
+	q->rd.skip = m->buf_skip + q->at;
+	q->rd.bad = m->buf_bad + q->at;
+	q->rd.done = read_done;
+	m->nreads++;
+	pool_read_submit(m->vols->pool, &q->rd);
+}
+
+static bool read_all(struct mover *m)
+{
+	while (m->next < m->nruns && !list_empty(&m->reads_free))
+		read_next(m);
+	return m->nreads == 0;
+}
+
+/* --- APPEND -------------------------------------------------------------- */
+
+static int by_block(const void *a, const void *b, void *arg)
+{
+	const struct mover    *m = arg;
+	const struct move_run *x = &m->runs[*(const uint32_t *)a];
+	const struct move_run *y = &m->runs[*(const uint32_t *)b];
+
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	return (x->block > y->block) - (x->block < y->block);
+}
+
+static void append_apply(struct log_append *a)
+{
+	struct move_run *run = container_of(a, struct move_run, append);
+
+	for (uint32_t i = 0; i < run->n; i++)
+		map_move(run->mover->vols, run->family, run->block + i,
+			 run->place + i, log_append_place(a, i),
 			 log_append_crc(a, i));
 }
 
-static void move_done(struct log_append *a)
+static void append_done(struct log_append *a)
 {
-	struct reloc_op *op = container_of(a, struct reloc_op, append);
+	struct move_run *run = container_of(a, struct move_run, append);
 
-	if (a->res < 0) {
-		op->res = a->res;
-		node_guard_remove(op->vols, &op->guard);
-		reloc_op_end(op);
-		return;
-	}
-	op->moved += op->n;
-	move_next(op, op->n);
+	if (a->res == 0)
+		run->r->moved += run->n;
+	else if (run->r->res == 0)
+		run->r->res = a->res;
+	run->mover->nappends--;
+	mover_kick(run->mover);
 }
 
-static void move_read_done(struct pool_read *rd)
+static void append(struct mover *m, struct move_run *run)
 {
-	struct reloc_op *op = container_of(rd, struct reloc_op, rd);
-	struct reloc    *r = op->r;
-	uint32_t good = 0;
+	struct log_append *a = &run->append;
 
-	while (good < op->n && (rd->res == 0 || !op->bad[good]))
-		good++;
-	if (good == 0) {
-		/* Lost, unless it is dead by now. */
-		if (is_live(op, op->at) && op->res == 0)
-			op->res = rd->res;
-		move_next(op, 1);
-		return;
-	}
-	op->n = good;
-	op->iov.iov_base = op->buf;
-	op->iov.iov_len = blocks_to_bytes(op->n);
-	op->append.rec = (struct rec){
+	run->iov.iov_base = m->buf + blocks_to_bytes(run->buf_at);
+	run->iov.iov_len = blocks_to_bytes(run->n);
+	memset(a, 0, sizeof(*a));
+	a->rec = (struct rec){
 		.type = REC_MOVE,
-		.n = (uint16_t)op->n,
-		.id = op->family,
-		.block = r->rec.block + r->first + op->at,
-		.ext = r->place + op->at,
+		.n = (uint16_t)run->n,
+		.id = run->family,
+		.block = run->block,
+		.ext = run->place,
 	};
-	op->append.iov = &op->iov;
-	op->append.niov = 1;
-	op->append.class = LOG_CLEANER;
-	op->append.fua = false;
-	op->append.asked_ns = 0;
-	op->append.apply = move_apply;
-	op->append.done = move_done;
-	log_append_submit(op->vols->pool, &op->append);
+	a->iov = &run->iov;
+	a->niov = 1;
+	a->class = LOG_CLEANER;
+	a->apply = append_apply;
+	a->done = append_done;
+	m->nappends++;
+	log_append_submit(m->vols->pool, a);
 }
 
-/* Blocks of the piece: to the end of the leaf at most. */
-static uint32_t piece_blocks(const struct reloc_op *op)
+/* Block i of the run: still there, and whole? */
+static bool append_wants(const struct mover *m, const struct move_run *run,
+			 uint32_t i)
 {
-	const struct reloc *r = op->r;
-	uint64_t block = r->rec.block + r->first + op->at;
-
-	return min_u32(min_u32(r->n - op->at, MOVE_BLOCKS),
-		       LEAF_ENTRIES - slot_of_block(block));
+	if (move_entry(m, run->family, run->block + i, run->place + i) == NULL)
+		return false;
+	if (!m->buf_bad[run->buf_at + i])
+		return true;
+	if (run->r->res == 0)
+		run->r->res = -EBADMSG;
+	return false;
 }
 
-/* All versions of the leaf are in memory. */
-static void move_loaded(struct reloc_op *op)
+/* What was overwritten meanwhile, or cannot be read, is left out; the pieces
+ * around it are runs of their own.  There is room for those: together they have
+ * no more blocks than the window. */
+static void append_run(struct mover *m, struct move_run *run)
 {
-	struct reloc *r = op->r;
-	uint32_t end = op->at + piece_blocks(op);
+	struct move_run whole = *run;
+	bool            used = false;
+	uint32_t        n;
 
-	while (op->at < end && !is_live(op, op->at))
-		op->at++;
-	if (op->at == end) {
-		move_next(op, 0);
-		return;
-	}
-	op->n = 0;
-	while (op->at + op->n < end && is_live(op, op->at + op->n)) {
-		op->crcs[op->n] = le32_get(entry_of(op, op->at +
-						    op->n)->crc32c);
-		op->n++;
-	}
-	memset(op->bad, 0, sizeof(op->bad));
-	op->rd.place = r->place + op->at;
-	op->rd.n = op->n;
-	op->rd.buf = op->buf;
-	op->rd.crcs = op->crcs;
-	op->rd.bad = op->bad;
-	op->rd.res = 0;
-	op->rd.done = move_read_done;
-	pool_read_submit(op->vols->pool, &op->rd);
-}
+	for (uint32_t i = 0; i < whole.n; i += n + 1) {
+		struct move_run *piece = run;
 
-/* The leaf cannot be had in some version: it says nothing about others. */
-static void move_failed(struct reloc_op *op, int res)
-{
-	if (op->res == 0)
-		op->res = res;
-	move_next(op, piece_blocks(op));
-}
-
-/* A version is in memory: the next older one may be that of which tree? */
-static void version_next(struct reloc_op *op)
-{
-	uint32_t born;
-
-	if (map_born(op->tree, move_leaf(op), &born))
-		op->tree = tree_before(op->tree, born);
-	else
-		op->tree = op->tree->origin;
-}
-
-/* The next tree whose version is to be looked at; NULL: those were all.  When
- * trees have come or gone, all are looked at again. */
-static struct volume *version_tree(struct reloc_op *op)
-{
-	const struct catalog *c = &op->vols->catalog;
-	const struct family  *f = family_find(c, op->family);
-
-	if (op->chain != c->tree_changes) {
-		op->chain = c->tree_changes;
-		op->tries++;
-		op->tree = op->tip = NULL;
-	}
-	while (op->tree != NULL && !tree_holds(op->tree, 0, move_leaf(op)))
-		op->tree = op->tree->origin;
-	if (op->tree == NULL && f != NULL &&
-	    (op->tip == NULL || !CANARY(move_one_tip)))
-		op->tree = op->tip = family_next_tip(f, op->tip);
-	return op->tree;
-}
-
-/* The version that was wanted is there, or cannot be had.  False: that ends
- * it. */
-static bool version_loaded(struct reloc_op *op)
-{
-	int res = op->load.res;
-
-	if (res == 0 && op->chain == op->vols->catalog.tree_changes)
-		version_next(op);
-	map_load_release(&op->load);
-	if (res < 0)
-		move_failed(op, res);
-	return res == 0;
-}
-
-/* One version after the other. */
-static void versions_step(struct reloc_op *op)
-{
-	while (version_tree(op) != NULL) {
-		if (op->tries > TRIES_MAX) {
-			move_failed(op, -EAGAIN);
-			return;
-		}
-		if (!tree_holds(op->tree, 0, move_leaf(op)))
+		n = 0;
+		while (i + n < whole.n && append_wants(m, &whole, i + n))
+			n++;
+		if (n == 0)
 			continue;
-		op->load.vol = op->tree;
-		op->load.next = move_leaf(op);
-		op->load.end = op->load.next + 1;
-		if (!map_load_start(&op->load) || !version_loaded(op))
-			return;
+		if (used) {
+			piece = &m->runs[m->nruns++];
+			*piece = whole;
+			piece->guard.link.next = NULL;
+		}
+		used = true;
+		piece->block = whole.block + i;
+		piece->place = whole.place + i;
+		piece->buf_at = whole.buf_at + i;
+		piece->n = n;
+		append(m, piece);
 	}
-	move_loaded(op);
 }
 
-static void move_load_done(struct map_load *l)
+static void append_all(struct mover *m)
 {
-	struct reloc_op *op = container_of(l, struct reloc_op, load);
+	uint32_t nruns = m->nruns;
 
-	if (version_loaded(op))
-		versions_step(op);
+	for (uint32_t i = 0; i < nruns; i++)
+		append_run(m, &m->runs[m->order[i]]);
 }
 
-/* Bounded: each round takes a piece of the at most 257 blocks. */
-static void move_step(struct reloc_op *op)
-{
-	struct reloc *r = op->r;
+/* --- the window ---------------------------------------------------------- */
 
-	if (op->at >= r->n) {
-		reloc_op_end(op);
+static void window_start(struct mover *m)
+{
+	assert(m->nlooks == 0 && m->nreads == 0 && m->nappends == 0);
+	m->state = MOVE_LOOK;
+	m->promised = 0;
+	m->versions = 0;
+	m->nruns = 0;
+	m->nblocks = 0;
+	m->buf_used = 0;
+}
+
+static void window_end(struct mover *m)
+{
+	struct list  taken;
+	struct list *link;
+
+	for (uint32_t i = 0; i < m->nruns; i++)
+		node_guard_remove(m->vols, &m->runs[i].guard);
+	m->state = MOVE_IDLE;
+	if (!list_empty(&m->queue))
+		mover_kick(m);
+	list_init(&taken);
+	list_splice(&taken, &m->taken);
+	while ((link = list_pop(&taken)) != NULL) {
+		struct reloc *r = list_entry(link, struct reloc, link);
+
+		r->done(r);
+	}
+}
+
+static void mover_step(struct mover *m)
+{
+	switch ((enum move_state)m->state) {
+	case MOVE_IDLE:
+		if (list_empty(&m->queue))
+			return;
+		window_start(m);
+		__attribute__((fallthrough));
+	case MOVE_LOOK:
+		if (!look_all(m))
+			return;
+		m->state = MOVE_READ;
+		m->unread = m->nblocks;
+		order_set(m, by_place);
+		__attribute__((fallthrough));
+	case MOVE_READ:
+		if (!read_all(m))
+			return;
+		m->state = MOVE_APPEND;
+		order_set(m, by_block);
+		append_all(m);
+		__attribute__((fallthrough));
+	case MOVE_APPEND:
+		if (m->nappends == 0)
+			window_end(m);
 		return;
 	}
-	op->load.cap = 1;
-	op->load.slots = op->slots;
-	op->load.create = false;
-	op->load.skip_failed = false;
-	op->load.done = move_load_done;
-	op->tries = 0;
-	op->chain = op->vols->catalog.tree_changes;
-	op->tree = op->tip = NULL;
-	op->guard.family = op->family;
-	op->guard.first = move_leaf(op);
-	op->guard.end = op->guard.first + 1;
-	node_guard_add(op->vols, &op->guard);
-	versions_step(op);
 }
 
-void reloc_move_start(struct reloc_op *op)
+static void mover_work(struct io_work *w)
 {
-	struct reloc *r = op->r;
-	uint64_t all = levels_to_leaves(LEVEL_MAX) * LEAF_ENTRIES;
+	mover_step(container_of(w, struct mover, work));
+}
 
-	op->family = rec_family(&r->rec);
-	if (r->rec.block >= all ||
-	    (uint64_t)r->first + r->n > all - r->rec.block)
-		reloc_op_end(op);
-	else
-		move_step(op);
+void mover_kick(struct mover *m)
+{
+	io_defer(m->vols->io, &m->work);
+}
+
+void mover_add(struct mover *m, struct reloc *r)
+{
+	list_push(&m->queue, &r->link);
+	if (m->state == MOVE_IDLE || m->state == MOVE_LOOK)
+		mover_kick(m);
+}
+
+/* --- memory -------------------------------------------------------------- */
+
+static bool mover_alloc(struct mover *m)
+{
+	m->looks = calloc(MOVE_LOOKS, sizeof(m->looks[0]));
+	m->reads = calloc(MOVE_READS, sizeof(m->reads[0]));
+	m->runs = calloc(MOVE_BLOCKS, sizeof(m->runs[0]));
+	m->order = calloc(MOVE_BLOCKS, sizeof(m->order[0]));
+	m->crcs = calloc(MOVE_BLOCKS, sizeof(m->crcs[0]));
+	m->buf_crcs = calloc(MOVE_BUF, sizeof(m->buf_crcs[0]));
+	m->buf_skip = calloc(MOVE_BUF, 1);
+	m->buf_bad = calloc(MOVE_BUF, 1);
+	m->buf = mmap(NULL, blocks_to_bytes(MOVE_BUF), PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m->buf == MAP_FAILED)
+		m->buf = NULL;
+	return m->looks != NULL && m->reads != NULL && m->runs != NULL &&
+	       m->order != NULL && m->crcs != NULL && m->buf_crcs != NULL &&
+	       m->buf_skip != NULL && m->buf_bad != NULL && m->buf != NULL;
+}
+
+int mover_open(struct volumes *vols, struct mover **ret_mover)
+{
+	struct mover *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return -ENOMEM;
+	m->vols = vols;
+	io_work_init(&m->work, mover_work);
+	list_init(&m->queue);
+	list_init(&m->taken);
+	list_init(&m->looks_free);
+	list_init(&m->reads_free);
+	*ret_mover = m; /* what there is of it is closed, too */
+	if (!mover_alloc(m))
+		return -ENOMEM;
+	for (unsigned i = 0; i < MOVE_LOOKS; i++)
+		list_push(&m->looks_free, &m->looks[i].link);
+	for (unsigned i = 0; i < MOVE_READS; i++) {
+		m->reads[i].mover = m;
+		list_push(&m->reads_free, &m->reads[i].link);
+	}
+	m->versions_max = (uint32_t)max_u64(
+		VERSIONS_MIN, min_u64(vols->cache.budget_slabs / 4, 65536));
+	return 0;
+}
+
+void mover_close(struct mover *m)
+{
+	if (m == NULL)
+		return;
+	io_undefer(&m->work);
+	if (m->buf != NULL)
+		munmap(m->buf, blocks_to_bytes(MOVE_BUF));
+	free(m->looks);
+	free(m->reads);
+	free(m->runs);
+	free(m->order);
+	free(m->crcs);
+	free(m->buf_crcs);
+	free(m->buf_skip);
+	free(m->buf_bad);
+	free(m);
 }

@@ -295,6 +295,7 @@ static void read_issue(struct vol_part *p)
 		pr->rd.n = n;
 		pr->rd.buf = buf + blocks_to_bytes(i);
 		pr->rd.crcs = &p->crcs[i];
+		pr->rd.skip = NULL;
 		pr->rd.bad = NULL;
 		pr->rd.res = 0;
 		pr->rd.done = read_done;

@@ -10,47 +10,47 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "volume/catalog.h"
 #include "volume/node_validate.h"
-#include "volume/vol_relocate.h"
+#include "volume/vol_move.h"
 #include "volume/volumes.h"
 
-#define MOVES_MAX 32u
+#define OPS_MAX 32u
+
+/* A node or a table page that is to be written elsewhere. */
+struct reloc_op {
+	struct list        link;   /* free */
+	struct volumes    *vols;
+	struct reloc      *r;
+	int                res;
+	uint32_t           moved;
+	struct node_waiter wait;   /* for a node or a table page */
+	struct io_work     work;
+};
 
 static void op_start(struct reloc_op *op, struct reloc *r);
 
 int vol_relocs_init(struct volumes *vols)
 {
 	struct vol_relocs *q = &vols->relocs;
-	size_t bytes = blocks_to_bytes(MOVE_BLOCKS);
 
 	list_init(&q->free);
-	q->bufs = mmap(NULL, MOVES_MAX * bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (q->bufs == MAP_FAILED) {
-		q->bufs = NULL;
-		return -ENOMEM;
-	}
-	q->ops = calloc(MOVES_MAX, sizeof(q->ops[0]));
+	list_init(&q->queue);
+	q->ops = calloc(OPS_MAX, sizeof(q->ops[0]));
 	if (q->ops == NULL)
 		return -ENOMEM;
-	for (unsigned i = 0; i < MOVES_MAX; i++) {
+	for (unsigned i = 0; i < OPS_MAX; i++) {
 		q->ops[i].vols = vols;
-		q->ops[i].buf = q->bufs + i * bytes;
 		list_push(&q->free, &q->ops[i].link);
 	}
-	return 0;
+	return mover_open(vols, &q->mover);
 }
 
 void vol_relocs_fini(struct volumes *vols)
 {
-	struct vol_relocs *q = &vols->relocs;
-
-	if (q->bufs != NULL)
-		munmap(q->bufs, MOVES_MAX * blocks_to_bytes(MOVE_BLOCKS));
-	free(q->ops);
+	mover_close(vols->relocs.mover);
+	free(vols->relocs.ops);
 }
 
 /* --- the end ------------------------------------------------------------- */
@@ -59,21 +59,20 @@ static void end_work(struct io_work *w)
 {
 	struct reloc_op   *op = container_of(w, struct reloc_op, work);
 	struct vol_relocs *q = &op->vols->relocs;
-	struct reloc      *r = op->r, *next = q->first;
+	struct reloc      *r = op->r;
+	struct list       *next = list_pop(&q->queue);
 
 	r->res = op->res;
 	r->moved = op->moved;
-	if (next != NULL) {
-		q->first = next->priv;
-		op_start(op, next);
-	} else {
+	if (next != NULL)
+		op_start(op, list_entry(next, struct reloc, link));
+	else
 		list_push_front(&q->free, &op->link);
-	}
 	r->done(r);
 }
 
 /* done() comes in a later turn. */
-void reloc_op_end(struct reloc_op *op)
+static void reloc_op_end(struct reloc_op *op)
 {
 	io_work_init(&op->work, end_work);
 	io_defer(op->vols->io, &op->work);
@@ -188,42 +187,32 @@ static void table_step(struct reloc_op *op)
 static void op_start(struct reloc_op *op, struct reloc *r)
 {
 	op->r = r;
-	op->at = 0;
-	op->n = 0;
 	op->res = 0;
 	op->moved = 0;
-	memset(&op->load, 0, sizeof(op->load));
-	switch (r->rec.type) {
-	case REC_WRITE:
-	case REC_MOVE:
-		reloc_move_start(op);
-		return;
-	case REC_NODE:
+	if (r->rec.type == REC_NODE)
 		node_step(op);
-		return;
-	case REC_TABLE:
+	else if (r->rec.type == REC_TABLE)
 		table_step(op);
-		return;
-	default:
+	else
 		reloc_op_end(op);
-		return;
-	}
 }
 
 void vols_relocate(void *arg, struct reloc *r)
 {
 	struct volumes    *vols = arg;
 	struct vol_relocs *q = &vols->relocs;
-	struct list       *link = list_pop(&q->free);
+	struct list       *link;
 
-	r->priv = NULL;
-	if (link != NULL) {
-		op_start(list_entry(link, struct reloc_op, link), r);
+	list_init(&r->link);
+	r->res = 0;
+	r->moved = 0;
+	if (r->rec.type == REC_WRITE || r->rec.type == REC_MOVE) {
+		mover_add(q->mover, r);
 		return;
 	}
-	if (q->first == NULL)
-		q->first = r;
+	link = list_pop(&q->free);
+	if (link != NULL)
+		op_start(list_entry(link, struct reloc_op, link), r);
 	else
-		q->last->priv = r;
-	q->last = r;
+		list_push(&q->queue, &r->link);
 }

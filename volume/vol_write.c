@@ -270,6 +270,7 @@ static void merge_read(struct vol_part *p, unsigned k)
 	pr->rd.n = 1;
 	pr->rd.buf = p->bounce[k];
 	pr->rd.crcs = &p->crcs[k];
+	pr->rd.skip = NULL;
 	pr->rd.bad = NULL;
 	pr->rd.res = 0;
 	pr->rd.done = merge_read_done;

@@ -174,6 +174,7 @@ static void page_start(struct vols_loader *l, struct load_read *x,
 	x->rd.n = 1;
 	x->rd.buf = x->buf;
 	x->rd.crcs = &x->crc;
+	x->rd.skip = NULL;
 	x->rd.done = page_done;
 	l->pending++;
 	pool_read_submit(pool, &x->rd);

@@ -96,15 +96,15 @@ struct catalog {
 	struct family *families[VOLUME_HASH]; /* by id, chained */
 };
 
+struct mover;
 struct reloc_op;
 
 /* Runs that are being emptied (vol_relocate.c). */
 struct vol_relocs {
-	struct reloc_op *ops;        /* all of them */
+	struct mover    *mover;      /* of data (vol_move.c) */
+	struct reloc_op *ops;        /* of nodes and tables: all of them */
 	struct list      free;       /* struct reloc_op */
-	struct reloc    *first;      /* waiting for one, linked by priv */
-	struct reloc    *last;
-	uint8_t         *bufs;       /* their buffers */
+	struct list      queue;      /* struct reloc, waiting for one */
 };
 
 /* Where redoing the log stands (vol_redo.c). */

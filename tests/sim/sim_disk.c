@@ -287,6 +287,9 @@ static uint64_t latency_ns(struct sim_disk *sd, const struct disk_req *req)
 
 	if (req->op == DISK_FLUSH)
 		us = between(rng, 100, 1500);
+	else if (req->op == DISK_TRIM)
+		/* Some hosts take their time over it. */
+		us = between(rng, 100, 1ull << between(rng, 8, 19));
 	else
 		us = between(rng, 40, 300) + blocks_of(req);
 	if (chance(rng, 1, 64))

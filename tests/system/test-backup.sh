@@ -134,7 +134,7 @@ must timeout 60 nbdcopy "$(vol back)" "$W/x"
 must cmp "$W/x" "$W/want.d.$first"
 refuse '(exists|there is).*already|exists' t backup restore "$W/d" back
 must t backup restore "$W/d@$first" back2
-must t volume delete back2
+must t volume delete back2 --now
 refuse 'exists' t backup restore "$W/d" v
 refuse "cannot be|name" t backup restore "$W/d" 'a@b'
 nothing_hidden() {
@@ -143,7 +143,7 @@ print(len(json.load(sys.stdin)["receives"]))')" = 0 ] ||
 		die "left: $(t receive --list)"
 }
 nothing_hidden
-must t volume delete back --force
+must t volume delete back --force --now
 rm "$W/x"
 
 say "pruned"

@@ -115,7 +115,9 @@ static void free_dead_segments(struct pool *p)
 			seg_quarantine(p, s);
 			continue;
 		}
-		if (freed >= wanted && may_trim(p, wanted)) {
+		/* A disk that is drained is waited for. */
+		if (freed >= wanted && !seg_drains(p, s) &&
+		    may_trim(p, wanted)) {
 			/* The others have their turn at the next commit. */
 			if (trims++ < trim_segs_max(p))
 				seg_quarantine(p, s);

@@ -213,6 +213,7 @@ static void member_out_done(struct label_waiter *w)
 	segs_capacity(p);
 	log_kick(p);
 	rebuild_hope(p);
+	change_zones_freed(p);
 	label_writer_kick(p);
 	member_resolve_suspects(p);
 	if (m->disk != NULL && m->disk->up)

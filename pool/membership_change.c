@@ -739,13 +739,33 @@ void change_commit(struct pool *p)
 	}
 }
 
+/* Would the next commit forget any? */
+static bool can_be_forgotten(const struct pool *p, const struct member *m)
+{
+	if (m->in || (m->flags & LABEL_MEMBER_REMOVE) == 0)
+		return false;
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+
+		for (uint32_t u = 0;
+		     s->state == SEG_QUARANTINED && u < p->units; u++) {
+			if (seg_member(p, s, u) == m &&
+			    (s->trimming & (1u << u)) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 void change_zones_freed(struct pool *p)
 {
+	if (p->state != POOL_ST_ACTIVE)
+		return;
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
 		if (member_drains(m) && !m->empty &&
-		    (m->zones_used == 0 || !m->in))
+		    (m->zones_used == 0 || can_be_forgotten(p, m)))
 			pool_commit_want(p);
 	}
 }

@@ -603,6 +603,9 @@ void rebuild_flushed(struct pool *p, const struct member *m)
 		    m->flush_done >= x->cover) {
 			x->state = REBUILD_DONE;
 			any = true;
+		} else if (x->state == REBUILD_FLUSH && x->target == m) {
+			/* That one was under way when it was written. */
+			flush_want(p);
 		}
 	}
 	if (any)

@@ -554,6 +554,8 @@ static void build_done(struct unit_build *b)
 	if (b->res == 0) {
 		x->state = REBUILD_FLUSH;
 		x->cover = x->target->flush_seq + 1;
+		/* A flush may have begun since the last write. */
+		x->target->dirty = true;
 		if (CANARY(rebuild_unflushed))
 			x->state = REBUILD_DONE;
 		flush_want(r->pool);

@@ -65,6 +65,7 @@
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \
+	X(scrub_unchecked, "a scrub writes without checking what it composed") \
 	X(rebuild_one_try, "a block is rebuilt from the first k units only") \
 	X(move_unconditional, "a MOVE overwrites what was written meanwhile") \
 	X(copy_forgotten, "a node that a snapshot shows is changed in place") \
@@ -89,6 +90,8 @@
 	X(prune_any, "a schedule deletes what a person took") \
 	X(schedule_flag_lost, "nobody knows that a schedule took it") \
 	X(fork_reaped, "a snapshot that several need goes for one of them") \
+	X(thin_one_less, \
+	  "a fork is thinned of what one of its volumes needs") \
 	X(unmap_short, "a trim leaves its last block") \
 	X(merge_zeros, "a partial write loses the rest of its block") \
 	X(range_unordered, "requests that overlap do not wait for each other") \

@@ -58,11 +58,18 @@ bool space_is_low(const struct pool *p)
 	return segs_for_clients(p) <= segs_low(p);
 }
 
+/* When nothing is openable, what lives in it must all fit behind the last
+ * commit: a part of it would take the last room and free nothing. */
+static bool fits(const struct pool *p, const struct segment *s)
+{
+	return p->openable > 0 || seg_held(s) <= seg_share_blocks(p) / 2;
+}
+
 /* May it be emptied now? */
 static bool may_choose(const struct pool *p, const struct segment *s)
 {
 	return s->state == SEG_SEALED && !s->victim && seg_held(s) > 0 &&
-	       s->cleaned_at <= p->last.commit;
+	       s->cleaned_at <= p->last.commit && fits(p, s);
 }
 
 /* --- domains that are uneven ------------------------------------------------ */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/core.h"
+#include "pool/scrub.h"
 
 #define POLL_NS (2 * NS_PER_MS)
 
@@ -81,8 +81,8 @@ static void close_committed(struct pool *p)
 static bool at_rest(const struct pool *p)
 {
 	return log_idle(p) && late_idle(p) && !commit_running(p) &&
-	       cleaner_idle(p) && rebuild_idle(p) &&
-	       change_idle(p);
+	       cleaner_idle(p) && rebuild_idle(p) && change_idle(p) &&
+	       scrub_idle(p);
 }
 
 static void close_timer_fn(struct io_timer *t)

@@ -14,6 +14,7 @@
 
 #include "base/crc32c.h"
 #include "pool/commit.h"
+#include "pool/scrub.h"
 
 #define CRC_FROM        12u
 
@@ -100,6 +101,7 @@ static int root_build(struct pool *p)
 	h.commit = le64_of(c->number);
 	h.claim = le64_of(p->claim);
 	h.nsegments = le32_of(c->nsegments);
+	h.scrub = le32_of(scrub_word(p));
 	for (unsigned k = 0; k < TABLE_KINDS; k++) {
 		struct table *t = &p->tables[k];
 

@@ -9,8 +9,8 @@
  * segment_open.c chooses where rows go; segment_seal.c ends a segment;
  * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
  * scan.c and recover*.c bring a pool back; cleaner.c empties segments; rebuild*.c
- * make units again; owner.c holds the claim; open.c, create.c, close.c are the big operations over all of
- * them.
+ * make units again; scrub*.c looks for what has gone bad; owner.c holds the
+ * claim; open.c, create.c, close.c are the big operations over all of them.
  */
 #ifndef TARN_POOL_CORE_H
 #define TARN_POOL_CORE_H
@@ -75,6 +75,7 @@ struct member {
 	uint64_t     epoch;         /* of the disk, as verified last */
 	uint64_t     up_since_ns;   /* when that was */
 	uint64_t     errors_read, errors_write, errors_cksum;
+	uint64_t     repaired;      /* blocks written again in place */
 	char         why[200];
 	/* Flushing. */
 	uint64_t     flush_seq;     /* flushes submitted */
@@ -166,7 +167,7 @@ struct segment {
 	uint32_t clean_start; /* what was in it then */
 	uint8_t  clean_vain;  /* passes since that took nothing out of it */
 	uint32_t pins;        /* reads in flight */
-	uint32_t repairs;     /* … of them, that write a unit again */
+	uint32_t repairs;     /* writes in place, by reads and scrubs */
 	uint32_t rows;        /* rows not yet applied, copies not at rest */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
 	bool     stray;       /* a write that nobody waits for any more may
@@ -373,6 +374,7 @@ struct opener;  /* open.h: state of pool_open() */
 struct change;  /* membership_change.c */
 struct cleaner; /* cleaner.c */
 struct rebuild; /* rebuild.c */
+struct scrub;   /* scrub.h */
 struct owner;   /* owner.c */
 
 struct pool {
@@ -484,6 +486,7 @@ struct pool {
 	struct cleaner    *cleaner;
 	struct rebuild    *rebuild;
 	struct change     *change;       /* of the membership, under way */
+	struct scrub      *scrub;
 	uint64_t           clients;      /* requests of clients, ever */
 	struct opener     *opener;
 	struct recover    *recover;
@@ -831,6 +834,9 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 			    uint32_t unit_blocks, uint32_t index_bytes);
 bool seg_has_room(const struct pool *p, const struct segment *s,
 		  uint32_t unit_blocks, uint32_t index_bytes);
+/* Blocks of payload, in full rows, that the cleaner can write to the segment
+ * that commits write to. */
+uint32_t seg_share_blocks(const struct pool *p);
 bool seg_writable(const struct pool *p, const struct segment *s);
 /* Does it have a zone on a disk that is drained? */
 bool seg_drains(const struct pool *p, const struct segment *s);

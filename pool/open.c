@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #include "pool/open.h"
+#include "pool/scrub.h"
 
 /* --- ends ---------------------------------------------------------------- */
 
@@ -157,6 +158,7 @@ static void open_recovered(struct pool *p, int res, const char *why)
 		quarantine_start(p);
 	rebuild_kick(p);
 	cleaner_kick(p);
+	scrub_kick(p);
 	open_finish(o);
 }
 

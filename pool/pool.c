@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/core.h"
+#include "pool/scrub.h"
 
 #define DEFAULT_ROWS_MEMORY (64ull << 20)
 #define DEFAULT_COMMIT_LOG  (256ull << 20)
@@ -93,6 +93,8 @@ int pool_setup(struct pool *p)
 	if (r == 0)
 		r = change_init(p);
 	if (r == 0)
+		r = scrub_init(p);
+	if (r == 0)
 		r = owner_init(p);
 	return r;
 }
@@ -110,6 +112,7 @@ void pool_free(struct pool *p)
 	cleaner_fini(p);
 	rebuild_fini(p);
 	change_fini(p);
+	scrub_fini(p);
 	owner_fini(p);
 	commit_fini(p);
 	label_writer_fini(p);
@@ -355,6 +358,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->errors_read = m->errors_read;
 	ret->errors_write = m->errors_write;
 	ret->errors_cksum = m->errors_cksum;
+	ret->repaired = m->repaired;
 	ret->slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
 	snprintf(ret->why, sizeof(ret->why), "%s",
 		 m->state == MEMBER_MISSING && m->why[0] == '\0'

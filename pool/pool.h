@@ -467,6 +467,8 @@ struct member_info {
 	uint64_t errors_read, errors_write, errors_cksum;
 	bool     drains;         /* what is on it moves elsewhere, */
 	bool     leaves;         /* … and then it is removed */
+	uint64_t repaired;       /* blocks written again in place, by reads
+				  * and scrubs */
 	bool     slow;           /* it is avoided for being late */
 	char     why[200];       /* when not ONLINE: a sentence */
 };
@@ -528,6 +530,53 @@ uint64_t pool_usable_less_domain(const struct pool *pool);
 /* Another number when the state, the errors or the slowness of a member have
  * changed: cheap, to find out whether it is worth looking at them. */
 uint64_t pool_members_mark(const struct pool *pool);
+
+/* --- scrub ----------------------------------------------------------------
+ *
+ * Read all that lies in sealed segments, and mend what is wrong from redundancy.
+ * It goes on after a restart, or stays paused, as of the last commit; one is
+ * asked for at each of these calls.  Nothing calls back.
+ */
+enum pool_scrub_state {
+	POOL_SCRUB_NONE,
+	POOL_SCRUB_RUNNING,
+	POOL_SCRUB_PAUSED,
+};
+
+#define POOL_SCRUB_LOST 16u
+
+struct pool_scrub_lost {
+	uint32_t segment;
+	uint32_t blocks;
+};
+
+/* Counts are since the scrub was started, or the pool opened; they stay when it
+ * has ended. */
+struct pool_scrub_info {
+	uint8_t  state;      /* enum pool_scrub_state */
+	uint32_t at, end;    /* segment, and the last one */
+	uint64_t finished;   /* scrubs, since the pool was opened */
+	uint64_t segments;   /* looked at */
+	uint64_t blocks;     /* read */
+	uint64_t found;      /* blocks that were wrong or unreadable */
+	uint64_t repaired;   /* … written again */
+	uint64_t unrepaired; /* … left as they are */
+	uint64_t lost_blocks; /* of data that nothing gives; some may be of
+			      * no use any more */
+	uint64_t skipped;    /* units of segments whose disk was not there */
+	uint32_t nlost;      /* segments with such blocks that are still used,
+			      * the first of them here */
+	struct pool_scrub_lost lost[POOL_SCRUB_LOST];
+};
+
+/* Start one, or go on with a paused one.  -EALREADY: it runs; -EROFS: the pool
+ * does not take writes. */
+int  pool_scrub_start(struct pool *pool);
+/* -EALREADY: it is; -ENOENT: there is none; -EROFS. */
+int  pool_scrub_pause(struct pool *pool);
+/* -EALREADY: there is none; -EROFS. */
+int  pool_scrub_stop(struct pool *pool);
+void pool_scrub_info(const struct pool *pool, struct pool_scrub_info *ret);
 
 /* --- labels of disks that belong to no open pool ------------------------- */
 

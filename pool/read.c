@@ -203,10 +203,12 @@ static void repair_done(struct disk_req *req)
 
 	read_seg(c->r)->repairs--;
 	rebuild_kick(c->r->pool);
-	if (req->res == 0)
+	if (req->res == 0) {
 		q->member->dirty = true;
-	else
+		q->member->repaired += req->len_bytes / TARN_BLOCK;
+	} else {
 		seg_stray_mark(c->r->pool, read_seg(c->r));
+	}
 	recon_end(c);
 }
 

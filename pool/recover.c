@@ -29,6 +29,7 @@
 
 #include "base/crc32c.h"
 #include "pool/recover.h"
+#include "pool/scrub.h"
 
 #define CRC_FROM 12u
 
@@ -128,6 +129,7 @@ static int root_parse(struct recover *r, uint32_t bytes)
 	if (!root_valid(r, &h, bytes))
 		return -EBADMSG;
 	bytes = le32_get(h.bytes);
+	scrub_load(p, le32_get(h.scrub));
 	for (uint32_t k = 0; k < TABLE_KINDS; k++) {
 		uint32_t npages = le32_get(h.kinds[k].npages);
 		uint32_t nindex = le32_get(h.kinds[k].nindex);

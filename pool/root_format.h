@@ -14,7 +14,8 @@
  *       56    4 nsegments     segments the segment table has entries for
  *       60    4 client_bytes  length of the client's part
  *       64    4 nboot         bootstrap segments
- *       68    4 zero
+ *       68    4 scrub         the segment that a scrub has come to, + 2^31
+ *                             while it is paused; 0: there is none
  *       72      8 kinds, 16 bytes each, enum table_kind 0..7 (0: unused):
  *                 0  4 npages   pages of this table
  *                 4  4 nindex   index pages = ceil(npages / 256)
@@ -46,6 +47,8 @@
 #define ROOT_KINDS        8
 #define ROOT_CLIENT_MAX   1024
 #define INDEX_REFS_A_PAGE 256
+/* In root_header.scrub. */
+#define ROOT_SCRUB_PAUSED (1u << 31)
 
 struct root_header {
 	uint8_t     magic[8];
@@ -58,7 +61,7 @@ struct root_header {
 	le32        nsegments;
 	le32        client_bytes;
 	le32        nboot;
-	le32        zero;
+	le32        scrub;
 	struct {
 		le32 npages;
 		le32 nindex;

@@ -78,7 +78,7 @@ static bool header_at(const struct seg_scan *s, uint32_t unit, uint32_t off,
 
 /* Units differ in nothing but their number: what follows reads and rebuilds
  * all of them by the header of one. */
-static bool same_row(const struct row_info *a, const struct row_info *b)
+bool scan_same_row(const struct row_info *a, const struct row_info *b)
 {
 	return a->row_no == b->row_no && a->claim == b->claim &&
 	       uuid_equal(&a->claim_id, &b->claim_id) &&
@@ -100,7 +100,7 @@ static void row_judge(const struct seg_scan *s, struct scan_row *r)
 		struct row_info i;
 
 		if (!header_at(s, u, r->info.off_blocks, &i) ||
-		    !same_row(&i, &r->info))
+		    !scan_same_row(&i, &r->info))
 			continue;
 		r->headers |= 1u << u;
 		if (row_slice_valid(&p->geom, &i, u,

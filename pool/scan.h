@@ -50,6 +50,9 @@ struct seg_scan {
 void seg_scan_start(struct seg_scan *s, uint32_t from_blocks);
 void scan_rows_free(struct scan_row *rows);
 
+/* Do two headers, valid both, belong to units of the same row?  Pure. */
+bool scan_same_row(const struct row_info *a, const struct row_info *b);
+
 /* The rows that an index lists, as scan_rows with headers = valid = 0; NULL
  * when it is not valid.  Pure. */
 struct scan_row *seg_index_rows(struct pool *p, struct segment *seg,

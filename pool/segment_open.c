@@ -6,8 +6,8 @@
  * before the cleaner, the cleaner before clients.
  *
  * The ways to fail: none may be opened, or only one that lacks a unit while a
- * commit is about to list whole ones; then the row waits (log.c).  The cleaner
- * may share the segment that commits write to instead.
+ * commit is about to list whole ones; then the row waits (log.c).  The cleaner,
+ * and what else makes room, may share the segment that commits write to instead.
  */
 #include "pool/core.h"
 
@@ -125,25 +125,47 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	return best;
 }
 
+/* Blocks of each zone that stay for commits in the segment that they share with
+ * the cleaner: one, rows of which have a block of header for each 16 at worst.
+ * When nothing is openable there is none to follow it, so some more: what is on
+ * its way makes it larger. */
+static uint32_t share_kept(const struct pool *p)
+{
+	uint64_t commit = p->client->commit_blocks(p->client_arg) +
+			  p->tables_total + seg_pages(p) + 16;
+	uint64_t kept = 2 * commit / p->k;
+
+	if (p->openable == 0)
+		kept += p->zone_blocks / 4;
+	return (uint32_t)min_u64(kept, p->zone_blocks);
+}
+
 /* When nothing may be opened for it, the cleaner may share the segment that
  * commits write to, as long as a commit fits behind it: it is about to free
- * more than it takes. */
+ * more than it takes.  The last room of all is not used in mid-commit, as that
+ * may need it itself. */
 static struct segment *seg_share(struct pool *p, uint32_t unit_blocks,
 				 uint32_t index_bytes)
 {
 	struct segment *s = p->open[LOG_COMMIT][0];
-	uint64_t commit = p->client->commit_blocks(p->client_arg) +
-			  p->tables_total + seg_pages(p) + 16;
 
-	/* A commit's rows have one block of header for each 16 at worst. */
-	if (s == NULL || p->openable == 0 ||
-	    !seg_has_room(p, s,
-			  unit_blocks +
-				  (uint32_t)min_u64(2 * commit / p->k,
-						    p->zone_blocks),
-			  index_bytes))
+	if (s == NULL || (p->openable == 0 && commit_running(p)) ||
+	    seg_units_in(p, s) < p->k + p->min_parity ||
+	    !seg_has_room(p, s, unit_blocks + share_kept(p), index_bytes))
 		return NULL;
 	return s;
+}
+
+uint32_t seg_share_blocks(const struct pool *p)
+{
+	const struct segment *s = p->open[LOG_COMMIT][0];
+	uint64_t used;
+
+	if (s == NULL)
+		return 0;
+	used = (uint64_t)s->write_off + share_kept(p);
+	return (uint32_t)((p->zone_blocks - min_u64(used, p->zone_blocks)) *
+			  p->seg_data_blocks / p->zone_blocks);
 }
 
 /* One open segment per class keeps a small pool whole; a wide pool has

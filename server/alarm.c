@@ -22,7 +22,7 @@ static const char *const known[] = {
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
 	"pool.read_only", "pool.space_85",   "pool.space_90",
-	"pool.space_95",  "pool.suspended",
+	"pool.space_95",  "pool.suspended",  "scrub.damage",
 };
 
 bool alarm_is_known(const char *id)
@@ -174,6 +174,16 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 		     "new data gets ENOSPC",
 		     "Delete what is not needed ('tarn snapshot list'), or "
 		     "add disks.");
+	else if (w->refused)
+		risk(add(c, EVENT_CRITICAL, "pool.full", info->name,
+			 "In the last minute writes found no space: %s.",
+			 info->segments_quarantined > 0 ?
+				 "some is being given back, as disks settle" :
+				 "what is free is too little for them, or is "
+				 "being cleaned"),
+		     "new data may get ENOSPC until then",
+		     "Wait; if it goes on, delete what is not needed, or add "
+		     "disks.");
 	else if (w->level > 0)
 		risk(add(c, w->level == SPACE_LEVELS ? EVENT_CRITICAL :
 						       EVENT_WARNING,
@@ -264,6 +274,20 @@ static int order_severity(const void *a, const void *b)
 	return (x->severity < y->severity) - (x->severity > y->severity);
 }
 
+static void scrub_alarm(struct collect *c, const struct pool_info *info)
+{
+	struct pool_scrub_info i;
+
+	pool_scrub_info(c->t->hosted.pool, &i);
+	if (i.nlost > 0)
+		risk(add(c, EVENT_WARNING, "scrub.damage", info->name,
+			 "A scrub found blocks beyond repair, in %ju segments; "
+			 "some may be in use no more.", (uintmax_t)i.nlost),
+		     "reading those that are in use gives EIO",
+		     "Restore them from a backup, or overwrite them; 'tarn "
+		     "scrub status' shows where they are.");
+}
+
 static void open_alarms(struct collect *c)
 {
 	const struct pool *pool = c->t->hosted.pool;
@@ -273,6 +297,7 @@ static void open_alarms(struct collect *c)
 	pool_get_info(pool, &info);
 	away = domains_away(pool, &info);
 	health_alarms(c, &info, away);
+	scrub_alarm(c, &info);
 	space_alarms(c, &info);
 	for (uint32_t i = 0; i < info.nmembers; i++)
 		disk_alarms(c, &info, i, away);

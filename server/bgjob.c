@@ -15,6 +15,7 @@
 
 static const struct bgjob_source *const sources[] = {
 	&bgjob_deletions,
+	&bgjob_scrub,
 };
 
 /* --- notes --------------------------------------------------------------- */
@@ -96,10 +97,16 @@ static json_t *job_json(struct tarnd *t, const struct bgjob *job)
 static const struct bgjob_source *job_find(struct tarnd *t, const char *id,
 					   struct bgjob *ret)
 {
-	for (unsigned s = 0; s < ARRAY_LEN(sources); s++)
+	for (unsigned s = 0; s < ARRAY_LEN(sources); s++) {
+		if (sources[s]->find != NULL) {
+			if (sources[s]->find(t, id, ret))
+				return sources[s];
+			continue;
+		}
 		for (unsigned i = 0; sources[s]->get(t, i, ret); i++)
 			if (strcmp(ret->id, id) == 0)
 				return sources[s];
+	}
 	return NULL;
 }
 

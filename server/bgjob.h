@@ -32,11 +32,17 @@ struct bgjob {
 	const char *unit;                  /* of both: "bytes" */
 	char        text[200];             /* more of it; "" */
 	bool        cancellable;
+	const void *at;                    /* the source's: where get() goes on
+					    * from, for the next one */
 };
 
 struct bgjob_source {
-	/* Its i-th job; false: there are not so many. */
+	/* Its i-th job; false: there are not so many.  Asked for i = 0, 1, 2…
+	 * in one go; ret->at is as the call before left it. */
 	bool (*get)(struct tarnd *t, unsigned i, struct bgjob *ret);
+	/* The one of that id; false: it has none.  NULL: get() is asked for one
+	 * after the other, which is good enough for a few. */
+	bool (*find)(struct tarnd *t, const char *id, struct bgjob *ret);
 	/* End it before its time: 0, or -errno with a sentence in ret_err (256
 	 * bytes).  NULL: its jobs cannot be cancelled. */
 	int (*cancel)(struct tarnd *t, const struct bgjob *job, char *ret_err);
@@ -54,5 +60,7 @@ void ctl_job_cancel(struct ctl_call *call);
 
 /* bgjob_delete.c */
 extern const struct bgjob_source bgjob_deletions;
+/* control_scrub.c */
+extern const struct bgjob_source bgjob_scrub;
 
 #endif

@@ -107,6 +107,10 @@ static const struct ctl_param snapshot_create_params[] = {
 	{ "names", CTL_STRINGS, true },
 	{ NULL, 0, false },
 };
+static const struct ctl_param du_params[] = {
+	{ "names", CTL_STRINGS, false },
+	{ NULL, 0, false },
+};
 static const struct ctl_param rollback_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "keep_as", CTL_STRING, false },
@@ -178,13 +182,15 @@ static const struct ctl_param receive_begin_params[] = {
 	{ "base", CTL_STRING, false },
 	{ "snapshot", CTL_STRING, false },
 	{ "uuid", CTL_STRING, false },
+	{ "id", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param receive_publish_params[] = {
 	{ "export", CTL_STRING, true },
 	{ "size", CTL_UINT, true },
-	{ "snapshot", CTL_STRING, true },
-	{ "uuid", CTL_STRING, true },
+	{ "snapshot", CTL_STRING, false },
+	{ "uuid", CTL_STRING, false },
+	{ "volume", CTL_STRING, false },
 	{ "created", CTL_UINT, false },
 	{ "force", CTL_BOOL, false },
 	{ NULL, 0, false },
@@ -242,6 +248,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "Put a volume into the trash, or delete it and all its data." },
 	{ "volume.undelete", ctl_volume_undelete, undelete_params, true,
 	  "Take a volume out of the trash." },
+	{ "volume.du", ctl_volume_du, du_params, false,
+	  "What volumes and their snapshots take, and share with others." },
 	{ "volume.freed", ctl_volume_freed, snapshot_create_params, false,
 	  "What deleting volumes and snapshots together would free." },
 	{ "volume.deleting", ctl_volume_deleting, deleting_params, false,
@@ -300,6 +308,12 @@ const struct ctl_method tarnd_methods[] = {
 	  "One job; or wait for its end." },
 	{ "job.cancel", ctl_job_cancel, job_params, true,
 	  "End a job before its time." },
+	{ "scrub.start", ctl_scrub_start, NULL, true,
+	  "Check all data, or go on with that, and repair what is wrong." },
+	{ "scrub.pause", ctl_scrub_pause, NULL, true, "Pause the scrub." },
+	{ "scrub.stop", ctl_scrub_stop, NULL, true, "End the scrub." },
+	{ "scrub.status", ctl_scrub_status, NULL, false,
+	  "How far the scrub is, and what it has found." },
 	{ "alarm.list", ctl_alarm_list, NULL, false,
 	  "What is wrong now, with its risk and what to do." },
 	{ "alarm.mute", ctl_alarm_mute, alarm_mute_params, false,

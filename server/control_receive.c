@@ -3,6 +3,7 @@
  *
  *   begin:    what it starts from is there? --> vol_receive() --> the export
  *   publish:  shrink (the notes go) --> vol_publish(); when that fails, grow
+ *             it is hidden no more: vol_publish(), which knows why
  *   abort:    vol_delete()
  *
  * A hidden volume has a block more than the copy, behind its end: there the
@@ -27,6 +28,7 @@ struct receive {
 	struct uuid      uuid;         /* publish: of the snapshot */
 	uint64_t         size_bytes;   /* of the copy */
 	uint64_t         hidden_bytes; /* of the hidden volume */
+	const char      *volume;       /* publish: that it is meant for */
 	int              res;          /* publish: why it failed */
 	char             error[256];
 	char             name[TREE_NAME_MAX + 1]; /* begin: of the volume or
@@ -103,7 +105,7 @@ static bool uuid_get(struct ctl_call *call, const char *key,
 	return false;
 }
 
-/* The hidden volume that `export` names; NULL: answered. */
+/* The hidden volume that `export` names; NULL: there is none. */
 static struct volume *hidden_find(struct ctl_call *call, struct hosted *h)
 {
 	const char    *name = ctl_string(call, "export");
@@ -112,11 +114,24 @@ static struct volume *hidden_find(struct ctl_call *call, struct hosted *h)
 
 	while (v != NULL && strcmp(vol_full_name(v, text), name) != 0)
 		v = vols_hidden_next(h->vols, v);
-	if (v == NULL)
-		ctl_fail(call, -ENOENT, name,
-			 "'%.160s' is not being received: 'tarn receive "
-			 "--list' lists what is", name);
 	return v;
+}
+
+static void not_hidden(struct ctl_call *call)
+{
+	const char *name = ctl_string(call, "export");
+
+	ctl_fail(call, -ENOENT, name, "'%.160s' is not being received: 'tarn "
+		 "receive --list' lists what is", name);
+}
+
+/* Is it the name of what may have been one? */
+static bool was_hidden(const char *export)
+{
+	struct uuid u;
+
+	return strncmp(export, "receive/", 8) == 0 &&
+	       uuid_parse(export + 8, &u);
 }
 
 /* --- begin --------------------------------------------------------------- */
@@ -212,11 +227,11 @@ static void begin_done(struct vol_ctl *ctl)
 		receive_end(rc, NULL);
 		return;
 	}
-	receive_end(rc, json_pack("{s:o, s:I}", "export",
+	receive_end(rc, json_pack("{s:o, s:I, s:b}", "export",
 				  json_sprintf("receive/%s",
 					       uuid_text(&rc->uuid, uuid)),
-				  "size_bytes",
-				  (json_int_t)rc->hidden_bytes));
+				  "size_bytes", (json_int_t)rc->hidden_bytes,
+				  "already", ctl->already));
 }
 
 /* With room for notes, unless the copy is as large as a volume can be. */
@@ -234,19 +249,21 @@ static uint64_t hidden_size(uint64_t size_bytes)
 void ctl_receive_begin(struct ctl_call *call)
 {
 	struct hosted  *h = ctl_need_pool(call);
-	struct uuid     base = { 0 }, uuid = { 0 };
+	struct uuid     base = { 0 }, uuid = { 0 }, id;
 	char            name[TREE_NAME_MAX + 1];
 	struct receive *rc;
 
+	tarnd_uuid(&id);
 	if (h == NULL ||
 	    !ctl_is_name(call, ctl_string(call, "volume"), VOL_KIND_VOLUME) ||
 	    !uuid_get(call, "base", &base) || !uuid_get(call, "uuid", &uuid) ||
+	    !uuid_get(call, "id", &id) ||
 	    is_there(call, h, &uuid) || !base_find(call, h, &base, name))
 		return;
 	rc = receive_new(call, name);
 	if (rc == NULL)
 		return;
-	tarnd_uuid(&rc->uuid);
+	rc->uuid = id;
 	rc->size_bytes = ctl_uint(call, "size", 0);
 	rc->hidden_bytes = hidden_size(rc->size_bytes);
 	ctl_reset(rc, begin_done);
@@ -267,13 +284,15 @@ static void grown(struct vol_ctl *ctl)
 static void published(struct vol_ctl *ctl)
 {
 	struct receive *rc = container_of(ctl, struct receive, ctl);
+	const char     *snapshot = ctl_string(rc->call, "snapshot");
 	char            uuid[UUID_TEXT_BYTES];
 
 	failed_take(rc);
 	if (ctl->res == 0) {
-		receive_end(rc, json_pack("{s:s, s:s}", "snapshot",
-					  ctl_string(rc->call, "snapshot"),
-					  "uuid", uuid_text(&rc->uuid, uuid)));
+		receive_end(rc, json_pack("{s:s?, s:s?, s:b}", "snapshot",
+					  snapshot, "uuid", snapshot == NULL ?
+					  NULL : uuid_text(&rc->uuid, uuid),
+					  "already", ctl->already));
 	} else if (rc->hidden_bytes > rc->size_bytes) {
 		ctl_reset(rc, grown);
 		rc->ctl.size_bytes = rc->hidden_bytes;
@@ -286,6 +305,9 @@ static void published(struct vol_ctl *ctl)
 static void publish(struct receive *rc)
 {
 	ctl_reset(rc, published);
+	rc->volume = ctl_string(rc->call, "volume");
+	rc->ctl.names = &rc->volume;
+	rc->ctl.nnames = rc->volume != NULL;
 	rc->ctl.new_name = ctl_string(rc->call, "snapshot");
 	rc->ctl.uuid = rc->uuid;
 	rc->ctl.now_s = ctl_uint(rc->call, "created", tarnd_now_s());
@@ -298,7 +320,8 @@ static void shrunk(struct vol_ctl *ctl)
 	struct receive *rc = container_of(ctl, struct receive, ctl);
 
 	failed_take(rc);
-	if (ctl->res < 0)
+	/* Another call that wanted the same may have come before it. */
+	if (ctl->res < 0 && ctl->res != -ENOENT)
 		receive_end(rc, NULL);
 	else
 		publish(rc);
@@ -307,15 +330,27 @@ static void shrunk(struct vol_ctl *ctl)
 void ctl_receive_publish(struct ctl_call *call)
 {
 	struct hosted  *h = ctl_need_pool(call);
-	struct volume  *v = h != NULL ? hidden_find(call, h) : NULL;
+	const char     *snapshot = ctl_string(call, "snapshot");
+	struct volume  *v;
 	struct uuid     uuid = { 0 };
 	uint64_t        size;
 	struct receive *rc;
 
-	if (v == NULL || !uuid_get(call, "uuid", &uuid))
+	if (h == NULL || !uuid_get(call, "uuid", &uuid))
 		return;
+	v = hidden_find(call, h);
+	if (v == NULL && !was_hidden(ctl_string(call, "export"))) {
+		not_hidden(call);
+		return;
+	}
+	if (snapshot != NULL && ctl_string(call, "uuid") == NULL) {
+		ctl_bad_param(call, "uuid", "uuid: give that of the snapshot");
+		return;
+	}
 	size = ctl_uint(call, "size", 0);
-	if (hidden_size(size) != vol_size_bytes(v)) {
+	/* A server that was killed may have cut it already. */
+	if (v != NULL && hidden_size(size) != vol_size_bytes(v) &&
+	    size != vol_size_bytes(v)) {
 		ctl_bad_param(call, "size", "size: what is received as '%s' "
 			      "is not of %ju bytes",
 			      ctl_string(call, "export"), (uintmax_t)size);
@@ -326,8 +361,12 @@ void ctl_receive_publish(struct ctl_call *call)
 		return;
 	rc->uuid = uuid;
 	rc->size_bytes = size;
-	rc->hidden_bytes = vol_size_bytes(v);
 	h->vol_calls++;
+	if (v == NULL) {
+		publish(rc);
+		return;
+	}
+	rc->hidden_bytes = hidden_size(size);
 	ctl_reset(rc, shrunk);
 	rc->ctl.size_bytes = size;
 	rc->ctl.force = true; /* nobody is to write to it any more */
@@ -350,8 +389,12 @@ void ctl_receive_abort(struct ctl_call *call)
 	struct hosted  *h = ctl_need_pool(call);
 	struct receive *rc;
 
-	if (h == NULL || hidden_find(call, h) == NULL)
+	if (h == NULL)
 		return;
+	if (hidden_find(call, h) == NULL) {
+		not_hidden(call);
+		return;
+	}
 	rc = receive_new(call, ctl_string(call, "export"));
 	if (rc == NULL)
 		return;

@@ -1,8 +1,8 @@
 /* server/control_trash.c - trash.*, volume.undelete, volume.freed and
  * volume.deleting.
  *
- * trash.empty purges one volume after the other, each by its UUID; what has gone
- * by itself meanwhile, or was taken out, is left out.
+ * trash.empty purges one volume after the other, each by its UUID; what has
+ * gone by itself meanwhile, or was taken out, is left out.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -98,13 +98,35 @@ static struct volume *find(struct ctl_call *call, struct volumes *vols,
 
 /* --- undelete ------------------------------------------------------------ */
 
+/* The volume of that UUID, which is not in the trash. */
+static bool is_out(struct volumes *vols, const char *name,
+		   struct volume_info *ret_info)
+{
+	struct volume *v = NULL;
+	struct uuid uuid;
+	bool found = false;
+
+	if (!uuid_parse(name, &uuid))
+		return false;
+	while (!found && (v = vols_next(vols, v)) != NULL) {
+		vol_info(v, ret_info);
+		found = uuid_equal(&ret_info->uuid, &uuid);
+	}
+	return found;
+}
+
 static void undelete_fail(struct change *c, struct volumes *vols)
 {
 	const char *name = c->ctl.name;
 	const char *as = c->ctl.new_name;
+	struct volume_info out;
 
 	if (c->ctl.res == -ENOTUNIQ) {
 		several(c->call, vols, name);
+	} else if (c->ctl.res == -ENOENT && is_out(vols, name, &out)) {
+		ctl_fail(c->call, -ENOENT, name, "volume '%s' is not in the "
+			 "trash, and is called '%s': rename it with 'tarn "
+			 "volume rename'", name, out.name);
 	} else if (c->ctl.res == -ENOENT) {
 		ctl_fail(c->call, -ENOENT, name, "there is no volume '%s' in "
 			 "the trash: 'tarn trash list' lists those that there "
@@ -131,8 +153,10 @@ static struct volume *undeleted(const struct change *c, struct volumes *vols)
 {
 	struct volume *v = NULL;
 
-	if (c->ctl.already && c->ctl.new_name == NULL &&
-	    (v = vols_find(vols, c->ctl.name)) != NULL)
+	if (c->ctl.already &&
+	    (v = vols_find(vols, c->ctl.new_name != NULL ? c->ctl.new_name :
+							   c->ctl.name)) !=
+		    NULL)
 		return v;
 	while ((v = vols_next(vols, v)) != NULL) {
 		struct volume_info i;
@@ -239,7 +263,8 @@ static void empty_next(struct empty *e)
 	vol_purge(t->hosted.vols, &e->ctl);
 }
 
-/* What is named, or all, and with its snapshots in the set.  NULL: answered. */
+/* What is named, or all; with its snapshots in the set, if that is not NULL.
+ * NULL: answered. */
 static json_t *chosen(struct ctl_call *call, struct volumes *vols,
 		      struct used_set *ret_set)
 {
@@ -255,12 +280,16 @@ static json_t *chosen(struct ctl_call *call, struct volumes *vols,
 			return NULL;
 		}
 		json_array_append_new(a, trashed_json(v));
+		if (ret_set == NULL)
+			continue;
 		used_set_add(ret_set, v);
 		used_set_add_snapshots(ret_set, v);
 	}
 	for (v = names == NULL ? vols_trash_next(vols, NULL) : NULL; v != NULL;
 	     v = vols_trash_next(vols, v)) {
 		json_array_append_new(a, trashed_json(v));
+		if (ret_set == NULL)
+			continue;
 		used_set_add(ret_set, v);
 		used_set_add_snapshots(ret_set, v);
 	}
@@ -273,18 +302,21 @@ void ctl_trash_empty(struct ctl_call *call)
 	struct used_set set = { .n = 0 };
 	struct empty   *e;
 	json_t         *a;
+	bool            dry_run;
 
 	if (h == NULL)
 		return;
-	a = chosen(call, h->vols, &set);
-	if (a != NULL && ctl_bool(call, "dry_run")) {
+	dry_run = ctl_bool(call, "dry_run");
+	a = chosen(call, h->vols, dry_run ? &set : NULL);
+	if (a == NULL) {
+		free(set.vols);
+		return;
+	}
+	if (dry_run) {
 		used_reply_set(call, json_pack("{s:o, s:b}", "volumes", a,
 					       "dry_run", true), &set);
 		return;
 	}
-	free(set.vols);
-	if (a == NULL)
-		return;
 	e = calloc(1, sizeof(*e));
 	if (e == NULL) {
 		json_decref(a);

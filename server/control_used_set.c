@@ -1,5 +1,8 @@
 /* server/control_used_set.c - what deleting several volumes and snapshots would
  * free together: see control_used.h.
+ *
+ * What the trash holds is told again and again: it is kept as long as it cannot
+ * have changed; and that it takes too long to tell, for a while.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +13,8 @@
 
 /* Space in the trash is told in so long, or not. */
 #define TRASH_NS (5 * NS_PER_S)
+/* It is not tried again before that. */
+#define TRASH_AGAIN_NS (60 * NS_PER_S)
 
 struct measure_set {
 	struct vol_used  used;
@@ -17,6 +22,7 @@ struct measure_set {
 	json_t          *result;
 	const char      *member; /* the trash: of result; NULL */
 	uint64_t         end_ns; /* of that */
+	struct vols_trash_mark mark; /* when it began */
 };
 
 /* --- sets ---------------------------------------------------------------- */
@@ -90,6 +96,41 @@ static void fail(const struct measure_set *m)
 			 "some of the map cannot be read; see 'tarn status'");
 }
 
+static bool same(const struct vols_trash_mark *a,
+		 const struct vols_trash_mark *b)
+{
+	return a->trees == b->trees && a->writes == b->writes;
+}
+
+/* For those who ask next. */
+static void trash_keep(const struct measure_set *m)
+{
+	const struct vol_used *u = &m->used;
+	struct tarnd  *t = ctl_arg(m->call);
+	struct hosted *h = &t->hosted;
+	struct vols_trash_mark now = vols_trash_mark(h->vols);
+
+	h->trash_held.known = u->res == 0 && same(&now, &m->mark);
+	h->trash_held.mark = now;
+	h->trash_held.blocks = u->data_blocks + u->node_blocks;
+	h->trash_held.again_ns =
+		u->res < 0 ? io_now_ns(t->io) + TRASH_AGAIN_NS : 0;
+}
+
+/* Is it known, or that it cannot be told? */
+static json_t *trash_kept(const struct tarnd *t)
+{
+	const struct hosted *h = &t->hosted;
+	struct vols_trash_mark now = vols_trash_mark(h->vols);
+
+	if (h->trash_held.known && same(&now, &h->trash_held.mark))
+		return bytes(h->trash_held.blocks);
+	return now.trees == h->trash_held.mark.trees &&
+			       io_now_ns(t->io) < h->trash_held.again_ns ?
+		       json_null() :
+		       NULL;
+}
+
 static void done(struct vol_used *u)
 {
 	struct measure_set *m = container_of(u, struct measure_set, used);
@@ -99,6 +140,7 @@ static void done(struct vol_used *u)
 		fail(m);
 		json_decref(m->result);
 	} else if (m->member != NULL) {
+		trash_keep(m);
 		json_object_set_new(m->result, m->member,
 				    u->res < 0 ? json_null() :
 						 bytes(u->data_blocks +
@@ -134,6 +176,8 @@ static void start(struct ctl_call *call, json_t *result, const char *member,
 	m->result = result;
 	m->member = member;
 	m->end_ns = member != NULL ? io_now_ns(t->io) + TRASH_NS : 0;
+	if (member != NULL)
+		m->mark = vols_trash_mark(t->hosted.vols);
 	m->used.set = s->vols;
 	m->used.nset = s->n;
 	m->used.stop = stop;
@@ -160,8 +204,14 @@ void used_reply_trash(struct ctl_call *call, json_t *result,
 {
 	struct tarnd *t = ctl_arg(call);
 	struct used_set s = { .n = 0 };
+	json_t *kept = result != NULL ? trash_kept(t) : NULL;
 	struct volume *v;
 
+	if (kept != NULL) {
+		json_object_set_new(result, member, kept);
+		ctl_reply(call, result);
+		return;
+	}
 	for (v = vols_trash_next(t->hosted.vols, NULL); v != NULL;
 	     v = vols_trash_next(t->hosted.vols, v)) {
 		used_set_add(&s, v);

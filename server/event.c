@@ -31,6 +31,8 @@ static const struct {
 	{ "pool.full", "Delete what is not needed, or add disks." },
 	{ "pool.nearly_full", "Delete what is not needed, or add disks." },
 	{ "pool.suspended", "Bring back the disks that 'tarn status' names." },
+	{ "trash.pushed_out", "Delete what is not needed, or add disks." },
+	{ "scrub.finished", "See 'tarn scrub status'." },
 };
 
 const char *event_severity_name(uint8_t severity)

@@ -6,6 +6,7 @@
  *	event_watch.c    what changes by itself: disks, health, space
  *	alarm.c          what is wrong now, its risk and cure; muting
  *	control_alarm.c  alarm.list and alarm.mute
+ *	control_scrub.c  scrubs: their methods, job and events
  *
  * Rules of use
  *  - Recording never fails.  While no pool is open, an event is in the
@@ -37,6 +38,13 @@ void event_closing(struct tarnd *t);
 /* ctl_core.changed */
 void event_changed(void *arg, const struct ctl_call *call, json_t *result);
 void ctl_event_list(struct ctl_call *call);
+
+/* control_scrub.c: has a scrub ended? */
+void scrub_watch(struct tarnd *t);
+void ctl_scrub_start(struct ctl_call *call);
+void ctl_scrub_pause(struct ctl_call *call);
+void ctl_scrub_stop(struct ctl_call *call);
+void ctl_scrub_status(struct ctl_call *call);
 
 /* --- alarm.c ------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@ const unsigned space_levels[SPACE_LEVELS] = { 85, 90, 95 };
 
 #define HYSTERESIS_PERCENT 2u
 #define FULL_BLOCKS        256u /* less free than this is full */
+#define REFUSED_NS         (60 * NS_PER_S)
 #define SMOOTH_S           600.0
 
 /* --- disks --------------------------------------------------------------- */
@@ -110,6 +111,17 @@ static void look_at_health(struct tarnd *t, const struct pool_info *info)
 
 /* --- space --------------------------------------------------------------- */
 
+/* There may be room by the numbers and yet a write finds none: while zones are
+ * in quarantine, the cleaner has not caught up, or what is deleted is not given
+ * back yet. */
+static bool was_refused(struct tarnd *t)
+{
+	uint64_t last_ns;
+
+	return vols_refused(t->hosted.vols, &last_ns) > 0 &&
+	       io_now_ns(t->io) - last_ns < REFUSED_NS;
+}
+
 static uint64_t free_blocks(const struct pool_info *info)
 {
 	return info->usable_blocks -
@@ -155,6 +167,8 @@ static void look_at_space(struct tarnd *t, const struct pool_info *info)
 	struct watch *w = &t->watch;
 	bool full = info->available_blocks <
 		    (w->full ? 2 * FULL_BLOCKS : FULL_BLOCKS);
+	bool refused = was_refused(t);
+	bool before = w->full || w->refused;
 
 	if (info->usable_blocks == 0)
 		return;
@@ -163,11 +177,20 @@ static void look_at_space(struct tarnd *t, const struct pool_info *info)
 		event_say(t, EVENT_CRITICAL, "pool.full", info->name, 0, 0,
 			  "new data gets ENOSPC; reading, trimming and "
 			  "deleting go on");
-	else if (!full && w->full)
+	else if (!full && refused && !before)
+		event_say(t, EVENT_CRITICAL, "pool.full", info->name, 0,
+			  info->segments_quarantined,
+			  "writes found no space: %s",
+			  info->segments_quarantined > 0 ?
+				  "some is being given back, as disks settle" :
+				  "what is free is too little for them, or is "
+				  "being cleaned");
+	else if (!full && !refused && before)
 		event_say(t, EVENT_INFO, "pool.room", info->name, 100,
 			  blocks_to_bytes(free_blocks(info)),
 			  "there is room for new data again");
 	w->full = full;
+	w->refused = refused;
 }
 
 /* One step of the average: it weighs what came since the last one by how long
@@ -213,6 +236,7 @@ static void look(struct io_work *work)
 	look_at_health(t, &info);
 	look_at_space(t, &info);
 	look_at_rate(t, &info);
+	scrub_watch(t);
 	bgjobs_look(t);
 }
 

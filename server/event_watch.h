@@ -34,7 +34,9 @@ struct watch {
 	uint8_t  health;
 	uint64_t lost_blocks;
 	unsigned level;         /* of fullness: how many are reached */
-	bool     full;
+	bool     full;          /* there is no room for new data, */
+	bool     refused;       /* … or not long ago a request was refused */
+	uint64_t scrubs;        /* that have ended, since it was opened */
 	/* How fast it fills: blocks a second, smoothed; used, at used_ns. */
 	double   rate;
 	uint64_t used, used_ns;

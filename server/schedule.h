@@ -39,8 +39,8 @@ unsigned schedule_due(const struct vol_schedule *s, uint64_t seen_s,
 /* When the next one is; ~0: never. */
 uint64_t schedule_next(const struct vol_schedule *s, uint64_t now_s);
 /* kinds: of all snapshots of the volume, oldest first, PERIODS for those that
- * no schedule took.  Sets go[i] of those that are beyond what is kept; returns how
- * many. */
+ * no schedule took.  Sets go[i] of those that are beyond what is kept; returns
+ * how many. */
 size_t schedule_beyond(const struct vol_schedule *s, const uint8_t *kinds,
 		       size_t n, bool *go);
 /* What a snapshot of that kind is called: "hourly-2026-11-23-1900", and with

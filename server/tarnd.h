@@ -122,6 +122,12 @@ struct hosted {
 					 * whatever is tried meanwhile */
 	bool                 read_only;
 	unsigned             vol_calls; /* control calls inside vols */
+	struct {
+		struct vols_trash_mark mark; /* blocks is right with it */
+		bool     known;
+		uint64_t blocks;
+		uint64_t again_ns;  /* it could not be told: not before */
+	} trash_held;               /* OPEN: what emptying the trash frees */
 	int                  fail_res;  /* of pool_params.failed() */
 	struct io_work       fail_work; /* leaves the pool's stack */
 };
@@ -331,6 +337,7 @@ void ctl_volume_rename(struct ctl_call *call);
 void ctl_volume_delete(struct ctl_call *call);
 void ctl_volume_undelete(struct ctl_call *call);
 void ctl_volume_freed(struct ctl_call *call);
+void ctl_volume_du(struct ctl_call *call);
 void ctl_volume_deleting(struct ctl_call *call);
 void ctl_trash_list(struct ctl_call *call);
 void ctl_trash_empty(struct ctl_call *call);

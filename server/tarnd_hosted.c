@@ -151,6 +151,20 @@ void hosted_unmake(struct tarnd *t)
 	h->pool = NULL;
 }
 
+/* The trash has let go of a volume by itself. */
+static void trash_went(void *arg, const char *name, const struct uuid *uuid,
+		       bool for_space)
+{
+	char text[UUID_TEXT_BYTES];
+
+	event_say(arg, for_space ? EVENT_WARNING : EVENT_INFO,
+		  for_space ? "trash.pushed_out" : "trash.expired", name, 0, 0,
+		  "%s; it was %s",
+		  for_space ? "deleted before its time: the space was needed" :
+			      "deleted for good: its time was over",
+		  uuid_text(uuid, text));
+}
+
 int hosted_serve(struct tarnd *t, bool read_only)
 {
 	struct hosted   *h = &t->hosted;
@@ -163,12 +177,14 @@ int hosted_serve(struct tarnd *t, bool read_only)
 	pool_get_info(h->pool, &info);
 	snprintf(h->name, sizeof(h->name), "%s", info.name);
 	h->state = HOSTED_OPEN;
+	memset(&h->trash_held, 0, sizeof(h->trash_held));
 	h->read_only = read_only;
 	h->why[0] = '\0';
 	h->action[0] = '\0';
 	h->backoff_ns = 0;
 	h->wanted = false;
 	h->failed = false;
+	vols_trash_watch(h->vols, trash_went, t);
 	if (!read_only)
 		vols_trash_start(h->vols, t->cfg->trash_hours * 3600,
 				 tarnd_now_s());

@@ -5,9 +5,11 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "volume/catalog.h"
 #include "volume/map.h"
 #include "volume/node_validate.h"
@@ -40,8 +42,10 @@ void catalog_fini(struct volumes *vols)
 			free(f);
 		}
 	}
+	free(c->path.trees);
 	free(c->slots);
 	free(c->sorted);
+	free(c->trashed);
 	free(c->dirty);
 }
 
@@ -64,6 +68,10 @@ static int grow(struct catalog *c, uint32_t want)
 	if (p == NULL)
 		return -ENOMEM;
 	c->sorted = p;
+	p = realloc(c->trashed, cap * sizeof(c->trashed[0]));
+	if (p == NULL)
+		return -ENOMEM;
+	c->trashed = p;
 	p = realloc(c->dirty, cap / SLOTS_A_PAGE * sizeof(c->dirty[0]));
 	if (p == NULL)
 		return -ENOMEM;
@@ -88,6 +96,7 @@ int catalog_set_nslots(struct catalog *c, uint32_t nslots)
 /* The lowest one from `from` on; may be beyond the last one. */
 static uint32_t free_slot(const struct catalog *c, uint32_t from)
 {
+	from = max_u32(from, c->slots_full);
 	while (from < c->nslots && c->slots[from] != NULL)
 		from++;
 	return from;
@@ -129,17 +138,44 @@ static uint32_t name_pos(const struct catalog *c, const char *name,
 	return lo;
 }
 
+/* Of what has a volume's id, kind and name; the volume may be another object
+ * later, but keeps its id. */
+static uint32_t of_bucket(const struct volume *v, uint8_t kind,
+			  const char *name)
+{
+	uint32_t crc = crc32c(v->id, name, strlen(name));
+
+	return (crc ^ kind) % OF_HASH;
+}
+
 struct volume *catalog_find_of(const struct volume *v, uint8_t kind,
 			       const char *name)
 {
-	list_for_each(it, kind == CATALOG_SNAPSHOT ? &v->snaps :
-						     &v->checkpoints) {
-		struct volume *s = list_entry(it, struct volume, of_link);
+	struct volume *s = v->vols->catalog.of[of_bucket(v, kind, name)];
 
-		if (strcmp(s->name, name) == 0)
-			return s;
-	}
-	return NULL;
+	while (s != NULL && (s->of != v || s->kind != kind ||
+			     strcmp(s->name, name) != 0))
+		s = s->of_next;
+	return s;
+}
+
+static void of_hash(struct volume *s)
+{
+	struct volume **first =
+		&s->vols->catalog.of[of_bucket(s->of, s->kind, s->name)];
+
+	s->of_next = *first;
+	*first = s;
+}
+
+static void of_unhash(struct volume *s)
+{
+	struct volume **p =
+		&s->vols->catalog.of[of_bucket(s->of, s->kind, s->name)];
+
+	while (*p != s)
+		p = &(*p)->of_next;
+	*p = s->of_next;
 }
 
 /* No volume can have a name like these. */
@@ -276,6 +312,8 @@ static void place_in(struct volume *v, uint32_t id, uint32_t slot)
 	v->id = id;
 	v->slot = slot;
 	c->slots[slot] = v;
+	if (slot == c->slots_full)
+		c->slots_full++;
 	v->hash_next = c->hash[id % VOLUME_HASH];
 	c->hash[id % VOLUME_HASH] = v;
 }
@@ -286,6 +324,7 @@ static void take_out(struct volume *v)
 	struct volume **p = &c->hash[v->id % VOLUME_HASH];
 
 	c->slots[v->slot] = NULL;
+	c->slots_full = min_u32(c->slots_full, v->slot);
 	while (*p != v)
 		p = &(*p)->hash_next;
 	*p = v->hash_next;
@@ -302,7 +341,8 @@ struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
 	list_init(&v->users);
 	list_init(&v->ranges);
 	list_init(&v->reap_link);
-	list_init(&v->wait_spans);
+	for (unsigned i = 0; i < REQ_KINDS; i++)
+		list_init(&v->wait_spans[i]);
 	list_init(&v->tip_link);
 	list_init(&v->kids);
 	list_init(&v->kid_link);
@@ -358,12 +398,22 @@ void catalog_of_insert(struct volume *s, struct volume *v)
 	s->of = v;
 	list_push(snap ? &v->snaps : &v->checkpoints, &s->of_link);
 	*(snap ? &v->nsnaps : &v->ncheckpoints) += 1;
+	of_hash(s);
+}
+
+void catalog_of_rename(struct volume *s, const char *name)
+{
+	of_unhash(s);
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	of_hash(s);
+	catalog_touch(s);
 }
 
 void catalog_of_remove(struct volume *s)
 {
 	struct volume *v = s->of;
 
+	of_unhash(s);
 	*(s->kind == CATALOG_SNAPSHOT ? &v->nsnaps : &v->ncheckpoints) -= 1;
 	list_remove(&s->of_link);
 	s->of = NULL;

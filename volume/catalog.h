@@ -63,6 +63,7 @@ void catalog_set_size(struct volume *v, uint64_t size_bytes);
 /* A snapshot or checkpoint of v: found there by its name; is no longer. */
 void catalog_of_insert(struct volume *s, struct volume *v);
 void catalog_of_remove(struct volume *s);
+void catalog_of_rename(struct volume *s, const char *name);
 /* A READY volume is found by its name; is no longer. */
 void catalog_name_insert(struct catalog *c, struct volume *v);
 void catalog_name_remove(struct catalog *c, struct volume *v);
@@ -87,6 +88,10 @@ int  catalog_apply_publish(struct volume *h, const void *body);
 int  catalog_apply_trash(struct volume *v, const void *body);
 int  catalog_apply_undelete(struct volume *v, const void *body);
 int  catalog_apply_purge(struct volume *v);
+/* v, whose trash_until_ns is set, is in the trash. */
+void catalog_trash_insert(struct catalog *c, struct volume *v);
+/* All of their trash_until_ns may have changed. */
+void catalog_trash_sort(struct catalog *c);
 /* vol_schedule.c. */
 int  catalog_apply_schedule(struct volume *v, const void *body);
 /* To and from the bytes of a slot or record. */
@@ -94,8 +99,8 @@ void catalog_schedule_encode(const struct vol_schedule *s,
 			     struct catalog_schedule *ret_bytes);
 void catalog_schedule_decode(const struct catalog_schedule *bytes,
 			     struct vol_schedule *ret_schedule);
-/* The snapshot was taken by the schedule of its volume, as one of this kind; is a
- * person's. */
+/* The snapshot was taken by the schedule of its volume, as one of this kind; is
+ * a person's. */
 void catalog_schedule_took(struct volume *s, enum period kind);
 void catalog_schedule_let_go(struct volume *s);
 

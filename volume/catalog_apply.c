@@ -14,6 +14,7 @@
 #include "volume/node_validate.h"
 #include "volume/tree.h"
 #include "volume/tree_reap.h"
+#include "volume/tree_thin.h"
 #include "volume/volumes.h"
 
 static int apply_create(struct volumes *vols, uint64_t id, const void *body)
@@ -85,9 +86,8 @@ static int apply_rename(struct volume *v, const void *body)
 	if (v->of != NULL) {
 		if (catalog_find_of(v->of, v->kind, name) != NULL)
 			return -EBADMSG;
-		memcpy(v->name, name, sizeof(name));
+		catalog_of_rename(v, name);
 		catalog_schedule_let_go(v);
-		catalog_touch(v);
 		return 0;
 	}
 	if (catalog_find_name(c, name) != NULL)
@@ -116,7 +116,7 @@ void catalog_tree_delete(struct volume *t)
 	memset(&t->schedule, 0, sizeof(t->schedule));
 	catalog_touch(t);
 	if (t->nkids > 1 && !CANARY(fork_reaped)) {
-		t->state = CATALOG_FORK;
+		tree_fork(t);
 		return;
 	}
 	t->state = CATALOG_DELETING;
@@ -193,6 +193,22 @@ static int apply_reap(struct volume *v, const void *body)
 	return 0;
 }
 
+/* Validated.  What it names may go also when the FORK has to be gone through
+ * again by now. */
+static int apply_thin(struct volume *v, const void *body)
+{
+	const struct catalog_thin *rec = body;
+
+	if (v->state != CATALOG_FORK)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < le32_get(rec->nleaves); i++)
+		thin_drop(v, le64_get(rec->leaves[i].leaf),
+			  rec->leaves[i].slots);
+	if (v->cursor == le64_get(rec->from))
+		tree_thinned(v, le64_get(rec->upto));
+	return 0;
+}
+
 void vol_release(struct volume *v)
 {
 	assert(v->ops > 0);
@@ -245,6 +261,8 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_purge(v);
 	case CATALOG_SCHEDULE:
 		return catalog_apply_schedule(v, body);
+	case CATALOG_THIN:
+		return apply_thin(v, body);
 	default:
 		return -EBADMSG;
 	}

@@ -331,7 +331,8 @@ int catalog_apply_publish(struct volume *h, const void *body)
 	int r;
 
 	memcpy(snap.name, rec->name, le16_get(rec->name_len));
-	if (bad || (v != NULL && catalog_find_of(v, CATALOG_SNAPSHOT,
+	if (bad || (v != NULL && snap.name[0] == '\0') ||
+	    (v != NULL && catalog_find_of(v, CATALOG_SNAPSHOT,
 						 snap.name) != NULL))
 		return -EBADMSG;
 	r = catalog_reserve(c, 1);
@@ -346,6 +347,7 @@ int catalog_apply_publish(struct volume *h, const void *body)
 		checkpoints_lose(h, h->origin->birth);
 		tree_delete(v);
 	}
-	snap_make(h, &snap);
+	if (snap.name[0] != '\0')
+		snap_make(h, &snap);
 	return 0;
 }

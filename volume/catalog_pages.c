@@ -93,10 +93,11 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->mapped = le64_get(s->mapped);
 	v->cursor = le64_get(s->cursor);
 	v->trashed_s = le64_get(s->trashed_s);
-	c->ntrashed += (v->flags & CATALOG_TRASHED) != 0;
+	if (v->flags & CATALOG_TRASHED)
+		catalog_trash_insert(c, v);
 	catalog_schedule_decode(&s->schedule, &v->schedule);
 	memcpy(v->name, name, sizeof(name));
-	if (v->state == CATALOG_DELETING)
+	if (v->state == CATALOG_DELETING || tree_to_thin(v))
 		c->ndeleting++;
 	else if (v->kind == CATALOG_VOLUME)
 		catalog_name_insert(c, v);

@@ -266,6 +266,7 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
 	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
+	v->fam->writes++;
 	own(leaf);
 	note_birth(leaf);
 	e = leaf_entries(leaf) + slot;
@@ -340,6 +341,7 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 	all = dead == leaf->node->used && map_drops_leaf(leaf, n);
 	if (dead == 0 && !all)
 		return;
+	v->fam->writes++;
 	mapped_add(v, CANARY(mapped_drifts) ? 0 : -(int64_t)dead);
 	if (!all) {
 		own(leaf);
@@ -450,4 +452,51 @@ void map_drop_own(struct mnode *leaf, const struct mnode *young,
 	run_flush(vols, &unrefs, false);
 	mapped_add(leaf->vol, -(int64_t)leaf->node->used);
 	map_free_own(leaf);
+}
+
+/* What the parent says of when it changed stays true. */
+static void thin_free(struct mnode *leaf)
+{
+	struct mnode *parent = leaf->parent;
+
+	leaf->pins++;
+	node_free(leaf->node);
+	if (parent == NULL) {
+		leaf->vol->root_id = 0;
+		catalog_touch(leaf->vol);
+	} else {
+		node_touch(parent->node);
+		inner_children(parent)[node_slot(leaf)].node = le32_of(0);
+		parent->node->used--;
+	}
+	node_unpin(leaf);
+}
+
+void map_thin(struct mnode *leaf, const uint8_t *slots)
+{
+	struct volume     *v = leaf->vol;
+	struct place_run   unrefs = { 0, 0 };
+	struct leaf_entry *e;
+	uint32_t           dead = 0;
+	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
+
+	if (is_shared(leaf))
+		return;
+	node_touch(leaf->node);
+	e = leaf_entries(leaf);
+	for (unsigned i = 0; i < LEAF_ENTRIES; i++, e++) {
+		place_t place = entry_place(e);
+
+		if ((slots[i / 8] >> i % 8 & 1) == 0 || place == PLACE_NONE)
+			continue;
+		if (le32_get(e->birth) > shared)
+			run_add(v->vols, &unrefs, place, false);
+		entry_set(e, PLACE_NONE, le32_get(e->birth), 0);
+		dead++;
+	}
+	run_flush(v->vols, &unrefs, false);
+	leaf->node->used -= dead;
+	mapped_add(v, -(int64_t)dead);
+	if (leaf->node->used == 0)
+		thin_free(leaf);
 }

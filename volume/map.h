@@ -95,6 +95,10 @@ void map_drop_own(struct mnode *leaf, const struct mnode *young,
 		  uint32_t shared);
 /* The same for an inner node, whatever it still says. */
 void map_free_own(struct mnode *n);
+/* For tree_thin.c: these entries of a leaf (bit i: entry i) go, but for their
+ * births.  With the last one the leaf goes, and nothing above it.  Of a leaf that
+ * an older tree shows too, none do. */
+void map_thin(struct mnode *leaf, const uint8_t *slots);
 /* Child i of n could not be read: its id is free again.  The blocks that it
  * pointed to stay counted. */
 void map_forget_lost(struct mnode *n, unsigned i);

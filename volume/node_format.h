@@ -45,7 +45,8 @@
  *                        was taken
  *       52    4 origin   id of the snapshot that it derives from; 0: none
  *       56    8 mapped   blocks of data mapped, shared or not
- *       64    8 cursor   DELETING: leaves below this index, and inner nodes
+ *       64    8 cursor   FORK: leaves below this index are thinned out;
+ *                        DELETING: leaves below this index, and inner nodes
  *                        that cover nothing else, are gone already
  *       72    2 name_len
  *       74    2 zero
@@ -99,6 +100,9 @@
  *                deleted, its checkpoints are gone
  *   270 schedule: as in a slot: that of a volume; its snapshots of kinds that
  *                are no longer kept are not SCHEDULED any more
+ *   271 thin:    from 8, upto 8, nleaves 4, zero 4, then for each: leaf 8,
+ *                slots 32 (entries that a FORK drops of that leaf; the cursor
+ *                goes from `from` to `upto`)
  * rec.block is the id of the volume (or snapshot...); for a create, clone or
  * receive, the id that it gets; for snapshots, the id of the first one, the others
  * follow.  What a rollback leaves gets the next id.
@@ -112,7 +116,8 @@
  * the volume copies a shared node, under a new id, when it changes it.  A tree
  * that is being deleted holds nothing below its cursor; what its inner nodes say
  * there means nothing.  A deleted one from which two or more derive is kept
- * whole (FORK), and becomes DELETING when all of them but one are gone.
+ * (FORK), but for what none of them holds, and becomes DELETING when all of them
+ * but one are gone.
  */
 #ifndef TARN_VOLUME_NODE_FORMAT_H
 #define TARN_VOLUME_NODE_FORMAT_H
@@ -243,7 +248,8 @@ enum catalog_op {
 	CATALOG_UNDELETE = 268,
 	CATALOG_PURGE = 269,
 	CATALOG_SCHEDULE = 270,
-	CATALOG_OP_LAST = CATALOG_SCHEDULE,
+	CATALOG_THIN = 271,
+	CATALOG_OP_LAST = CATALOG_THIN,
 };
 
 struct catalog_create {
@@ -292,5 +298,21 @@ struct catalog_set {
 	uint8_t clear;
 };
 static_assert(sizeof(struct catalog_set) == 2, "catalog_set");
+
+/* Of a leaf: bit i of byte j is entry 8 j + i. */
+struct thin_leaf {
+	le64    leaf;
+	uint8_t slots[32];
+};
+static_assert(sizeof(struct thin_leaf) == 40, "thin_leaf");
+
+struct catalog_thin {
+	le64             from; /* the cursor before; leaves from there on … */
+	le64             upto; /* … to there were looked at; ~0: all */
+	le32             nleaves;
+	le32             zero;
+	struct thin_leaf leaves[];
+};
+static_assert(sizeof(struct catalog_thin) == 24, "catalog_thin");
 
 #endif

@@ -294,6 +294,30 @@ static int set_body_validate(const struct catalog_set *s, uint32_t len_bytes,
 	return 0;
 }
 
+static int thin_body_validate(const struct catalog_thin *t, uint32_t len_bytes,
+			      const char **ret_why)
+{
+	uint64_t next;
+
+	if (len_bytes < sizeof(*t))
+		BAD("thin record: too short");
+	next = le64_get(t->from);
+	if (le64_get(t->upto) <= next)
+		BAD("thin record: it goes nowhere");
+	if (le32_get(t->nleaves) >
+	    (len_bytes - sizeof(*t)) / sizeof(t->leaves[0]))
+		BAD("thin record: cut off");
+	for (uint32_t i = 0; i < le32_get(t->nleaves); i++) {
+		uint64_t leaf = le64_get(t->leaves[i].leaf);
+
+		if (leaf < next || leaf >= le64_get(t->upto) ||
+		    leaf >= levels_to_leaves(LEVEL_MAX))
+			BAD("thin record: leaves out of order");
+		next = leaf + 1;
+	}
+	return 0;
+}
+
 static int schedule_body_validate(const struct catalog_schedule *s,
 				  uint32_t len_bytes, const char **ret_why)
 {
@@ -362,7 +386,7 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 	case CATALOG_PUBLISH:
 		if (len_bytes < sizeof(*b))
 			BAD("clone or rollback record: too short");
-		if (subtype == CATALOG_ROLLBACK && le16_get(b->name_len) == 0)
+		if (subtype != CATALOG_CLONE && le16_get(b->name_len) == 0)
 			return 0;
 		return name_body_validate((const uint8_t *)&b->name_len,
 					  len_bytes -
@@ -374,6 +398,8 @@ int catalog_body_validate(uint32_t subtype, const void *body,
 		return set_body_validate(body, len_bytes, ret_why);
 	case CATALOG_SCHEDULE:
 		return schedule_body_validate(body, len_bytes, ret_why);
+	case CATALOG_THIN:
+		return thin_body_validate(body, len_bytes, ret_why);
 	default:
 		BAD("catalog record: unknown subtype");
 	}

@@ -4,7 +4,9 @@
 
 #include "base/canary.h"
 #include "volume/catalog.h"
+#include "volume/node_validate.h"
 #include "volume/tree.h"
+#include "volume/tree_thin.h"
 #include "volume/volumes.h"
 
 /* --- families ------------------------------------------------------------ */
@@ -115,50 +117,102 @@ struct volume *tree_heir(const struct volume *t, unsigned level,
 	return n;
 }
 
+struct volume *tree_holder(struct volume *t, unsigned level, uint64_t index)
+{
+	return tree_holds(t, level, index) ? t : tree_heir(t, level, index);
+}
+
+/* --- long chains --------------------------------------------------------- */
+
+/* A walk of more steps is made once; then there is an array of what it comes
+ * through, for those after it. */
+#define WALK_MAX 64u
+
+/* Where those with births below `birth` begin. */
+static uint32_t path_below(const struct tree_path *p, uint32_t birth)
+{
+	uint32_t lo = 0, hi = p->n;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (p->trees[mid]->birth >= birth)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Is t in the path, as trees are now? */
+static bool path_has(const struct tree_path *p, const struct volume *t)
+{
+	uint32_t i;
+
+	if (p->n == 0 || p->changes != t->vols->catalog.tree_changes)
+		return false;
+	i = path_below(p, t->birth); /* the one before it is not below */
+	return i > 0 && p->trees[i - 1] == t;
+}
+
+/* t and all its origins.  False: no memory. */
+static bool path_make(struct tree_path *p, struct volume *t)
+{
+	p->n = 0;
+	p->changes = t->vols->catalog.tree_changes;
+	for (; t != NULL; t = t->origin) {
+		if (p->n == p->cap) {
+			uint32_t cap = p->cap == 0 ? 1024 : 2 * p->cap;
+			void *trees = realloc(p->trees,
+					      cap * sizeof(p->trees[0]));
+
+			if (trees == NULL) {
+				p->n = 0;
+				return false;
+			}
+			p->trees = trees;
+			p->cap = cap;
+		}
+		p->trees[p->n++] = t;
+	}
+	return true;
+}
+
 struct volume *tree_before(const struct volume *t, uint32_t born)
 {
+	struct tree_path *p = &t->vols->catalog.path;
 	struct volume *o = t->origin;
 
-	while (o != NULL && o->birth >= born)
+	for (unsigned i = 0; o != NULL && o->birth >= born; i++) {
+		if (i == WALK_MAX && (path_has(p, o) || path_make(p, o))) {
+			uint32_t at = path_below(p, born);
+
+			return at < p->n ? p->trees[at] : NULL;
+		}
 		o = o->origin;
+	}
 	return o;
 }
 
 /* --- who lasts ----------------------------------------------------------- */
 
-/* k, or what will be in its place; NULL: nothing. */
-static struct volume *lasting_kid(struct volume *k)
+/* Will anything be in place of k, which derives from some tree? */
+static bool kid_lasts(const struct volume *k)
 {
 	while (k->state == CATALOG_DELETING && k->nkids > 0)
 		k = list_first(&k->kids, struct volume, kid_link);
-	return k->state == CATALOG_DELETING ? NULL : k;
-}
-
-unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
-			   struct volume **ret_kid)
-{
-	unsigned n = 0;
-
-	*ret_kid = NULL;
-	list_for_each(it, &t->kids) {
-		struct volume *k = lasting_kid(
-			list_entry(it, struct volume, kid_link));
-
-		if (k == NULL || k == but)
-			continue;
-		*ret_kid = k;
-		n++;
-	}
-	return n;
+	return k->state != CATALOG_DELETING;
 }
 
 static bool lasts(const struct volume *t)
 {
-	struct volume *kid;
+	unsigned n = 0;
 
-	return t->state != CATALOG_DELETING &&
-	       (t->state != CATALOG_FORK ||
-		tree_lasting_kids(t, NULL, &kid) > 1);
+	if (t->state != CATALOG_FORK)
+		return t->state != CATALOG_DELETING;
+	list_for_each(it, &t->kids)
+		n += kid_lasts(list_entry(it, struct volume, kid_link));
+	return n > 1;
 }
 
 struct volume *tree_lasting_origin(const struct volume *t)
@@ -225,11 +279,47 @@ void tree_add_before(struct volume *n, struct volume *t)
 	catalog_touch(t);
 }
 
-/* Only one tree, or none, derives from it now: its turn to go. */
-static void fork_end(struct volume *t)
+bool tree_to_thin(const struct volume *t)
 {
-	if (t->state != CATALOG_FORK || t->nkids > 1)
+	return t->state == CATALOG_FORK &&
+	       t->cursor < levels_to_leaves(t->levels);
+}
+
+void tree_thinned(struct volume *t, uint64_t cursor)
+{
+	uint32_t *n = &t->vols->catalog.ndeleting;
+
+	assert(t->state == CATALOG_FORK);
+	*n -= tree_to_thin(t);
+	t->cursor = min_u64(cursor, levels_to_leaves(t->levels));
+	*n += tree_to_thin(t);
+	catalog_touch(t);
+}
+
+/* From the front, as others derive from it than before. */
+static void thin_again(struct volume *t)
+{
+	tree_thinned(t, t->nkids > THIN_KIDS_MAX ? UINT64_MAX : 0);
+	t->vols->reaper.scanned = false; /* to be found */
+}
+
+void tree_fork(struct volume *t)
+{
+	t->state = CATALOG_FORK;
+	t->cursor = UINT64_MAX;
+	thin_again(t);
+}
+
+/* If only one tree, or none, derives from it now, it is its turn to go. */
+static void fork_changed(struct volume *t)
+{
+	if (t->state != CATALOG_FORK)
 		return;
+	if (t->nkids > 1) {
+		thin_again(t);
+		return;
+	}
+	tree_thinned(t, UINT64_MAX);
 	t->state = CATALOG_DELETING;
 	t->cursor = 0;
 	t->vols->catalog.ndeleting++;
@@ -247,9 +337,11 @@ void tree_remove(struct volume *t)
 		underive(heir);
 		derive(heir, o);
 		catalog_touch(heir);
+		if (heir->state == CATALOG_FORK)
+			thin_again(heir);
 	}
 	family_leave(&t->vols->catalog, t);
 	t->vols->catalog.tree_changes++;
 	if (o != NULL)
-		fork_end(o);
+		fork_changed(o);
 }

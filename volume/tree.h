@@ -13,7 +13,9 @@
  * Position by position, from the front, it stops holding anything: there, what
  * derives from it derives from its origin.  At most one tree derives from it:
  * from two or more, one comparison would not say what is still needed, so then
- * it is kept whole, as a FORK, until only one of them is left.
+ * it stays as a FORK until only one of them is left.  What none of them has is
+ * dropped from it, when it becomes a FORK and each time that one of them or
+ * its origin goes (tree_thin.h).
  *
  * All that hang together are a family; the tips are those of its trees from
  * which none derives: every volume, and snapshots that a rollback left behind.
@@ -34,7 +36,16 @@ struct family {
 	struct family *hash_next;
 	uint32_t    id;     /* of the first volume, which may be gone */
 	uint32_t    ntrees;
+	uint64_t    writes; /* changes of leaves since it is in memory */
 	struct list tips;   /* struct volume, by tip_link */
+};
+
+/* A tree and all its origins, births descending, as they were when the catalog's
+ * tree_changes was `changes`. */
+struct tree_path {
+	struct volume **trees;
+	uint32_t        n, cap;
+	uint64_t        changes;
 };
 
 /* NULL: there is none. */
@@ -57,16 +68,17 @@ struct volume *tree_origin(const struct volume *t, unsigned level,
 struct volume *tree_heir(const struct volume *t, unsigned level,
 			 uint64_t index);
 
+/* t, or in its place what derives from it, if that holds what is there; NULL:
+ * nobody does. */
+struct volume *tree_holder(struct volume *t, unsigned level, uint64_t index);
+
 /* What t shows somewhere it has shown since birth `born`: the next older tree
  * that may show something else there; NULL: none. */
 struct volume *tree_before(const struct volume *t, uint32_t born);
 
-/* When all that is being deleted has gone: what t derives from then, NULL:
- * nothing; how many trees derive from t (*ret_kid: one of them, or NULL), `but`
- * (NULL: none) not counted. */
+/* When all that is being deleted has gone: what t derives from then; NULL:
+ * nothing. */
 struct volume *tree_lasting_origin(const struct volume *t);
-unsigned tree_lasting_kids(const struct volume *t, const struct volume *but,
-			   struct volume **ret_kid);
 
 /* A new tree, whose family is set; origin NULL: it derives from none. */
 void tree_add(struct volume *t, struct volume *origin);
@@ -74,7 +86,14 @@ void tree_add(struct volume *t, struct volume *origin);
  * origin. */
 void tree_add_before(struct volume *n, struct volume *t);
 /* t is no more; at most one tree derives from it.  An origin that was a FORK may
- * be DELETING now. */
+ * be DELETING now, or has to be thinned out again; and so has a FORK that derived
+ * from it, which has taken over what it shared with t. */
 void tree_remove(struct volume *t);
+/* t, from which two or more trees derive, is deleted: it is a FORK now. */
+void tree_fork(struct volume *t);
+/* Is there something to be dropped from a FORK, perhaps? */
+bool tree_to_thin(const struct volume *t);
+/* The leaves of a FORK before `cursor` have been thinned out. */
+void tree_thinned(struct volume *t, uint64_t cursor);
 
 #endif

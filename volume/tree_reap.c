@@ -4,7 +4,6 @@
  * side.  The older one need not be looked at: births say what is shared with
  * it.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/canary.h"
@@ -43,80 +42,15 @@ static bool child_is_shared(const struct pair *p, unsigned i, uint32_t shared)
 	       le32_get(child(p->young, i)->node) == le32_get(c->node);
 }
 
-struct reap_lost {
-	const struct volume *vol;
-	unsigned             level;
-	uint64_t             index;
-};
-
-/* Who asks for it again would start to read it again. */
-static bool is_lost(const struct reap_find *f, const struct volume *v,
-		    unsigned level, uint64_t index)
-{
-	for (unsigned i = 0; i < f->nlost; i++)
-		if (f->lost[i].vol == v && f->lost[i].level == level &&
-		    f->lost[i].index == index)
-			return true;
-	return false;
-}
-
-static void note_lost(struct reap_find *f, const struct mnode *n)
-{
-	struct reap_lost *lost = realloc(f->lost, (f->nlost + 1) *
-						  sizeof(lost[0]));
-
-	if (lost == NULL)
-		abort(); /* as in slab_need() */
-	f->lost = lost;
-	f->lost[f->nlost++] =
-		(struct reap_lost){ n->vol, n->level, n->index };
-}
-
-/* What a tree (or none) has at a position; f NULL: what is in memory.  False:
- * it cannot be told; with f->loading set, not yet. */
-static bool get(struct reap_find *f, struct volume *v, unsigned level,
-		uint64_t index, struct mnode **ret_n)
-{
-	struct map_pos pos;
-
-	*ret_n = NULL;
-	if (v == NULL)
-		return true;
-	if (f != NULL && is_lost(f, v, level, index))
-		return false;
-	switch (map_find(v, level, index, f == NULL ? FIND_NOLOAD : 0, &pos)) {
-	case POS_NODE:
-		*ret_n = pos.node;
-		node_pin(pos.node);
-		return true;
-	case POS_ABSENT:
-		return true;
-	case POS_LOADING:
-		if (f != NULL && f->loading == NULL) {
-			f->loading = pos.node;
-			node_pin(pos.node);
-		}
-		return false;
-	case POS_FAILED:
-	case POS_UNKNOWN:
-		return false;
-	}
-	return false;
-}
-
-static void put(struct mnode *n)
-{
-	if (n != NULL)
-		node_unpin(n);
-}
-
 /* Both, pinned.  True if the node is the tree's own. */
 static bool pair_get(struct reap_find *f, struct volume *v, unsigned level,
 		     uint64_t index, struct pair *p)
 {
-	bool known = get(f, v, level, index, &p->n);
+	struct tree_look *l = f == NULL ? NULL : &f->look;
+	bool known = tree_look(l, v, level, index, &p->n);
 
-	known &= get(f, tree_heir(v, level, index), level, index, &p->young);
+	known &= tree_look(l, tree_heir(v, level, index), level, index,
+			   &p->young);
 	return known && p->n != NULL &&
 	       p->n->node->birth > tree_shared_birth(v, level, index) &&
 	       (p->young == NULL || p->young->node != p->n->node);
@@ -124,8 +58,8 @@ static bool pair_get(struct reap_find *f, struct volume *v, unsigned level,
 
 static void pair_put(struct pair *p)
 {
-	put(p->young);
-	put(p->n);
+	tree_look_put(p->young);
+	tree_look_put(p->n);
 }
 
 /* --- finding ------------------------------------------------------------- */
@@ -165,17 +99,10 @@ static void find_at(struct reap_find *f, unsigned level, uint64_t index)
 	pair_put(&p);
 }
 
-static void find_step(struct reap_find *f);
-
-static void find_waited(struct node_waiter *w, int res)
+static void find_again(struct tree_look *l)
 {
-	struct reap_find *f = w->owner;
-	struct mnode     *n = f->loading;
+	struct reap_find *f = container_of(l, struct reap_find, look);
 
-	if (res < 0)
-		note_lost(f, n);
-	f->loading = NULL;
-	node_unpin(n);
 	io_defer(f->vol->vols->io, &f->work);
 }
 
@@ -185,17 +112,16 @@ static void find_step(struct reap_find *f)
 {
 	f->found = 0;
 	f->upto = f->end;
-	f->loading = NULL;
+	tree_look_begin(&f->look);
 	if (f->from < f->end && f->vol->root_id != 0)
 		find_at(f, f->vol->levels, 0);
-	if (f->loading == NULL) {
+	if (f->look.loading == NULL) {
 		f->guard.end = max_u64(f->upto, f->from + 1);
 		f->done(f);
 		return;
 	}
-	f->wait.owner = f;
-	f->wait.fn = find_waited;
-	list_push(&f->loading->waiters, &f->wait.link);
+	f->look.again = find_again;
+	tree_look_wait(&f->look);
 }
 
 static void find_work(struct io_work *w)
@@ -216,8 +142,7 @@ void reap_find(struct reap_find *f)
 
 void reap_find_release(struct reap_find *f)
 {
-	free(f->lost);
-	f->lost = NULL;
+	tree_look_end(&f->look);
 	node_guard_remove(f->vol->vols, &f->guard);
 	vol_release(f->vol);
 }

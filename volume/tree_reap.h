@@ -15,9 +15,7 @@
 #ifndef TARN_VOLUME_TREE_REAP_H
 #define TARN_VOLUME_TREE_REAP_H
 
-#include "volume/map.h"
-
-struct reap_lost;
+#include "volume/tree_look.h"
 
 struct reap_find {
 	/* In. */
@@ -30,11 +28,8 @@ struct reap_find {
 	uint64_t       upto;
 	/* Private. */
 	unsigned       found;
-	struct mnode  *loading; /* the first that has to be waited for */
-	struct reap_lost *lost; /* positions that could not be read */
-	unsigned       nlost;
+	struct tree_look look;
 	struct node_guard guard;
-	struct node_waiter wait;
 	struct io_work work;
 };
 

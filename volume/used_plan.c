@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "volume/tree.h"
+#include "volume/tree_thin.h"
 #include "volume/used_plan.h"
 #include "volume/volumes.h"
 
@@ -71,6 +72,11 @@ static struct used_tree *add(struct used_plan *plan)
 	return &plan->trees[plan->n++];
 }
 
+static uint32_t birth_of(const struct volume *o)
+{
+	return o == NULL ? 0 : o->birth;
+}
+
 /* t goes, and the FORKs that go with it.  False: out of memory. */
 static bool go(struct used_plan *plan, struct volume *t)
 {
@@ -86,7 +92,8 @@ static bool go(struct used_plan *plan, struct volume *t)
 
 		if (u == NULL)
 			return false;
-		*u = (struct used_tree){ t, kid, o == NULL ? 0 : o->birth };
+		*u = (struct used_tree){ .tree = t, .young = kid,
+					 .shared = birth_of(o) };
 		vol_hold(t);
 		if (kid != NULL)
 			vol_hold(kid);
@@ -98,6 +105,66 @@ static bool go(struct used_plan *plan, struct volume *t)
 		t = o;
 	}
 }
+
+/* --- what is thinned out ------------------------------------------------- */
+
+/* With too many trees behind it a FORK is kept whole.  False: out of memory. */
+static bool thin(struct used_plan *plan, struct volume *t)
+{
+	struct used_tree *u;
+	struct volume *k;
+	unsigned n = lasting_kids(t, &k);
+
+	if (t->used_thin || n > THIN_KIDS_MAX)
+		return true;
+	u = add(plan);
+	if (u == NULL)
+		return false;
+	*u = (struct used_tree){ .tree = t,
+				 .shared = birth_of(lasting_origin(t)) };
+	vol_hold(t);
+	t->used_thin = true;
+	u->kids = calloc(n, sizeof(u->kids[0]));
+	if (u->kids == NULL)
+		return false;
+	list_for_each(it, &t->kids) {
+		k = lasting_kid(list_entry(it, struct volume, kid_link));
+		if (k == NULL)
+			continue;
+		vol_hold(k);
+		u->kids[u->nkids++] = k;
+	}
+	return true;
+}
+
+static bool stays_fork(const struct volume *t)
+{
+	return t != NULL && t->state == CATALOG_FORK && lasts(t);
+}
+
+/* All that will be, when the set has gone.  False: out of memory. */
+static bool thin_all(struct used_plan *plan, struct volume *const *set,
+		     unsigned n)
+{
+	unsigned ngone = plan->n;
+	bool     ok = true;
+
+	for (unsigned i = 0; i < n && ok; i++)
+		if (!set[i]->used_gone)
+			ok = thin(plan, set[i]);
+	for (unsigned i = 0; i < ngone && ok; i++) {
+		struct volume *t = plan->trees[i].tree;
+		struct volume *o = lasting_origin(t), *heir = lasting_kid(t);
+
+		if (stays_fork(o))
+			ok = thin(plan, o);
+		if (stays_fork(heir) && ok)
+			ok = thin(plan, heir);
+	}
+	return ok;
+}
+
+/* --- the plan ------------------------------------------------------------ */
 
 static int order_birth(const void *a, const void *b)
 {
@@ -124,8 +191,12 @@ struct used_plan *used_plan_make(struct volume *const *set, unsigned n)
 	}
 	for (unsigned i = 0; i < n && ok; i++)
 		ok = order[i]->used_gone || go(plan, order[i]);
-	for (unsigned i = 0; plan != NULL && i < plan->n; i++)
+	if (ok)
+		ok = thin_all(plan, order, n);
+	for (unsigned i = 0; plan != NULL && i < plan->n; i++) {
 		plan->trees[i].tree->used_gone = false;
+		plan->trees[i].tree->used_thin = false;
+	}
 	free(order);
 	if (ok)
 		return plan;
@@ -133,15 +204,22 @@ struct used_plan *used_plan_make(struct volume *const *set, unsigned n)
 	return NULL;
 }
 
+static void tree_free(struct used_tree *u)
+{
+	vol_release(u->tree);
+	if (u->young != NULL)
+		vol_release(u->young);
+	for (unsigned i = 0; i < u->nkids; i++)
+		vol_release(u->kids[i]);
+	free(u->kids);
+}
+
 void used_plan_free(struct used_plan *plan)
 {
 	if (plan == NULL)
 		return;
-	for (unsigned i = 0; i < plan->n; i++) {
-		vol_release(plan->trees[i].tree);
-		if (plan->trees[i].young != NULL)
-			vol_release(plan->trees[i].young);
-	}
+	for (unsigned i = 0; i < plan->n; i++)
+		tree_free(&plan->trees[i]);
 	free(plan->trees);
 	free(plan);
 }
@@ -154,14 +232,23 @@ bool used_plan_is_fresh(const struct used_plan *plan, const struct volume *v)
 	       plan->deletions == c->deletions;
 }
 
+static bool tree_same(const struct used_tree *a, const struct used_tree *b)
+{
+	if (a->tree != b->tree || a->young != b->young ||
+	    a->shared != b->shared || a->nkids != b->nkids)
+		return false;
+	for (unsigned i = 0; i < a->nkids; i++)
+		if (a->kids[i] != b->kids[i])
+			return false;
+	return true;
+}
+
 bool used_plan_same(const struct used_plan *a, const struct used_plan *b)
 {
 	if (a->n != b->n || a->forked != b->forked)
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
-		if (a->trees[i].tree != b->trees[i].tree ||
-		    a->trees[i].young != b->trees[i].young ||
-		    a->trees[i].shared != b->trees[i].shared)
+		if (!tree_same(&a->trees[i], &b->trees[i]))
 			return false;
 	return true;
 }

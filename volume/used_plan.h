@@ -4,6 +4,12 @@
  * The plan deletes one after the other, the youngest first, so that what several
  * share is counted with the last of them that has it, once.  With the last tree
  * but one that derives from a FORK, the FORK goes too.
+ *
+ * Then the FORKs that stay are thinned out (tree_thin.h), once each, beside what
+ * will derive from them: trees of the set that two or more derive from, and
+ * those that are next to what has gone.  Each is counted beside what the others
+ * have now; so if one derives from another and is thinned out first, that one
+ * lets some more go than was said.
  */
 #ifndef TARN_VOLUME_USED_PLAN_H
 #define TARN_VOLUME_USED_PLAN_H
@@ -13,11 +19,15 @@
 
 struct volume;
 
-/* A tree that would go, when those before it in the plan have gone. */
+/* A tree that would go when those before it in the plan have gone. */
 struct used_tree {
 	struct volume *tree;
 	struct volume *young;  /* the one that derives from it; NULL */
 	uint32_t       shared; /* birth of its origin; 0: none */
+	/* Or a FORK, that is thinned out: those that derive from it.  NULL: it
+	 * goes. */
+	struct volume **kids;
+	unsigned       nkids;
 };
 
 struct used_plan {

@@ -55,24 +55,21 @@ static void append(struct volumes *vols, struct vol_ctl *ctl, struct volume *v,
 		       sizeof(*rec) + le16_get(rec->name_len));
 }
 
-bool vol_is_still(const struct volume *v, const struct volume *snap)
-{
-	return v->origin == snap && v->root_id == snap->root_id &&
-	       v->size_bytes == snap->size_bytes;
-}
-
 /* --- clone --------------------------------------------------------------- */
 
 void vol_clone_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct volume *s = vol_ctl_find(vols, ctl), *v;
 	char name[VOLUME_NAME_MAX + 1];
+	bool same = false;
 
 	if (s == NULL)
 		return;
 	new_name_of(ctl, name);
 	v = catalog_find_name(&vols->catalog, name);
-	if (v != NULL && v != s->of && vol_is_still(v, s)) {
+	if (v != NULL && v != s->of && !vol_is_still(ctl, v, s, &same))
+		return;
+	if (same) {
 		ctl->already = true;
 		vol_ctl_end(vols, ctl, 0);
 		return;
@@ -159,14 +156,16 @@ void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct volume *s = vol_ctl_find(vols, ctl);
 	char name[VOLUME_NAME_MAX + 1];
-	bool kept;
+	bool kept, same;
 
 	if (s == NULL)
 		return;
 	new_name_of(ctl, name);
 	kept = name[0] != '\0' &&
 	       catalog_find_of(s->of, CATALOG_SNAPSHOT, name) != NULL;
-	if (vol_is_still(s->of, s) && (kept || name[0] == '\0')) {
+	if (!vol_is_still(ctl, s->of, s, &same))
+		return;
+	if (same && (kept || name[0] == '\0')) {
 		ctl->already = true;
 		vol_ctl_end(vols, ctl, 0);
 		return;

@@ -39,7 +39,7 @@ int vol_controls_init(struct volumes *vols)
 	io_work_init(&q->work, controls_work);
 	io_timer_init(&q->retry, retry_fn);
 	q->look = calloc(1, sizeof(*q->look));
-	return q->look == NULL ? -ENOMEM : 0;
+	return q->look == NULL ? -ENOMEM : vol_still_init(vols);
 }
 
 void vol_controls_fini(struct volumes *vols)
@@ -48,6 +48,7 @@ void vol_controls_fini(struct volumes *vols)
 		io_undefer(&vols->ctl.work);
 		io_timer_cancel(vols->io, &vols->ctl.retry);
 	}
+	vol_still_fini(vols);
 	free(vols->ctl.look);
 }
 
@@ -198,7 +199,9 @@ static void ctl_append_done(struct log_append *a)
 	if (v != NULL)
 		vol_release(v);
 	ctl->vol = NULL;
-	if (res < 0)
+	if (res == 0 && ctl->op == CTL_RECEIVE)
+		vol_ctl_again(vols, ctl); /* it may not be large enough yet */
+	else if (res < 0)
 		vol_ctl_refuse(vols, ctl, res, "%s '%.160s' was not %s: %s.",
 			       vol_name_word(vol_ctl_name(ctl)),
 			       vol_ctl_name(ctl), op_words[ctl->op],
@@ -260,24 +263,9 @@ bool vol_ctl_no_room(struct volumes *vols, struct vol_ctl *ctl, uint32_t n)
 
 /* --- queue --------------------------------------------------------------- */
 
-static void controls_work(struct io_work *w)
+void vol_ctl_again(struct volumes *vols, struct vol_ctl *ctl)
 {
-	struct vol_controls *q = container_of(w, struct vol_controls, work);
-	struct volumes *vols = ctl_vols(q);
-	struct list    *link;
-	struct vol_ctl *ctl;
-
-	if (q->active != NULL)
-		return;
-	link = list_pop(&q->queue);
-	if (link == NULL)
-		return;
-	ctl = list_entry(link, struct vol_ctl, link);
-	q->active = ctl;
-	if (ctl->res < 0) {
-		vol_ctl_end(vols, ctl, ctl->res); /* refused at once */
-		return;
-	}
+	assert(vols->ctl.active == ctl);
 	switch ((enum ctl_op)ctl->op) {
 	case CTL_CREATE:
 		vol_create_start(vols, ctl);
@@ -323,6 +311,26 @@ static void controls_work(struct io_work *w)
 		vol_settle_start(vols, ctl);
 		return;
 	}
+}
+
+static void controls_work(struct io_work *w)
+{
+	struct vol_controls *q = container_of(w, struct vol_controls, work);
+	struct volumes *vols = ctl_vols(q);
+	struct list    *link;
+	struct vol_ctl *ctl;
+
+	if (q->active != NULL)
+		return;
+	link = list_pop(&q->queue);
+	if (link == NULL)
+		return;
+	ctl = list_entry(link, struct vol_ctl, link);
+	q->active = ctl;
+	if (ctl->res < 0)
+		vol_ctl_end(vols, ctl, ctl->res); /* refused at once */
+	else
+		vol_ctl_again(vols, ctl);
 }
 
 bool vol_ctl_cannot_write(struct volumes *vols, struct vol_ctl *ctl)

@@ -28,6 +28,7 @@ struct vol_controls {
 	struct io_work  work;    /* starts the next one */
 	struct io_timer retry;   /* the active one found no room */
 	struct vol_look *look;   /* the active one's */
+	struct vol_still *still; /* likewise (vol_still.c) */
 	uint64_t        ops, ns; /* that have ended, and how long they took */
 };
 
@@ -99,6 +100,8 @@ bool vol_ctl_bad_size(struct volumes *vols, struct vol_ctl *ctl);
 /* The record, with what is in ctl->body; v NULL: of new ones. */
 void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 		    struct volume *v, uint32_t subtype, size_t body_bytes);
+/* The active one begins anew. */
+void vol_ctl_again(struct volumes *vols, struct vol_ctl *ctl);
 /* It is their turn. */
 void vol_create_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_rename_start(struct volumes *vols, struct vol_ctl *ctl);
@@ -124,7 +127,14 @@ void vol_held_start(struct volumes *vols, struct vol_ctl *ctl);
  * shrinking left must be.  True: it waits, or was refused. */
 bool vol_ctl_must_wait(struct volumes *vols, struct vol_ctl *ctl,
 		       struct volume *v);
-/* Does v show what the snapshot does, and nothing else since? */
-bool vol_is_still(const struct volume *v, const struct volume *snap);
+/* Does v show what the snapshot does, and nothing else since?  False: that has to
+ * be found out; the operation begins anew in the moment when it is known, or is
+ * refused if it cannot be. */
+bool vol_is_still(struct vol_ctl *ctl, struct volume *v, struct volume *snap,
+		  bool *ret_is);
+/* False: surely not, which is known at once. */
+bool vol_may_be_still(const struct volume *v, const struct volume *snap);
+int  vol_still_init(struct volumes *vols);
+void vol_still_fini(struct volumes *vols);
 
 #endif

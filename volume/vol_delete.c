@@ -3,10 +3,12 @@
  *   idle --> DELETING: slice: find what is its own --> REAP record --> next
  *                      slice ... nothing left: REAP ~0, the slot is free
  *                      --> idle
+ *        --> FORK: slice: find what nobody needs --> THIN record --> next slice
+ *                      ... to the end --> idle
  *        --> SHRUNK:   ZERO beyond the size --> settle --> idle
  *
- * When a record finds no room, or a leaf cannot be read, it stops and tries
- * again after the next commit.  It does not run before the first commit since
+ * When a record finds no room, or a leaf cannot be read, or too much is dirty, it
+ * stops and tries again after the next commit.  It does not run before the first commit since
  * opening: until then the pool is recovering.
  *
  * What is begun is ended before anything else is deleted, so that at most one
@@ -46,7 +48,7 @@ static struct volumes *reaper_vols(struct vol_reaper *rp)
 
 static bool needs_reaping(const struct volume *v)
 {
-	return v->state == CATALOG_DELETING ||
+	return v->state == CATALOG_DELETING || tree_to_thin(v) ||
 	       (v->kind == CATALOG_VOLUME && v->flags & CATALOG_SHRUNK);
 }
 
@@ -97,18 +99,20 @@ static void reap_end(struct vol_reaper *rp, int res)
 
 /* --- deleted volumes ----------------------------------------------------- */
 
+static uint64_t used_blocks(const struct volumes *vols)
+{
+	return vols->catalog.mapped + vols->ids.used;
+}
+
 static void reap_apply(struct log_append *a)
 {
 	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
-
-	struct volumes *vols = reaper_vols(rp);
-	uint64_t before = vols->catalog.mapped + vols->ids.used;
+	uint64_t before = used_blocks(reaper_vols(rp));
 
 	/* Cannot fail: the volume is DELETING and the cursor is ours. */
-	catalog_apply(vols, CATALOG_REAP, a->rec.block, &rp->cursor,
+	catalog_apply(reaper_vols(rp), CATALOG_REAP, a->rec.block, &rp->cursor,
 		      sizeof(rp->cursor));
-	rp->busy->freed_blocks +=
-		before - (vols->catalog.mapped + vols->ids.used);
+	rp->busy->freed_blocks += before - used_blocks(reaper_vols(rp));
 }
 
 static void reap_done(struct log_append *a)
@@ -124,24 +128,31 @@ static void reap_done(struct log_append *a)
 		io_defer(reaper_vols(rp)->io, &rp->work);
 }
 
+/* A record about the busy one. */
+static void reap_append(struct vol_reaper *rp, uint32_t subtype,
+			const void *body, uint32_t body_bytes)
+{
+	rp->append.rec = (struct rec){
+		.type = REC_CATALOG,
+		.flags = REC_MUST_UNDERSTAND,
+		.n = (uint16_t)body_bytes,
+		.id = subtype,
+		.block = rp->busy->id,
+	};
+	rp->append.body = body;
+	rp->append.niov = 0;
+	rp->append.class = LOG_CLEANER;
+	rp->append.fua = false;
+	rp->append.asked_ns = 0;
+}
+
 static void reap_found(struct reap_find *f)
 {
 	struct vol_reaper *rp = container_of(f, struct vol_reaper, find);
 	struct volume *v = f->vol;
 
 	rp->cursor = le64_of(f->upto >= f->end ? UINT64_MAX : f->upto);
-	rp->append.rec = (struct rec){
-		.type = REC_CATALOG,
-		.flags = REC_MUST_UNDERSTAND,
-		.n = sizeof(rp->cursor),
-		.id = CATALOG_REAP,
-		.block = v->id,
-	};
-	rp->append.body = &rp->cursor;
-	rp->append.niov = 0;
-	rp->append.class = LOG_CLEANER;
-	rp->append.fua = false;
-	rp->append.asked_ns = 0;
+	reap_append(rp, CATALOG_REAP, &rp->cursor, sizeof(rp->cursor));
 	rp->append.apply = reap_apply;
 	rp->append.done = reap_done;
 	log_append_submit(v->vols->pool, &rp->append);
@@ -158,6 +169,71 @@ static void reap_slice(struct vol_reaper *rp)
 	f->max = REAP_LEAVES;
 	f->done = reap_found;
 	reap_find(f);
+}
+
+/* --- forks --------------------------------------------------------------- */
+
+static void thin_apply(struct log_append *a)
+{
+	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
+	uint64_t before = used_blocks(reaper_vols(rp));
+
+	catalog_apply(reaper_vols(rp), CATALOG_THIN, a->rec.block,
+		      rp->thin.body, rp->thin.body_bytes);
+	rp->busy->freed_blocks += before - used_blocks(reaper_vols(rp));
+}
+
+static void thin_done(struct log_append *a)
+{
+	struct vol_reaper *rp = container_of(a, struct vol_reaper, append);
+
+	thin_find_release(&rp->thin);
+	if (a->res == 0)
+		vol_trash_freed(reaper_vols(rp));
+	if (a->res < 0)
+		reap_end(rp, a->res);
+	else
+		io_defer(reaper_vols(rp)->io, &rp->work);
+}
+
+static void thin_found(struct thin_find *f)
+{
+	struct vol_reaper *rp = container_of(f, struct vol_reaper, thin);
+
+	reap_append(rp, CATALOG_THIN, f->body, f->body_bytes);
+	rp->append.apply = thin_apply;
+	rp->append.done = thin_done;
+	log_append_submit(f->vol->vols->pool, &rp->append);
+}
+
+/* Unlike a deletion it changes leaves that stay: not more of them between two
+ * commits than there is room kept for. */
+static bool thin_must_wait(struct volumes *vols)
+{
+	if (node_commit_backlog(vols) < vols->dirty_max)
+		return false;
+	if (!vols->commit_wanted) {
+		vols->commit_wanted = true;
+		pool_commit_want(vols->pool);
+	}
+	return true;
+}
+
+static void thin_slice(struct vol_reaper *rp)
+{
+	struct thin_find *f = &rp->thin;
+
+	if (thin_must_wait(reaper_vols(rp))) {
+		reap_end(rp, -EAGAIN);
+		return;
+	}
+	f->vol = rp->busy;
+	f->kids = NULL;
+	f->from = f->vol->cursor;
+	f->max = max_u32(1, (uint32_t)min_u64(THIN_LEAVES,
+					      f->vol->vols->dirty_max / 4));
+	f->done = thin_found;
+	thin_find(f);
 }
 
 /* --- shrunk volumes ------------------------------------------------------ */
@@ -217,7 +293,9 @@ static void reap_work(struct io_work *w)
 	}
 	if (rp->busy->state == CATALOG_DELETING)
 		reap_slice(rp);
-	else if (rp->busy->flags & CATALOG_SHRUNK)
+	else if (tree_to_thin(rp->busy))
+		thin_slice(rp);
+	else if (needs_reaping(rp->busy))
 		beyond_start(rp);
 	else
 		reap_end(rp, 0);

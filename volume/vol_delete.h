@@ -3,13 +3,15 @@
  *
  * Of a deleted volume or snapshot, what nobody else has is dropped leaf by leaf
  * (tree_reap.h), in slices of one REAP record each; the cursor is in the
- * catalog, so that it goes on after a crash.  Of a shrunk
- * one, what is beyond its size is unmapped, and a RESIZE record says so.
+ * catalog, so that it goes on after a crash.  A FORK is thinned out likewise
+ * (tree_thin.h), with THIN records.  Of a shrunk one, what is beyond its size is
+ * unmapped, and a RESIZE record says so.
  */
 #ifndef TARN_VOLUME_VOL_DELETE_H
 #define TARN_VOLUME_VOL_DELETE_H
 
 #include "volume/tree_reap.h"
+#include "volume/tree_thin.h"
 #include "volume/vol_request.h"
 #include "volume/volume.h"
 
@@ -18,6 +20,7 @@ struct vol_reaper {
 	struct volume     *busy;    /* being reaped, held; or NULL */
 	bool               scanned; /* all that is to be done is in the queue */
 	struct reap_find   find;
+	struct thin_find   thin;
 	struct log_append  append;
 	le64               cursor;  /* body of the record in flight */
 	struct vol_req     req;     /* what is beyond the size */

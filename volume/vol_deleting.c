@@ -5,11 +5,18 @@
  */
 #include <string.h>
 
+#include "volume/catalog.h"
 #include "volume/volumes.h"
 
 static bool is_deleted(const struct volume *v)
 {
 	return v->state == CATALOG_DELETING || v->state == CATALOG_FORK;
+}
+
+/* A FORK counts while it is thinned out. */
+static bool is_going(const struct volume *v)
+{
+	return v->state == CATALOG_DELETING || tree_to_thin(v);
 }
 
 static uint64_t done_bytes(const struct volume *v)
@@ -34,8 +41,7 @@ void vols_deletion(const struct volumes *vols, uint64_t upto,
 		struct vols_deletion one;
 		bool kept;
 
-		if (v == NULL || v->state != CATALOG_DELETING ||
-		    v->deletion_no >= upto)
+		if (v == NULL || !is_going(v) || v->deletion_no >= upto)
 			continue;
 		vol_deletion(v, &one, &kept);
 		ret->trees++;
@@ -56,10 +62,27 @@ struct volume *vols_deletion_next(struct volumes *vols,
 	return NULL;
 }
 
+bool vols_deletion_any(const struct volumes *vols)
+{
+	return vols->catalog.ndeleting > 0;
+}
+
+struct volume *vols_deletion_find(struct volumes *vols, uint32_t id)
+{
+	struct volume *v = catalog_find_id(&vols->catalog, id);
+
+	return v != NULL && is_deleted(v) ? v : NULL;
+}
+
+bool vol_deletion_runs(const struct volume *v)
+{
+	return v->vols->reaper.busy == v;
+}
+
 void vol_deletion(const struct volume *v, struct vols_deletion *ret,
 		  bool *ret_kept)
 {
-	*ret_kept = v->state == CATALOG_FORK;
+	*ret_kept = !is_going(v);
 	*ret = (struct vols_deletion){
 		.trees = 1,
 		.total_bytes = v->size_bytes,

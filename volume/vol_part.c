@@ -62,51 +62,40 @@ static void vpool_wake(struct volumes *vols, struct vol_pool *p, uint32_t mine)
 	req_runnable(vols, req);
 }
 
+static struct vol_pool *parts_of(const struct vol_req *req)
+{
+	struct vol_requests *q = &req->vol->vols->req;
+
+	return &q->parts[req->op == VOL_READ ? REQ_BRISK : REQ_PATIENT];
+}
+
+static enum req_kind span_kind(const struct vol_req *req)
+{
+	return req->op == VOL_ZERO ? REQ_PATIENT : REQ_BRISK;
+}
+
+static struct vol_pool *spans_of(const struct vol_req *req)
+{
+	return &req->vol->vols->req.spans[span_kind(req)];
+}
+
 void req_promises_return(struct volumes *vols, struct vol_req *req)
 {
-	struct vol_requests *q = &vols->req;
-
 	if (req->state & REQ_PART_MINE) {
 		req->state &= ~(uint32_t)REQ_PART_MINE;
-		q->parts.promised--;
-		vpool_wake(vols, &q->parts, REQ_PART_MINE);
+		parts_of(req)->promised--;
+		vpool_wake(vols, parts_of(req), REQ_PART_MINE);
 	}
 	if (req->state & REQ_SPAN_MINE) {
 		req->state &= ~(uint32_t)REQ_SPAN_MINE;
-		q->spans.promised--;
-		vpool_wake(vols, &q->spans, REQ_SPAN_MINE);
+		spans_of(req)->promised--;
+		vpool_wake(vols, spans_of(req), REQ_SPAN_MINE);
 	}
-}
-
-bool vol_part_hold_back(struct vol_req *req)
-{
-	struct vol_trash *t = &req->vol->vols->trash;
-
-	if (req->op == VOL_READ || req->state & REQ_INTERNAL ||
-	    t->nwaits < SPACE_WAITS_MAX)
-		return false;
-	req_wait(req, &t->reqs);
-	return true;
-}
-
-bool vol_parts_go_on(struct volumes *vols)
-{
-	struct vol_trash *t = &vols->trash;
-	uint32_t room = SPACE_WAITS_MAX - min_u32(t->nwaits, SPACE_WAITS_MAX);
-	struct list *link;
-	bool any = false;
-
-	while (room-- > 0 && (link = list_pop(&t->reqs)) != NULL) {
-		any = true;
-		req_runnable(vols, list_entry(link, struct vol_req, link));
-	}
-	return any;
 }
 
 struct vol_part *part_get(struct vol_req *req)
 {
-	struct vol_part *p = vpool_get(&req->vol->vols->req.parts, req,
-				      REQ_PART_MINE);
+	struct vol_part *p = vpool_get(parts_of(req), req, REQ_PART_MINE);
 
 	if (p == NULL)
 		return NULL;
@@ -119,6 +108,7 @@ struct vol_part *part_get(struct vol_req *req)
 	p->pending = 0;
 	p->res = 0;
 	p->reserved = 0;
+	p->reserves = false;
 	p->reserved_nodes = 0;
 	p->bounce[0] = NULL;
 	p->bounce[1] = NULL;
@@ -142,8 +132,10 @@ void part_end(struct vol_part *p, int res)
 	slab_put(&vols->slab, p->bounce[1]);
 	if (p->reserved > 0)
 		pool_space_unreserve(vols->pool, p->reserved);
-	objpool_put(&vols->req.parts.objs, p);
-	vpool_wake(vols, &vols->req.parts, REQ_PART_MINE);
+	if (p->reserves)
+		vol_space_settled(vols);
+	objpool_put(&parts_of(req)->objs, p);
+	vpool_wake(vols, parts_of(req), REQ_PART_MINE);
 	if (res < 0 && req->res == 0)
 		req->res = res;
 	req_step(req); /* still held by the part */
@@ -153,16 +145,17 @@ void part_end(struct vol_part *p, int res)
 struct vol_span *span_get(struct vol_req *req)
 {
 	struct volume   *v = req->vol;
+	enum req_kind    kind = span_kind(req);
 	struct vol_span *s;
 
-	if (v->nspans >= SPANS_A_VOLUME) {
-		req_wait(req, &v->wait_spans);
+	if (v->nspans[kind] >= SPANS_A_VOLUME) {
+		req_wait(req, &v->wait_spans[kind]);
 		return NULL;
 	}
-	s = vpool_get(&v->vols->req.spans, req, REQ_SPAN_MINE);
+	s = vpool_get(spans_of(req), req, REQ_SPAN_MINE);
 	if (s == NULL)
 		return NULL;
-	v->nspans++;
+	v->nspans[kind]++;
 	memset(s, 0, sizeof(*s));
 	s->req = req;
 	s->vol = v;
@@ -174,11 +167,13 @@ void span_put(struct vol_span *s)
 {
 	struct volume  *v = s->vol;
 	struct volumes *vols = v->vols;
-	struct list    *link = list_pop(&v->wait_spans);
+	enum req_kind   kind = span_kind(s->req);
+	struct vol_pool *pool = spans_of(s->req);
+	struct list    *link = list_pop(&v->wait_spans[kind]);
 
-	v->nspans--;
-	objpool_put(&vols->req.spans.objs, s);
-	vpool_wake(vols, &vols->req.spans, REQ_SPAN_MINE);
+	v->nspans[kind]--;
+	objpool_put(&pool->objs, s);
+	vpool_wake(vols, pool, REQ_SPAN_MINE);
 	if (link != NULL)
 		req_runnable(vols, list_entry(link, struct vol_req, link));
 }

@@ -6,6 +6,9 @@
  * those change is in memory anyway, and while the log is redone nothing is
  * evicted.  A volume that is not there yet has nothing on disk.
  *
+ * A THIN changes leaves that it names, like a WRITE, but of a tree that only the
+ * records before it may have made what it is: it waits, too.
+ *
  * Two look at more than one tree.  A MOVE needs all versions of its leaf: what
  * is on disk now is enough, as for any other.  A REAP needs what its tree has
  * and the neighbours, as they are then, have not: it waits until all rows
@@ -39,6 +42,7 @@ struct redo_load {
 	uint64_t           end;    /* … all versions are loaded */
 	struct volume     *tip;    /* MOVE: of the path that is looked at */
 	uint64_t           chain;  /* catalog.tree_changes when it began */
+	uint32_t           thinned; /* THIN: leaves that were loaded */
 	int                res;    /* first error */
 	struct reap_find   find;   /* REAP */
 	uint64_t           after;  /* waits until so many are applied */
@@ -94,6 +98,26 @@ static bool next_version(struct redo_load *x)
 	return true;
 }
 
+/* Of those that a THIN names. */
+static bool next_thinned(struct redo_load *x)
+{
+	const struct catalog_thin *rec = x->redo->body;
+	uint64_t end = levels_to_leaves(x->load.vol->levels), leaf;
+
+	if (x->thinned >= le32_get(rec->nleaves))
+		return false;
+	leaf = le64_get(rec->leaves[x->thinned++].leaf);
+	x->load.next = min_u64(leaf, end);
+	x->load.end = min_u64(leaf + 1, end);
+	return leaf < end;
+}
+
+static bool is_thin(const struct redo_load *x)
+{
+	return x->redo->rec.type == REC_CATALOG &&
+	       x->redo->rec.id == CATALOG_THIN;
+}
+
 /* Leaves are in memory, or cannot be read.  False: those were the last, and the
  * record is ready. */
 static bool loaded(struct redo_load *x)
@@ -106,6 +130,8 @@ static bool loaded(struct redo_load *x)
 		x->res = x->load.res;
 	res = x->res;
 	map_load_release(&x->load);
+	if (is_thin(x) && next_thinned(x))
+		return true;
 	/* A version that cannot be read does not keep a MOVE from the others:
 	 * it is lost (poison_versions()). */
 	if ((res == 0 || x->family != 0) &&
@@ -217,6 +243,21 @@ static void prepare_reap(struct redo_load *x)
 	reap_find(&x->find);
 }
 
+static void prepare_thin(struct redo_load *x)
+{
+	struct volume *v = catalog_find_id(&x->vols->catalog,
+					   x->redo->rec.block);
+
+	load_init(x);
+	x->load.skip_failed = true;
+	x->load.vol = v;
+	x->thinned = 0;
+	if (v != NULL && v->state == CATALOG_FORK && next_thinned(x))
+		load_more(x);
+	else
+		ready(x, 0);
+}
+
 /* Blocks that a record names; false: no volume has such blocks. */
 static bool rec_blocks(const struct rec *rec, uint64_t *ret_n)
 {
@@ -244,7 +285,10 @@ static void prepare_now(struct redo_load *x)
 	uint64_t n, first;
 
 	if (rec->type == REC_CATALOG) {
-		prepare_reap(x);
+		if (rec->id == CATALOG_THIN)
+			prepare_thin(x);
+		else
+			prepare_reap(x);
 		return;
 	}
 	v = rec_volume(x->vols, rec);
@@ -311,7 +355,7 @@ static void prepare_catalog(struct volumes *vols, struct redo *r)
 		pool_redo_ready(r, -EBADMSG);
 		return;
 	}
-	if (rec->id == CATALOG_REAP) {
+	if (rec->id == CATALOG_REAP || rec->id == CATALOG_THIN) {
 		prepare_after(vols, r, vols->redo.row_first);
 		return;
 	}

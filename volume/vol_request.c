@@ -19,35 +19,41 @@
 
 #include "volume/volumes.h"
 
+/* Of each kind. */
 #define PARTS_MAX 512u
-#define READS_MAX 1024u
 #define SPANS_MAX 16u
+#define READS_MAX 1024u
 
 static void run_work(struct io_work *w);
 
 int vol_requests_init(struct volumes *vols)
 {
 	struct vol_requests *q = &vols->req;
-	int r;
+	int r = 0;
 
-	list_init(&q->parts.wait);
-	list_init(&q->spans.wait);
 	list_init(&q->wait_reads);
 	list_init(&q->throttled);
 	list_init(&q->runnable);
+	for (unsigned i = 0; i < REQ_KINDS; i++) {
+		list_init(&q->parts[i].wait);
+		list_init(&q->spans[i].wait);
+	}
 	io_work_init(&q->work, run_work);
 	io_timer_init(&q->throttle_timer, vol_throttle_look);
 	q->zeros = calloc(1, ZERO_BYTES);
 	if (q->zeros == NULL)
 		return -ENOMEM;
-	r = objpool_init(&q->parts.objs, sizeof(struct vol_part), PARTS_MAX,
-			 PARTS_MAX);
+	for (unsigned i = 0; r == 0 && i < REQ_KINDS; i++) {
+		r = objpool_init(&q->parts[i].objs, sizeof(struct vol_part),
+				 PARTS_MAX, PARTS_MAX);
+		if (r == 0)
+			r = objpool_init(&q->spans[i].objs,
+					 sizeof(struct vol_span), SPANS_MAX,
+					 SPANS_MAX);
+	}
 	if (r == 0)
 		r = objpool_init(&q->reads, sizeof(struct part_read),
 				 READS_MAX, READS_MAX);
-	if (r == 0)
-		r = objpool_init(&q->spans.objs, sizeof(struct vol_span),
-				 SPANS_MAX, SPANS_MAX);
 	return r;
 }
 
@@ -59,9 +65,11 @@ void vol_requests_fini(struct volumes *vols)
 		io_undefer(&q->work);
 		io_timer_cancel(vols->io, &q->throttle_timer);
 	}
-	objpool_fini(&q->parts.objs);
+	for (unsigned i = 0; i < REQ_KINDS; i++) {
+		objpool_fini(&q->parts[i].objs);
+		objpool_fini(&q->spans[i].objs);
+	}
 	objpool_fini(&q->reads);
-	objpool_fini(&q->spans.objs);
 	free(q->zeros);
 }
 
@@ -74,6 +82,10 @@ static void req_done(struct vol_req *req)
 	range_remove(v, &req->range);
 	if (req->res == 0 && !pool_is_ours(v->vols->pool))
 		req->res = -ESHUTDOWN;
+	if (req->res == -ENOSPC) {
+		v->vols->refused++;
+		v->vols->refused_ns = io_now_ns(v->vols->io);
+	}
 	vol_release(v);
 	req->done(req);
 }
@@ -130,8 +142,6 @@ static void step_parts(struct vol_req *req)
 		uint64_t off_bytes = req->next_off_bytes;
 		struct vol_part *p;
 
-		if (vol_part_hold_back(req))
-			return;
 		p = part_get(req);
 		if (p == NULL)
 			return;

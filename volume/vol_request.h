@@ -2,10 +2,13 @@
  * overlapping ones, cut into parts, finished.
  *
  * A READ or WRITE is cut into parts of at most 1 MiB; one of up to 1 MiB is
- * one part, whatever its alignment.  TRIM, ZERO, STATUS, DIFF and CACHE are done
- * by a span: a walk over leaves in slices.
+ * one part, whatever its alignment.  TRIM, ZERO, STATUS, DIFF and CACHE are
+ * done by a span: a walk over leaves in slices.
  *
- * Parts and spans are a fixed number; what finds none waits in order.
+ * Parts and spans are a fixed number; what finds none waits in order.  Reads
+ * have parts of their own, and all that is not a ZERO spans of its own: a
+ * WRITE or ZERO may keep one for seconds, waiting for space (vol_trash.h) or
+ * for a commit.
  */
 #ifndef TARN_VOLUME_VOL_REQUEST_H
 #define TARN_VOLUME_VOL_REQUEST_H
@@ -19,7 +22,7 @@
 #define PART_BYTES      (1u << 20)
 #define PART_LEAVES     2u
 #define SPAN_LEAVES     64u
-/* Spans of one volume at a time, so that others find some. */
+/* Spans of one volume and kind at a time, so that others find some. */
 #define SPANS_A_VOLUME  4u
 /* A slice of a TRIM looks at no more leaves than this: 1 GiB. */
 #define SLICE_LEAVES    1024u
@@ -48,6 +51,7 @@ struct vol_part {
 	int               res;
 	struct space_wait space;    /* waits for it */
 	uint64_t          reserved; /* blocks of space */
+	bool              reserves; /* vol_space_reserved() */
 	uint64_t          reserved_nodes; /* of these, for new nodes */
 	struct map_load   load;
 	struct node_waiter slots[PART_LEAVES];
@@ -87,9 +91,16 @@ struct vol_pool {
 	uint32_t       promised; /* requests that were woken for one */
 };
 
+/* Does it wait long: for space? */
+enum req_kind {
+	REQ_BRISK,   /* no */
+	REQ_PATIENT, /* perhaps */
+	REQ_KINDS,   /* so many */
+};
+
 struct vol_requests {
-	struct vol_pool parts;     /* struct vol_part */
-	struct vol_pool spans;     /* struct vol_span */
+	struct vol_pool parts[REQ_KINDS]; /* struct vol_part: reads; writes */
+	struct vol_pool spans[REQ_KINDS]; /* struct vol_span; ZERO */
 	struct objpool reads;      /* struct part_read, a hard limit */
 	struct list    wait_reads; /* struct vol_part: need part_reads */
 	struct list    throttled;  /* struct vol_part: too much is dirty */
@@ -148,10 +159,6 @@ void req_promises_return(struct volumes *vols, struct vol_req *req);
 /* True: too much is dirty, the part waits in a list. */
 bool vol_part_throttle(struct vol_part *p);
 void vol_requests_unthrottle(struct volumes *vols);
-/* True: too many wait for space, the request waits in a list; not a READ. */
-bool vol_part_hold_back(struct vol_req *req);
-/* As many of those go on as may; were there any? */
-bool vol_parts_go_on(struct volumes *vols);
 void vol_throttle_look(struct io_timer *t);
 /* log_client_ops.commit_blocked */
 void vols_commit_blocked(void *arg);

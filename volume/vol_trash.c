@@ -4,8 +4,8 @@
  * control operation like any other.  For want of space, the next one only when
  * nothing is being deleted any more, or that does not get on.
  *
- * Time.  The wall clock is asked once, when the pool was opened: it says how long
- * a volume has been there by then (one from the future: not at all).  From then
+ * Time.  The wall clock is asked once, when the pool was opened: it says how
+ * long a volume has been there by then (one from the future: not at all).  From then
  * on the engine's clock counts.  So a clock that is set while the server runs
  * deletes nothing early; nor does one that was wrong when a volume was put
  * into the trash, but by so much as it was wrong when the pool is opened.
@@ -25,7 +25,7 @@
 #define STUCK_NS      (1 * NS_PER_S)
 /* A control operation looks again, at the latest. */
 #define PARK_NS       (2 * NS_PER_S)
-/* Purging failed. */
+/* Purging failed, or waiting was in vain. */
 #define PAUSE_NS      (10 * NS_PER_S)
 
 static void trash_work(struct io_work *w);
@@ -36,7 +36,6 @@ void vol_trash_init(struct volumes *vols)
 	struct vol_trash *t = &vols->trash;
 
 	list_init(&t->waits);
-	list_init(&t->reqs);
 	list_init(&t->parked);
 	io_timer_init(&t->timer, timer_fn);
 	io_work_init(&t->work, trash_work);
@@ -66,8 +65,7 @@ void vol_trash_kick(struct volumes *vols)
 {
 	struct vol_trash *t = &vols->trash;
 
-	if (t->started || !list_empty(&t->waits) || !list_empty(&t->reqs) ||
-	    !list_empty(&t->parked))
+	if (t->started || !list_empty(&t->waits) || !list_empty(&t->parked))
 		io_defer(vols->io, &t->work);
 }
 
@@ -76,7 +74,7 @@ void vol_trash_freed(struct volumes *vols)
 	struct vol_trash *t = &vols->trash;
 
 	t->freed++;
-	t->hopeless = false;
+	t->hopeless_ns = 0;
 	t->moved_ns = io_now_ns(vols->io);
 	if (!list_empty(&t->waits) || !list_empty(&t->parked))
 		vol_trash_kick(vols);
@@ -90,65 +88,7 @@ bool vol_trash_takes(const struct volume *v)
 	       (v->flags & CATALOG_HIDDEN) == 0;
 }
 
-/* --- what there is ------------------------------------------------------- */
-
-/* In the order in which they go. */
-static bool is_before(const struct volume *a, const struct volume *b)
-{
-	if (a->trash_until_ns != b->trash_until_ns)
-		return a->trash_until_ns < b->trash_until_ns;
-	return a->id < b->id;
-}
-
-struct volume *vols_trash_next(struct volumes *vols, const struct volume *prev)
-{
-	const struct catalog *c = &vols->catalog;
-	struct volume *next = NULL;
-
-	for (uint32_t i = 0; c->ntrashed > 0 && i < c->nslots; i++) {
-		struct volume *v = c->slots[i];
-
-		if (v == NULL || (v->flags & CATALOG_TRASHED) == 0 ||
-		    (prev != NULL && !is_before(prev, v)))
-			continue;
-		if (next == NULL || is_before(v, next))
-			next = v;
-	}
-	return next;
-}
-
-static bool has_uuid(const struct volume *v, const char *text)
-{
-	char uuid[UUID_TEXT_BYTES];
-
-	return strcmp(uuid_text(&v->uuid, uuid), text) == 0;
-}
-
-struct volume *vols_trash_find(struct volumes *vols, const char *name,
-			       bool *ret_several)
-{
-	const struct catalog *c = &vols->catalog;
-	struct volume *v, *found = NULL;
-	unsigned n = 0;
-
-	for (uint32_t i = 0; c->ntrashed > 0 && i < c->nslots; i++) {
-		v = c->slots[i];
-		if (v == NULL || (v->flags & CATALOG_TRASHED) == 0)
-			continue;
-		if (has_uuid(v, name)) {
-			found = v;
-			n = 1;
-			break;
-		}
-		if (strcmp(v->name, name) == 0) {
-			found = v;
-			n++;
-		}
-	}
-	if (ret_several != NULL)
-		*ret_several = n > 1;
-	return n == 1 ? found : NULL;
-}
+/* --- time ---------------------------------------------------------------- */
 
 uint64_t vol_trash_left_s(const struct volume *v)
 {
@@ -162,22 +102,26 @@ uint64_t vol_trash_left_s(const struct volume *v)
 void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s)
 {
 	struct vol_trash *t = &vols->trash;
-	const struct catalog *c = &vols->catalog;
+	struct catalog *c = &vols->catalog;
 	uint64_t now = io_now_ns(vols->io);
 
 	t->started = true;
 	t->keep_ns = keep_s * NS_PER_S;
-	for (uint32_t i = 0; i < c->nslots; i++) {
-		struct volume *v = c->slots[i];
-		uint64_t age_s;
+	for (uint32_t i = 0; i < c->ntrashed; i++) {
+		struct volume *v = c->trashed[i];
+		uint64_t age_s = now_s - min_u64(now_s, v->trashed_s);
 
-		if (v == NULL || (v->flags & CATALOG_TRASHED) == 0)
-			continue;
-		age_s = now_s - min_u64(now_s, v->trashed_s);
 		v->trash_until_ns = now + (keep_s - min_u64(keep_s, age_s)) *
 						  NS_PER_S;
 	}
+	catalog_trash_sort(c);
 	vol_trash_kick(vols);
+}
+
+void vols_trash_watch(struct volumes *vols, vols_trash_went_fn went, void *arg)
+{
+	vols->trash.went = went;
+	vols->trash.went_arg = arg;
 }
 
 void vols_trash_stop(struct volumes *vols)
@@ -196,6 +140,8 @@ static void purged(struct vol_ctl *ctl)
 
 	t->busy = false;
 	t->moved_ns = now;
+	if (ctl->res == 0 && t->went != NULL)
+		t->went(t->went_arg, t->old_name, &ctl->uuid, t->for_space);
 	if (ctl->res == -EROFS || ctl->res == -ESHUTDOWN)
 		t->started = false;
 	/* Somebody else may have taken it out meanwhile. */
@@ -209,6 +155,8 @@ static void purge(struct volumes *vols, const struct volume *v)
 	struct vol_trash *t = &vols->trash;
 
 	uuid_text(&v->uuid, t->name);
+	memcpy(t->old_name, v->name, sizeof(t->old_name));
+	t->for_space = v->trash_until_ns > io_now_ns(vols->io);
 	memset(&t->ctl, 0, sizeof(t->ctl));
 	t->ctl.name = t->name;
 	t->ctl.done = purged;
@@ -216,13 +164,27 @@ static void purge(struct volumes *vols, const struct volume *v)
 	vol_purge(vols, &t->ctl);
 }
 
-static bool can_purge(struct volumes *vols)
+/* Does something wait for space? */
+static bool is_wanted(const struct vol_trash *t)
+{
+	return !list_empty(&t->waits) || !list_empty(&t->parked);
+}
+
+struct volume *vol_trash_due(struct volumes *vols)
 {
 	const struct vol_trash *t = &vols->trash;
+	uint64_t now = io_now_ns(vols->io);
+	struct volume *v = vols_trash_next(vols, NULL);
+	bool stuck = vols->catalog.ndeleting == 0 ||
+		     now >= t->moved_ns + STUCK_NS;
 
-	return t->started && !t->busy && !vols->failed && vols->committed &&
-	       vols->catalog.ntrashed > 0 &&
-	       io_now_ns(vols->io) >= t->pause_ns;
+	if (v == NULL || !t->started || vols->failed || !vols->committed ||
+	    now < t->pause_ns)
+		return NULL;
+	return (is_wanted(t) && stuck) || v->trash_until_ns <= now ||
+			       CANARY(trash_early) ?
+		       v :
+		       NULL;
 }
 
 /* --- waiting ------------------------------------------------------------- */
@@ -231,11 +193,38 @@ bool vol_trash_helps(const struct volumes *vols)
 {
 	const struct vol_trash *t = &vols->trash;
 
-	if (!t->started || t->hopeless || vols->failed || !vols->committed)
+	uint64_t now = io_now_ns(vols->io);
+
+	if (!t->started || now < t->hopeless_ns || vols->failed ||
+	    !vols->committed)
 		return false;
 	return t->busy || vols->catalog.ndeleting > 0 ||
-	       (vols->catalog.ntrashed > 0 &&
-		io_now_ns(vols->io) >= t->pause_ns);
+	       (vols->catalog.ntrashed > 0 && now >= t->pause_ns);
+}
+
+/* Or do others have more than they will need? */
+static bool space_may_come(const struct volumes *vols)
+{
+	const struct vol_trash *t = &vols->trash;
+
+	return vol_trash_helps(vols) ||
+	       (t->started && t->nreserved > 0 && !vols->failed &&
+		io_now_ns(vols->io) >= t->hopeless_ns);
+}
+
+void vol_space_reserved(struct volumes *vols)
+{
+	vols->trash.nreserved++;
+}
+
+void vol_space_settled(struct volumes *vols)
+{
+	struct vol_trash *t = &vols->trash;
+
+	assert(t->nreserved > 0);
+	t->nreserved--;
+	if (!list_empty(&t->waits))
+		vol_trash_kick(vols);
 }
 
 bool vol_space_wait(struct volumes *vols, struct space_wait *w,
@@ -244,7 +233,7 @@ bool vol_space_wait(struct volumes *vols, struct space_wait *w,
 {
 	struct vol_trash *t = &vols->trash;
 
-	if (!vol_trash_helps(vols) ||
+	if (!space_may_come(vols) ||
 	    io_now_ns(vols->io) - asked_ns >= SPACE_WAIT_NS)
 		return false;
 	w->blocks = blocks;
@@ -252,7 +241,6 @@ bool vol_space_wait(struct volumes *vols, struct space_wait *w,
 	w->freed = t->freed;
 	w->done = done;
 	list_push(&t->waits, &w->link);
-	t->nwaits++;
 	vol_trash_kick(vols);
 	return true;
 }
@@ -282,6 +270,15 @@ static bool fits(struct volumes *vols, const struct space_wait *w)
 	return true;
 }
 
+/* One has waited in vain.  If nothing goes on by itself, those that come later
+ * are to find out whether it does now: nobody else asks for anything. */
+static void hopeless(struct vol_trash *t, uint64_t now)
+{
+	if (now >= t->hopeless_ns)
+		t->hopeless_ns = now < t->pause_ns ? t->pause_ns :
+						     now + PAUSE_NS;
+}
+
 static void waits_look(struct volumes *vols)
 {
 	struct vol_trash *t = &vols->trash;
@@ -297,20 +294,16 @@ static void waits_look(struct volumes *vols)
 						  link);
 		bool late = now >= w->until_ns;
 
-		t->nwaits--;
 		if (fits(vols, w)) {
 			w->done(w, 0);
-		} else if (late || !vol_trash_helps(vols)) {
-			t->hopeless |= late && w->freed == t->freed;
+		} else if (late || !space_may_come(vols)) {
+			if (late && w->freed == t->freed)
+				hopeless(t, now);
 			w->done(w, vols->failed ? -ESHUTDOWN : -ENOSPC);
 		} else {
 			list_push(&t->waits, &w->link);
-			t->nwaits++;
 		}
 	}
-	/* More of them, if these have gone on. */
-	if (vol_parts_go_on(vols))
-		vol_trash_kick(vols);
 }
 
 /* They find out by themselves, and give up by themselves. */
@@ -328,10 +321,10 @@ static void parked_look(struct volumes *vols)
 
 /* --- what there is to do ------------------------------------------------- */
 
-static uint64_t next_ns(const struct volumes *vols, const struct volume *oldest,
-			bool wanted)
+static uint64_t next_ns(struct volumes *vols)
 {
 	const struct vol_trash *t = &vols->trash;
+	const struct volume *oldest = vols_trash_next(vols, NULL);
 	uint64_t at = UINT64_MAX;
 
 	list_for_each(it, &t->waits)
@@ -343,7 +336,7 @@ static uint64_t next_ns(const struct volumes *vols, const struct volume *oldest,
 	    !vols->committed)
 		return at;
 	at = min_u64(at, oldest->trash_until_ns);
-	if (wanted)
+	if (is_wanted(t))
 		at = min_u64(at, t->moved_ns + STUCK_NS);
 	return max_u64(at, t->pause_ns);
 }
@@ -353,19 +346,14 @@ static void trash_work(struct io_work *work)
 	struct vol_trash *t = container_of(work, struct vol_trash, work);
 	struct volumes   *vols = trash_vols(t);
 	uint64_t          now = io_now_ns(vols->io), at;
-	struct volume    *oldest;
-	bool              wanted, stuck;
+	struct volume    *v;
 
 	waits_look(vols);
 	parked_look(vols);
-	oldest = vols_trash_next(vols, NULL);
-	wanted = !list_empty(&t->waits) || !list_empty(&t->parked);
-	stuck = vols->catalog.ndeleting == 0 || now >= t->moved_ns + STUCK_NS;
-	if (can_purge(vols) && ((wanted && stuck) ||
-				oldest->trash_until_ns <= now ||
-				CANARY(trash_early)))
-		purge(vols, oldest);
-	at = next_ns(vols, oldest, wanted);
+	v = t->busy ? NULL : vol_trash_due(vols);
+	if (v != NULL)
+		purge(vols, v);
+	at = next_ns(vols);
 	if (at != UINT64_MAX)
 		io_timer_arm(vols->io, &t->timer, max_u64(at, now + 1));
 }
@@ -380,111 +368,14 @@ void vol_trash_users_tell(struct volume *v, uint32_t subtype)
 	if (subtype == CATALOG_DELETE)
 		return;
 	vol_trash_kick(v->vols); /* it has its time */
-	for (uint32_t i = 0; i < c->nslots; i++) {
+	list_for_each(it, &v->snaps)
+		vol_users_tell(list_entry(it, struct volume, of_link), true);
+	/* Purged, it has none any more: they are being deleted. */
+	for (uint32_t i = 0; subtype == CATALOG_PURGE && i < c->nslots; i++) {
 		struct volume *s = c->slots[i];
 
-		/* In the trash it has its snapshots, deleted no more. */
 		if (s != NULL && s->nusers > 0 && s->kind == CATALOG_SNAPSHOT &&
-		    (s->of == v || s->state != CATALOG_READY))
+		    s->state != CATALOG_READY)
 			vol_users_tell(s, true);
 	}
-}
-
-/* What ctl->name is in the trash.  NULL: refused, or with *ret_already it has
- * been taken out. */
-static struct volume *find(struct volumes *vols, struct vol_ctl *ctl,
-			   bool *ret_already)
-{
-	const char *name = vol_ctl_name(ctl);
-	const struct catalog *c = &vols->catalog;
-	struct volume *v = NULL, *out;
-	bool several;
-
-	*ret_already = false;
-	v = vols_trash_find(vols, name, &several);
-	if (v != NULL)
-		return v;
-	if (several) {
-		vol_ctl_refuse(vols, ctl, -ENOTUNIQ,
-			       "The trash has several volumes '%.80s': say "
-			       "which by its UUID.", name);
-		return NULL;
-	}
-	out = catalog_find_name(c, name);
-	for (uint32_t i = 0; i < c->nsorted && out == NULL; i++)
-		if (has_uuid(c->sorted[i], name))
-			out = c->sorted[i];
-	*ret_already = out != NULL && ctl->op == CTL_UNDELETE;
-	if (!*ret_already)
-		vol_ctl_refuse(vols, ctl, -ENOENT,
-			       "There is no volume '%.80s' in the trash: list "
-			       "it to see what there is.", name);
-	return NULL;
-}
-
-void vol_undelete_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	char   name[VOLUME_NAME_MAX + 1] = "";
-	size_t len = ctl->body[0] | (size_t)ctl->body[1] << 8;
-	bool   already;
-	struct volume *v = find(vols, ctl, &already);
-
-	if (v == NULL && !already)
-		return;
-	memcpy(name, ctl->body + sizeof(le16), len);
-	if (already) {
-		ctl->already = true;
-		vol_ctl_end(vols, ctl, 0);
-		return;
-	}
-	if (len == 0) {
-		len = strlen(v->name);
-		memcpy(name, v->name, len + 1);
-	}
-	if (catalog_find_name(&vols->catalog, name) != NULL) {
-		vol_ctl_refuse(vols, ctl, -EEXIST,
-			       "There is a volume '%.80s' by now: give the one "
-			       "in the trash another name.", name);
-		return;
-	}
-	ctl->body[0] = (uint8_t)len;
-	ctl->body[1] = (uint8_t)(len >> 8);
-	memcpy(ctl->body + sizeof(le16), name, len);
-	ctl->uuid = v->uuid;
-	vol_ctl_append(vols, ctl, v, CATALOG_UNDELETE, sizeof(le16) + len);
-}
-
-void vol_undelete(struct volumes *vols, struct vol_ctl *ctl)
-{
-	const char *new_name = ctl->new_name;
-	int r = vol_ctl_take_name(ctl, ctl->name, VOL_KIND_VOLUME);
-	size_t len = 0;
-
-	if (r == 0 && new_name != NULL) {
-		r = vol_name_problem(new_name, ctl->error) != NULL ? -EINVAL :
-								     0;
-		len = r == 0 ? strlen(new_name) : 0;
-	}
-	ctl->body[0] = (uint8_t)len;
-	ctl->body[1] = (uint8_t)(len >> 8);
-	if (len > 0)
-		memcpy(ctl->body + sizeof(le16), new_name, len);
-	vol_ctl_queue(vols, ctl, CTL_UNDELETE, r);
-}
-
-void vol_purge_start(struct volumes *vols, struct vol_ctl *ctl)
-{
-	bool already;
-	struct volume *v = find(vols, ctl, &already);
-
-	if (v == NULL)
-		return;
-	ctl->uuid = v->uuid;
-	vol_ctl_append(vols, ctl, v, CATALOG_PURGE, 0);
-}
-
-void vol_purge(struct volumes *vols, struct vol_ctl *ctl)
-{
-	vol_ctl_queue(vols, ctl, CTL_PURGE,
-		      vol_ctl_take_name(ctl, ctl->name, VOL_KIND_VOLUME));
 }

@@ -13,7 +13,8 @@
  *
  * What is being deleted counts as gone: the reaper is at it.  Which trees are
  * walked, and beside which, the plan says (used_plan.h): one after the other as
- * if those before were gone.
+ * if those before were gone.  And FORKs that are thinned out then are gone
+ * through as they would be for that (tree_thin.h).
  *
  *   - Neighbours that come and go all the time: after RESTARTS_MAX the walk
  *     goes on with the new ones, and the number is only nearly right.
@@ -27,6 +28,7 @@
 
 #include "volume/map.h"
 #include "volume/node_validate.h"
+#include "volume/tree_thin.h"
 #include "volume/used_plan.h"
 #include "volume/volumes.h"
 
@@ -46,6 +48,8 @@ struct used_pair {
 struct used_walk {
 	struct volume   **set;      /* what is to go, held */
 	unsigned          nset;
+	bool              looked;   /* all of it was READY, … */
+	uint64_t          deletions; /* … when catalog.deletions was that */
 	struct used_plan *plan;
 	unsigned          at;       /* which of its trees is walked */
 	uint64_t          cursor;   /* leaf: all before it is counted */
@@ -62,6 +66,8 @@ struct used_walk {
 	unsigned          lost_level;
 	uint64_t          lost_index;
 	struct node_waiter wait;
+	struct vol_used  *used;     /* whose walk it is */
+	struct thin_find  thin;
 };
 
 /* --- one step ------------------------------------------------------------ */
@@ -280,13 +286,18 @@ static void used_waited(struct node_waiter *wait, int res)
 /* Nothing more is to be told? */
 static int stopped(struct vol_used *u)
 {
-	const struct used_walk *w = u->walk;
+	struct used_walk *w = u->walk;
+	const struct catalog *c = &u->vol->vols->catalog;
 
 	if (u->vol->vols->failed)
 		return -ESHUTDOWN;
-	for (unsigned i = 0; i < w->nset; i++)
-		if (w->set[i]->gone || w->set[i]->state != CATALOG_READY)
-			return -ENOENT;
+	if (!w->looked || w->deletions != c->deletions)
+		for (unsigned i = 0; i < w->nset; i++)
+			if (w->set[i]->gone ||
+			    w->set[i]->state != CATALOG_READY)
+				return -ENOENT;
+	w->looked = true;
+	w->deletions = c->deletions;
 	if (u->stop != NULL && u->stop(u))
 		return -ECANCELED;
 	return 0;
@@ -302,6 +313,8 @@ static void walk(struct vol_used *u)
 	if (w->at >= w->plan->n)
 		return;
 	t = &w->plan->trees[w->at];
+	if (t->kids != NULL)
+		return;
 	for (unsigned i = 0; i < TURN_STEPS && ahead < AHEAD_STEPS; i++) {
 		if (t->tree->root_id == 0 ||
 		    at >= levels_to_leaves(t->tree->levels))
@@ -317,10 +330,46 @@ static void walk(struct vol_used *u)
 /* All of what is walked has been counted. */
 static bool tree_is_done(const struct used_walk *w)
 {
-	const struct used_tree *t = &w->plan->trees[w->at];
+	const struct used_tree *t;
 
-	return w->at >= w->plan->n || t->tree->root_id == 0 ||
+	if (w->at >= w->plan->n)
+		return true;
+	t = &w->plan->trees[w->at];
+	return t->tree->root_id == 0 ||
 	       w->cursor >= levels_to_leaves(t->tree->levels);
+}
+
+/* --- thinning out -------------------------------------------------------- */
+
+static void thin_counted(struct thin_find *f)
+{
+	struct used_walk *w = container_of(f, struct used_walk, thin);
+	struct vol_used  *u = w->used;
+
+	note_error(u, f->res);
+	u->data_blocks += f->data_blocks;
+	u->node_blocks += f->node_blocks;
+	w->cursor = f->upto;
+	thin_find_release(f);
+	io_defer(u->vol->vols->io, &u->work);
+}
+
+/* A slice of it, until which the plan stays as it is. */
+static void thin_count(struct vol_used *u)
+{
+	struct used_walk *w = u->walk;
+	const struct used_tree *t = &w->plan->trees[w->at];
+	struct thin_find *f = &w->thin;
+
+	w->used = u;
+	f->vol = t->tree;
+	f->kids = t->kids;
+	f->nkids = t->nkids;
+	f->shared = t->shared;
+	f->from = w->cursor;
+	f->max = THIN_LEAVES;
+	f->done = thin_counted;
+	thin_find(f);
 }
 
 static void keep(struct used_walk *w, struct mnode *n)
@@ -375,6 +424,9 @@ static void used_turn(struct vol_used *u)
 		w->cursor = 0;
 	} else if (r < 0 || tree_is_done(w)) {
 		used_end(u, r);
+		return;
+	} else if (w->plan->trees[w->at].kids != NULL) {
+		thin_count(u);
 		return;
 	}
 	io_defer(u->vol->vols->io, &u->work);

@@ -164,11 +164,14 @@ static int space_reserve(struct vol_part *p)
 	if (need == 0)
 		return 0;
 	r = pool_space_reserve(vols->pool, need);
-	if (r == 0)
+	if (r == 0) {
 		p->reserved = need;
-	else if (vol_space_wait(vols, &p->space, need, req->asked_ns,
-				space_waited))
+		p->reserves = true;
+		vol_space_reserved(vols);
+	} else if (vol_space_wait(vols, &p->space, need, req->asked_ns,
+				space_waited)) {
 		return -EINPROGRESS;
+	}
 	return r;
 }
 

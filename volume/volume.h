@@ -230,7 +230,8 @@ void vol_submit(struct vol_req *req);
 
 /* What deleting a volume without snapshots, or a snapshot, would free: what
  * only it has.  It is counted bit by bit, with clients going on, and is exact as
- * long as nothing changes that it shares something with. */
+ * long as nothing changes that it shares something with; but that more may be
+ * freed when what is kept for clones derives from what is kept so, too. */
 struct vol_used {
 	struct volume *vol;      /* no checkpoint */
 	/* Or several, that go together, and what only they have among them;
@@ -244,8 +245,9 @@ struct vol_used {
 	uint64_t data_blocks;
 	uint64_t node_blocks;    /* of the map */
 	bool     forked;         /* two or more trees (clones) derive from it,
-				  * or one of them: of that nothing is freed
-				  * before all but one of those are gone */
+				  * or one of them: of that only what none of
+				  * those has is freed before all but one of
+				  * them are gone */
 	/* 0, or: -EIO or -EBADMSG some of the map cannot be read, and does not
 	 * count; -ENOENT deleted meanwhile, -ECANCELED, -ESHUTDOWN, -ENOMEM. */
 	int      res;
@@ -294,6 +296,7 @@ struct vol_ctl {
 	struct volume *detached[2]; /* get no users until the end; held */
 	uint64_t    asked_ns;
 	uint32_t    op;
+	bool        begun;      /* receive: the hidden volume is its own */
 };
 
 /* A name is 1 to 255 bytes of UTF-8 without control characters, '/', '@',
@@ -343,14 +346,17 @@ void vol_rollback(struct volumes *vols, struct vol_ctl *ctl);
  * name: a volume that is not there yet; or VOLUME@SNAPSHOT, the last snapshot of
  * a volume that has not been written to since.  size_bytes (of the copy), uuid,
  * now_s.  Makes a hidden volume, empty or as that snapshot, which vols_find()
- * finds as "receive/" and the uuid, and vol_delete() deletes.  -EEXIST, -ESTALE
- * written to since, -ENOENT, -EINVAL, -ENOSPC. */
+ * finds as "receive/" and the uuid, and vol_delete() deletes.  There is one of
+ * that uuid, for the same: already.  -EEXIST, -ESTALE written to since, -ENOENT,
+ * -EINVAL, -ENOSPC. */
 void vol_receive(struct volumes *vols, struct vol_ctl *ctl);
 /* name (of the hidden volume), new_name, uuid, now_s (of the snapshot), force.
  * The volume is what the hidden one is, of which a snapshot is taken, and the
- * hidden one is gone.  The users of the hidden one are told to go and waited
- * for; those of the volume with force, else -EBUSY.  -EEXIST, -ESTALE, -ENOENT,
- * -EINVAL, -ENOSPC. */
+ * hidden one is gone.  new_name NULL: no snapshot is taken, which can be so only
+ * of a new volume.  The users of the hidden one are told to go and waited for;
+ * those of the volume with force, else -EBUSY.  If there is a volume that it has
+ * become, or with names (one: the volume that it was meant for) that has such a
+ * snapshot: already.  -EEXIST, -ESTALE, -ENOENT, -EINVAL, -ENOSPC. */
 void vol_publish(struct volumes *vols, struct vol_ctl *ctl);
 /* Those that there are: the next one after prev (NULL: the first); NULL at the
  * end. */
@@ -385,6 +391,13 @@ void vol_delete(struct volumes *vols, struct vol_ctl *ctl);
  * How long those that are there have been is reckoned from now_s (wall clock) this
  * once, and then by the engine's clock, which does not jump. */
 void vols_trash_start(struct volumes *vols, uint64_t keep_s, uint64_t now_s);
+/* This is called whenever a volume (name: that it had) has gone by itself:
+ * because the space was needed, or its time was over.  NULL: nothing is.  It must
+ * not change any volume. */
+typedef void (*vols_trash_went_fn)(void *arg, const char *name,
+				   const struct uuid *uuid, bool for_space);
+void vols_trash_watch(struct volumes *vols, vols_trash_went_fn went,
+		      void *arg);
 /* The pool is about to be closed: nothing goes by itself any more. */
 void vols_trash_stop(struct volumes *vols);
 /* What there is, the oldest first; prev NULL: the first one. */
@@ -394,11 +407,20 @@ struct volume *vols_trash_next(struct volumes *vols,
  * *ret_several (may be NULL) not only one. */
 struct volume *vols_trash_find(struct volumes *vols, const char *name,
 			       bool *ret_several);
+/* What emptying it would free, as vol_used says, stays the same as long as this
+ * does, and the pool is open: nothing went in or out, was made or deleted, nor was
+ * anything written that it could share. */
+struct vols_trash_mark {
+	uint64_t trees;  /* that came or went */
+	uint64_t writes; /* to their families */
+};
+struct vols_trash_mark vols_trash_mark(const struct volumes *vols);
 /* How long it stays if nobody needs the space, in seconds. */
 uint64_t vol_trash_left_s(const struct volume *v);
-/* name (or UUID), new_name (or NULL: it keeps its own).  There is one of that
- * UUID, or of that name and none in the trash: already.  -ENOENT, -ENOTUNIQ
- * several have that name, -EEXIST another volume has the name, -EINVAL. */
+/* name (or UUID), new_name (or NULL: it keeps its own).  Already: none in the
+ * trash is meant, and there is a volume of that UUID (and new_name); or, by name,
+ * one of the name that it was to get.  -ENOENT, -ENOTUNIQ several have that name,
+ * -EEXIST another volume has the name, -EINVAL. */
 void vol_undelete(struct volumes *vols, struct vol_ctl *ctl);
 /* name (or UUID) of what is in the trash: it is deleted, with its snapshots.
  * -ENOENT, -ENOTUNIQ. */
@@ -417,12 +439,19 @@ void vols_deletion(const struct volumes *vols, uint64_t upto,
 		   struct vols_deletion *ret);
 /* Grows with every deletion, and begins anew when the pool is opened. */
 uint64_t vols_deletion_no(const struct volumes *vols);
+/* Is there any?  Those that are kept (vol_used.forked) do not count. */
+bool vols_deletion_any(const struct volumes *vols);
 /* One after the other; those that are kept (vol_used.forked) too, with total_bytes
- * and nothing done.  prev NULL: the first one. */
+ * and nothing done.  While what nobody needs any more is dropped from one that is
+ * kept, it is like any other.  prev NULL: the first one. */
 struct volume *vols_deletion_next(struct volumes *vols,
 				  const struct volume *prev);
+/* The one of that id (struct volume_info); NULL.  Quick however many there are. */
+struct volume *vols_deletion_find(struct volumes *vols, uint32_t id);
 void vol_deletion(const struct volume *v, struct vols_deletion *ret,
 		  bool *ret_kept);
+/* It is its turn just now. */
+bool vol_deletion_runs(const struct volume *v);
 
 /* --- events --------------------------------------------------------------
  *
@@ -464,19 +493,6 @@ void vols_events_flush(struct volumes *vols);
 bool vols_event_next(const struct volumes *vols, uint64_t change,
 		     struct vol_event *ret_e);
 
-/* One volume or snapshot that is being deleted. */
-struct vol_reap_info {
-	uint32_t id;
-	char     name[VOLUME_NAME_MAX + 1]; /* that it had; a snapshot's without
-					     * its volume's */
-	bool     snapshot;
-	bool     running;    /* it is its turn */
-	uint64_t size_bytes, done_bytes; /* gone through */
-};
-/* The n-th of them; false: there are not so many. */
-bool vols_reap_at(const struct volumes *vols, unsigned n,
-		  struct vol_reap_info *ret);
-
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */
@@ -492,5 +508,8 @@ struct volumes_space {
 	uint64_t trashed;           /* volumes in the trash */
 };
 void vols_space(const struct volumes *vols, struct volumes_space *ret_space);
+/* How many requests have ended with -ENOSPC since opening, and when the last one
+ * did, engine's clock. */
+uint64_t vols_refused(const struct volumes *vols, uint64_t *ret_last_ns);
 
 #endif

@@ -302,3 +302,9 @@ void vols_space(const struct volumes *vols, struct volumes_space *ret_space)
 	ret_space->deleting = c->ndeleting;
 	ret_space->trashed = c->ntrashed;
 }
+
+uint64_t vols_refused(const struct volumes *vols, uint64_t *ret_last_ns)
+{
+	*ret_last_ns = vols->refused_ns;
+	return vols->refused;
+}

@@ -20,7 +20,8 @@
 #include "volume/volume.h"
 
 #define RANGE_BUCKETS 256u
-#define VOLUME_HASH   1024u
+#define VOLUME_HASH   8192u
+#define OF_HASH       32768u
 
 struct volume {
 	struct volumes *vols;
@@ -50,15 +51,18 @@ struct volume {
 	struct list snaps;           /* of a volume, by of_link, oldest first */
 	struct list checkpoints;
 	struct list of_link;
+	struct volume *of_next;      /* in its bucket of catalog.of */
 	uint32_t    nsnaps, ncheckpoints;
 	uint32_t    origin_id;       /* while the catalog is read */
 	uint32_t    of_id;
 	struct vol_schedule schedule; /* of a volume; of a SCHEDULED snapshot:
 				      * 1 at its kind */
 	uint64_t    mapped;          /* data blocks */
-	uint64_t    cursor;          /* DELETING: leaves below are gone */
+	uint64_t    cursor;          /* DELETING: leaves below are gone;
+				      * FORK: … have been thinned out */
 	bool        used_gone;       /* while a used_plan is made: it goes, */
-	struct volume *used_kid;     /* … and this is in its place */
+	struct volume *used_kid;     /* … and this is in its place; */
+	bool        used_thin;       /* … or it is thinned out */
 	uint64_t    deletion_no;     /* DELETING: catalog.deletions then */
 	uint64_t    freed_blocks;    /* DELETING: since the pool was opened */
 	uint64_t    trashed_s;       /* TRASHED: since then, wall clock */
@@ -69,8 +73,8 @@ struct volume {
 	struct list users;           /* struct vol_user */
 	unsigned    nusers;
 	struct list reap_link;       /* waiting for the reaper, or in none */
-	uint32_t    nspans;          /* spans in use */
-	struct list wait_spans;      /* struct vol_req: too many are */
+	uint32_t    nspans[REQ_KINDS]; /* spans in use */
+	struct list wait_spans[REQ_KINDS]; /* struct vol_req: too many are */
 	/* Ranges that requests are changing (vol_range.c). */
 	struct list ranges;          /* struct vol_range, by arrival */
 	uint32_t    nranges_wide;    /* ranges that are in no bucket */
@@ -81,19 +85,25 @@ struct volume {
 struct catalog {
 	struct volume **slots;       /* by slot; NULL: free */
 	uint32_t    nslots;          /* slots of the table */
-	uint32_t    cap;             /* room in slots, sorted and dirty */
+	uint32_t    slots_full;      /* none below is free */
+	uint32_t    cap;             /* room in slots, sorted, trashed, dirty */
 	struct volume **sorted;      /* READY volumes by name, no snapshots */
 	uint32_t    nsorted;
 	uint32_t    ndeleting;
-	uint32_t    ntrashed;        /* volumes that are in the trash */
+	struct volume **trashed;     /* volumes in the trash, by when they go */
+	uint32_t    ntrashed;
+	uint64_t    trash_changes;   /* volumes that went in or out */
 	uint64_t    deletions;       /* trees that began to go, or are kept */
 	bool       *dirty;           /* by page */
 	uint32_t    ndirty;
 	uint32_t    next_volume;     /* next volume id */
 	uint64_t    mapped;          /* data blocks, each counted once */
 	uint64_t    tree_changes;    /* trees that came or went */
+	struct tree_path path;       /* the last long one that was walked */
 	struct volume *hash[VOLUME_HASH]; /* by id, chained */
 	struct family *families[VOLUME_HASH]; /* by id, chained */
+	struct volume *of[OF_HASH];  /* those that have `of`, by that and name,
+				      * chained */
 };
 
 struct mover;
@@ -146,6 +156,8 @@ struct volumes {
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;
 	struct vol_reaper reaper;
+	uint64_t     refused;        /* requests that got -ENOSPC, */
+	uint64_t     refused_ns;     /* … the last one then */
 	struct event_log events;
 	struct vols_loader *opening; /* load() under way */
 };

@@ -106,6 +106,11 @@ ratio() {
 	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
 }
 
+# Likewise, of small ones.
+fine() {
+	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.4f", a / b }'
+}
+
 # target TEXT SEEN ASKED OPERATOR(>= or <=)
 target() {
 	awk -v t="$1" -v s="$2" -v a="$3" -v op="$4" 'BEGIN {
@@ -343,7 +348,7 @@ part_send() {
 		"increment $part ms and $bytes bytes"
 	target "full send : nbdcopy, speed" "$(ratio "$copy" "$full")" 0.8 ">="
 	target "increment of 1 % : full send, time" \
-		"$(ratio "$part" "$full")" 0.04 "<="
+		"$(fine "$part" "$full")" 0.04 "<="
 	target "increment of 1 % : full, bytes" \
 		"$(awk -v a="$bytes" -v b=$((mib * 1048576)) \
 			'BEGIN { printf "%.4f", a / b }')" 0.012 "<="

@@ -35,6 +35,20 @@ static void publish(const struct world *w, const char *export, json_int_t size,
 		must_do(w, "receive.publish", p);
 }
 
+/* It was done, and is there. */
+static void published_before(const struct world *w, const char *export,
+			     json_int_t size, const char *more)
+{
+	char p[600];
+	json_t *r;
+
+	text(p, sizeof(p), "{\"export\":\"%s\",\"size\":%ju%s}", export,
+	     (uintmax_t)size, more);
+	r = must(w, "receive.publish", p);
+	assert_true(json_is_true(json_object_get(r, "already")));
+	json_decref(r);
+}
+
 static void receives(const struct world *w, size_t want)
 {
 	json_t *r = must(w, "receive.list", "{}");
@@ -112,7 +126,7 @@ static void test_wrong_exports(void **state)
 	refused(w, "volume.show", p, "EINVAL", "name");
 	refused(w, "volume.delete", p, "EINVAL", "name");
 	publish(w, export, 4096, NAMES, "EINVAL", "is not of 4096");
-	publish(w, export, 12288, NAMES, "EINVAL", "is not of 12288");
+	publish(w, export, 16384, NAMES, "EINVAL", "is not of 16384");
 	publish(w, export, 0, NAMES, "EINVAL", "is not of 0");
 	publish(w, export, 8192, ",\"snapshot\":\"s\",\"uuid\":\"" U0 "\"",
 		"EINVAL", "no UUID");
@@ -120,7 +134,15 @@ static void test_wrong_exports(void **state)
 		"EINVAL", "name");
 	/* What was cut off for that is there again. */
 	publish(w, export, 8192, NAMES, NULL, NULL);
+	/* Who asks again is told that it is so. */
+	published_before(w, export, 8192, NAMES);
+	publish(w, export, 8192, ",\"snapshot\":\"s\"", "EINVAL", "uuid");
+	must_do(w, "snapshot.delete", "{\"name\":\"n@s\"}");
+	published_before(w, export, 8192, NAMES);
+	must_do(w, "volume.delete", "{\"name\":\"n\"}");
 	publish(w, export, 8192, NAMES, "ENOENT", "not being");
+	begin(w, "{\"volume\":\"n\",\"size\":8192}", export);
+	publish(w, export, 8192, NAMES, NULL, NULL);
 	assert_int_equal(asked(w, "volume.show", "n", "size_bytes"), 8192);
 	assert_int_equal(asked(w, "snapshot.show", "n@s", "created_s"), 7);
 	receives(w, 0);
@@ -162,6 +184,30 @@ static void test_overtaken(void **state)
 	assert_int_equal(block[0], 'x');
 	detach(nbd);
 	receives(w, 0);
+	assert_int_equal(tarnd_stop(w, SIGTERM), 0);
+}
+
+/* A copy of which no snapshot is wanted. */
+static void test_plain(void **state)
+{
+	struct world *w = *state;
+	char export[64];
+	json_t *r;
+
+	tank_with_volumes(w);
+	begin(w, "{\"volume\":\"n\",\"size\":8192}", export);
+	fill_in(w, export, 'x', 0, 4096);
+	publish(w, export, 8192, "", NULL, NULL);
+	published_before(w, export, 8192, "");
+	r = must(w, "volume.show", "{\"name\":\"n\"}");
+	assert_int_equal(reply_num(r, "snapshots"), 0);
+	json_decref(r);
+	holds_in(w, "n", 'x', 0, 4096);
+	assert_int_equal(tarnd_stop(w, SIGKILL), 128 + SIGKILL);
+	tarnd_start(w);
+	tank_wait_state(w, "online");
+	published_before(w, export, 8192, "");
+	must_do(w, "volume.delete", "{\"name\":\"n\"}");
 	assert_int_equal(tarnd_stop(w, SIGTERM), 0);
 }
 
@@ -222,6 +268,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wrong_exports,
 						world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_overtaken, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(test_plain, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(test_bases, world_setup,
 						world_teardown),

@@ -351,8 +351,7 @@ static void strike(struct sim *sim, struct sim_media *m, enum fault_kind kind)
 	}
 }
 
-/* Is there nothing left of what was done to the weak disks? */
-static bool healthy(struct sim *sim)
+bool fault_healthy(struct sim *sim)
 {
 	struct pool_info info;
 
@@ -382,7 +381,7 @@ void fault_inject(struct sim *sim)
 
 	if (sim->cfg.m == 0)
 		return;
-	if (chance(&sim->fault_rng, 1, 3) && healthy(sim)) {
+	if (chance(&sim->fault_rng, 1, 3) && fault_healthy(sim)) {
 		fault_heal(sim);
 		choose_weak(sim);
 	}
@@ -415,7 +414,7 @@ bool fault_choose_stall(struct sim *sim, unsigned domains_max,
 
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++)
 		ret_disks[i] = false;
-	if (!healthy(sim))
+	if (!fault_healthy(sim))
 		return false;
 	for (unsigned d = 0; d < f->ndomains && n < domains_max; d++) {
 		if (!f->weak[d])

@@ -40,4 +40,8 @@ void fault_heal(struct sim *sim);
 /* True when no disk is away, hung or slow. */
 bool fault_none(const struct sim *sim);
 
+/* Is there nothing left of what was done to the weak disks, but for what rots?
+ */
+bool fault_healthy(struct sim *sim);
+
 #endif

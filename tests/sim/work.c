@@ -356,6 +356,8 @@ bool work_run(struct sim *sim, uint64_t n)
 		if (w->moves_disks && chance(&sim->fault_rng, 1, 60))
 			disk_act(sim);
 		event_act(sim);
+		if (!scrub_act(sim))
+			return false;
 		kind = pick_kind(sim);
 		sim->step++;
 		if (kind == KIND_CONTROL) {

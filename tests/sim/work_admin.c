@@ -46,6 +46,8 @@ static void repeat(struct sim *sim, uint8_t kind)
 	a->submit_ns = sim_now_ns(sim);
 	if (kind == MCTL_CREATE)
 		vol_create(sim->life->vols, &a->ctl);
+	else if (kind == MCTL_PUBLISH)
+		vol_publish(sim->life->vols, &a->ctl);
 	else
 		vol_resize(sim->life->vols, &a->ctl);
 }
@@ -69,6 +71,10 @@ static void ctl_done(struct vol_ctl *ctl)
 				 ctl->already, ctl->error);
 		return;
 	}
+	if (kind == MCTL_DELETE || kind == MCTL_TRASH ||
+	    kind == MCTL_UNDELETE || kind == MCTL_PURGE ||
+	    kind == MCTL_ROLLBACK)
+		space_check_frees(sim, ctl);
 	if (ctl->res == -ENOSPC)
 		space_check_enospc(sim, 0, 0);
 	else if (ctl->res == -ENOENT &&
@@ -96,7 +102,8 @@ static void ctl_done(struct vol_ctl *ctl)
 		admin_attach_one(sim, vol);
 	if (ctl->res != 0 && kind == MCTL_TRASH)
 		trash_attach(sim, vol);
-	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_RESIZE) &&
+	if (ctl->res == 0 && (kind == MCTL_CREATE || kind == MCTL_RESIZE ||
+			      kind == MCTL_PUBLISH) &&
 	    chance(&sim->rng, 1, 4))
 		repeat(sim, kind);
 }
@@ -321,8 +328,8 @@ void admin_attach(struct sim *sim)
 	struct volume *v;
 
 	decide(sim);
+	trash_look(sim); /* what the last life did, had it little space or not */
 	trash_start(sim);
-	trash_look(sim);
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
 		if (!m->vols[i].alive)
 			continue;

@@ -360,11 +360,17 @@ void event_close(struct sim *sim);
 /* After a crash: is all there that must be? */
 void event_verify(struct sim *sim);
 
+/* work_scrub.c */
+/* Now and then: scrub, or stop that.  False when the engine stopped. */
+bool scrub_act(struct sim *sim);
+
 /* work_space.c */
 /* Blocks that the pool counts as in use now. */
 uint64_t space_used(struct sim *sim, uint64_t *ret_usable);
 /* A request of so many blocks got ENOSPC; used: at its submission. */
 void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks);
+/* An operation that must work in a full pool, too, has ended. */
+void space_check_frees(struct sim *sim, const struct vol_ctl *ctl);
 /* Now and then: is the pool full? */
 void space_look(struct sim *sim);
 /* Nothing is in flight: do the counts fit? */

@@ -99,6 +99,7 @@ static bool give_up(struct sim *sim, const char *name)
 	rc->ctl.force = true;
 	if (!run(sim, vol_delete))
 		return false;
+	space_check_frees(sim, &rc->ctl);
 	if (rc->ctl.res != 0 && rc->ctl.res != -ENOSPC)
 		sim_fail(sim, "%s cannot be deleted: %d %s", name, rc->ctl.res,
 			 rc->ctl.error);
@@ -111,28 +112,31 @@ static bool publish(struct sim *sim, struct msnap *s, struct mcopy *copies)
 	struct mctl     mc = { .kind = MCTL_PUBLISH, .copies = copies,
 			       .size_bytes = s->size_bytes };
 	struct mvol    *v = model_vol_free(sim->model);
-	struct msnap   *kept;
+	struct msnap   *kept = NULL;
 	struct vol_ctl *ctl;
+	bool            plain = chance(&sim->rng, 1, 4);
 
-	kept = v == NULL ? NULL :
-			   snap_new(sim, (unsigned)(v - sim->model->vols));
-	if (kept == NULL) {
+	if (v != NULL && !plain)
+		kept = snap_new(sim, (unsigned)(v - sim->model->vols));
+	if (v == NULL || (kept == NULL && !plain)) {
 		free(copies);
 		return give_up(sim, rc->name);
 	}
-	mc.vol = kept->vol;
-	mc.kept = (int)(kept - sim->work->snaps);
+	mc.vol = (uint8_t)(v - sim->model->vols);
+	mc.kept = kept == NULL ? -1 : (int)(kept - sim->work->snaps);
 	diff_vol_new(sim, mc.vol);
 	snprintf(v->name, sizeof(v->name), "%s", rc->volume);
-	kept->state = MSNAP_KEEPING;
-	snap_size(kept, s->size_bytes);
-	memcpy(kept->crcs, s->crcs, s->nblocks * sizeof(s->crcs[0]));
-	kept->known = true;
-	diff_snap_asked(sim, kept);
+	if (kept != NULL) {
+		kept->state = MSNAP_KEEPING;
+		snap_size(kept, s->size_bytes);
+		memcpy(kept->crcs, s->crcs, s->nblocks * sizeof(s->crcs[0]));
+		kept->known = true;
+		diff_snap_asked(sim, kept);
+	}
 	STAT(sim, received);
 	ctl = admin_prepare(sim, &mc);
 	ctl->name = rc->name;
-	ctl->new_name = kept->name;
+	ctl->new_name = kept == NULL ? NULL : kept->name;
 	ctl->uuid = admin_uuid(sim);
 	vol_publish(sim->life->vols, ctl);
 	return true;

@@ -184,6 +184,7 @@ bool schedule_act(struct sim *sim, unsigned i)
 	if (!ctl_run(sim, sim->model->vols[i].name, vol_schedule_set))
 		return false;
 	m->asked = false;
+	space_check_frees(sim, ctl);
 	if (ctl->res == -ENOSPC) {
 		space_check_enospc(sim, 0, 0);
 		return true;

@@ -193,6 +193,8 @@ static void ctl_done(struct vol_ctl *ctl)
 	TRACE(sim, 45, ctl->res, 0, "snapshot operation ends: %d %s",
 	      ctl->res, ctl->res != 0 ? ctl->error : "");
 	sn->busy = false;
+	if (ctl->nnames == 0)
+		space_check_frees(sim, ctl); /* a deletion */
 	if (ctl->res == -ENOSPC)
 		space_check_enospc(sim, 0, 0);
 	else if (ctl->res != 0)

@@ -1,4 +1,6 @@
 /* tests/sim/work_space.c - P12: space is honest. */
+#include <errno.h>
+
 #include "tests/sim/work_priv.h"
 
 uint64_t space_used(struct sim *sim, uint64_t *ret_usable)
@@ -50,6 +52,15 @@ void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
 			 (unsigned long long)blocks, (unsigned long long)now,
 			 (unsigned long long)usable,
 			 (unsigned long long)used);
+}
+
+void space_check_frees(struct sim *sim, const struct vol_ctl *ctl)
+{
+	/* While disks are out or zones in quarantine, there may be no room to
+	 * make room. */
+	if (ctl->res == -ENOSPC && !pool_is_degraded(sim))
+		sim_fail(sim, "P12: what makes room finds none: %s",
+			 ctl->error);
 }
 
 void space_look(struct sim *sim)

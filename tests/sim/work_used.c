@@ -181,7 +181,9 @@ bool used_hold(struct sim *sim, struct msnap *s, bool hold)
 	if (!ctl_run(sim, s, hold ? vol_snapshot_hold : vol_snapshot_release))
 		return false;
 	s->hold_asked = false;
-	if (ctl->res == -ENOSPC && hold) {
+	if (!hold)
+		space_check_frees(sim, ctl);
+	if (ctl->res == -ENOSPC) {
 		space_check_enospc(sim, 0, 0);
 		return true;
 	}

@@ -16,8 +16,9 @@ refuse 'no job .delete-7' t job cancel delete-7
 say "a block in each of many leaves"
 args=()
 for ((i = 0; i < 3000; i++)); do
-	args+=(-c "write -P 0x55 $((i * 2))M 4k")
+	args+=(-c "aio_write -q -P 0x55 $((i * 2))M 4k")
 done
+args+=(-c aio_flush)
 must qemu-io -f raw "${args[@]}" "$(vol v)" > "$W/io" 2>&1
 has 'already|exported' t pool export
 stop tarnd TERM
@@ -43,6 +44,16 @@ tarnd_start
 wait_for 30 t job list
 [ "$(t --json job list | sed -n 's/.*"job": "\(.*\)".*/\1/p')" = "$job" ] ||
 	die "it is another one: $(t job list)"
+
+say "it ends, on disks that are quick again"
+stop tarnd KILL
+for d in a b; do
+	stop $d TERM
+	NBDKIT_PARAMS=()
+	disk_nbdkit $d 512M
+done
+tarnd_start
+wait_for 30 t volume list
 must timeout 120 "$BUILD/tarn" job wait "$job"
 has 'Nothing is under way' t job list
 must t job wait "$job"

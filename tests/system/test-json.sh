@@ -10,6 +10,7 @@ pool_create 1+1
 must t volume create v 1G
 served v
 for c in "status" "df" "pool list" "disk list" "disk discover" "volume list" \
+	"volume du" "volume du v" \
 	"volume show v" "volume create x 1M" "volume resize x 2M" \
 	"volume rename x y" "volume delete y"; do
 	# shellcheck disable=SC2086

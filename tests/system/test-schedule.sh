@@ -87,7 +87,7 @@ has "has that schedule already" \
 must t snapshot schedule w daily=1
 has '^v +hourly +2 +0 +- +2028-01-01 00:00' t snapshot schedule
 expect v "hourly-mine"
-server_at "2027-12-31 23:59:52"
+server_at "2027-12-31 23:59:56"
 expect v "hourly-mine hourly-2028-01-01-00 daily-2028-01-01-00 \
 monthly-2028-01-01-00 yearly-2028-01-01-00"
 expect w "daily-2028-01-01-00"
@@ -128,7 +128,7 @@ expect w "daily-2028-02-29-23"
 say "the end of a leap day"
 must t snapshot release "$(t snapshot list -H v | cut -f 1 |
 	grep hourly-2028-01-01-00)"
-server_at "2028-02-29 23:59:52"
+server_at "2028-02-29 23:59:56"
 expect v "hourly-mine good hourly-2028-02-29-23 daily-2028-02-29-23 \
 hourly-2028-03-01-00 daily-2028-03-01-00 monthly-2028-03-01-00"
 

@@ -51,6 +51,8 @@ answers "$(vol v@one)" && die "its snapshot is exported"
 has "^v +$id +64.0M +[0-9.]+M +2 +1 +20" t trash list
 t df -H -p > "$W/df"
 [ "$(cut -f 7 "$W/df")" -gt 0 ] || die "df: $(cat "$W/df")"
+t df -H -p | cut -f 7 > "$W/df2"
+[ "$(cat "$W/df2")" = "$(cut -f 7 "$W/df")" ] || die "df again: $(cat "$W/df2")"
 same "$(vol c)" "$W/c"
 
 say "kill -9, and it is still there; the name is free"
@@ -65,6 +67,10 @@ same "$(vol back)" "$W/v"
 same "$(vol back@one)" "$W/one"
 has '^back#cp' t checkpoint list back
 has 'is not in the trash' t volume undelete "$id"
+has 'is not in the trash' t volume undelete "$id" --as back
+has 'is not in the trash' t volume undelete v --as back
+refuse "'back'" t volume undelete "$id" --as other
+refuse 'trash list' t volume undelete v --as other
 
 say "several of one name"
 must t volume delete v
@@ -132,8 +138,8 @@ served big
 fill() {
 	local i
 
-	for ((i = 0; i < 64; i++)); do
-		timeout 60 qemu-io -f raw -c "write -P 0x77 $((i * 4))M 4M" \
+	for ((i = 0; i < 16; i++)); do
+		timeout 60 qemu-io -f raw -c "write -P 0x77 $((i * 16))M 16M" \
 			"$(vol big)" > "$W/io" 2>&1
 		grep -qi 'no space' "$W/io" && return
 	done
@@ -145,6 +151,7 @@ must t volume create again 64M
 served again
 io "$(vol again)" "write -P 0x79 0 64M"
 has 'empty' t trash list
+has 'WARNING +trash.pushed_out big:' t events
 stop tarnd KILL
 tarnd_start
 served again
@@ -165,6 +172,7 @@ nothing() {
 	[ -z "$(t trash list -H 2> /dev/null)" ]
 }
 wait_for 30 nothing
+has "trash.expired c" t events
 has "'w' deleted" t volume delete w
 must t pool export
 must timeout 120 "$BUILD/tarn-check" "$W/a.img" "$W/b.img"

@@ -328,7 +328,7 @@ static const struct img_damage damages[] = {
 	  .text = "origin, snapshot 8, is not older" },
 	{ "fork ready", SLOT(1) + 5, 1, 1, .text = "or a checkpoint is one" },
 	{ "fork volume", SLOT(0) + 5, 1, 3, .text = "only a snapshot is a" },
-	{ "fork cursor", SLOT(1) + 64, 8, 1, .text = "cursor is out of" },
+	{ "fork cursor", SLOT(1) + 64, 8, 1u << 30, .text = "cursor is out of" },
 	{ "fork volume id", SLOT(1) + 76, 4, 1,
 	  .text = "or a checkpoint is one" },
 	{ "origin volume", SLOT(6) + 52, 4, 1, .text = "1, is no snapshot" },

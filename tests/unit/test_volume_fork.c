@@ -58,7 +58,7 @@ static void test_clone(void **state)
 	delete_all();
 }
 
-/* A snapshot that two volumes still need is kept whole until only one does. */
+/* A snapshot that two volumes still need stays until only one does. */
 static void test_fork(void **state)
 {
 	(void)state;
@@ -67,6 +67,7 @@ static void test_fork(void **state)
 	do_clone(&trees[1]);
 	do_clone(&trees[1]);
 	do_delete(&trees[1]);
+	fake_settle(P);
 	assert_int_equal(V->catalog.ndeleting, 0);
 	assert_null(vols_find(V, "v0@s1"));
 	do_reopen(true);

@@ -372,10 +372,12 @@ static void test_fair(void **state)
 		if (order[i] == N)
 			at = i;
 	assert_true(at < TRIMS / 2);
-	assert_int_equal(V->req.spans.promised, 0);
-	assert_int_equal(V->req.parts.promised, 0);
-	assert_int_equal(V->req.parts.objs.used, 0);
-	assert_int_equal(V->req.spans.objs.used, 0);
+	for (unsigned i = 0; i < REQ_KINDS; i++) {
+		assert_int_equal(V->req.spans[i].promised, 0);
+		assert_int_equal(V->req.parts[i].promised, 0);
+		assert_int_equal(V->req.parts[i].objs.used, 0);
+		assert_int_equal(V->req.spans[i].objs.used, 0);
+	}
 	free(o);
 	kit_check_counts(P, V);
 }

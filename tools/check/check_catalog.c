@@ -129,7 +129,7 @@ static const char *slot_problem(const struct catalog_slot *s)
 		return "it is older than its family";
 	if (le32_get(s->birth) == 0)
 		return "it has no birth";
-	if (le64_get(s->cursor) > (s->state == CATALOG_DELETING ?
+	if (le64_get(s->cursor) > (s->state != CATALOG_READY ?
 					   1ull << (9 * s->levels) :
 					   0))
 		return "its cursor is out of range";

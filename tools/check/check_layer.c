@@ -190,8 +190,11 @@ static int layer_own(struct ck *ck, struct ck_volume *t)
 {
 	struct ck_layers *ls = ck->layers;
 
-	if (t->layer != 0 && ls->layers[t->layer - 1].owner == t->id)
+	/* On what a fork took over other ones may lie. */
+	if (t->layer != 0 && ls->layers[t->layer - 1].owner == t->id &&
+	    (t->state != CATALOG_FORK || t->thinned))
 		return 0;
+	t->thinned = t->state == CATALOG_FORK;
 	if (!ck_grow(ck, &ls->layers, ls->nlayers, &ls->layers_cap,
 		     sizeof(*ls->layers)))
 		return -ENOMEM;

@@ -296,6 +296,46 @@ int ck_replay_drop(struct ck *ck, struct ck_volume *t, uint64_t from,
 	return ck_leaves_each(ck, t, &range);
 }
 
+/* --- a fork -------------------------------------------------------------- */
+
+/* Has one that derives from t, or what takes its place there, the block? */
+static bool kid_has(struct ck *ck, const struct ck_volume *t, uint64_t index,
+		    uint32_t i, uint64_t place)
+{
+	uint64_t places[LEAF_ENTRIES];
+
+	for (uint32_t k = t->kid; k != CK_NO_TREE; k = ck->vols[k].next) {
+		const struct ck_volume *y = &ck->vols[k];
+
+		if (!ck_tree_holds(y, 0, index))
+			y = ck_tree_younger(ck, y, 0, index);
+		if (y != NULL && ck_leaf_places(ck, y, index, places) == 0 &&
+		    places[i] == place)
+			return true;
+	}
+	return false;
+}
+
+int ck_replay_thin(struct ck *ck, struct ck_volume *t, uint64_t index,
+		   const uint8_t *slots, bool *ret_needed)
+{
+	struct change c;
+	int r = change_start(ck, &c, t, index);
+
+	for (uint32_t i = 0; i < LEAF_ENTRIES && r == 0; i++) {
+		uint64_t place;
+
+		if ((slots[i / 8] >> i % 8 & 1) == 0)
+			continue;
+		place = ck_moved(ck, c.leaf->places[i]);
+		if (place != PLACE_NONE && kid_has(ck, t, index, i, place))
+			*ret_needed = true;
+		else
+			r = entry_set(ck, &c, i, PLACE_NONE);
+	}
+	return r;
+}
+
 /* --- rows ---------------------------------------------------------------- */
 
 int ck_replay_row(struct ck *ck, struct ck_segment *seg, struct ck_row *row)

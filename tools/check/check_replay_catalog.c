@@ -202,6 +202,35 @@ static const char *tree_reap(struct ck *ck, struct ck_volume *v,
 	return NULL;
 }
 
+static const char *fork_thin(struct ck *ck, struct ck_volume *v,
+			     const struct ck_rec *r)
+{
+	const struct catalog_thin *c = (const void *)r->body;
+	uint64_t end = ck_leaves_below(LEVEL_MAX), next;
+	bool     needed = false;
+
+	if (v->state != CATALOG_FORK)
+		return "thins out what is no fork";
+	if (r->rec.n < sizeof(*c) || le64_get(c->from) >= le64_get(c->upto) ||
+	    le32_get(c->nleaves) > (r->rec.n - sizeof(*c)) /
+					   sizeof(c->leaves[0]))
+		return "has no proper body";
+	next = le64_get(c->from);
+	for (uint32_t i = 0; i < le32_get(c->nleaves); i++) {
+		uint64_t leaf = le64_get(c->leaves[i].leaf);
+
+		if (leaf < next || leaf >= min_u64(le64_get(c->upto), end))
+			return "names leaves out of order";
+		next = leaf + 1;
+		if (ck_replay_thin(ck, v, leaf, c->leaves[i].slots,
+				   &needed) < 0)
+			return NULL;
+	}
+	if (v->cursor == le64_get(c->from))
+		v->cursor = min_u64(le64_get(c->upto), end);
+	return needed ? "drops what a tree needs that derives from it" : NULL;
+}
+
 /* --- records ------------------------------------------------------------- */
 
 static const char *tree_rename(const struct ck *ck, struct ck_volume *v,
@@ -262,6 +291,8 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 		return ck_replay_purge(ck, v);
 	case CATALOG_SCHEDULE:
 		return schedule_set(v, r);
+	case CATALOG_THIN:
+		return fork_thin(ck, v, r);
 	default:
 		return (r->rec.flags & REC_MUST_UNDERSTAND) != 0 ?
 			       "is of a kind that this program does not know" :

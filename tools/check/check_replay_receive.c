@@ -106,9 +106,12 @@ const char *ck_replay_publish(struct ck *ck, struct ck_volume *h,
 	struct ck_replay_snap snap = { CATALOG_SNAPSHOT, &b->uuid, name };
 	struct ck_volume *v = NULL;
 	const char *why = NULL;
+	bool plain; /* without a snapshot */
 
-	if (r->rec.n < sizeof(*b) ||
-	    !ck_replay_name(r->body + at, r->rec.n - at, name))
+	if (r->rec.n < sizeof(*b))
+		return "has no proper body";
+	plain = target == 0 && le16_get(b->name_len) == 0;
+	if (!plain && !ck_replay_name(r->body + at, r->rec.n - at, name))
 		return "has no proper body";
 	if (!h->hidden || h->state != CATALOG_READY ||
 	    h->birth >= UINT32_MAX - 1)
@@ -122,13 +125,15 @@ const char *ck_replay_publish(struct ck *ck, struct ck_volume *h,
 	} else if (ck_replay_name_used(ck, CATALOG_VOLUME, 0, h->name)) {
 		why = "gives a volume a name that another one has";
 	}
-	if (why == NULL)
+	if (why == NULL && !plain)
 		why = ck_replay_ids(ck, ck->next_volume, 1);
 	if (why != NULL)
 		return why;
 	h->hidden = false;
 	if (v != NULL)
 		volume_replace(v, h);
-	ck_replay_snap_make(ck, (uint32_t)ck->next_volume - 1, h, &snap);
+	if (!plain)
+		ck_replay_snap_make(ck, (uint32_t)ck->next_volume - 1, h,
+				    &snap);
 	return NULL;
 }

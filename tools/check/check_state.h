@@ -170,6 +170,7 @@ struct ck_volume {
 	uint32_t    nkids, kid;     /* trees that derive from it; one of them */
 	uint32_t    prev, next;     /* of those with its origin */
 	uint32_t    layer;          /* of the log; 0: none */
+	bool        thinned;        /* of a fork: the layer is its own alone */
 };
 #define CK_NO_TREE UINT32_MAX /* no index */
 

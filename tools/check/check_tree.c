@@ -129,13 +129,16 @@ void ck_tree_remove(struct ck *ck, struct ck_volume *t)
 
 		ck_tree_derive(ck, kid, t->origin);
 		ck->vols[kid].origin_lost = t->origin_lost;
+		if (ck->vols[kid].state == CATALOG_FORK)
+			ck->vols[kid].cursor = 0; /* as well */
 	}
 	ck_tree_derive(ck, (uint32_t)(t - ck->vols), CK_NO_TREE);
 	t->state = 0;
 	t->volume = 0;
-	if (o != NULL && o->state == CATALOG_FORK && o->nkids < 2) {
-		o->state = CATALOG_DELETING;
-		o->cursor = 0;
+	if (o != NULL && o->state == CATALOG_FORK) {
+		o->cursor = 0; /* it is thinned out again, or goes */
+		if (o->nkids < 2)
+			o->state = CATALOG_DELETING;
 	}
 }
 

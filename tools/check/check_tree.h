@@ -21,7 +21,7 @@
  * What the log changes lies in layers over the commit's trees.  A layer is
  * changed by one volume, until a snapshot of it is taken or it is rolled back:
  * then it is the snapshot's as well, never changes again, and the volume goes
- * on in a layer of its own.  A clone begins with what the snapshot has, which
+ * on in a layer of its own.  So does a fork of which something is dropped.  A clone begins with what the snapshot has, which
  * may be the layer of many by then.  A block that was moved is moved for all
  * trees at once: its old place stands for the new one.
  *
@@ -146,6 +146,10 @@ int  ck_replay_unmap(struct ck *ck, struct ck_volume *v, uint64_t from,
 /* A tree that is being deleted drops leaves from .. to-1.  -ENOMEM. */
 int  ck_replay_drop(struct ck *ck, struct ck_volume *t, uint64_t from,
 		    uint64_t to);
+/* A fork drops entries of a leaf (bit i: entry i), but for those that somebody
+ * needs.  -ENOMEM. */
+int  ck_replay_thin(struct ck *ck, struct ck_volume *t, uint64_t index,
+		    const uint8_t *slots, bool *ret_needed);
 int  ck_replay_catalog(struct ck *ck, const struct ck_row *row,
 		       const struct ck_rec *r);
 

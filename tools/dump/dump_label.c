@@ -226,6 +226,11 @@ int dump_root(struct ck *ck)
 	       " bytes, %" PRIu32 " segments, %" PRIu32 " for bootstrap\n",
 	       le64_get(h->row), le64_get(h->claim), ck->root_bytes,
 	       le32_get(h->nsegments), le32_get(h->nboot));
+	if (le32_get(h->scrub) != 0)
+		printf("  a scrub is at segment %" PRIu32 "%s\n",
+		       le32_get(h->scrub) & ~ROOT_SCRUB_PAUSED,
+		       le32_get(h->scrub) & ROOT_SCRUB_PAUSED ? ", paused" :
+								"");
 	for (uint32_t kind = 0; kind < ROOT_KINDS; kind++)
 		table_print(ck, kind);
 	if (ck->client_bytes >= sizeof(struct vols_root)) {

@@ -60,7 +60,8 @@ static const char *catalog_op(uint32_t id)
 					     "delete", "reap",     "snapshot",
 					     "clone",  "rollback", "receive",
 					     "publish", "set",      "trash",
-					     "undelete", "purge",   "schedule" };
+					     "undelete", "purge",   "schedule",
+					     "thin" };
 
 	static_assert(ARRAY_LEN(names) ==
 			      CATALOG_OP_LAST - CATALOG_CREATE + 1,

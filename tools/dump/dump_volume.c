@@ -63,7 +63,7 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 	if (le64_get(s->trashed_s) != 0)
 		printf(" since %" PRIu64, le64_get(s->trashed_s));
 	schedule_print(s);
-	if (s->state == CATALOG_DELETING)
+	if (s->state != CATALOG_READY)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));
 	printf("\n");
 }

@@ -21,7 +21,7 @@ enum option_value {
 
 static const struct {
 	const char       *name;
-	unsigned          bit;
+	uint64_t          bit; /* enum cli_option */
 	enum option_value value;
 	size_t            field; /* a string of struct cli; 0: none */
 } options[] = {

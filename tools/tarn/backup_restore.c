@@ -231,17 +231,6 @@ static void remove_partial(struct restore *rs)
 	}
 }
 
-/* A volume is published together with a snapshot, which nobody asked for. */
-static void snapshot_delete(const struct restore *rs)
-{
-	char name[TREE_NAME_MAX + 1];
-
-	snprintf(name, sizeof(name), "%.*s@%s", VOLUME_NAME_MAX, rs->target,
-		 rs->backup.when);
-	backup_call_quietly(rs->cli, "snapshot.delete",
-			    json_pack("{s:s}", "name", name));
-}
-
 static enum cli_exit say_done(const struct restore *rs)
 {
 	const struct stream_header *h = &rs->backup.header;
@@ -288,14 +277,12 @@ enum cli_exit cmd_backup_restore(struct cli *cli)
 						    (cli->given &
 						     CLI_OPT_FORCE) != 0)
 				   : sink_volume_open(cli, rs->target,
-						      rs->backup.when, false);
+						      "", false);
 		if (rs->sink == NULL)
 			abort();
 		r = restore(rs);
 		if (r != CLI_OK && (rs->begun || !rs->to_file))
 			remove_partial(rs);
-		else if (r == CLI_OK && !rs->to_file)
-			snapshot_delete(rs);
 		rs->sink->ops->close(rs->sink);
 	}
 	if (r == CLI_OK)

@@ -35,36 +35,37 @@ enum cli_exit {
 	CLI_USAGE = 2,
 };
 
-/* Options; a command says which it takes besides the common ones. */
+/* Options; a command says which it takes besides the common ones.  There may be
+ * 63 of them. */
 enum cli_option {
-	CLI_OPT_FORCE = 1 << 0,
-	CLI_OPT_READ_ONLY = 1 << 1,
-	CLI_OPT_REDUNDANCY = 1 << 2,
-	CLI_OPT_DOMAIN = 1 << 3,
-	CLI_OPT_DISK = 1 << 4,
-	CLI_OPT_FROM = 1 << 5,
-	CLI_OPT_COMPRESS = 1 << 6,
-	CLI_OPT_NO_COMPRESS = 1 << 7,
-	CLI_OPT_RATE = 1 << 8,
-	CLI_OPT_RESUME = 1 << 9,
-	CLI_OPT_PROGRESS = 1 << 10,
-	CLI_OPT_FILE = 1 << 11,
-	CLI_OPT_BASE = 1 << 12,
-	CLI_OPT_KEEP_AS = 1 << 13,
-	CLI_OPT_FULL = 1 << 14,
-	CLI_OPT_KEEP = 1 << 15, /* --keep-last, -daily, -weekly */
-	CLI_OPT_DRY_RUN = 1 << 16,
-	CLI_OPT_AS = 1 << 20,
-	CLI_OPT_LIST = 1 << 21,
-	CLI_OPT_ABORT = 1 << 22,
-	CLI_OPT_WITH_SNAPSHOTS = 1 << 23,
-	CLI_OPT_NOW = 1 << 24,
-	CLI_OPT_WAIT = 1 << 25,
-	CLI_OPT_DELETING = 1 << 26,
-	CLI_OPT_FOLLOW = 1 << 27,
-	CLI_OPT_SINCE = 1 << 28,
-	CLI_OPT_EXIT_CODE = 1 << 29,
-	CLI_OPT_FOR = 1 << 30,
+	CLI_OPT_FORCE = 1LL << 0,
+	CLI_OPT_READ_ONLY = 1LL << 1,
+	CLI_OPT_REDUNDANCY = 1LL << 2,
+	CLI_OPT_DOMAIN = 1LL << 3,
+	CLI_OPT_DISK = 1LL << 4,
+	CLI_OPT_FROM = 1LL << 5,
+	CLI_OPT_COMPRESS = 1LL << 6,
+	CLI_OPT_NO_COMPRESS = 1LL << 7,
+	CLI_OPT_RATE = 1LL << 8,
+	CLI_OPT_RESUME = 1LL << 9,
+	CLI_OPT_PROGRESS = 1LL << 10,
+	CLI_OPT_FILE = 1LL << 11,
+	CLI_OPT_BASE = 1LL << 12,
+	CLI_OPT_KEEP_AS = 1LL << 13,
+	CLI_OPT_FULL = 1LL << 14,
+	CLI_OPT_KEEP = 1LL << 15, /* --keep-last, -daily, -weekly */
+	CLI_OPT_DRY_RUN = 1LL << 16,
+	CLI_OPT_AS = 1LL << 20,
+	CLI_OPT_LIST = 1LL << 21,
+	CLI_OPT_ABORT = 1LL << 22,
+	CLI_OPT_WITH_SNAPSHOTS = 1LL << 23,
+	CLI_OPT_NOW = 1LL << 24,
+	CLI_OPT_WAIT = 1LL << 25,
+	CLI_OPT_DELETING = 1LL << 26,
+	CLI_OPT_FOLLOW = 1LL << 27,
+	CLI_OPT_SINCE = 1LL << 28,
+	CLI_OPT_EXIT_CODE = 1LL << 29,
+	CLI_OPT_FOR = 1LL << 30,
 };
 
 struct cli;
@@ -79,7 +80,7 @@ struct cli_command {
 	const char *noun, *verb;  /* verb NULL: there is only the noun */
 	const char *args;         /* of the usage line */
 	unsigned    args_min, args_max;
-	unsigned    options;      /* enum cli_option, or'ed */
+	uint64_t    options;      /* enum cli_option, or'ed */
 	const char *doc;
 	enum cli_exit (*run)(struct cli *cli);
 };
@@ -94,7 +95,7 @@ struct cli {
 	bool        exact;       /* -p: bytes */
 	bool        bare;        /* -H: no header, tabs */
 	bool        help, version;
-	unsigned    given;       /* enum cli_option, or'ed */
+	uint64_t    given;       /* enum cli_option, or'ed */
 	const char *redundancy, *domain, *keep_as;
 	const char *disks[CLI_ARGS_MAX]; /* --disk */
 	unsigned    ndisks;
@@ -133,6 +134,11 @@ int when_parse(const char *text, uint64_t now_s, uint64_t *ret_s);
  * reported the error; then *ret_exit says how to exit. */
 json_t *rpc_call(const struct cli *cli, const char *method, json_t *params,
 		 enum cli_exit *ret_exit);
+/* The same, of a method that can be repeated: while the server goes away, or
+ * starts, it is asked again, for some seconds.  cli->caught is needed.  NULL
+ * with *ret_unknown: nobody knows whether it was done. */
+json_t *rpc_call_again(const struct cli *cli, const char *method,
+		       json_t *params, bool *ret_unknown);
 
 /* --- output.c ------------------------------------------------------------ */
 
@@ -194,6 +200,7 @@ enum cli_exit cmd_pool_list(struct cli *cli);
 enum cli_exit cmd_volume_create(struct cli *cli);
 enum cli_exit cmd_volume_list(struct cli *cli);
 enum cli_exit cmd_volume_show(struct cli *cli);
+enum cli_exit cmd_volume_du(struct cli *cli);
 enum cli_exit cmd_volume_clone(struct cli *cli);
 enum cli_exit cmd_volume_resize(struct cli *cli);
 enum cli_exit cmd_volume_rename(struct cli *cli);
@@ -231,6 +238,10 @@ enum cli_exit cmd_job_list(struct cli *cli);
 enum cli_exit cmd_job_show(struct cli *cli);
 enum cli_exit cmd_job_wait(struct cli *cli);
 enum cli_exit cmd_job_cancel(struct cli *cli);
+enum cli_exit cmd_scrub_start(struct cli *cli);
+enum cli_exit cmd_scrub_pause(struct cli *cli);
+enum cli_exit cmd_scrub_stop(struct cli *cli);
+enum cli_exit cmd_scrub_status(struct cli *cli);
 enum cli_exit cmd_alarm_list(struct cli *cli);
 enum cli_exit cmd_alarm_mute(struct cli *cli);
 enum cli_exit cmd_status(struct cli *cli);

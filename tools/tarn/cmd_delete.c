@@ -67,18 +67,12 @@ void cmd_print_freed(const struct cli *cli, json_t *result)
 {
 	char all[SIZE_TEXT_BYTES], map[SIZE_TEXT_BYTES];
 
-	if (js_bool(result, "kept_for_clones") &&
-	    js_int(result, "freed_bytes") == 0) {
-		printf("would free nothing for now: two or more volumes or "
-		       "snapshots that were made from it need it\n");
-		return;
-	}
 	printf("would free %s, %s of it map%s\n",
 	       out_size(cli, result, "freed_bytes", all),
 	       out_size(cli, result, "freed_map_bytes", map),
 	       js_bool(result, "kept_for_clones") ?
-		       "; some is kept, since two or more volumes or snapshots "
-		       "that were made from it need it" : "");
+		       "; two or more volumes or snapshots that were made from "
+		       "it need the rest" : "");
 }
 
 static enum cli_exit dry_run(struct cli *cli, const char *method,

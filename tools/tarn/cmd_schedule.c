@@ -16,8 +16,8 @@ static void bad_kind(const struct cli *cli, const char *arg)
 	out_error(cli, "EINVAL",
 		  "'%.80s' is no part of a schedule: write KIND=N, as in "
 		  "hourly=24, where KIND is frequent (each 15 minutes), "
-		  "hourly, daily, weekly, monthly or yearly and N how many to keep; or "
-		  "'none' alone", arg);
+		  "hourly, daily, weekly, monthly or yearly and N how many to "
+		  "keep; or 'none' alone", arg);
 }
 
 /* Into params; false: reported. */

@@ -102,7 +102,7 @@ void cmd_none(const struct cli *cli, const char *noun, const char *example)
 			"create %s%s'\n", name, noun, noun, name, example);
 }
 
-/* "-": some of its map cannot be read. */
+/* "-": some of its map cannot be read, or it took too long. */
 static const char *used_size(const struct cli *cli, json_t *s, char *ret_text)
 {
 	if (!json_is_integer(json_object_get(s, "used_bytes")))

@@ -15,6 +15,9 @@
 
 /* A reply that is longer is no reply of ours. */
 #define REPLY_MAX (64u << 20)
+/* So often a server that went away is asked again, twice a second. */
+#define AGAIN_TIMES 40
+#define AGAIN_MS    500
 
 static uint64_t now_ms(void)
 {
@@ -214,5 +217,35 @@ json_t *rpc_call(const struct cli *cli, const char *method, json_t *params,
 	free(line);
 	free(text);
 	close(fd);
+	return result;
+}
+
+static bool code_is(const struct cli *cli, const char *code)
+{
+	return strcmp(cli->caught->code, code) == 0;
+}
+
+json_t *rpc_call_again(const struct cli *cli, const char *method,
+		       json_t *params, bool *ret_unknown)
+{
+	enum cli_exit exit;
+	json_t *result = rpc_call(cli, method, json_incref(params), &exit);
+
+	for (int i = 0; result == NULL && i < AGAIN_TIMES; i++) {
+		/* First it must have taken the question; then it may be gone,
+		 * or not be ready yet. */
+		if (!code_is(cli, "ECONNRESET") && !code_is(cli, "EPIPE") &&
+		    (i == 0 || (!code_is(cli, "ECONNREFUSED") &&
+				!code_is(cli, "ENODEV"))))
+			break;
+		poll(NULL, 0, AGAIN_MS);
+		result = rpc_call(cli, method, json_incref(params), &exit);
+	}
+	json_decref(params);
+	*ret_unknown = result == NULL &&
+		       (code_is(cli, "ECONNRESET") || code_is(cli, "EPIPE") ||
+			code_is(cli, "ETIMEDOUT") ||
+			code_is(cli, "ECONNREFUSED") ||
+			code_is(cli, "ENODEV"));
 	return result;
 }

@@ -12,11 +12,15 @@
  * behind it comes again, and once more is as good as once.
  *
  * Nobody sees the volume before it is published, and nothing else changes.
+ *
+ * A server that goes while it is asked to begin or to publish may have done it:
+ * it is asked again, for a while, and both can be repeated.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/util.h"
 #include "tools/tarn/connect.h"
@@ -33,7 +37,7 @@ struct sink_volume {
 	struct cli  cli;        /* with errors to `caught` */
 	struct cli_caught caught;
 	const char *volume;
-	const char *as;         /* NULL: the stream's name */
+	const char *as;         /* NULL: the stream's name; "": no snapshot */
 	bool        force;
 	bool        begun;      /* there is a hidden volume, ours */
 	bool        unknown;    /* nobody knows whether it was published */
@@ -71,6 +75,18 @@ static json_t *call(struct sink_volume *v, const char *method, json_t *params)
 {
 	enum cli_exit r;
 	json_t *result = rpc_call(&v->cli, method, params, &r);
+
+	if (result == NULL)
+		caught(v);
+	return result;
+}
+
+/* Of a method that can be repeated.  NULL: sink.error; v->unknown: and perhaps
+ * it was done. */
+static json_t *call_again(struct sink_volume *v, const char *method,
+			  json_t *params)
+{
+	json_t *result = rpc_call_again(&v->cli, method, params, &v->unknown);
 
 	if (result == NULL)
 		caught(v);
@@ -130,19 +146,41 @@ static int note_read(struct sink_volume *v, struct stream_token *ret_token)
 
 /* --- begin --------------------------------------------------------------- */
 
+/* It did not begin; if it did, in part, that is of no use.  The error stays. */
+static int begin_failed(struct sink_volume *v)
+{
+	struct cli_caught why = v->caught;
+	enum cli_exit     r;
+
+	json_decref(rpc_call(&v->cli, "receive.abort",
+			     json_pack("{s:s, s:b}", "export", v->export,
+				       "force", true), &r));
+	v->caught = why;
+	v->unknown = false;
+	return -1;
+}
+
 static int begin_new(struct sink_volume *v, const struct stream_header *h)
 {
 	char    target[UUID_TEXT_BYTES], base[UUID_TEXT_BYTES];
+	char    id[UUID_TEXT_BYTES];
 	bool    part = h->base_kind != STREAM_BASE_NONE;
-	json_t *result = call(
-		v, "receive.begin",
-		json_pack("{s:s, s:I, s:s, s:s, s:s*}", "volume", v->volume,
-			  "size", (json_int_t)h->size_bytes, "snapshot", v->as,
-			  "uuid", uuid_text(&h->target, target), "base",
-			  part ? uuid_text(&h->base, base) : NULL));
+	struct uuid u;
+	json_t *result;
 
+	if (getrandom(u.b, sizeof(u.b), 0) != (ssize_t)sizeof(u.b))
+		abort();
+	snprintf(v->export, sizeof(v->export), "receive/%s",
+		 uuid_text(&u, id));
+	result = call_again(
+		v, "receive.begin",
+		json_pack("{s:s, s:I, s:s*, s:s, s:s*, s:s}", "volume",
+			  v->volume, "size", (json_int_t)h->size_bytes,
+			  "snapshot", v->as[0] != '\0' ? v->as : NULL, "uuid",
+			  uuid_text(&h->target, target), "base",
+			  part ? uuid_text(&h->base, base) : NULL, "id", id));
 	if (result == NULL)
-		return -1;
+		return begin_failed(v);
 	snprintf(v->export, sizeof(v->export), "%s",
 		 js_string(result, "export"));
 	json_decref(result);
@@ -327,23 +365,20 @@ static int volume_publish(struct sink *s)
 	if (export_sync(&v->w) < 0)
 		return export_failed(v);
 	export_close(&v->w);
-	result = call(v, "receive.publish",
-		      json_pack("{s:s, s:I, s:s, s:s, s:I, s:b}", "export",
-				v->export, "size", (json_int_t)v->size_bytes,
-				"snapshot", v->as, "uuid",
-				uuid_text(&v->token.target, uuid), "created",
-				(json_int_t)v->created_s, "force", v->force));
-	if (result != NULL) {
-		json_decref(result);
-		v->begun = false;
-		leftovers_delete(v, UINT64_MAX);
-		return 0;
-	}
-	/* These are our own, the server has said nothing. */
-	v->unknown = strcmp(v->sink.code, "ETIMEDOUT") == 0 ||
-		     strcmp(v->sink.code, "ECONNRESET") == 0 ||
-		     strcmp(v->sink.code, "EPIPE") == 0;
-	return -1;
+	result = call_again(
+		v, "receive.publish",
+		json_pack("{s:s, s:I, s:s*, s:s, s:s, s:I, s:b}", "export",
+			  v->export, "size", (json_int_t)v->size_bytes,
+			  "snapshot", v->as[0] != '\0' ? v->as : NULL, "uuid",
+			  uuid_text(&v->token.target, uuid), "volume",
+			  v->volume, "created", (json_int_t)v->created_s,
+			  "force", v->force));
+	if (result == NULL)
+		return -1;
+	json_decref(result);
+	v->begun = false;
+	leftovers_delete(v, UINT64_MAX);
+	return 0;
 }
 
 /* The error that there is stays. */

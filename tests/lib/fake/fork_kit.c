@@ -125,15 +125,19 @@ static struct model *model_new(int of, const struct model *like)
 
 /* --- what is done -------------------------------------------------------- */
 
-static void do_write(struct model *m)
+static void spot_write(struct model *m, unsigned spot)
 {
-	unsigned spot = (unsigned)prng_below(&rng, SPOTS);
 	uint32_t *block = calloc(1, TARN_BLOCK);
 
 	block[0] = m->stamp[spot] = ++stamps;
 	assert_int_equal(kit_req(P, tree_of(m), VOL_WRITE, spot_off(spot),
 				 TARN_BLOCK, block, 0), 0);
 	free(block);
+}
+
+static void do_write(struct model *m)
+{
+	spot_write(m, (unsigned)prng_below(&rng, SPOTS));
 }
 
 /* One block, or all of its leaf. */

@@ -63,6 +63,9 @@ struct member {
 				     * written */
 	bool         leaving;       /* being removed: … */
 	bool         removed;       /* no member any more */
+	bool         closing;       /* … and its disk is being closed */
+	bool         labelled;      /* joining: a label was sent to it; leaving:
+				     * it has one that says so */
 	bool         empty;         /* a durable commit has no zone of it */
 	bool         empty_next;    /* … the running commit has none */
 	uint64_t     forget_row;    /* to be removed, and out: rows below may
@@ -168,6 +171,7 @@ struct segment {
 	uint8_t  clean_vain;  /* passes since that took nothing out of it */
 	uint32_t pins;        /* reads in flight */
 	uint32_t repairs;     /* writes in place, by reads and scrubs */
+	uint32_t moves;       /* of units to other zones, since it was loaded */
 	uint32_t rows;        /* rows not yet applied, copies not at rest */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
 	bool     stray;       /* a write that nobody waits for any more may

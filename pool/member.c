@@ -162,6 +162,7 @@ void member_error(struct member *m, int res)
 	late_member_lost(p, m);
 	rebuild_member_lost(p, m);
 	recover_member_lost(p, m);
+	change_disk_lost(p, m);
 	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
 }
@@ -436,6 +437,7 @@ void member_event(struct disk *d, enum disk_event ev, void *arg)
 		change_disk_lost(p, m);
 		return;
 	}
+	change_disk_lost(p, m);
 	if (m->leaving)
 		return;
 	if (ev == DISK_EV_DOWN) {

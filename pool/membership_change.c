@@ -27,9 +27,21 @@
  * ceil((n + 1)/2) = n + 1 < n + 2.  So they have one in common: if P was first,
  * its claim is on it, and Q sees that; if Q was first, P sees the new label and
  * goes by that.  A disk more or less in a domain changes no n, and the domain
- * counts with all of its disks only.  The next change begins when the labels
- * of this one are durable on all that are in (one at a time).  And a disk that
- * can be reached is wiped in the end.
+ * counts with all of its disks only.  The next disk is added or removed when
+ * the labels of this change are durable on all that are in (one at a time).
+ *
+ * But a disk may fail, and be recorded out, while these labels are written,
+ * which makes two changes of them: of {A, B, C}, C is being removed and B goes
+ * out; then A alone opens the pool by the new labels, and B and C do by the old
+ * ones.  So the disk that is removed has the label that says so before any
+ * other, and whoever sees it counts without it; until it has it, it is a member
+ * like any other, and may fail like one.  And the disk that is added has its
+ * label last: until then it opens nothing, and if it fails it is not added; from
+ * then on all others call it in, and it fails like a member.  Without redundancy
+ * none is ever recorded out, and all disks are needed to open the pool: there
+ * the one that is added does not wait, for a crash would leave a pool in which
+ * it is missing.  A disk that is removed, and can be reached, is wiped in the
+ * end.
  *
  * Why a disk that is added is in at once, and not out first like one that is
  * back: it lacks nothing, no segment has a zone of it; but while it was called
@@ -41,9 +53,9 @@
  * it was removed just before.
  *
  * The ways to fail: the disk is not fit or what is on it fits nowhere else,
- * and nothing has happened; a disk that fails while labels are written that
- * call it in is removed again.  A crash before labels are durable leaves either
- * view, both whole; the operation is repeated.
+ * and nothing has happened.  A crash before labels are durable leaves either
+ * view, both whole; the operation is repeated.  Between the labels of the others
+ * and its own it leaves a disk that is missing, and is removed.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -63,6 +75,7 @@ enum change_step {
 	CHANGE_SETTLE, /* it was a member: nothing of that may be under way */
 	CHANGE_WIPE,
 	CHANGE_FLUSH,
+	CHANGE_TURN,   /* another is being removed */
 	CHANGE_LABEL,
 	CHANGE_UNDO,   /* it failed: labels without it */
 };
@@ -96,6 +109,7 @@ struct change {
 };
 
 static void leave_next(struct change *c);
+static void change_turn(struct change *c);
 
 /* --- ends ---------------------------------------------------------------- */
 
@@ -114,6 +128,29 @@ static void close_disk(struct change *c, struct disk *d)
 	d->event = disk_event_ignore;
 	c->closing++;
 	disk_close(d, closed, c);
+}
+
+static void member_closed(void *arg)
+{
+	struct member *m = arg;
+
+	m->closing = false;
+	closed(m->pool->change);
+}
+
+/* Of a member that was removed.  Requests to it may be in flight until it is
+ * closed, and they are the member's: its place is free only then. */
+static void close_member_disk(struct change *c, struct member *m)
+{
+	struct disk *d = m->disk;
+
+	if (d == NULL)
+		return;
+	m->disk = NULL;
+	m->closing = true;
+	d->event = disk_event_ignore;
+	c->closing++;
+	disk_close(d, member_closed, m);
 }
 
 static void change_end(struct change *c)
@@ -182,7 +219,7 @@ static uint32_t free_index(const struct pool *p)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (m->removed && m->disk == NULL && m->label_pending == 0)
+		if (m->removed && m->disk == NULL && !m->closing)
 			return i;
 	}
 	return p->nmembers < POOL_MEMBERS_MAX ? p->nmembers : UINT32_MAX;
@@ -242,18 +279,13 @@ static struct member *member_make(struct change *c)
 
 /* --- add ----------------------------------------------------------------- */
 
-static void joined(struct label_waiter *w)
+static void join(struct change *c)
 {
-	struct change *c = container_of(w, struct change, waiter);
 	struct pool   *p = c->pool;
 	struct member *m = c->member;
 
-	if (w->res < 0) {
-		say(c, w->res, "the pool has stopped");
-		change_end(c);
-		return;
-	}
 	m->joining = false;
+	m->labelled = false;
 	m->in = true;
 	m->state = MEMBER_ONLINE;
 	members_domains(p);
@@ -264,6 +296,16 @@ static void joined(struct label_waiter *w)
 	rebuild_hope(p);
 	cleaner_unstick(p);
 	cleaner_kick(p);
+}
+
+static void joined(struct label_waiter *w)
+{
+	struct change *c = container_of(w, struct change, waiter);
+
+	if (w->res < 0)
+		say(c, w->res, "the pool has stopped");
+	else
+		join(c);
 	change_end(c);
 }
 
@@ -275,19 +317,29 @@ static void undone(struct label_waiter *w)
 	m->leaving = false;
 	m->removed = true;
 	m->state = MEMBER_REMOVED;
-	close_disk(c, m->disk);
-	m->disk = NULL;
+	close_member_disk(c, m);
 	if (w->res < 0)
 		c->res = w->res;
 	change_end(c);
 }
 
-void change_disk_lost(struct pool *p, struct member *m)
+/* All others have labels that call it in, and it may have one: it is a disk of
+ * the pool like any that fails. */
+static void join_lost(struct change *c)
 {
-	struct change *c = p->change;
+	struct member *m = c->member;
 
-	if (c->step != CHANGE_LABEL || c->member != m)
-		return;
+	list_remove(&c->waiter.link);
+	join(c);
+	member_error(m, -EIO);
+	change_end(c);
+}
+
+static void join_undo(struct change *c)
+{
+	struct pool   *p = c->pool;
+	struct member *m = c->member;
+
 	say(c, -EIO, "disk %.200s failed while it was being added: %.200s",
 	    m->disk->place,
 	    m->disk->error_text[0] != '\0' ? m->disk->error_text
@@ -298,6 +350,32 @@ void change_disk_lost(struct pool *p, struct member *m)
 	c->step = CHANGE_UNDO;
 	c->waiter.done = undone;
 	label_write(p, &c->waiter);
+}
+
+/* It does not have the label that says that it goes: it stays, and goes when it
+ * is back or out. */
+static void leave_undo(struct change *c)
+{
+	struct member *m = c->leaving;
+
+	list_remove(&c->leave_waiter.link);
+	c->leaving = NULL;
+	m->leaving = false;
+	label_writer_kick(c->pool);
+	change_turn(c);
+}
+
+void change_disk_lost(struct pool *p, struct member *m)
+{
+	struct change *c = p->change;
+
+	if (c->leaving == m && m->leaving && m->in && !m->labelled)
+		leave_undo(c);
+	else if (m->joining && c->step == CHANGE_LABEL && c->member == m &&
+		 p->m > 0 && m->labelled)
+		join_lost(c);
+	else if (m->joining && c->step == CHANGE_LABEL && c->member == m)
+		join_undo(c);
 }
 
 static void wipe_done(struct disk_req *req);
@@ -403,9 +481,15 @@ static void add_step(struct change *c)
 		change_request(c, 0, DISK_FLUSH, 0, 0);
 		return;
 	case CHANGE_FLUSH:
+	case CHANGE_TURN:
 		if (!c->disk->up) {
 			say(c, -EIO, "disk %.300s went away", c->disk->place);
 			break;
+		}
+		/* One after the other. */
+		if (c->leaving != NULL && c->leaving->leaving) {
+			c->step = CHANGE_TURN;
+			return;
 		}
 		c->member = member_make(c);
 		if (c->member == NULL) {
@@ -424,6 +508,19 @@ static void add_step(struct change *c)
 		return;
 	}
 	change_end(c);
+}
+
+/* The one that was being removed is gone, or stays. */
+static void change_turn(struct change *c)
+{
+	if (c->op == NULL || c->step != CHANGE_TURN)
+		return;
+	if (c->pool->state != POOL_ST_ACTIVE) {
+		say(c, -ESHUTDOWN, "the pool is being closed");
+		change_end(c);
+	} else {
+		add_step(c);
+	}
 }
 
 static void wipe_done(struct disk_req *req)
@@ -602,13 +699,8 @@ int pool_disk_give_up(struct pool *p, uint32_t i)
 
 static void left_for_good(struct change *c)
 {
-	struct member *m = c->leaving;
-	struct disk   *d = m->disk;
-
+	close_member_disk(c, c->leaving);
 	c->leaving = NULL;
-	m->disk = NULL;
-	if (d != NULL)
-		close_disk(c, d);
 	leave_next(c);
 }
 
@@ -651,6 +743,7 @@ static void left(struct label_waiter *w)
 
 	if (w->res < 0 || !pool_running(p))
 		return;
+	assert(!m->in || m->labelled);
 	pool_log(p, "disk %s is removed from the pool",
 		 m->disk != NULL ? m->disk->place : "(missing)");
 	io_timer_cancel(p->io, &m->grace);
@@ -672,6 +765,7 @@ static void left(struct label_waiter *w)
 		left_wipe(c);
 	else
 		left_for_good(c);
+	change_turn(c);
 }
 
 static bool may_leave(const struct member *m)
@@ -707,6 +801,7 @@ static void leave_next(struct change *c)
 		}
 		c->leaving = m;
 		m->leaving = true;
+		m->labelled = false;
 		c->leave_waiter.done = left;
 		label_write(p, &c->leave_waiter);
 		return;

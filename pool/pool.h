@@ -162,6 +162,7 @@ struct pool_read {
 	uint32_t        member;    /* … that was asked */
 	uint32_t        tried;     /* mask of units tried */
 	uint32_t        next_bad;  /* block being reconstructed */
+	uint32_t        moves;     /* of its segment, when it was asked */
 	uint64_t        started_ns;
 	void           *recon;     /* struct recon, while reconstructing */
 };

@@ -10,6 +10,10 @@
  * When a disk that is needed is expected back soon (suspect), the read waits
  * for it, up to READ_PATIENCE_NS.  Finished reads are held while the lease is
  * in doubt.
+ *
+ * A unit may move to another zone while it is being read (rebuild.c), and the
+ * old zone may have something else by the time when its disk gets round to the
+ * read.  So what is wrong then is nobody's fault: it is asked for again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -33,6 +37,7 @@ struct recon {
 	uint32_t pending;           /* requests in flight, plus one */
 	uint32_t repairs;           /* repair writes in flight, plus one */
 	uint32_t direct_ok;         /* the unit itself could be read */
+	uint32_t moves;             /* of the segment, when it was asked */
 	uint8_t *units[POOL_UNITS_MAX];
 	struct recon_req {
 		struct disk_req req;
@@ -264,7 +269,7 @@ static void recon_solve(struct recon *c)
 		if (!rebuild_block(c, i, unit))
 			lost++;
 	}
-	if (lost > 0 && worth_waiting(r)) {
+	if (lost > 0 && (worth_waiting(r) || read_seg(r)->moves != c->moves)) {
 		recon_free(c);
 		read_wait(r);
 		return;
@@ -276,7 +281,7 @@ static void recon_solve(struct recon *c)
 		}
 	}
 	/* It answered, and not with these bytes: mend it. */
-	if (lost == 0 && c->direct_ok &&
+	if (lost == 0 && c->direct_ok && read_seg(r)->moves == c->moves &&
 	    repair(c, unit, c->first, c->n))
 		return;
 	recon_end(c);
@@ -361,7 +366,8 @@ static void recon_next(struct pool_read *r)
 	c->r = r;
 	c->first = first;
 	c->n = n;
-	c->direct_ok = r->tried;
+	c->moves = read_seg(r)->moves;
+	c->direct_ok = r->tried && r->moves == c->moves;
 	data = (uint8_t *)c + RECON_HEAD_BYTES;
 	for (uint32_t u = 0; u < p->units; u++)
 		c->units[u] = data + (size_t)u * n * TARN_BLOCK;
@@ -391,6 +397,10 @@ static void direct_done(struct disk_req *req)
 		wrong += !block_good(r, i, read_block(r, i));
 	if (wrong == 0) {
 		read_finish(r);
+		return;
+	}
+	if (r->moves != read_seg(r)->moves) {
+		read_start(r);
 		return;
 	}
 	m->errors_cksum += wrong;
@@ -428,6 +438,7 @@ static void read_start(struct pool_read *r)
 	uint32_t        u = pick_unit(r, s);
 	struct member  *m;
 
+	r->moves = s->moves;
 	if (u == POOL_UNITS_MAX) {
 		r->unit = 0;
 		r->tried = 0;

@@ -163,8 +163,8 @@ static struct member *choose_target(const struct pool *p,
 				    const struct segment *s, uint32_t u)
 {
 	bool           taken[DOMAINS_MAX] = {false};
+	uint32_t       free[DOMAINS_MAX] = {0};
 	struct member *best = NULL;
-	uint32_t       best_free = 0;
 
 	for (uint32_t v = 0; v < p->units; v++) {
 		const struct member *m = seg_member(p, s, v);
@@ -178,19 +178,17 @@ static struct member *choose_target(const struct pool *p,
 		if (x->state != REBUILD_NONE && x->seg == s && x->unit != u)
 			taken[x->target->domain] = true;
 	}
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		free[p->members[i]->domain] += member_free_zones(p->members[i]);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
-		uint32_t       free;
 
 		if (member_free_zones(m) == 0 || taken[m->domain])
 			continue;
-		free = domain_free_zones(p, m->domain);
-		if (best == NULL || free > best_free ||
+		if (best == NULL || free[m->domain] > free[best->domain] ||
 		    (best->domain == m->domain &&
-		     member_free_zones(m) > member_free_zones(best))) {
+		     member_free_zones(m) > member_free_zones(best)))
 			best = m;
-			best_free = free;
-		}
 	}
 	return best;
 }
@@ -420,6 +418,16 @@ static struct unit_rebuild *unused(struct rebuild *r)
 	return NULL;
 }
 
+/* Often none has any; then nobody need look at all segments. */
+static bool any_free(const struct pool *p)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		any |= member_free_zones(p->members[i]) > 0;
+	return any;
+}
+
 static void reserve_more(struct rebuild *r)
 {
 	struct pool    *p = r->pool;
@@ -428,7 +436,7 @@ static void reserve_more(struct rebuild *r)
 	struct segment *segs[REBUILD_MAX];
 
 	r->vain = left > 0;
-	if (left == 0)
+	if (left == 0 || !any_free(p))
 		return;
 	note_unflushed(p);
 	n = choose(r, left, segs);
@@ -483,6 +491,7 @@ static void give(struct pool *p, struct unit_rebuild *x)
 	s->zones[x->unit] = slot->zones[0];
 	s->missing &= ~(1u << x->unit);
 	slot->zones[0] = old;
+	s->moves++;
 	p->counters.rebuilt_units++;
 	x->state = REBUILD_NONE;
 	if (old.member != ZONE_NONE && seg_must_quarantine(p, s) &&

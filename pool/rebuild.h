@@ -23,6 +23,7 @@ struct build_window {
 	uint32_t first, n;   /* rows */
 	uint32_t off, len;   /* blocks of the zones */
 	uint32_t have;       /* mask of units that were read */
+	uint32_t moves;      /* of the segment, when they were asked for */
 	uint32_t pending;
 	uint64_t started_ns;
 	struct build_req {
@@ -53,6 +54,7 @@ struct unit_build {
 	uint32_t         index_unit;
 	struct disk_req  req;
 	struct seg_scan  scan;
+	uint32_t         moves;   /* of the segment, when it began */
 	struct scan_row *list;
 	struct scan_row **rows;   /* in order of offset */
 	uint32_t         nrows, next;

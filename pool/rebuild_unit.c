@@ -1,7 +1,7 @@
 /* pool/rebuild_unit.c - one unit of a sealed segment is made again.
  *
  *   INDEX    the list of its rows, from the index of any unit; without one the
- *            segment is scanned
+ *            segment is scanned, which must find all of them
  *   WINDOWS  rows that follow one another are read from k units (or from the
  *            unit itself, when it only has to move), made, checked against
  *            their headers, and written; several windows at once
@@ -211,7 +211,7 @@ static void window_make(struct build_window *w)
 		ok = row_make(w, b->rows[w->first + i]);
 	if (stopped(b)) {
 		window_end(w);
-	} else if (!ok && !w->all) {
+	} else if (!ok && (!w->all || w->moves != b->seg->moves)) {
 		w->all = true;
 		window_read(w);
 	} else if (!ok) {
@@ -291,6 +291,7 @@ static void window_read(struct build_window *w)
 	uint32_t           mask = sources(w);
 
 	w->have = 0;
+	w->moves = b->seg->moves;
 	w->pending = 1;
 	for (uint32_t u = 0; u < p->units; u++) {
 		struct build_req *q = &w->reqs[u];
@@ -456,6 +457,21 @@ static void rows_take(struct unit_build *b)
 	}
 }
 
+/* Are these all rows of the segment?  Of a row whose header is lost the blocks
+ * may be there, and live; it left a hole, or is the last one. */
+static bool scan_is_whole(const struct unit_build *b)
+{
+	uint32_t end = 0, blocks = 0;
+
+	for (const struct scan_row *r = b->list; r != NULL; r = r->next) {
+		if (r->info.off_blocks != end)
+			return false;
+		end += r->info.unit_blocks;
+		blocks += r->info.payload_blocks;
+	}
+	return !b->scan.cut && blocks >= b->seg->live + b->seg->tables;
+}
+
 static void scan_done(struct seg_scan *s)
 {
 	struct unit_build *b = container_of(s, struct unit_build, scan);
@@ -463,8 +479,10 @@ static void scan_done(struct seg_scan *s)
 	b->list = s->rows;
 	if (s->res < 0)
 		fail(b, s->res);
-	else if (b->list == NULL)
-		fail(b, -EBADMSG); /* something lives in it, so it has rows */
+	else if (b->moves != b->seg->moves)
+		fail(b, -EAGAIN);
+	else if (!scan_is_whole(b))
+		fail(b, -EBADMSG);
 	rows_take(b);
 	b->inflight--;
 	io_defer(b->pool->io, &b->work);
@@ -515,6 +533,7 @@ static void index_read(struct unit_build *b)
 	b->scan.pool = p;
 	b->scan.seg = b->seg;
 	b->scan.done = scan_done;
+	b->moves = b->seg->moves;
 	seg_scan_start(&b->scan, 0);
 }
 

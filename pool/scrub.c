@@ -67,6 +67,7 @@ void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 		   void (*done)(struct disk_req *req))
 {
 	q->unit = unit;
+	q->moves = s->seg->moves;
 	q->member = seg_member(s->pool, s->seg, unit);
 	q->req.op = (uint8_t)op;
 	q->req.off_bytes = zone_off_bytes(s->pool, s->seg->zones[unit].zone,
@@ -79,6 +80,11 @@ void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 	else
 		s->seg->repairs++;
 	disk_submit(q->member->disk, &q->req);
+}
+
+bool scrub_moved(const struct scrub *s, const struct scrub_req *q)
+{
+	return q->moves != s->seg->moves;
 }
 
 /* A write is done: true when it went well. */

@@ -209,6 +209,15 @@ static void slots_compare(struct ck *ck, uint32_t disk, const struct areas *a,
 
 		if (l == NULL || uuid_equal(&l->disk, &newest->disk))
 			continue;
+		/* It was a member under another name once, and was wiped when
+		 * it was added again: that write was lost. */
+		if (uuid_equal(&l->pool, &newest->pool) &&
+		    label_order(l, newest) < 0) {
+			ck_damage(ck, "disk %s: label slot %u is of a time "
+				  "before the disk was added",
+				  ck->disks[disk].src->name, i % LABEL_SLOTS);
+			continue;
+		}
 		ck_error(ck, "disk %s: label slot %u is of another disk; was "
 			 "one disk copied onto another?",
 			 ck->disks[disk].src->name, i % LABEL_SLOTS);

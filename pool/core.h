@@ -720,7 +720,7 @@ static inline bool member_drains(const struct member *m)
 	return (m->flags & LABEL_MEMBER_DRAIN) != 0;
 }
 
-/* --- membership_change.c ------------------------------------------------- */
+/* --- membership_change.c, disk_add.c, disk_drain.c ------------------------ */
 int  change_init(struct pool *p);
 void change_fini(struct pool *p);
 /* The connection of a disk that is being added was lost, or it failed. */
@@ -891,7 +891,7 @@ void cleaner_unstick(struct pool *p);  /* there may be more space now */
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
 
-/* --- rebuild.c ----------------------------------------------------------- */
+/* --- rebuild.c, rebuild_choose.c, rebuild_commit.c ----------------------- */
 struct rebuild_info {
 	uint64_t units;      /* to be made again, as far as that is due */
 	uint64_t blocks;     /* … their zones */

@@ -1,8 +1,12 @@
 /* pool/rebuild.h - the state of rebuilding; private to pool/.
  *
- * rebuild.c says which units are made again, on which zones, and what a commit
- * does about that; rebuild_unit.c makes one.  Only those two include this; the
- * rest of the pool uses what core.h has.
+ *   rebuild.c        one unit after the other, and when
+ *   rebuild_choose.c which, and on which disks
+ *   rebuild_commit.c what a commit does about it
+ *   rebuild_unit.c   makes one
+ *   rebuild_rows.c   what there is to make
+ *
+ * Only those include this; the rest of the pool uses what core.h has.
  */
 #ifndef TARN_POOL_REBUILD_H
 #define TARN_POOL_REBUILD_H
@@ -49,7 +53,7 @@ struct unit_build {
 	/* Every request has ended.  res 0: all that the unit has to hold was
 	 * written (and is not flushed); -EBADMSG: some row cannot be made. */
 	void (*done)(struct unit_build *b);
-	/* Private to rebuild_unit.c. */
+	/* Private to rebuild_unit.c and rebuild_rows.c. */
 	uint8_t         *index;
 	uint32_t         index_unit;
 	struct disk_req  req;
@@ -68,6 +72,70 @@ struct unit_build {
 	struct build_window windows[REBUILD_WINDOWS];
 };
 
+enum unit_rebuild_state {
+	REBUILD_NONE,
+	REBUILD_RESERVED, /* by the running commit */
+	REBUILD_READY,    /* … which is durable: may be written to */
+	REBUILD_BUILD,
+	REBUILD_FLUSH,    /* written */
+	REBUILD_DONE,     /* flushed: the next commit gives it */
+	REBUILD_DROP,     /* not wanted: the next commit frees it */
+};
+
+/* A unit that is being made again. */
+struct unit_rebuild {
+	uint8_t         state;      /* enum unit_rebuild_state */
+	struct segment *seg;
+	uint32_t        generation; /* of it, when it was chosen */
+	uint32_t        unit;
+	struct segment *slot;       /* RESERVED: has the zone */
+	struct member  *target;     /* whose zone that is */
+	uint64_t        cover;      /* FLUSH: the flush number that covers it */
+};
+
+struct rebuild {
+	struct pool        *pool;
+	struct unit_rebuild units[REBUILD_MAX];
+	struct unit_rebuild *building;
+	struct unit_build   build;
+	struct io_timer     due;    /* when the next member's delay is over */
+	struct io_work      work;
+	bool                vain;   /* the last commit reserved nothing */
+};
+
+/* --- rebuild_choose.c ---------------------------------------------------- */
+/* Can unit u of s be read now? */
+bool rebuild_source(const struct pool *p, const struct segment *s, uint32_t u);
+/* The member is out, and is not waited for any more. */
+bool rebuild_waited(const struct pool *p, const struct member *m);
+/* Does something live in s? */
+bool rebuild_holds(const struct segment *s);
+/* Must unit u be made again now, how many must, and can it be? */
+bool rebuild_lacks(const struct pool *p, const struct segment *s, uint32_t u);
+uint32_t rebuild_units_lacking(const struct pool *p, const struct segment *s);
+bool rebuild_makeable(const struct pool *p, const struct segment *s,
+		      uint32_t u);
+/* Where it goes: the member with most free zones in the domain with most of
+ * them, of those that no other unit of the segment is in, or will be in; NULL if
+ * there is none. */
+struct member *rebuild_target(const struct pool *p, const struct segment *s,
+			      uint32_t u);
+/* Up to n segments with units to make; returns how many there are.  A unit of
+ * one, of which none is chosen yet; UINT32_MAX: there is no other. */
+uint32_t rebuild_choose(struct rebuild *r, uint32_t n,
+			struct segment **ret_segs);
+uint32_t rebuild_unit_choose(const struct rebuild *r, const struct segment *s);
+/* Would a commit reserve anything? */
+bool rebuild_any(struct rebuild *r);
+
+/* --- rebuild_commit.c ---------------------------------------------------- */
+/* Units that are chosen. */
+uint32_t rebuild_count(const struct rebuild *r);
+/* Is the unit still to be made; is there something for a commit to do? */
+bool rebuild_wanted(const struct pool *p, const struct unit_rebuild *x);
+bool rebuild_has_ended(const struct pool *p, const struct unit_rebuild *x);
+
+/* --- rebuild_unit.c ------------------------------------------------------ */
 void unit_build_init(struct pool *p, struct unit_build *b);
 /* Nothing of it may be in flight. */
 void unit_build_fini(struct unit_build *b);
@@ -75,8 +143,12 @@ void unit_build_fini(struct unit_build *b);
 void unit_build_start(struct unit_build *b);
 /* The buffers are not needed for a while. */
 void unit_build_rest(struct unit_build *b);
+/* Only for rebuild_rows.c: it ends with that error; it goes on. */
+void unit_build_fail(struct unit_build *b, int res);
+void unit_build_step(struct unit_build *b);
 
-/* Can unit u of s be read now? */
-bool rebuild_source(const struct pool *p, const struct segment *s, uint32_t u);
+/* --- rebuild_rows.c ------------------------------------------------------ */
+/* Look for the rows; unit_build_step() when they are there, or it failed. */
+void unit_build_rows(struct unit_build *b);
 
 #endif

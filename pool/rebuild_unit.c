@@ -28,15 +28,9 @@
 #include "base/canary.h"
 #include "pool/rebuild.h"
 
-/* A larger index is not read: the segment is scanned. */
-#define INDEX_BLOCKS_MAX (1u << 18)
-/* All buffers of a window, in blocks. */
-#define WINDOW_BLOCKS    1024u
-
-static void build_step(struct unit_build *b);
 static void window_read(struct build_window *w);
 
-static void fail(struct unit_build *b, int res)
+void unit_build_fail(struct unit_build *b, int res)
 {
 	if (b->res == 0)
 		b->res = res;
@@ -173,7 +167,7 @@ static void window_end(struct build_window *w)
 
 static void write_failed(struct unit_build *b, int res)
 {
-	fail(b, res);
+	unit_build_fail(b, res);
 	seg_stray_mark(b->pool, b->slot);
 	member_error(target(b), res);
 }
@@ -215,10 +209,10 @@ static void window_make(struct build_window *w)
 		w->all = true;
 		window_read(w);
 	} else if (!ok) {
-		fail(b, -EBADMSG);
+		unit_build_fail(b, -EBADMSG);
 		window_end(w);
 	} else if (!member_usable(target(b))) {
-		fail(b, -ENOTCONN);
+		unit_build_fail(b, -ENOTCONN);
 		window_end(w);
 	} else {
 		target_write(b, &w->write, w->off, w->len, w->out,
@@ -312,7 +306,7 @@ static void window_read(struct build_window *w)
 		disk_submit(q->member->disk, &q->req);
 	}
 	if (mask == 0)
-		fail(b, -EIO);
+		unit_build_fail(b, -EIO);
 	window_put(w);
 }
 
@@ -352,7 +346,7 @@ static struct build_window *window_free(struct unit_build *b)
 	return NULL;
 }
 
-/* --- the list of rows ---------------------------------------------------- */
+/* --- steps --------------------------------------------------------------- */
 
 static void index_written(struct disk_req *req)
 {
@@ -363,20 +357,20 @@ static void index_written(struct disk_req *req)
 		write_failed(b, req->res);
 	else
 		target(b)->dirty = true;
-	build_step(b);
+	unit_build_step(b);
 }
 
 static void step_fn(struct io_work *w)
 {
-	build_step(container_of(w, struct unit_build, work));
+	unit_build_step(container_of(w, struct unit_build, work));
 }
 
 static void pause_fn(struct io_timer *t)
 {
-	build_step(container_of(t, struct unit_build, pause));
+	unit_build_step(container_of(t, struct unit_build, pause));
 }
 
-static void build_step(struct unit_build *b)
+void unit_build_step(struct unit_build *b)
 {
 	struct pool *p = b->pool;
 
@@ -404,7 +398,7 @@ static void build_step(struct unit_build *b)
 		return; /* a pause */
 	if (b->index != NULL && !b->index_written &&
 	    !member_usable(target(b)))
-		fail(b, -ENOTCONN);
+		unit_build_fail(b, -ENOTCONN);
 	if (b->index != NULL && !b->index_written && b->res == 0) {
 		b->index_written = true;
 		b->inflight++;
@@ -416,149 +410,23 @@ static void build_step(struct unit_build *b)
 	build_end(b);
 }
 
-/* Rows as an array; the largest decides how large a window is. */
-static void rows_take(struct unit_build *b)
-{
-	struct pool *p = b->pool;
-	uint32_t     n = 0, largest = 1;
-	size_t       unit_bytes;
-
-	for (struct scan_row *r = b->list; r != NULL; r = r->next) {
-		largest = max_u32(largest, r->info.unit_blocks);
-		n++;
-	}
-	b->rows = calloc(n + 1, sizeof(*b->rows));
-	b->nrows = 0;
-	b->next = 0;
-	b->window_blocks = max_u32(ROW_HEADER_MAX +
-					   (uint32_t)div_up(ROW_PAYLOAD_MAX,
-							    p->k),
-				   WINDOW_BLOCKS / (p->units + 1));
-	unit_bytes = (size_t)b->window_blocks * TARN_BLOCK;
-	if (b->bufs == NULL)
-		b->bufs = aligned_alloc(TARN_BLOCK, REBUILD_WINDOWS *
-							    (p->units + 1) *
-							    unit_bytes);
-	if (b->rows == NULL || b->bufs == NULL || largest > b->window_blocks) {
-		fail(b, -ENOMEM);
-		return;
-	}
-	for (struct scan_row *r = b->list; r != NULL; r = r->next)
-		b->rows[b->nrows++] = r;
-	for (unsigned i = 0; i < REBUILD_WINDOWS; i++) {
-		struct build_window *w = &b->windows[i];
-		uint8_t *at = b->bufs + i * (p->units + 1) * unit_bytes;
-
-		w->build = b;
-		w->busy = false;
-		w->out = at;
-		for (uint32_t u = 0; u < p->units; u++)
-			w->units[u] = at + (u + 1) * unit_bytes;
-	}
-}
-
-/* Are these all rows of the segment?  Of a row whose header is lost the blocks
- * may be there, and live; it left a hole, or is the last one. */
-static bool scan_is_whole(const struct unit_build *b)
-{
-	uint32_t end = 0, blocks = 0;
-
-	for (const struct scan_row *r = b->list; r != NULL; r = r->next) {
-		if (r->info.off_blocks != end)
-			return false;
-		end += r->info.unit_blocks;
-		blocks += r->info.payload_blocks;
-	}
-	return !b->scan.cut && blocks >= b->seg->live + b->seg->tables;
-}
-
-static void scan_done(struct seg_scan *s)
-{
-	struct unit_build *b = container_of(s, struct unit_build, scan);
-
-	b->list = s->rows;
-	if (s->res < 0)
-		fail(b, s->res);
-	else if (b->moves != b->seg->moves)
-		fail(b, -EAGAIN);
-	else if (!scan_is_whole(b))
-		fail(b, -EBADMSG);
-	rows_take(b);
-	b->inflight--;
-	io_defer(b->pool->io, &b->work);
-}
-
-static void index_read(struct unit_build *b);
-
-static void index_done(struct disk_req *req)
-{
-	struct unit_build *b = container_of(req, struct unit_build, req);
-	struct pool       *p = b->pool;
-
-	if (req->res == 0)
-		b->list = seg_index_rows(p, b->seg, b->index,
-					 p->zone_blocks - b->seg->index_off);
-	if (b->list != NULL) {
-		rows_take(b);
-		b->inflight--;
-		build_step(b);
-		return;
-	}
-	b->index_unit++;
-	index_read(b);
-}
-
-/* From the first unit that has it. */
-static void index_read(struct unit_build *b)
-{
-	struct pool *p = b->pool;
-
-	for (; b->index_unit < p->units; b->index_unit++) {
-		uint32_t u = b->index_unit;
-
-		if (b->index == NULL || !rebuild_source(p, b->seg, u))
-			continue;
-		b->req.op = DISK_READ;
-		b->req.off_bytes = zone_off_bytes(p, b->seg->zones[u].zone,
-						  b->seg->index_off);
-		b->req.len_bytes =
-			(p->zone_blocks - b->seg->index_off) * TARN_BLOCK;
-		b->req.buf = b->index;
-		b->req.done = index_done;
-		disk_submit(seg_member(p, b->seg, u)->disk, &b->req);
-		return;
-	}
-	free(b->index);
-	b->index = NULL;
-	b->scan.pool = p;
-	b->scan.seg = b->seg;
-	b->scan.done = scan_done;
-	b->moves = b->seg->moves;
-	seg_scan_start(&b->scan, 0);
-}
-
 /* --- life ---------------------------------------------------------------- */
 
 void unit_build_start(struct unit_build *b)
 {
 	struct pool *p = b->pool;
-	uint32_t     blocks = p->zone_blocks - b->seg->index_off;
 
 	assert(!b->running && b->seg->state == SEG_SEALED);
 	b->running = true;
 	b->stop = false;
 	b->res = 0;
-	b->index_unit = 0;
 	b->index_written = false;
 	b->nrows = 0;
 	b->next = 0;
 	b->inflight = 1;
 	b->clients = p->clients;
 	b->seg->pins++;
-	if (b->seg->index_off != 0 && blocks <= INDEX_BLOCKS_MAX)
-		b->index = aligned_alloc(TARN_BLOCK,
-					 (size_t)blocks * TARN_BLOCK);
-	index_read(b);
+	unit_build_rows(b);
 }
 
 void unit_build_rest(struct unit_build *b)

@@ -898,6 +898,7 @@ struct rebuild_info {
 	uint64_t waiting_ns; /* until the next disk that is out is given up; 0:
 			      * none is waited for */
 	bool     running;
+	bool     stuck;      /* no room, or no domain, for any of it */
 };
 int  rebuild_init(struct pool *p);
 void rebuild_fini(struct pool *p);

@@ -266,6 +266,7 @@ static void rebuild_info_get(const struct pool *p, struct pool_info *i)
 	i->rebuild_blocks = r.blocks;
 	i->rebuild_wait_ns = r.waiting_ns;
 	i->rebuild_running = r.running;
+	i->rebuild_stuck = r.stuck;
 }
 
 void pool_get_info(const struct pool *p, struct pool_info *i)

@@ -511,6 +511,7 @@ struct pool_info {
 	 * how long the next of those disks is still waited for, 0: none is. */
 	uint64_t    rebuild_units, rebuild_blocks, rebuild_wait_ns;
 	bool        rebuild_running;
+	bool        rebuild_stuck;  /* there are, and no room or no domain */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;

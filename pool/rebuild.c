@@ -248,6 +248,8 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret)
 			ret->waiting_ns = end_ns - now_ns;
 	}
 	ret->running = rebuild_count(p->rebuild) > 0;
+	ret->stuck = ret->units > 0 && !ret->running && p->rebuild->vain &&
+		     cleaner_idle(p);
 }
 
 int rebuild_init(struct pool *p)

@@ -21,8 +21,9 @@ static const char *const known[] = {
 	"disk.returning", "disk.slow",	     "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
-	"pool.read_only", "pool.space_85",   "pool.space_90",
-	"pool.space_95",  "pool.suspended",  "scrub.damage",
+	"pool.read_only", "pool.rebuild_waits", "pool.space_85",
+	"pool.space_90",  "pool.space_95",   "pool.suspended",
+	"scrub.damage",
 };
 
 bool alarm_is_known(const char *id)
@@ -199,6 +200,14 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 			 "what was on it."),
 		     "redundancy stays reduced until it is back",
 		     "Delete what is not needed, or add disks.");
+	if (info->rebuild_stuck)
+		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
+			 "%ju units of segments are to be made again or moved, "
+			 "and there is no room, or no domain, for them.",
+			 (uintmax_t)info->rebuild_units),
+		     "redundancy stays reduced, or a disk stays full",
+		     "Add disks, bring back those that are away, or delete "
+		     "what is not needed.");
 }
 
 static void disk_state_alarm(struct collect *c, const struct pool_info *info,

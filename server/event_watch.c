@@ -237,6 +237,7 @@ static void look(struct io_work *work)
 	look_at_space(t, &info);
 	look_at_rate(t, &info);
 	scrub_watch(t);
+	rebuild_watch(t, &info);
 	bgjobs_look(t);
 }
 

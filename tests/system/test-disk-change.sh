@@ -41,6 +41,8 @@ writing
 has 'made again' t disk rebuild
 has 'already' t disk rebuild
 wait_for 60 whole
+wait_for 20 eval "t events | grep -q rebuild.finished"
+has 'rebuild.started' t events
 written
 
 say "it is removed, and another is added"
@@ -64,6 +66,7 @@ a=$(uuid_of a)
 writing
 must t disk drain "${URI[a]}"
 has 'already' t disk drain "${URI[a]}"
+has 'drain' t job list
 must t disk keep "${URI[a]}"
 must t disk remove "${URI[a]}"
 wait_for 60 is_gone "$a"

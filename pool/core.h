@@ -728,8 +728,9 @@ void change_disk_lost(struct pool *p, struct member *m);
 /* Of a commit: its table is final; and it is durable. */
 void change_commit(struct pool *p);
 void change_committed(struct pool *p);
-/* Zones came out of quarantine, or nobody waits for them any more: a disk that
- * is drained may be empty now, by the next commit. */
+/* Zones came out of quarantine, or nobody waits for them any more, or a disk is
+ * back or out: a disk that is drained may be empty now, by the next commit, or
+ * leave. */
 void change_zones_freed(struct pool *p);
 /* Nothing of it is in flight. */
 bool change_idle(const struct pool *p);

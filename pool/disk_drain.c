@@ -294,6 +294,8 @@ void change_zones_freed(struct pool *p)
 		    (m->zones_used == 0 || can_be_forgotten(p, m)))
 			pool_commit_want(p);
 	}
+	/* One that was kept from it may leave now. */
+	disk_leave_next(p->change);
 }
 
 void change_committed(struct pool *p)

@@ -264,7 +264,11 @@ static bool content_changed(const struct pool *p)
 		return true;
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
+		bool gone = p->labels.label->members[i].state ==
+			    LABEL_MEMBER_REMOVED;
 
+		if (gone != (m->leaving || m->removed))
+			return true;
 		/* It has what it needs. */
 		if (m->leaving && m->labelled &&
 		    m->label_state == LABEL_IO_DONE)

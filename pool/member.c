@@ -290,6 +290,7 @@ static void member_online(struct member *m)
 	starve_hope(p);
 	rebuild_hope(p);
 	quarantine_start(p);
+	change_zones_freed(p);
 }
 
 static void member_in_done(struct label_waiter *w)

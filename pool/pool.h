@@ -418,7 +418,7 @@ struct pool_plan {
 };
 
 /* A disk joins the pool: what was on it is lost.  Who says --force has looked
- * at that before.  The disk is the pool's if op->res is 0, else the caller's.
+ * at that before.  The disk is taken in any case.
  * -EINVAL, -ENOSPC, -EROFS, -EOPNOTSUPP: the disk is not fit; -EIO: it failed.
  */
 void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,

@@ -313,6 +313,36 @@ static void test_drain_and_add(void **state)
 	life_kill(sim, false);
 }
 
+static void wait_empty_next(uint32_t disk)
+{
+	for (uint32_t i = 0; i < 50 * TURNS && !is_empty_next(disk); i++)
+		assert_int_equal(io_run(&sim->life->io.io, 1000), 0);
+	assert_true(is_empty_next(disk));
+}
+
+/* It fails when it is about to leave: it is recorded out first, and can be done
+ * without all the time. */
+static void test_leave_fails(void **state)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+
+	(void)state;
+	setup_disks(3);
+	pool_disk_drain(pool(), 2, true, true, op_begin());
+	wait_end();
+	wait_empty_next(2);
+	sim->media[2]->hung = true;
+	wait_until(is_out, 2);
+	write_all();
+	wait_until(is_removed, 2);
+	assert_int_equal(pool()->members[2]->out_row != 0, true);
+	life_kill(sim, false);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	check_all();
+	life_kill(sim, false);
+}
+
 /* While disk 2 is being removed, disk 1 fails and is recorded out.  What these
  * two say later, without the one that has what was written since, opens
  * nothing. */
@@ -325,9 +355,7 @@ static void test_leave_while_other_fails(void **state)
 	pool_disk_drain(pool(), 2, true, true, op_begin());
 	wait_end();
 	/* Its last label is the one of the commit that has nothing on disk 2. */
-	for (uint32_t i = 0; i < 50 * TURNS && !is_empty_next(2); i++)
-		assert_int_equal(io_run(&sim->life->io.io, 1000), 0);
-	assert_true(is_empty_next(2));
+	wait_empty_next(2);
 	set_gone(1, true);
 	wait_until(is_labelled, 2);
 	set_gone(2, true);
@@ -351,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_drain_and_add),
+		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_leave_while_other_fails),
 	};
 

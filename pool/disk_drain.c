@@ -3,15 +3,16 @@
  *   drain    labels with the flag DRAIN; nothing new is composed of its zones,
  *            and what is on it is made elsewhere (rebuild.c) or dies
  *   empty    a durable commit names no zone of it
- *   leave    with the flag REMOVE: labels, on it before all others, in which its
- *            entry is REMOVED
+ *   leave    with the flag REMOVE: labels, on it before all others, in which
+ *            its entry is REMOVED
  *   wipe     its label areas become zeros
  *
  * Why its label is the first one: membership_change.c.
  *
- * The ways to fail: what is on it fits nowhere else, and nothing has happened; it
- * fails before it has the label that says that it leaves, and is a member that
- * fails like any.  What cannot be wiped has a label with which it opens nothing.
+ * The ways to fail: what is on it fits nowhere else, and nothing has happened;
+ * it fails before it has the label that says that it leaves, and is a member
+ * that fails like any, and leaves when it is back or out.  What cannot be wiped
+ * has a label with which it opens nothing.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* pool/membership_change.c - disks join the pool and leave it while it is open.
  *
- * How a disk joins: disk_add.c; how it is emptied and leaves: disk_drain.c.  Here
- * is what both share, and why they may do it.  What is to become of a disk is in
- * flags of the labels, so that it goes on after a restart.
+ * How a disk joins: disk_add.c; how it is emptied and leaves: disk_drain.c.
+ * Here is what both share, and why they may do it.  What is to become of a disk
+ * is in flags of the labels, so that it goes on after a restart.
  *
  * Why the label of a removed disk opens nothing.  What must not happen:
  *
@@ -29,12 +29,12 @@
  * ones.  So the disk that is removed has the label that says so before any
  * other, and whoever sees it counts without it; until it has it, it is a member
  * like any other, and may fail like one.  And the disk that is added has its
- * label last: until then it opens nothing, and if it fails it is not added; from
- * then on all others call it in, and it fails like a member.  Without redundancy
- * none is ever recorded out, and all disks are needed to open the pool: there
- * the one that is added does not wait, for a crash would leave a pool in which
- * it is missing.  A disk that is removed, and can be reached, is wiped in the
- * end.
+ * label last: until then it opens nothing, and if it fails it is not added;
+ * from then on all others call it in, and it fails like a member.  Without
+ * redundancy none is ever recorded out, and all disks are needed to open the
+ * pool: there the one that is added does not wait, for a crash would leave a
+ * pool in which it is missing.  A disk that is removed, and can be reached, is
+ * wiped in the end.
  *
  * Why a disk that is added is in at once, and not out first like one that is
  * back: it lacks nothing, no segment has a zone of it; but while it was called

@@ -27,8 +27,8 @@ static void note_unflushed(struct pool *p)
 		list_entry(l, struct row, link)->seg->unflushed = true;
 }
 
-/* Does taking that zone leave enough?  A disk may have many more free zones than
- * the others, and these are of no use for whole segments. */
+/* Does taking that zone leave enough?  A disk may have many more free zones
+ * than the others, and these are of no use for whole segments. */
 static bool zone_spare(struct pool *p, const struct zone_ref *z)
 {
 	struct member *m = p->members[z->member];

@@ -22,21 +22,6 @@
 
 /* --- drain --------------------------------------------------------------- */
 
-/* Rows go no further to segments that have a zone of it. */
-static void seal_draining(struct pool *p)
-{
-	for (unsigned k = 0; k < LOG_CLASSES; k++) {
-		for (unsigned i = 0; i < OPEN_SLOTS; i++) {
-			struct segment *s = p->open[k][i];
-
-			if (s == NULL || !seg_drains(p, s))
-				continue;
-			p->open[k][i] = NULL;
-			seg_seal(p, s);
-		}
-	}
-}
-
 static void drain_labelled(struct label_waiter *w)
 {
 	struct change *c = container_of(w, struct change, waiter);
@@ -46,7 +31,7 @@ static void drain_labelled(struct label_waiter *w)
 		change_say(c, w->res, "the pool has stopped");
 	} else {
 		segs_capacity(p);
-		seal_draining(p);
+		seg_seal_degraded(p);
 		pool_commit_want(p);
 		rebuild_hope(p);
 		cleaner_unstick(p);
@@ -314,6 +299,6 @@ void change_committed(struct pool *p)
 	}
 	if (!drains)
 		return;
-	seal_draining(p);
+	seg_seal_degraded(p);
 	disk_leave_next(p->change);
 }

@@ -208,7 +208,8 @@ static const char *decode_members(const struct label_header *h,
 		    (o->state == LABEL_MEMBER_REMOVED && o->zones != 0))
 			return "member state";
 		if (strict && (o->flags & ~(LABEL_MEMBER_DRAIN |
-					    LABEL_MEMBER_REMOVE)) != 0)
+					    LABEL_MEMBER_REMOVE |
+					    LABEL_MEMBER_GONE)) != 0)
 			return "member flags";
 		if (o->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
 		    2 * LABEL_AREA_BLOCKS +

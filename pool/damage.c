@@ -10,7 +10,7 @@
  *           many each segment has.  On disk a bit per segment says that there
  *           are some
  *   again   segments with that bit are scrubbed when the pool is opened; those
- *           with listed blocks when a disk comes back
+ *           with listed blocks when a disk comes back, or a unit was made again
  *   gone    nothing points to it any more (overwritten, deleted), a read gave
  *           it, or a scrub of its segment did not find it lost
  *
@@ -216,14 +216,16 @@ void damage_seg_loaded(struct pool *p, struct segment *s)
 	look_set(p, s, true);
 }
 
+void damage_seg_made(struct pool *p, struct segment *s)
+{
+	if (!s->damage_look && damage_in_seg(p, s))
+		look_set(p, s, true);
+}
+
 void damage_look_again(struct pool *p)
 {
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		struct segment *s = p->segs[i];
-
-		if (!s->damage_look && damage_in_seg(p, s))
-			look_set(p, s, true);
-	}
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		damage_seg_made(p, p->segs[i]);
 }
 
 struct segment *damage_next_look(const struct pool *p)

@@ -226,6 +226,12 @@ void open_disks_attach(struct opener *o)
 			if (!uuid_equal(&m->uuid, &d->label->disk) ||
 			    d->twin != NULL)
 				continue;
+			if (m->removed) {
+				if (!d->refused)
+					open_refuse(o, d, "it was removed from "
+						    "the pool");
+				continue;
+			}
 			d->member = m;
 			if (d->refused) {
 				m->state = MEMBER_FAULTED;

@@ -162,6 +162,7 @@ struct pool_read {
 	uint32_t        member;    /* … that was asked */
 	uint32_t        tried;     /* mask of units tried */
 	uint32_t        next_bad;  /* block being reconstructed */
+	uint32_t        moves;     /* of its segment, when it was asked */
 	uint64_t        started_ns;
 	void           *recon;     /* struct recon, while reconstructing */
 	struct direct  *direct;    /* sent by a buffer of the pool's (hedge.c) */
@@ -370,6 +371,9 @@ struct pool_params {
 	uint64_t commit_log_bytes;    /* log that starts a commit; 0: 256 MiB */
 	uint64_t member_grace_ns;     /* a lost disk is waited for before it is
 				       * recorded out; 0: 2 s */
+	uint64_t rebuild_delay_ns;    /* a disk that is out is waited for before
+				       * what is on it is made again elsewhere;
+				       * 0: 10 min */
 	uint64_t lease_interval_ns;   /* 0: 2 s */
 	uint64_t lease_timeout_ns;    /* another machine's owner is dead after
 				       * this; 0: 15 s */
@@ -433,6 +437,39 @@ void pool_open(struct pool *pool, const struct pool_open_params *params,
 /* One more path or member turned up later. Takes the disk. */
 void pool_offer_disk(struct pool *pool, struct pool_disk *disk);
 
+/* --- disks in and out ----------------------------------------------------
+ *
+ * One of these at a time (-EBUSY).  op->res 1: it was so already.  Each is done
+ * when the labels of all disks say so; what it starts then goes on by itself,
+ * also after a restart.
+ */
+struct pool_plan {
+	uint64_t usable_blocks; /* capacity afterwards */
+	uint64_t used_blocks;   /* that lives now, with all tables */
+	uint32_t domains;       /* afterwards */
+	int      res;           /* 0, or why it is not possible, … */
+	char     why[400];      /* … in a sentence */
+};
+
+/* A disk joins the pool: what was on it is lost.  Who says --force has looked
+ * at that before.  The disk is taken in any case.
+ * -EINVAL, -ENOSPC, -EROFS, -EOPNOTSUPP: the disk is not fit; -EIO: it failed.
+ */
+void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
+		   struct pool_op *op);
+/* What would be with a disk of that size in that domain, synchronous. */
+void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
+		   const char *domain, struct pool_plan *ret_plan);
+/* Member i is emptied (remove: and then leaves the pool), or stays (drain
+ * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
+void pool_disk_drain(struct pool *pool, uint32_t i, bool drain, bool remove,
+		     struct pool_op *op);
+void pool_plan_drain(const struct pool *pool, uint32_t i,
+		     struct pool_plan *ret_plan);
+/* The member that is out is waited for no longer: what is on it is made again
+ * elsewhere.  -EALREADY; -EINVAL: it is not out.  Synchronous. */
+int  pool_disk_give_up(struct pool *pool, uint32_t i);
+
 /* Flush, commit, release the claim (unless failing), close the disks. No
  * request of a client may be in flight. */
 void pool_close(struct pool *pool, struct pool_op *op);
@@ -450,6 +487,7 @@ enum member_state {
 	MEMBER_RETURNING, /* back, being brought up to date */
 	MEMBER_MISSING,  /* not seen since opening */
 	MEMBER_FAULTED,  /* refused: too small, diverged, two claimants… */
+	MEMBER_REMOVED,  /* no disk of the pool any more */
 };
 
 struct member_info {
@@ -462,6 +500,8 @@ struct member_info {
 	 * are not among them. */
 	uint64_t zones, zones_used, zones_quarantined;
 	uint64_t errors_read, errors_write, errors_cksum;
+	bool     drains;         /* what is on it moves elsewhere, */
+	bool     leaves;         /* … and then it is removed */
 	uint64_t repaired;       /* blocks written again in place, by reads
 				  * and scrubs */
 	bool     slow;           /* it is avoided for being late with writes, */
@@ -495,7 +535,8 @@ struct pool_info {
 	char        action[400];     /* what to do, "" if nothing */
 	uint32_t    k, m, zone_shift;
 	bool        domain_disk;
-	uint32_t    nmembers;
+	uint32_t    nmembers;        /* with places of disks that are removed */
+	uint32_t    ndisks;          /* without */
 	uint64_t    claim;
 	bool        taken_over;      /* … from one that may not be gone for
 				      * good: of another machine, or by force */
@@ -512,6 +553,15 @@ struct pool_info {
 	uint64_t    lost_blocks;     /* known to be unreadable: damage, and what
 				      * a damaged map has cost */
 	uint64_t    damaged_blocks;  /* … pool_damage_count(), both */
+	/* Units of segments that are to be made again, as far as the disks that
+	 * they were on are not waited for any more; blocks of their zones; and
+	 * how long the next of those disks is still waited for, 0: none is. */
+	uint64_t    rebuild_units, rebuild_blocks, rebuild_wait_ns;
+	bool        rebuild_running;
+	bool        rebuild_stuck;  /* there are, and no room or no domain, … */
+	uint64_t    rebuild_damaged; /* … or so many are of segments of which
+				      * blocks are lost, and stay there until
+				      * those are healed, or nothing uses them */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
@@ -521,6 +571,7 @@ struct pool_info {
 				      * otherwise */
 	uint64_t    hedges_won;      /* … and answered so */
 	uint64_t    probes;          /* reads to see whether one is still slow */
+	uint64_t    rebuilt_units;   /* made again on another zone */
 	uint64_t    replayed_rows, replay_ns;
 	uint64_t    flushed_row, stable_row, commit_row;
 };

@@ -72,6 +72,14 @@ static uint32_t middle_of(const uint32_t *us, uint32_t n)
 	return middle(copy, n);
 }
 
+/* Segments have units on it, and it is not to go: what its reads take can be
+ * compared. */
+static bool is_peer(const struct member *m)
+{
+	return m->in && !m->removed && !m->joining && !m->leaving &&
+	       m->speed.state == SPEED_FAIR && member_readable(m);
+}
+
 uint32_t speed_peers_us(const struct member *m)
 {
 	const struct pool *p = m->pool;
@@ -80,8 +88,7 @@ uint32_t speed_peers_us(const struct member *m)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *o = p->members[i];
 
-		if (o != m && o->speed.state == SPEED_FAIR &&
-		    o->speed.median_us > 0 && member_readable(o))
+		if (o != m && o->speed.median_us > 0 && is_peer(o))
 			us[n++] = o->speed.median_us;
 	}
 	return middle(us, n);
@@ -94,8 +101,7 @@ uint64_t speed_bound_ns(const struct pool *p)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (m->speed.state == SPEED_FAIR && member_readable(m) &&
-		    m->speed.read.n >= BOUND_SAMPLES)
+		if (is_peer(m) && m->speed.read.n >= BOUND_SAMPLES)
 			us[n++] = latency_us(&m->speed.read, BOUND_PERMILLE);
 	}
 	return min_u64(max_u64(2ull * middle(us, n) * NS_PER_US, BOUND_MIN_NS),
@@ -131,17 +137,19 @@ static void believe(struct member *m)
 	s->median_us = 0;
 }
 
-/* Domains that reads go round, but for that of m. */
+/* Domains that reads go round, but for that of m.  No read goes to a disk that is
+ * out or was removed, whatever was known of it. */
 static uint32_t domains_avoided(const struct member *m)
 {
 	const struct pool *p = m->pool;
-	bool               seen[POOL_MEMBERS_MAX + 1] = {false};
+	bool               seen[DOMAINS_MAX] = {false};
 	uint32_t           n = 0;
 
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *o = p->members[i];
 
-		if (o->speed.state == SPEED_FAIR || o->domain == m->domain)
+		if (o->speed.state == SPEED_FAIR || o->domain == m->domain ||
+		    !o->in || o->removed)
 			continue;
 		n += !seen[o->domain];
 		seen[o->domain] = true;

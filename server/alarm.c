@@ -26,8 +26,9 @@ static const char *const known[] = {
 	"disk.returning", "disk.slow",	     "disk.slow_reads", "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
-	"pool.read_only", "pool.space_85",   "pool.space_90",
-	"pool.space_95",  "pool.suspended",  "scrub.damage",
+	"pool.read_only", "pool.rebuild_waits", "pool.space_85",
+	"pool.space_90",  "pool.space_95",   "pool.suspended",
+	"scrub.damage",
 };
 
 bool alarm_is_known(const char *id)
@@ -225,6 +226,24 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 			 "what was on it."),
 		     "redundancy stays reduced until it is back",
 		     "Delete what is not needed, or add disks.");
+	if (info->rebuild_stuck &&
+	    info->rebuild_damaged == info->rebuild_units)
+		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
+			 "%ju units of segments cannot be made again or moved, "
+			 "for blocks in them are lost.",
+			 (uintmax_t)info->rebuild_units),
+		     "redundancy of what else is in them stays reduced, or a "
+		     "disk that is drained stays full",
+		     "'tarn status -v' names the blocks: restore or overwrite "
+		     "them, or delete what has them.");
+	else if (info->rebuild_stuck)
+		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
+			 "%ju units of segments are to be made again or moved, "
+			 "and there is no room, or no domain, for them.",
+			 (uintmax_t)info->rebuild_units),
+		     "redundancy stays reduced, or a disk stays full",
+		     "Add disks, bring back those that are away, or delete "
+		     "what is not needed.");
 }
 
 static void disk_state_alarm(struct collect *c, const struct pool_info *info,
@@ -237,6 +256,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 
 	switch ((enum member_state)m->state) {
 	case MEMBER_ONLINE:
+	case MEMBER_REMOVED:
 		break;
 	case MEMBER_SUSPECT:
 		risk(add(c, EVENT_WARNING, "disk.suspect", name,
@@ -250,7 +270,9 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", why),
 		     loss_risk(info, away),
-		     "Bring it back: it then gets what it missed. " IF_MOVED);
+		     "Bring it back: it then gets what it missed; or, if it is "
+		     "lost, 'tarn disk replace' or 'tarn disk remove'. "
+		     IF_MOVED);
 		break;
 	case MEMBER_RETURNING:
 		risk(add(c, EVENT_INFO, "disk.returning", name,
@@ -286,6 +308,8 @@ static void disk_alarms(struct collect *c, const struct pool_info *info,
 	const char *name;
 
 	pool_get_member(c->t->hosted.pool, i, &m);
+	if (m.state == MEMBER_REMOVED)
+		return;
 	name = m.place[0] != '\0' ? m.place : uuid_text(&m.uuid, uuid);
 	disk_state_alarm(c, info, &m, name, away);
 	if (m.errors_read + m.errors_write + m.errors_cksum > 0)

@@ -45,7 +45,8 @@
 	X(around_reads) X(hedged_reads) X(hedges_won) X(probes)          \
 	X(disks_found_slow) X(slow_reads_checked) X(lost_checks)         \
 	X(events) X(events_verified)                                     \
-	X(scrubs) X(scrub_checks) X(scrub_repaired)
+	X(scrubs) X(scrub_checks) X(scrub_repaired)                      \
+	X(rebuilt_units) X(disk_removes) X(disk_adds)
 
 enum sim_stat {
 #define X(n) STAT_##n,
@@ -79,6 +80,7 @@ struct sim_config {
 	uint64_t commit_log_bytes;
 	uint64_t rows_memory_bytes;
 	uint64_t bufs_bytes;
+	uint64_t rebuild_delay_ns;
 };
 
 struct sim {

@@ -8,7 +8,7 @@
 const char *dump_seg_state(uint8_t state)
 {
 	static const char *const names[] = { "free", "openable", "sealed",
-					     "quarantined" };
+					     "quarantined", "reserved" };
 
 	return state < ARRAY_LEN(names) ? names[state] : "?";
 }

@@ -1,10 +1,11 @@
 #!/bin/bash
 # The same block goes bad on all the disks of a mirror: it gives EIO, and nothing
 # else does; it is named, by volume and snapshot; a scrub agrees, and so does
-# tarn-check; after a restart it is known again; overwriting it, and deleting
-# the snapshot, end it.
+# tarn-check; after a restart it is known again.  A disk that it is on is emptied
+# of all else, and whoever waits for that is told why.  Overwriting it, and
+# deleting the snapshot, end it.
 . "$(dirname "$0")/../lib/kit.sh"
-requires qemu-io python3 tarn-check
+requires qemu-io python3 tarn-check jq
 
 at=$((5 << 20))
 none() { t scrub status | grep -q '^state: *none'; }
@@ -79,6 +80,25 @@ must t scrub start
 wait_for 120 none
 must lost v
 
+say "one of the disks is to leave"
+a=$(t disk list --json | jq -r --arg p "${URI[a]}" \
+	'.disks[] | select(.place == $p) | .uuid')
+is_gone() { ! t disk list --json | grep -q "$a"; }
+waits() { t job list | grep "^$1.*lost blocks"; }
+disk_nbdkit c 256M
+must t disk add "${URI[c]}"
+must t disk remove "${URI[a]}"
+wait_for 120 waits drain
+must waits rebuild
+has 'blocks in them are lost' t alarm list
+must lost v
+reads
+fails "$(vol v)"
+must t scrub start
+wait_for 120 none
+must lost v
+must lost v@s
+
 say "overwriting it heals the volume, not the snapshot"
 io "$(vol v)" "write -P 0x22 $at 4096" flush
 io "$(vol v)" "read -P 0x22 $at 4096"
@@ -92,6 +112,10 @@ must t snapshot delete v@s
 wait_for 60 quiet
 wait_for 20 eval "t events | grep -q pool.no_damage"
 has 'no known data errors' t status -v
+
+say "and then the disk leaves"
+wait_for 120 is_gone
+reads
 must t pool export
 stop tarnd TERM
-must "$BUILD/tarn-check" "$W/a.img" "$W/b.img"
+must "$BUILD/tarn-check" "$W/b.img" "$W/c.img"

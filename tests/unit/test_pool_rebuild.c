@@ -396,6 +396,85 @@ static void test_leave_while_other_fails(void **state)
 	life_kill(sim, false);
 }
 
+/* --- a death while a disk joins ------------------------------------------- */
+
+static struct pool_op add_op;
+static bool           added;
+
+static void add_done(struct pool_op *o)
+{
+	added = o->res == 0;
+}
+
+/* Disk 2 has left a pool of four, and is blank; it is added again. */
+static void setup_add(void)
+{
+	struct pool_disk disk;
+	char             domain[32];
+
+	setup_disks(4);
+	pool_disk_drain(pool(), 2, true, true, op_begin());
+	wait_end();
+	wait_until(is_removed, 2);
+	wait_until(is_closed, 2);
+	media_blank(sim->media[2]);
+	write_all();
+	life_connect(sim, 2, &disk, domain);
+	memset(&add_op, 0, sizeof(add_op));
+	add_op.done = add_done;
+	added = false;
+	pool_disk_add(pool(), &disk, false, &add_op);
+}
+
+/* It joins for so long, until the server dies; and then another disk is lost.
+ * Returns whether it had been said that it is a disk of the pool. */
+static bool die_while_joining(uint32_t us, bool power)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+	struct pool_disk disk;
+	char             domain[32];
+	bool             was;
+
+	setup_add();
+	while (!pool()->members[2]->joining)
+		assert_int_equal(io_run(&sim->life->io.io, 1000), 0);
+	for (uint64_t end_ns = sim_now_ns(sim) + us * 1000ull;
+	     sim_now_ns(sim) < end_ns && !added;)
+		assert_int_equal(io_run(&sim->life->io.io, 1000), 0);
+	was = added;
+	life_kill(sim, power);
+	set_gone(0, true);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	check_all();
+	write_all();
+	assert_true(!was || pool()->members[2]->in);
+	assert_true(pool()->members[2]->in != pool()->members[2]->removed);
+	set_gone(0, false);
+	if (pool()->members[2]->removed) {
+		wait_until(is_closed, 2);
+		life_connect(sim, 2, &disk, domain);
+		pool_disk_add(pool(), &disk, false, op_begin());
+		wait_end();
+		assert_true(pool()->members[2]->in);
+	}
+	check_all();
+	life_kill(sim, false);
+	return was;
+}
+
+/* A disk that is no member yet is none that is missing. */
+#define STEP_US 150u
+static void test_death_while_joining(void **state)
+{
+	uint32_t us = 0;
+
+	(void)state;
+	while (!die_while_joining(us, us / STEP_US % 2 == 1))
+		us += STEP_US;
+	assert_true(us > 10 * STEP_US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_drain_listed),
 		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_leave_while_other_fails),
+		cmocka_unit_test(test_death_while_joining),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

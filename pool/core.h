@@ -65,7 +65,8 @@ struct member {
 	bool         in;            /* segments and rows go to it */
 	uint8_t      flags;         /* LABEL_MEMBER_DRAIN, … */
 	bool         joining;       /* being added: labels that say so are being
-				     * written */
+				     * written; */
+	bool         announced;     /* … they have its name, and so has it */
 	bool         leaving;       /* being removed: … */
 	bool         removed;       /* no member any more */
 	bool         closing;       /* … and its disk is being closed */
@@ -732,6 +733,8 @@ void member_free(struct member *m);
 /* A write or flush on it failed. */
 void member_error(struct member *m, int res);
 void member_event(struct disk *d, enum disk_event ev, void *arg);
+/* It was coming in again, and is lost before it has its label: out as before. */
+void member_in_undo(struct member *m);
 bool member_usable(const struct member *m); /* may be written now */
 bool member_readable(const struct member *m);
 /* Attach a disk that carries this member's label. */

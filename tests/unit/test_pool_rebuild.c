@@ -28,6 +28,7 @@ static struct vol_req   req;
 static bool             ended;
 static uint8_t          version;
 static uint32_t         run; /* that is read, or written */
+static uint64_t         log_bytes = 1 << 23; /* of the pool, until a commit */
 static uint8_t buf[BLOCKS * TARN_BLOCK] __attribute__((aligned(TARN_BLOCK)));
 
 static struct pool *pool(void)
@@ -127,7 +128,7 @@ static void setup_disks(uint32_t ndisks)
 			       (ZONES << (ZONE_SHIFT_MIN + 1)),
 		.node_budget_bytes = 1 << 22,
 		.dirty_nodes_max = 64,
-		.commit_log_bytes = 1 << 23,
+		.commit_log_bytes = log_bytes,
 		.rows_memory_bytes = 1 << 24,
 		.bufs_bytes = 1 << 25,
 	};
@@ -313,6 +314,27 @@ static void test_drain_and_add(void **state)
 	life_kill(sim, false);
 }
 
+/* Nothing is written, and what is free is listed for what may be written. */
+static void test_drain_listed(void **state)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+
+	(void)state;
+	log_bytes = 1 << 28;
+	setup_disks(3);
+	log_bytes = 1 << 23;
+	for (unsigned i = 0; i < 3; i++)
+		fill();
+	pool_disk_drain(pool(), 1, true, true, op_begin());
+	wait_end();
+	life_kill(sim, false);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	wait_until(is_removed, 1);
+	check_filled();
+	life_kill(sim, false);
+}
+
 static void wait_empty_next(uint32_t disk)
 {
 	for (uint32_t i = 0; i < 50 * TURNS && !is_empty_next(disk); i++)
@@ -458,6 +480,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_drain_and_add),
+		cmocka_unit_test(test_drain_listed),
 		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_leave_while_other_fails),
 		cmocka_unit_test(test_death_while_joining),

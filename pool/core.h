@@ -966,6 +966,7 @@ struct rebuild_info {
 	uint64_t damaged;    /* units of segments with blocks that are lost */
 	bool     running;
 	bool     stuck;      /* nothing can be done about any of it */
+	uint64_t moves;      /* units that only move, about; 0: none does */
 };
 int  rebuild_init(struct pool *p);
 void rebuild_fini(struct pool *p);
@@ -985,6 +986,12 @@ bool rebuild_leaves(const struct pool *p, const struct segment *s);
 /* Nothing of it is in flight. */
 bool rebuild_idle(const struct pool *p);
 void rebuild_status(const struct pool *p, struct rebuild_info *ret);
+
+/* --- rebalance.c --------------------------------------------------------- */
+/* Units are moving, or about to: zones get free where they are of use. */
+bool rebalance_helps(const struct pool *p);
+/* About how many are to move, while some do; else 0. */
+uint64_t rebalance_left(const struct pool *p);
 
 /* --- pace.c -------------------------------------------------------------- */
 void pace_init(struct pool *p);

@@ -3,7 +3,9 @@
  * One disk at a time, so that the disk which is added takes the place in the
  * member table of the one that was removed: members and media have the same
  * numbers all the time.  A disk may be away while it is removed, and come back
- * in the middle; what is added may be blank or have all that was on it.
+ * in the middle; what is added may be blank or have all that was on it.  Often
+ * the pool is filled then: all of its room must be of use, although the others
+ * may have been full (P12).
  */
 #include <assert.h>
 #include <errno.h>
@@ -29,8 +31,10 @@ static void op_done(struct pool_op *op)
 		STAT(sim, disk_removes);
 		w->repeat = chance(&sim->fault_rng, 1, 3);
 	}
-	if (w->what == DISK_WORK_ADD && op->res == 0)
+	if (w->what == DISK_WORK_ADD && op->res == 0) {
 		STAT(sim, disk_adds);
+		w->added = chance(&sim->fault_rng, 1, 2);
+	}
 	if (op->res < 0 && op->res != -ENOSPC && op->res != -EINVAL &&
 	    op->res != -EBUSY && op->res != -ESHUTDOWN && op->res != -EIO &&
 	    op->res != -ENOENT && op->res != -ENOTCONN && op->res != -EEXIST)
@@ -107,5 +111,6 @@ void disk_act(struct sim *sim)
 void disk_forget(struct sim *sim)
 {
 	sim->work->disks.busy = false;
+	sim->work->disks.added = false;
 	sim->work->disks.repeat = false;
 }

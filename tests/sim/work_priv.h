@@ -151,6 +151,7 @@ struct disk_work {
 	struct pool_op op;
 	bool           busy;
 	bool           repeat; /* what was asked for is to be asked for again */
+	bool           added;  /* fill the pool now */
 	uint8_t        what;   /* enum disk_work_kind */
 	unsigned       disk;
 	uint64_t stayed_ns; /* one that was drained stays since then */

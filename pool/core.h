@@ -990,6 +990,8 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret);
 /* --- rebalance.c --------------------------------------------------------- */
 /* Units are moving, or about to: zones get free where they are of use. */
 bool rebalance_helps(const struct pool *p);
+/* … and space is low: clients wait for those zones. */
+bool rebalance_hurries(const struct pool *p);
 /* About how many are to move, while some do; else 0. */
 uint64_t rebalance_left(const struct pool *p);
 
@@ -999,6 +1001,8 @@ void pace_init(struct pool *p);
 void pace_pass(struct pool *p, uint64_t live, uint64_t dead);
 /* A row of what was moved is down; one of clients was formed. */
 void pace_moved(struct pool *p, uint32_t blocks);
+/* So much of a unit that only moves is written. */
+void pace_vacated(struct pool *p, uint32_t blocks);
 void pace_written(struct pool *p, uint32_t blocks);
 /* Must the next row of clients wait?  Forms rows later if so. */
 bool pace_holds(struct pool *p);

@@ -199,7 +199,9 @@ static void rebuild_fn(struct io_work *w)
 	}
 	if (under_way == 0 && r->build.bufs != NULL && !r->build.running)
 		unit_build_rest(&r->build);
-	if (ended > 0 && (under_way == 0 || rebalance_hurries(p)))
+	/* Who waits for zones does not wait for all of them. */
+	if (ended > 0 && (under_way == 0 ||
+			  (3 * ended >= under_way && rebalance_hurries(p))))
 		pool_commit_want(p);
 	else if (under_way == 0 && ((!r->vain && rebuild_any(r)) ||
 				    (!r->moves_vain && rebalance_any(r))))

@@ -168,8 +168,6 @@ void rebalance_reserve(struct rebuild *r, uint32_t n,
 bool rebalance_any(const struct rebuild *r);
 /* Units that are chosen to move. */
 uint32_t rebalance_count(const struct rebuild *r);
-/* Space is low: clients wait for the zones that the units leave. */
-bool rebalance_hurries(const struct pool *p);
 
 /* --- rebuild_unit.c ------------------------------------------------------ */
 void unit_build_init(struct pool *p, struct unit_build *b);

@@ -194,6 +194,8 @@ static void window_written(struct disk_req *req)
 		write_failed(b, req->res);
 	else
 		target(b)->dirty = true;
+	if (b->move)
+		pace_vacated(b->pool, w->len);
 	window_end(w);
 }
 

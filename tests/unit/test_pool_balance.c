@@ -435,6 +435,30 @@ static void test_lost(void **state)
 	check_without(1);
 }
 
+/* A disk is away while the pool is filled, and comes back. */
+static void test_comes_back(void **state)
+{
+	(void)state;
+	setup(1, 3, same, 3);
+	sim->media[2]->gone = true;
+	sim_disk_drop(sim->media[2]->handle);
+	for (uint32_t i = 0; i < 100 && pool()->members[2]->in; i++)
+		turns(100);
+	fill();
+	assert_int_equal(info().move_units, 0);
+	sim->media[2]->gone = false;
+	life_offer(sim);
+	for (uint32_t i = 0; i < 100 && !pool()->members[2]->in; i++)
+		turns(100);
+	assert_rests();
+	assert_true(info().moved_units > 0);
+	assert_even(60);
+	fill();
+	assert_full();
+	check_filled();
+	check_without(1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_worth_nothing),
 		cmocka_unit_test(test_deaths),
 		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_comes_back),
 	};
 	int r;
 

@@ -720,7 +720,17 @@ static inline bool member_drains(const struct member *m)
 	return (m->flags & LABEL_MEMBER_DRAIN) != 0;
 }
 
-/* --- membership_change.c, disk_add.c, disk_drain.c ------------------------ */
+/* An operator took it out, and it stays out. */
+static inline bool member_is_offline(const struct member *m)
+{
+	return (m->flags & LABEL_MEMBER_OFFLINE) != 0;
+}
+/* It has the flag OFFLINE: labels that say so, and that it is out. */
+void member_take_out(struct member *m);
+/* Its flag is gone: it comes back if it is there. */
+void member_try(struct member *m);
+
+/* --- membership_change.c, disk_add.c, disk_drain.c, disk_offline.c -------- */
 int  change_init(struct pool *p);
 void change_fini(struct pool *p);
 /* The connection of a disk that is being added was lost, or it failed. */

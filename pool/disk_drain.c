@@ -60,7 +60,7 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 {
 	struct change   *c = p->change;
 	struct member   *m = p->members[i];
-	uint8_t          flags = 0;
+	uint8_t          flags = 0, was;
 	struct pool_plan plan;
 
 	if (!change_begin(p, op)) {
@@ -77,7 +77,8 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 		return;
 	}
 	/* What is to be removed is drained; that takes nothing back. */
-	if (m->flags == flags || (drain && !remove && m->flags != 0)) {
+	was = m->flags & (uint8_t)~LABEL_MEMBER_OFFLINE;
+	if (was == flags || (drain && !remove && was != 0)) {
 		c->res = 1;
 		change_end_later(c);
 		return;
@@ -90,7 +91,7 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 			return;
 		}
 	}
-	m->flags = flags;
+	m->flags = flags | (m->flags & LABEL_MEMBER_OFFLINE);
 	m->empty = false;
 	segs_capacity(p);
 	c->step = CHANGE_LABEL;

@@ -208,8 +208,12 @@ static const char *decode_members(const struct label_header *h,
 		    (o->state == LABEL_MEMBER_REMOVED && o->zones != 0))
 			return "member state";
 		if (strict && (o->flags & ~(LABEL_MEMBER_DRAIN |
-					    LABEL_MEMBER_REMOVE)) != 0)
+					    LABEL_MEMBER_REMOVE |
+					    LABEL_MEMBER_OFFLINE)) != 0)
 			return "member flags";
+		if ((o->flags & LABEL_MEMBER_OFFLINE) != 0 &&
+		    o->state != LABEL_MEMBER_OUT)
+			return "a member that is offline and not out";
 		if (o->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
 		    2 * LABEL_AREA_BLOCKS +
 				    (uint64_t)o->zones * zone_blocks >

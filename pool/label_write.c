@@ -91,8 +91,10 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 		o->out_row = in[i] ? 0 : m->out_row;
 		o->out_claim = in[i] ? 0 : m->out_claim;
 		memcpy(o->domain, m->domain_name, sizeof(o->domain));
-		if (m->leaving || m->removed)
-			o->state = LABEL_MEMBER_REMOVED;
+		if (!m->leaving && !m->removed)
+			continue;
+		o->state = LABEL_MEMBER_REMOVED;
+		o->flags &= (uint8_t)~LABEL_MEMBER_OFFLINE;
 	}
 }
 

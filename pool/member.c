@@ -138,6 +138,21 @@ static uint64_t grace_end_ns(const struct member *m)
 				       oldest_wait_ns(p) + WAIT_MAX_NS));
 }
 
+/* From now on it is not known what it has of what was not flushed. */
+static void member_suspect(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	m->state = MEMBER_SUSPECT;
+	m->grace_over = false;
+	if (!CANARY(unflushed_forgotten))
+		member_forget_unflushed(m);
+	late_member_lost(p, m);
+	rebuild_member_lost(p, m);
+	recover_member_lost(p, m);
+	change_disk_lost(p, m);
+}
+
 void member_error(struct member *m, int res)
 {
 	struct pool *p = m->pool;
@@ -147,8 +162,6 @@ void member_error(struct member *m, int res)
 	if (m->state != MEMBER_ONLINE)
 		return;
 	m->errors_write++;
-	m->state = MEMBER_SUSPECT;
-	m->grace_over = false;
 	if (!m->disk->up || m->epoch != m->disk->epoch)
 		set_why(m, m->disk->error_text[0] != '\0'
 				   ? m->disk->error_text
@@ -157,12 +170,7 @@ void member_error(struct member *m, int res)
 		snprintf(m->why, sizeof(m->why), "a write or flush failed: %s",
 			 strerror(-res));
 	pool_log(p, "disk %s is suspect: %s", m->disk->place, m->why);
-	if (!CANARY(unflushed_forgotten))
-		member_forget_unflushed(m);
-	late_member_lost(p, m);
-	rebuild_member_lost(p, m);
-	recover_member_lost(p, m);
-	change_disk_lost(p, m);
+	member_suspect(m);
 	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
 }
@@ -217,7 +225,7 @@ static void member_out_done(struct label_waiter *w)
 	change_zones_freed(p);
 	label_writer_kick(p);
 	member_resolve_suspects(p);
-	if (m->disk != NULL && m->disk->up)
+	if (m->disk != NULL && m->disk->up && !member_is_offline(m))
 		io_timer_arm(p->io, &m->retry,
 			     io_now_ns(p->io) + m->retry_s * NS_PER_S);
 }
@@ -240,6 +248,23 @@ static void member_go_out(struct member *m)
 	}
 	label_write(p, &m->waiter);
 	label_writer_kick(p);
+}
+
+void member_take_out(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	assert(member_is_offline(m) && !m->coming_in);
+	set_why(m, "it was taken offline");
+	io_timer_cancel(p->io, &m->grace);
+	io_timer_cancel(p->io, &m->retry);
+	if (!m->in || m->going_out)
+		return;
+	pool_log(p, "disk %s is taken offline",
+		 m->disk != NULL ? m->disk->place : "(missing)");
+	if (m->state == MEMBER_ONLINE)
+		member_suspect(m);
+	member_go_out(m);
 }
 
 void member_resolve_suspects(struct pool *p)
@@ -354,7 +379,7 @@ static void verify_done(struct disk_req *req)
 	int            r;
 
 	m->verifying = false;
-	if (!pool_running(p) || p->claim == 0)
+	if (!pool_running(p) || p->claim == 0 || member_is_offline(m))
 		return;
 	if (req->res < 0 || !m->disk->up) {
 		if (m->disk->up)
@@ -390,7 +415,8 @@ static void verify_done(struct disk_req *req)
 
 static void member_verify(struct member *m)
 {
-	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving)
+	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving ||
+	    member_is_offline(m))
 		return;
 	if (m->disk->size_bytes < blocks_to_bytes(m->size_blocks)) {
 		member_refuse(m, "it is smaller than its label says");
@@ -424,6 +450,15 @@ static void retry_fn(struct io_timer *t)
 	    m->disk == NULL || !m->disk->up || m->state == MEMBER_ONLINE)
 		return;
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
+	member_verify(m);
+}
+
+void member_try(struct member *m)
+{
+	m->retry_s = RETRY_MIN_S;
+	if (m->state != MEMBER_OUT)
+		return;
+	set_why(m, "it is not back yet");
 	member_verify(m);
 }
 

@@ -4,6 +4,7 @@
  *   membership_change.c  one at a time, and why that is safe
  *   disk_add.c           a disk joins
  *   disk_drain.c         a disk is emptied, and leaves
+ *   disk_offline.c       a disk is out for a while
  *
  * Only those include this; the rest of the pool uses what core.h has.
  */

@@ -17,7 +17,8 @@ struct collect {
 };
 
 static const char *const known[] = {
-	"disk.errors",	  "disk.missing",    "disk.refused",
+	"disk.errors",	  "disk.missing",    "disk.offline",
+	"disk.refused",
 	"disk.returning", "disk.slow",	     "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
@@ -230,6 +231,13 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		break;
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
+		if (m->offline) {
+			risk(add(c, EVENT_WARNING, "disk.offline", name,
+				 "It was taken offline, and stays so."),
+			     loss_risk(info, away),
+			     "'tarn disk online' brings it back.");
+			break;
+		}
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", m->why),
 		     loss_risk(info, away),

@@ -134,6 +134,14 @@ static const char *member_state_name(enum member_state state)
 	return names[state];
 }
 
+/* Out is out; what is different is who wants it so. */
+static const char *member_state_text(const struct member_info *m)
+{
+	return m->offline && m->state == MEMBER_OUT ?
+		       "offline" :
+		       member_state_name(m->state);
+}
+
 static json_t *member_json(const struct pool *pool,
 			   const struct pool_info *info, uint32_t i)
 {
@@ -145,10 +153,10 @@ static json_t *member_json(const struct pool *pool,
 	pool_get_member(pool, i, &m);
 	used_bytes = m.zones_used * zone_bytes;
 	return json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
-			 " s:I, s:I, s:b, s:b, s:o}",
+			 " s:I, s:I, s:b, s:b, s:b, s:o}",
 			 "uuid", uuid_text(&m.uuid, uuid), "place",
 			 ctl_text(m.place), "domain", ctl_text(m.domain),
-			 "state", member_state_name(m.state), "size_bytes",
+			 "state", member_state_text(&m), "size_bytes",
 			 (json_int_t)m.size_bytes, "used_bytes",
 			 (json_int_t)used_bytes, "zones",
 			 (json_int_t)m.zones, "zones_used",
@@ -157,7 +165,7 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.errors_read, "write_errors",
 			 (json_int_t)m.errors_write, "checksum_errors",
 			 (json_int_t)m.errors_cksum, "draining", m.drains,
-			 "leaving", m.leaves, "why", ctl_text(m.why));
+			 "leaving", m.leaves, "offline", m.offline, "why", ctl_text(m.why));
 }
 
 json_t *ctl_members_json(const struct pool *pool)

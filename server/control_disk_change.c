@@ -1,5 +1,6 @@
-/* server/control_disk_change.c - disk.add, disk.drain, disk.remove and
- * disk.rebuild: disks join the open pool and leave it.
+/* server/control_disk_change.c - disk.add, disk.drain, disk.remove,
+ * disk.offline, disk.online and disk.rebuild: disks join the open pool, leave
+ * it, and are out for a while.
  *
  *	disk.add    a job: look at the place --> judge --> connect -->
  *	            pool_disk_add()
@@ -20,7 +21,8 @@ static json_t *plan_json(const struct hosted *h, const struct pool_plan *plan)
 	struct pool_info info;
 
 	pool_get_info(h->pool, &info);
-	return json_pack("{s:b, s:o, s:I, s:I, s:I, s:i, s:I}", "possible",
+	return json_pack("{s:b, s:o, s:I, s:I, s:I, s:i, s:I, s:i, s:i}",
+			 "possible",
 			 plan->res == 0, "why", ctl_text(plan->why),
 			 "usable_bytes",
 			 (json_int_t)blocks_to_bytes(info.usable_blocks),
@@ -29,7 +31,9 @@ static json_t *plan_json(const struct hosted *h, const struct pool_plan *plan)
 			 "used_bytes",
 			 (json_int_t)blocks_to_bytes(plan->used_blocks),
 			 "domains_after", (int)plan->domains, "rebuild_bytes",
-			 (json_int_t)blocks_to_bytes(info.rebuild_blocks));
+			 (json_int_t)blocks_to_bytes(info.rebuild_blocks),
+			 "may_lose", plan->spare, "may_lose_after",
+			 plan->spare_after);
 }
 
 /* --- disk.add ------------------------------------------------------------ */
@@ -226,16 +230,16 @@ static uint32_t find_member(struct ctl_call *call, const struct hosted *h)
 
 /* --- disk.drain, disk.remove --------------------------------------------- */
 
-struct drain {
+/* One operation of the pool about one member, for a call. */
+struct member_op {
 	struct pool_op   op;
 	struct ctl_call *call;
 	struct tarnd    *t;
-	bool             drain;
 };
 
-static void drained(struct pool_op *op)
+static void member_op_done(struct pool_op *op)
 {
-	struct drain *d = container_of(op, struct drain, op);
+	struct member_op *d = container_of(op, struct member_op, op);
 
 	if (op->res < 0)
 		ctl_fail(d->call, op->res, ctl_string(d->call, "disk"), "%s",
@@ -246,11 +250,27 @@ static void drained(struct pool_op *op)
 	free(d);
 }
 
+/* NULL: the call was answered. */
+static struct pool_op *member_op_new(struct ctl_call *call, struct hosted *h)
+{
+	struct member_op *d = calloc(1, sizeof(*d));
+
+	if (d == NULL) {
+		ctl_fail(call, -ENOMEM, NULL, "out of memory");
+		return NULL;
+	}
+	d->call = call;
+	d->t = ctl_arg(call);
+	d->op.done = member_op_done;
+	h->vol_calls++;
+	return &d->op;
+}
+
 static void drain(struct ctl_call *call, bool on, bool remove)
 {
 	struct hosted   *h = ctl_need_pool(call);
 	struct pool_plan plan;
-	struct drain    *d;
+	struct pool_op  *op;
 	uint32_t         i;
 
 	if (h == NULL)
@@ -263,16 +283,9 @@ static void drain(struct ctl_call *call, bool on, bool remove)
 		ctl_reply(call, plan_json(h, &plan));
 		return;
 	}
-	d = calloc(1, sizeof(*d));
-	if (d == NULL) {
-		ctl_fail(call, -ENOMEM, NULL, "out of memory");
-		return;
-	}
-	d->call = call;
-	d->t = ctl_arg(call);
-	d->op.done = drained;
-	h->vol_calls++;
-	pool_disk_drain(h->pool, i, on, remove, &d->op);
+	op = member_op_new(call, h);
+	if (op != NULL)
+		pool_disk_drain(h->pool, i, on, remove, op);
 }
 
 void ctl_disk_drain(struct ctl_call *call)
@@ -285,23 +298,78 @@ void ctl_disk_remove(struct ctl_call *call)
 	drain(call, true, true);
 }
 
+/* --- disk.offline, disk.online ------------------------------------------- */
+
+static void offline(struct ctl_call *call, bool off)
+{
+	struct hosted   *h = ctl_need_pool(call);
+	struct pool_plan plan;
+	struct pool_op  *op;
+	uint32_t         i;
+
+	if (h == NULL)
+		return;
+	i = find_member(call, h);
+	if (i == UINT32_MAX)
+		return;
+	if (ctl_bool(call, "dry_run")) {
+		if (off)
+			pool_plan_offline(h->pool, i, &plan);
+		else
+			pool_plan_online(h->pool, i, &plan);
+		ctl_reply(call, plan_json(h, &plan));
+		return;
+	}
+	op = member_op_new(call, h);
+	if (op == NULL)
+		return;
+	if (off)
+		pool_disk_offline(h->pool, i, ctl_bool(call, "force"), op);
+	else
+		pool_disk_online(h->pool, i, op);
+}
+
+void ctl_disk_offline(struct ctl_call *call)
+{
+	offline(call, true);
+}
+
+void ctl_disk_online(struct ctl_call *call)
+{
+	offline(call, false);
+}
+
 /* --- disk.rebuild -------------------------------------------------------- */
 
 void ctl_disk_rebuild(struct ctl_call *call)
 {
 	struct hosted   *h = ctl_need_pool(call);
 	struct pool_info info;
-	uint32_t         n = 0, out = 0;
+	struct pool_plan plan;
+	uint32_t         n = 0, out = 0, offline = 0;
+	bool             now = ctl_bool(call, "now");
 
 	if (h == NULL)
 		return;
+	if (ctl_bool(call, "dry_run")) {
+		pool_plan_rebuild(h->pool, now, &plan);
+		ctl_reply(call, plan_json(h, &plan));
+		return;
+	}
 	pool_get_info(h->pool, &info);
 	for (uint32_t i = 0; i < info.nmembers; i++) {
-		int r = pool_disk_give_up(h->pool, i);
+		struct member_info m;
+		int                r;
 
+		pool_get_member(h->pool, i, &m);
+		if (m.offline && !now) {
+			offline++;
+			continue;
+		}
+		r = pool_disk_give_up(h->pool, i);
 		out += r != -EINVAL;
 		n += r == 0;
 	}
-	ctl_reply(call, json_pack("{s:i, s:b}", "disks", (int)out, "already",
-				  n == 0));
+	ctl_reply(call, json_pack("{s:i, s:i, s:b}", "disks", (int)out,
+				  "offline", (int)offline, "already", n == 0));
 }

@@ -321,6 +321,8 @@ void ctl_disk_list(struct ctl_call *call);
 void ctl_disk_add(struct ctl_call *call);
 void ctl_disk_drain(struct ctl_call *call);
 void ctl_disk_remove(struct ctl_call *call);
+void ctl_disk_offline(struct ctl_call *call);
+void ctl_disk_online(struct ctl_call *call);
 void ctl_disk_rebuild(struct ctl_call *call);
 void ctl_pool_create(struct ctl_call *call);
 void ctl_pool_import(struct ctl_call *call);

@@ -178,6 +178,11 @@ void fault_heal(struct sim *sim)
 		media_heal(sim->media[i]);
 }
 
+bool fault_may_lose(const struct sim *sim, unsigned i)
+{
+	return sim->fault->weak[sim->media[i]->domain];
+}
+
 bool fault_none(const struct sim *sim)
 {
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {

@@ -4,6 +4,8 @@
  * member table of the one that was removed: members and media have the same
  * numbers all the time.  A disk may be away while it is removed, and come back
  * in the middle; what is added may be blank or have all that was on it.
+ *
+ * And those that may be lost are taken offline, and online again.
  */
 #include <assert.h>
 #include <errno.h>
@@ -31,6 +33,10 @@ static void op_done(struct pool_op *op)
 	}
 	if (w->what == DISK_WORK_ADD && op->res == 0)
 		STAT(sim, disk_adds);
+	if (w->what == DISK_WORK_OFFLINE && op->res == 0)
+		STAT(sim, disk_offlines);
+	if (w->what == DISK_WORK_ONLINE && op->res == 0)
+		STAT(sim, disk_onlines);
 	if (op->res < 0 && op->res != -ENOSPC && op->res != -EINVAL &&
 	    op->res != -EBUSY && op->res != -ESHUTDOWN && op->res != -EIO &&
 	    op->res != -ENOENT && op->res != -ENOTCONN && op->res != -EEXIST)
@@ -57,7 +63,7 @@ static struct pool_op *begin(struct sim *sim, unsigned disk,
 static uint32_t changing(const struct pool *p)
 {
 	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (p->members[i]->removed || p->members[i]->flags != 0)
+		if (p->members[i]->removed || member_drains(p->members[i]))
 			return i;
 	}
 	return UINT32_MAX;
@@ -79,6 +85,42 @@ static void add(struct sim *sim, unsigned i)
 		      begin(sim, i, DISK_WORK_ADD));
 }
 
+static void offline_done(struct sim *sim)
+{
+	const struct pool *p = sim->life->pool;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (member_is_offline(m) && m->in && !m->going_out)
+			sim_fail(sim, "disk %u is offline and in", i);
+	}
+}
+
+/* One that is offline comes back, or another goes. */
+static bool offline_act(struct sim *sim)
+{
+	struct pool *p = sim->life->pool;
+
+	offline_done(sim);
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (!member_is_offline(p->members[i]))
+			continue;
+		if (!chance(&sim->fault_rng, 1, 3))
+			return false;
+		pool_disk_online(p, i, begin(sim, i, DISK_WORK_ONLINE));
+		return true;
+	}
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (!fault_may_lose(sim, i) || !chance(&sim->fault_rng, 1, 3))
+			continue;
+		pool_disk_offline(p, i, chance(&sim->fault_rng, 1, 2),
+				  begin(sim, i, DISK_WORK_OFFLINE));
+		return true;
+	}
+	return false;
+}
+
 void disk_act(struct sim *sim)
 {
 	struct disk_work *w = &sim->work->disks;
@@ -86,6 +128,8 @@ void disk_act(struct sim *sim)
 	uint32_t          i = changing(p);
 
 	if (w->busy || p->state != POOL_ST_ACTIVE)
+		return;
+	if (chance(&sim->fault_rng, 1, 2) && offline_act(sim))
 		return;
 	if (i == UINT32_MAX) {
 		i = (uint32_t)prng_below(&sim->fault_rng, p->nmembers);

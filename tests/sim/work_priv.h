@@ -144,6 +144,8 @@ enum disk_work_kind {
 	DISK_WORK_REPEAT,
 	DISK_WORK_STAY,
 	DISK_WORK_ADD,
+	DISK_WORK_OFFLINE,
+	DISK_WORK_ONLINE,
 };
 
 /* Disks in and out (work_disk.c). */

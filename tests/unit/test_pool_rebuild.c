@@ -1,5 +1,6 @@
 /* Units are made again, and disks join and leave: over simulated disks and a
  * simulated clock. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -374,11 +375,111 @@ static void test_leave_while_other_fails(void **state)
 	life_kill(sim, false);
 }
 
+static void op_failed(struct pool_op *failed)
+{
+	assert_true(failed->res < 0);
+	assert_true(failed->error[0] != '\0');
+	ended = true;
+}
+
+static void offline(uint32_t disk)
+{
+	pool_disk_offline(pool(), disk, false, op_begin());
+	wait_end();
+	assert_true(is_out(disk));
+	assert_int_equal(pool()->members[disk]->state, MEMBER_OUT);
+}
+
+/* It is back, and has all that it missed. */
+static bool is_online(uint32_t disk)
+{
+	struct pool_info info;
+
+	pool_get_info(pool(), &info);
+	return pool()->members[disk]->in && info.health == POOL_ONLINE;
+}
+
+static void wait_s(unsigned s)
+{
+	uint64_t until_ns = io_now_ns(&sim->life->io.io) + s * NS_PER_S;
+
+	while (io_now_ns(&sim->life->io.io) < until_ns)
+		assert_int_equal(io_run(&sim->life->io.io, NS_PER_S), 0);
+}
+
+/* A disk is taken out: it stays so over a lost connection and a restart, and
+ * nothing is made again for it; then it gets what it missed, and another may
+ * be lost. */
+static void test_offline(void **state)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+	struct pool_info       info;
+	struct pool_plan       plan;
+	uint32_t               units;
+
+	(void)state;
+	setup_disks(3);
+	fill();
+	units = units_on(1);
+	pool_plan_offline(pool(), 1, &plan);
+	assert_int_equal(plan.res, 0);
+	assert_int_equal(plan.spare, 1);
+	assert_int_equal(plan.spare_after, 0);
+	offline(1);
+	pool_plan_offline(pool(), 0, &plan);
+	assert_int_equal(plan.res, -EINVAL);
+	op_begin()->done = op_failed;
+	pool_disk_offline(pool(), 0, true, &op);
+	wait_end();
+	sim_disk_drop(sim->media[1]->handle);
+	wait_s(5);
+	assert_true(is_out(1));
+	write_all();
+	life_kill(sim, false);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	wait_s(700);
+	assert_true(is_out(1));
+	pool_get_info(pool(), &info);
+	assert_int_equal(info.rebuild_units, 0);
+	assert_int_equal(info.rebuild_wait_ns, 0);
+	assert_true(units_on(1) >= units);
+	check_filled();
+	pool_disk_online(pool(), 1, op_begin());
+	wait_end();
+	wait_until(is_online, 1);
+	life_kill(sim, false);
+	set_gone(0, true);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	check_filled();
+	life_kill(sim, false);
+}
+
+/* One that is offline is given up, or leaves. */
+static void test_offline_leaves(void **state)
+{
+	(void)state;
+	setup_disks(4);
+	fill();
+	offline(3);
+	assert_int_equal(pool_disk_give_up(pool(), 3), 0);
+	wait_until(is_whole, 3);
+	assert_int_equal(units_on(3), 0);
+	pool_disk_drain(pool(), 3, true, true, op_begin());
+	wait_end();
+	wait_until(is_removed, 3);
+	check_filled();
+	life_kill(sim, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_drain_and_add),
+		cmocka_unit_test(test_offline),
+		cmocka_unit_test(test_offline_leaves),
 		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_leave_while_other_fails),
 	};

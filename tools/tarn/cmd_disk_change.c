@@ -1,5 +1,5 @@
-/* tools/tarn/cmd_disk_change.c - tarn disk add, drain, remove, replace and
- * rebuild.
+/* tools/tarn/cmd_disk_change.c - tarn disk add, drain, remove, replace, offline,
+ * online and rebuild.
  */
 #include <stdio.h>
 #include <string.h>
@@ -8,17 +8,30 @@
 #include "tools/tarn/cli.h"
 #include "tools/tarn/cmd.h"
 
-static void say_plan(const struct cli *cli, const char *what, const char *disk,
-		     json_t *plan)
+static const char *losable(json_t *plan, const char *key, char *text,
+			   size_t size)
 {
-	char name[600], now[SIZE_TEXT_BYTES], after[SIZE_TEXT_BYTES];
-	char used[SIZE_TEXT_BYTES];
+	int64_t n = js_int(plan, key);
 
-	text_escape(disk, name, sizeof(name));
-	printf("%s disk %s: usable capacity %s -> %s, of which %s are in "
-	       "use\n", what, name, out_size(cli, plan, "usable_bytes", now),
+	if (n < 0)
+		return "some data cannot be read";
+	snprintf(text, size, "%jd", (intmax_t)n);
+	return text;
+}
+
+/* What would be of space and redundancy. */
+static void say_plan(const struct cli *cli, const char *what, json_t *plan)
+{
+	char now[SIZE_TEXT_BYTES], after[SIZE_TEXT_BYTES];
+	char used[SIZE_TEXT_BYTES], lose[2][24];
+
+	printf("%s: usable capacity %s -> %s, of which %s are in use\n", what,
+	       out_size(cli, plan, "usable_bytes", now),
 	       out_size(cli, plan, "usable_after_bytes", after),
 	       out_size(cli, plan, "used_bytes", used));
+	printf("domains that may be lost before data is: %s -> %s\n",
+	       losable(plan, "may_lose", lose[0], sizeof(lose[0])),
+	       losable(plan, "may_lose_after", lose[1], sizeof(lose[1])));
 	if (!js_bool(plan, "possible"))
 		printf("this is not possible: %s\n", js_string(plan, "why"));
 }
@@ -43,7 +56,10 @@ static enum cli_exit change(struct cli *cli, const char *method,
 	if (cli->json)
 		return out_json(result);
 	if (dry && json_object_get(result, "possible") != NULL) {
-		say_plan(cli, verb, name, result);
+		char what[700];
+
+		snprintf(what, sizeof(what), "%s disk %s", verb, name);
+		say_plan(cli, what, result);
 		r = js_bool(result, "possible") ? CLI_OK : CLI_FAILED;
 	} else if (js_bool(result, "already")) {
 		printf("disk %s: already %s\n", name, done);
@@ -141,21 +157,66 @@ enum cli_exit cmd_disk_replace(struct cli *cli)
 	return remove_one(cli, cli->args[0]);
 }
 
-enum cli_exit cmd_disk_rebuild(struct cli *cli)
+enum cli_exit cmd_disk_offline(struct cli *cli)
 {
-	enum cli_exit r;
-	json_t       *result = rpc_call(cli, "disk.rebuild", NULL, &r);
+	json_t *params = member_params(cli, cli->args[0]);
 
-	if (result == NULL)
-		return r;
-	if (cli->json)
-		return out_json(result);
+	if (params == NULL)
+		return CLI_USAGE;
+	if (cli->given & CLI_OPT_FORCE)
+		json_object_set_new(params, "force", json_true());
+	return change(cli, "disk.offline", params, "taking offline",
+		      "offline; 'tarn disk online' brings it back");
+}
+
+enum cli_exit cmd_disk_online(struct cli *cli)
+{
+	json_t *params = member_params(cli, cli->args[0]);
+
+	if (params == NULL)
+		return CLI_USAGE;
+	return change(cli, "disk.online", params, "bringing back",
+		      "not offline; it gets what it missed when it is there");
+}
+
+static void say_rebuild(json_t *result)
+{
+	intmax_t offline = js_int(result, "offline");
+
 	if (js_int(result, "disks") == 0)
 		printf("no disk is waited for\n");
 	else
 		printf("what was on %jd disk(s) is %smade again on the "
 		       "others\n", (intmax_t)js_int(result, "disks"),
 		       js_bool(result, "already") ? "already being " : "");
+	if (offline > 0)
+		printf("%jd disk(s) are offline, and stay as they are: --now "
+		       "makes what is on them again, too\n", offline);
+}
+
+enum cli_exit cmd_disk_rebuild(struct cli *cli)
+{
+	bool          dry = (cli->given & CLI_OPT_DRY_RUN) != 0;
+	json_t       *params = json_object();
+	enum cli_exit r;
+	json_t       *result;
+
+	if (cli->given & CLI_OPT_NOW)
+		json_object_set_new(params, "now", json_true());
+	if (dry)
+		json_object_set_new(params, "dry_run", json_true());
+	result = rpc_call(cli, "disk.rebuild", params, &r);
+	if (result == NULL)
+		return r;
+	if (cli->json)
+		return out_json(result);
+	if (dry) {
+		say_plan(cli, "making again what is on disks that are out",
+			 result);
+		r = js_bool(result, "possible") ? CLI_OK : CLI_FAILED;
+	} else {
+		say_rebuild(result);
+	}
 	json_decref(result);
-	return CLI_OK;
+	return r;
 }

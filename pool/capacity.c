@@ -421,17 +421,34 @@ void pool_plan_drain(const struct pool *p, uint32_t i, struct pool_plan *ret)
 	}
 }
 
+void pool_plan_rescan(const struct pool *p, uint32_t i, uint64_t size_bytes,
+		      struct pool_plan *ret)
+{
+	const struct member *m = p->members[i];
+	uint32_t             zones = disk_zones(p, size_bytes);
+
+	plan_init(p, ret);
+	ret->zones = zones;
+	if (zones > m->zones) {
+		ret->usable_blocks = usable_of(
+			p, capacity_if(p, UINT32_MAX, m->domain,
+				       zones - m->zones, false, &ret->domains));
+	} else if (size_bytes < blocks_to_bytes(m->size_blocks)) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "it is smaller than its label says: %llu MiB of %llu; "
+			 "make it as large as it was",
+			 (unsigned long long)size_bytes >> 20,
+			 (unsigned long long)m->size_blocks / 256);
+	}
+}
+
 void pool_plan_add(const struct pool *p, uint64_t size_bytes,
 		   const char *domain, struct pool_plan *ret)
 {
-	uint64_t blocks = size_bytes / TARN_BLOCK;
-	uint32_t zones = 0, d = 0;
+	uint32_t zones = disk_zones(p, size_bytes), d = 0;
 
 	plan_init(p, ret);
-	if (blocks > 2 * LABEL_AREA_BLOCKS)
-		zones = (uint32_t)min_u64((blocks - 2 * LABEL_AREA_BLOCKS) >>
-						  p->zone_shift,
-					  UINT32_MAX / 2);
 	while (d < p->ndomains && ((p->flags & LABEL_FLAG_DOMAIN_DISK) != 0 ||
 				   strcmp(p->domains[d].name, domain) != 0))
 		d++;

@@ -199,6 +199,7 @@ void commit_segs_renew(struct pool *p)
 	free_dead_segments(p);
 	free_partial_segments(p);
 	free_draining_segments(p);
+	disk_grow_commit(p);
 	rebuild_commit(p);
 	segs_capacity(p);
 	have = segs_openable_whole(p);

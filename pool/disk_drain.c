@@ -173,6 +173,9 @@ static void left(struct label_waiter *w)
 	m->state = MEMBER_REMOVED;
 	m->flags = 0;
 	m->zones = 0;
+	m->zones_labelled = 0;
+	m->zones_next = 0;
+	m->grow_zones = 0;
 	c->left_ns = io_now_ns(p->io);
 	members_domains(p);
 	segs_capacity(p);
@@ -304,6 +307,7 @@ void change_committed(struct pool *p)
 {
 	bool drains = false;
 
+	disk_grow_committed(p);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 

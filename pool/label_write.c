@@ -85,7 +85,9 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 
 		o->uuid = m->uuid;
 		o->size_blocks = m->size_blocks;
-		o->zones = m->leaving || m->removed ? 0 : m->zones;
+		o->zones = c == &p->next ? m->zones_next : m->zones_labelled;
+		if (m->leaving || m->removed)
+			o->zones = 0;
 		o->flags = m->flags;
 		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
 		o->out_row = in[i] ? 0 : m->out_row;
@@ -202,13 +204,17 @@ static void label_write_member(struct member *m)
 
 	l->self = m->index;
 	l->disk = m->uuid;
-	l->size_blocks = m->size_blocks;
+	/* With what the label says of it: its size may have changed since. */
+	l->size_blocks = l->members[m->index].size_blocks;
 	label_encode(l, m->label_buf);
 	len = (uint32_t)round_up(label_bytes(l), TARN_BLOCK);
 	m->label_state = LABEL_IO_WRITING;
 	m->labelled |= m->joining;
-	label_submit(m, 0, DISK_WRITE, member_label_off_bytes(m, 0, slot), len);
-	label_submit(m, 1, DISK_WRITE, member_label_off_bytes(m, 1, slot), len);
+	label_submit(m, 0, DISK_WRITE, label_slot_off_bytes(slot), len);
+	label_submit(m, 1, DISK_WRITE,
+		     blocks_to_bytes(l->size_blocks - LABEL_AREA_BLOCKS) +
+			     label_slot_off_bytes(slot),
+		     len);
 }
 
 static void attempt_start(struct pool *p)

@@ -49,14 +49,6 @@ bool member_readable(const struct member *m)
 	       m->epoch == m->disk->epoch;
 }
 
-uint64_t member_label_off_bytes(const struct member *m, unsigned area,
-				uint32_t slot)
-{
-	uint64_t base = area == 0 ? 0 : m->size_blocks - LABEL_AREA_BLOCKS;
-
-	return blocks_to_bytes(base) + label_slot_off_bytes(slot);
-}
-
 static void set_why(struct member *m, const char *why)
 {
 	snprintf(m->why, sizeof(m->why), "%s", why);
@@ -316,6 +308,7 @@ static void member_online(struct member *m)
 	rebuild_hope(p);
 	quarantine_start(p);
 	change_zones_freed(p);
+	change_disk_back(p, m);
 }
 
 static void member_in_done(struct label_waiter *w)
@@ -542,6 +535,8 @@ int member_new(struct pool *p, uint32_t index,
 	m->uuid = info->uuid;
 	m->size_blocks = info->size_blocks;
 	m->zones = info->zones;
+	m->zones_labelled = info->zones;
+	m->zones_next = info->zones;
 	m->in = info->state == LABEL_MEMBER_IN;
 	m->out_row = info->out_row;
 	m->out_claim = info->out_claim;

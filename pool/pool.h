@@ -413,6 +413,7 @@ struct pool_plan {
 	uint64_t usable_blocks; /* capacity afterwards */
 	uint64_t used_blocks;   /* that lives now, with all tables */
 	uint32_t domains;       /* afterwards */
+	uint32_t zones;         /* rescan: that the disk would have */
 	/* So many more domains may be lost before data is, now and afterwards;
 	 * -1: some data cannot be read. */
 	int      spare, spare_after;
@@ -446,6 +447,12 @@ void pool_plan_offline(const struct pool *pool, uint32_t i,
 /* … and now it comes back as soon as it is there. */
 void pool_disk_online(struct pool *pool, uint32_t i, struct pool_op *op);
 void pool_plan_online(const struct pool *pool, uint32_t i,
+		      struct pool_plan *ret_plan);
+/* Member i is asked for its size; if that is larger, what it has more is used.
+ * -ENOTCONN: it is not online.  res 1: it is larger by no zone. */
+void pool_disk_rescan(struct pool *pool, uint32_t i, struct pool_op *op);
+/* What would be if its size were that. */
+void pool_plan_rescan(const struct pool *pool, uint32_t i, uint64_t size_bytes,
 		      struct pool_plan *ret_plan);
 /* What pool_disk_give_up() of all of them would do; offline: also of those that
  * are offline. */

@@ -16,7 +16,7 @@
 
 /* --- what would be ------------------------------------------------------- */
 
-static json_t *plan_json(const struct hosted *h, const struct pool_plan *plan)
+json_t *ctl_plan_json(const struct hosted *h, const struct pool_plan *plan)
 {
 	struct pool_info info;
 
@@ -106,7 +106,7 @@ static void add_planned(struct job *job, const struct found_disk *d)
 	struct pool_plan plan;
 
 	pool_plan_add(h->pool, d->size_bytes, d->host, &plan);
-	job->result = plan_json(h, &plan);
+	job->result = ctl_plan_json(h, &plan);
 	job_end(job);
 }
 
@@ -196,7 +196,7 @@ void ctl_disk_add(struct ctl_call *call)
 
 /* By UUID, by place, or by the end of its place; UINT32_MAX: the call was
  * answered. */
-static uint32_t find_member(struct ctl_call *call, const struct hosted *h)
+uint32_t ctl_find_member(struct ctl_call *call, const struct hosted *h)
 {
 	const char      *name = ctl_string(call, "disk");
 	struct pool_info info;
@@ -275,12 +275,12 @@ static void drain(struct ctl_call *call, bool on, bool remove)
 
 	if (h == NULL)
 		return;
-	i = find_member(call, h);
+	i = ctl_find_member(call, h);
 	if (i == UINT32_MAX)
 		return;
 	if (ctl_bool(call, "dry_run")) {
 		pool_plan_drain(h->pool, i, &plan);
-		ctl_reply(call, plan_json(h, &plan));
+		ctl_reply(call, ctl_plan_json(h, &plan));
 		return;
 	}
 	op = member_op_new(call, h);
@@ -309,7 +309,7 @@ static void offline(struct ctl_call *call, bool off)
 
 	if (h == NULL)
 		return;
-	i = find_member(call, h);
+	i = ctl_find_member(call, h);
 	if (i == UINT32_MAX)
 		return;
 	if (ctl_bool(call, "dry_run")) {
@@ -317,7 +317,7 @@ static void offline(struct ctl_call *call, bool off)
 			pool_plan_offline(h->pool, i, &plan);
 		else
 			pool_plan_online(h->pool, i, &plan);
-		ctl_reply(call, plan_json(h, &plan));
+		ctl_reply(call, ctl_plan_json(h, &plan));
 		return;
 	}
 	op = member_op_new(call, h);
@@ -353,7 +353,7 @@ void ctl_disk_rebuild(struct ctl_call *call)
 		return;
 	if (ctl_bool(call, "dry_run")) {
 		pool_plan_rebuild(h->pool, now, &plan);
-		ctl_reply(call, plan_json(h, &plan));
+		ctl_reply(call, ctl_plan_json(h, &plan));
 		return;
 	}
 	pool_get_info(h->pool, &info);

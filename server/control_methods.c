@@ -238,6 +238,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "A disk is out until it is called online." },
 	{ "disk.online", ctl_disk_online, disk_online_params, true,
 	  "A disk that was taken offline comes back." },
+	{ "disk.rescan", ctl_disk_rescan, disk_online_params, true,
+	  "A disk that has grown is used to its new end." },
 	{ "disk.rebuild", ctl_disk_rebuild, disk_rebuild_params, true,
 	  "Disks that are out are not waited for any longer." },
 	{ "pool.create", ctl_pool_create, create_params, true,

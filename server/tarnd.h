@@ -137,7 +137,7 @@ enum job_kind {
 	JOB_CREATE,
 	JOB_EXPORT,
 	JOB_WATCH,
-	JOB_DISK_ADD,
+	JOB_DISK_ADD, JOB_DISK_RESCAN,
 	JOB_FAIL,  /* close the pool after failed() */
 	JOB_STOP,  /* close everything: SIGTERM */
 	JOB_KINDS
@@ -276,6 +276,7 @@ void job_warn(struct job *job, const char *fmt, ...)
 void job_open_run(struct job *job);
 void job_create_run(struct job *job);
 void job_disk_add_run(struct job *job);
+void job_disk_rescan_run(struct job *job);
 /* May it be written to?  If not, the job's error says why. */
 bool job_disk_ok(struct job *job, const struct found_disk *d);
 void job_export_run(struct job *job);
@@ -319,11 +320,16 @@ void ctl_server_stats_get(struct ctl_call *call);
 void ctl_disk_discover(struct ctl_call *call);
 void ctl_disk_list(struct ctl_call *call);
 void ctl_disk_add(struct ctl_call *call);
+/* A member by UUID or place, as the call names it; UINT32_MAX: it was answered.
+ * And what would be. */
+uint32_t ctl_find_member(struct ctl_call *call, const struct hosted *h);
+json_t *ctl_plan_json(const struct hosted *h, const struct pool_plan *plan);
 void ctl_disk_drain(struct ctl_call *call);
 void ctl_disk_remove(struct ctl_call *call);
 void ctl_disk_offline(struct ctl_call *call);
 void ctl_disk_online(struct ctl_call *call);
 void ctl_disk_rebuild(struct ctl_call *call);
+void ctl_disk_rescan(struct ctl_call *call);
 void ctl_pool_create(struct ctl_call *call);
 void ctl_pool_import(struct ctl_call *call);
 void ctl_pool_export(struct ctl_call *call);

@@ -44,7 +44,7 @@
 	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)   \
 	X(events) X(events_verified)                                     \
 	X(scrubs) X(scrub_checks) X(scrub_repaired)                      \
-	X(rebuilt_units) X(disk_removes) X(disk_adds) X(disk_offlines) X(disk_onlines)
+	X(rebuilt_units) X(disk_removes) X(disk_adds) X(disk_offlines) X(disk_onlines) X(disk_rescans)
 
 enum sim_stat {
 #define X(n) STAT_##n,

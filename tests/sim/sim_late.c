@@ -21,11 +21,19 @@ struct late {
 	uint64_t          life;   /* number of the life that sent it */
 	uint64_t          claim;  /* … and its claim */
 	page_t           *pages;  /* NULL: a trim */
+	bool              labels; /* it went to what was a label area then */
 	bool              known;  /* the disks tell that it may be under way */
 };
 
 static struct late lates[LATE_MAX];
 static unsigned    nlates;
+
+/* In the labels and the lease area. */
+static bool in_labels(const struct sim_media *m, uint32_t block, uint32_t n)
+{
+	return block < LABEL_AREA_BLOCKS ||
+	       block + n > m->nblocks - LABEL_AREA_BLOCKS;
+}
 
 bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 		  const uint8_t *data, uint64_t due_ns)
@@ -43,6 +51,7 @@ bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 	l->claim = life_claim(m->sim);
 	l->pages = NULL;
 	l->known = false;
+	l->labels = in_labels(m, block, nblocks);
 	if (data != NULL) {
 		l->pages = malloc(nblocks * sizeof(l->pages[0]));
 		assert(l->pages != NULL);
@@ -64,21 +73,12 @@ static void forget(unsigned i, bool keep_pages)
 	lates[i] = lates[--nlates];
 }
 
-/* In the labels and the lease area. */
-static bool in_labels(const struct sim_media *m, uint32_t block, uint32_t n)
-{
-	return block < LABEL_AREA_BLOCKS ||
-	       block + n > m->nblocks - LABEL_AREA_BLOCKS;
-}
-
 /* Label slots are shared by every fourth claim: a label write is not that
  * late. */
 static bool too_late(const struct late *l)
 {
-	const struct sim_media *m = l->media;
-
-	return in_labels(m, l->block, l->nblocks) &&
-	       m->sim->stats->v[STAT_lives] > l->life + 1;
+	return l->labels &&
+	       l->media->sim->stats->v[STAT_lives] > l->life + 1;
 }
 
 /* A zone is used again only when nothing can arrive in it any more, or what
@@ -136,8 +136,7 @@ void sim_late_check_known(struct sim *sim)
 	for (unsigned i = 0; i < nlates; i++) {
 		const struct late *l = &lates[i];
 
-		if (l->known || too_late(l) ||
-		    in_labels(l->media, l->block, l->nblocks))
+		if (l->known || l->labels)
 			continue;
 		sim_fail(sim, "disk %u: a write of life %llu is on its way to "
 			 "block %u, which neither the last commit nor the "

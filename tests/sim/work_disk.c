@@ -5,7 +5,8 @@
  * numbers all the time.  A disk may be away while it is removed, and come back
  * in the middle; what is added may be blank or have all that was on it.
  *
- * And those that may be lost are taken offline, and online again.
+ * And those that may be lost are taken offline, and online again, or become
+ * larger.
  */
 #include <assert.h>
 #include <errno.h>
@@ -37,6 +38,8 @@ static void op_done(struct pool_op *op)
 		STAT(sim, disk_offlines);
 	if (w->what == DISK_WORK_ONLINE && op->res == 0)
 		STAT(sim, disk_onlines);
+	if (w->what == DISK_WORK_RESCAN && op->res == 0)
+		STAT(sim, disk_rescans);
 	if (op->res < 0 && op->res != -ENOSPC && op->res != -EINVAL &&
 	    op->res != -EBUSY && op->res != -ESHUTDOWN && op->res != -EIO &&
 	    op->res != -ENOENT && op->res != -ENOTCONN && op->res != -EEXIST)
@@ -121,6 +124,25 @@ static bool offline_act(struct sim *sim)
 	return false;
 }
 
+/* So many zones does a disk grow by at most, in all. */
+#define GROW_ZONES 6u
+
+static bool rescan_act(struct sim *sim)
+{
+	uint32_t zone = 1u << sim->cfg.zone_shift;
+	unsigned i = (unsigned)prng_below(&sim->fault_rng, sim->cfg.ndisks);
+	struct sim_media *m = sim->media[i];
+	uint64_t more = prng_below(&sim->fault_rng, 2 * zone);
+
+	if (!fault_may_lose(sim, i) || m->handle == NULL ||
+	    i >= sim->life->pool->nmembers)
+		return false;
+	if (m->nblocks + more < sim->cfg.disk_blocks + GROW_ZONES * zone)
+		media_grow(m, m->nblocks + (uint32_t)more);
+	pool_disk_rescan(sim->life->pool, i, begin(sim, i, DISK_WORK_RESCAN));
+	return true;
+}
+
 void disk_act(struct sim *sim)
 {
 	struct disk_work *w = &sim->work->disks;
@@ -130,6 +152,8 @@ void disk_act(struct sim *sim)
 	if (w->busy || p->state != POOL_ST_ACTIVE)
 		return;
 	if (chance(&sim->fault_rng, 1, 2) && offline_act(sim))
+		return;
+	if (chance(&sim->fault_rng, 1, 2) && rescan_act(sim))
 		return;
 	if (i == UINT32_MAX) {
 		i = (uint32_t)prng_below(&sim->fault_rng, p->nmembers);

@@ -146,6 +146,7 @@ enum disk_work_kind {
 	DISK_WORK_ADD,
 	DISK_WORK_OFFLINE,
 	DISK_WORK_ONLINE,
+	DISK_WORK_RESCAN,
 };
 
 /* Disks in and out (work_disk.c). */

@@ -456,6 +456,56 @@ static void test_offline(void **state)
 	life_kill(sim, false);
 }
 
+static void op_already(struct pool_op *asked)
+{
+	assert_int_equal(asked->res, 1);
+	ended = true;
+}
+
+/* A disk grows, by less than a zone and by some; the server dies before the
+ * commit that adds them. */
+static void test_grow(void **state)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+	uint32_t zone = 1u << (ZONE_SHIFT_MIN + 1);
+	struct sim_media *m;
+
+	(void)state;
+	setup_disks(3);
+	fill();
+	m = sim->media[1];
+	media_grow(m, m->nblocks + zone - 1);
+	op_begin()->done = op_already;
+	pool_disk_rescan(pool(), 1, &op);
+	wait_end();
+	assert_int_equal(pool()->members[1]->zones, ZONES);
+	media_grow(m, m->nblocks + 1 + 2 * zone);
+	pool_disk_rescan(pool(), 1, op_begin());
+	for (uint32_t i = 0; i < TURNS && pool()->members[1]->grow_zones == 0;
+	     i++)
+		turn();
+	assert_int_equal(pool()->members[1]->grow_zones, ZONES + 3);
+	life_kill(sim, false);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	assert_int_equal(pool()->members[1]->zones, ZONES);
+	assert_int_equal(pool()->members[1]->size_blocks, m->nblocks);
+	pool_disk_rescan(pool(), 1, op_begin());
+	wait_end();
+	assert_int_equal(pool()->members[1]->zones, ZONES + 3);
+	/* Nobody knows where the labels were: all are in quarantine first. */
+	assert_int_equal(member_free_zones(pool()->members[1]) +
+				 pool()->members[1]->zones_used, ZONES + 3);
+	write_all();
+	life_kill(sim, false);
+	set_gone(0, true);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	assert_int_equal(pool()->members[1]->zones, ZONES + 3);
+	check_filled();
+	life_kill(sim, false);
+}
+
 /* One that is offline is given up, or leaves. */
 static void test_offline_leaves(void **state)
 {
@@ -480,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_drain_and_add),
 		cmocka_unit_test(test_offline),
 		cmocka_unit_test(test_offline_leaves),
+		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_leave_while_other_fails),
 	};

@@ -194,6 +194,7 @@ enum cli_exit cmd_disk_remove(struct cli *cli);
 enum cli_exit cmd_disk_replace(struct cli *cli);
 enum cli_exit cmd_disk_offline(struct cli *cli);
 enum cli_exit cmd_disk_online(struct cli *cli);
+enum cli_exit cmd_disk_rescan(struct cli *cli);
 enum cli_exit cmd_disk_rebuild(struct cli *cli);
 enum cli_exit cmd_pool_create(struct cli *cli);
 enum cli_exit cmd_pool_import(struct cli *cli);

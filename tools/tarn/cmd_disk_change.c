@@ -1,5 +1,5 @@
 /* tools/tarn/cmd_disk_change.c - tarn disk add, drain, remove, replace, offline,
- * online and rebuild.
+ * online, rescan and rebuild.
  */
 #include <stdio.h>
 #include <string.h>
@@ -177,6 +177,42 @@ enum cli_exit cmd_disk_online(struct cli *cli)
 		return CLI_USAGE;
 	return change(cli, "disk.online", params, "bringing back",
 		      "not offline; it gets what it missed when it is there");
+}
+
+static enum cli_exit rescan_one(struct cli *cli, const char *name)
+{
+	json_t *params = member_params(cli, name);
+
+	if (params == NULL)
+		return CLI_USAGE;
+	return change(cli, "disk.rescan", params, "looking again at",
+		      "used to its end");
+}
+
+/* All that are online, and the worst of what comes of it. */
+static enum cli_exit rescan_all(struct cli *cli)
+{
+	enum cli_exit r, worst = CLI_OK;
+	json_t       *list = rpc_call(cli, "disk.list", NULL, &r), *d;
+	size_t        i;
+
+	if (list == NULL)
+		return r;
+	json_array_foreach(json_object_get(list, "disks"), i, d) {
+		if (strcmp(js_string(d, "state"), "online") != 0)
+			continue;
+		r = rescan_one(cli, js_string(d, "uuid"));
+		if (r != CLI_OK)
+			worst = r;
+	}
+	json_decref(list);
+	return worst;
+}
+
+enum cli_exit cmd_disk_rescan(struct cli *cli)
+{
+	return cli->nargs > 0 ? rescan_one(cli, cli->args[0])
+			      : rescan_all(cli);
 }
 
 static void say_rebuild(json_t *result)

@@ -57,6 +57,8 @@ static const struct cli_command commands[] = {
 	  "do without a disk until it is called online", cmd_disk_offline },
 	{ "disk", "online", "[-n] DISK", 1, 1, CLI_OPT_DRY_RUN,
 	  "bring back a disk that was taken offline", cmd_disk_online },
+	{ "disk", "rescan", "[-n] [DISK]", 0, 1, CLI_OPT_DRY_RUN,
+	  "use what a disk has grown by", cmd_disk_rescan },
 	{ "disk", "rebuild", "[-n] [--now]", 0, 0,
 	  CLI_OPT_DRY_RUN | CLI_OPT_NOW,
 	  "do not wait any longer for disks that are out", cmd_disk_rebuild },

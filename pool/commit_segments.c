@@ -161,9 +161,17 @@ static void free_partial_segments(struct pool *p)
 	}
 }
 
+/* While a domain is away there may be nothing to compose in their place. */
+static bool draining_may_go(const struct pool *p)
+{
+	return p->openable > commit_openable_kept(p) &&
+	       (pool_domains_away(p) == 0 ||
+		segs_free_possible(p) > segs_unlisted(p));
+}
+
 bool commit_draining_can_go(const struct pool *p)
 {
-	if (p->openable <= commit_openable_kept(p))
+	if (!draining_may_go(p))
 		return false;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		if (p->segs[i]->state == SEG_OPENABLE &&
@@ -177,11 +185,11 @@ bool commit_draining_can_go(const struct pool *p)
 /* And so do those with a zone on a disk that is drained. */
 static void free_draining_segments(struct pool *p)
 {
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
+	for (uint32_t i = 1; i <= p->nsegs && draining_may_go(p); i++) {
 		struct segment *s = p->segs[i];
 
 		if (s->state != SEG_OPENABLE || s->rows != 0 || s->pins != 0 ||
-		    !seg_drains(p, s) || p->openable <= commit_openable_kept(p))
+		    !seg_drains(p, s))
 			continue;
 		segs_openable_take(p, s);
 		seg_free_zones(p, s);

@@ -871,7 +871,8 @@ bool seg_drains(const struct pool *p, const struct segment *s);
 /* --- segment_seal.c ------------------------------------------------------ */
 void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
-/* The open ones that lack units. */
+/* The open ones that lack units or have some on a disk that is drained, if
+ * others can be opened in their place. */
 void seg_seal_degraded(struct pool *p);
 int  seg_index_add(struct segment *s, const struct row *row,
 		   const uint8_t *crcs, const uint8_t *recs);

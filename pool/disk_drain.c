@@ -3,6 +3,8 @@
  *   drain    labels with the flag DRAIN; nothing new is composed of its zones,
  *            and what is on it is made elsewhere (rebuild.c) or dies
  *   empty    a durable commit names no zone of it
+ *   gone     with the flag REMOVE, if it is out: what is on its way to it is
+ *            not waited for, because it is not let in again (GONE)
  *   leave    with the flag REMOVE: labels, on it before all others, in which
  *            its entry is REMOVED
  *   wipe     its label areas become zeros
@@ -22,21 +24,6 @@
 
 /* --- drain --------------------------------------------------------------- */
 
-/* Rows go no further to segments that have a zone of it. */
-static void seal_draining(struct pool *p)
-{
-	for (unsigned k = 0; k < LOG_CLASSES; k++) {
-		for (unsigned i = 0; i < OPEN_SLOTS; i++) {
-			struct segment *s = p->open[k][i];
-
-			if (s == NULL || !seg_drains(p, s))
-				continue;
-			p->open[k][i] = NULL;
-			seg_seal(p, s);
-		}
-	}
-}
-
 static void drain_labelled(struct label_waiter *w)
 {
 	struct change *c = container_of(w, struct change, waiter);
@@ -46,7 +33,7 @@ static void drain_labelled(struct label_waiter *w)
 		change_say(c, w->res, "the pool has stopped");
 	} else {
 		segs_capacity(p);
-		seal_draining(p);
+		seg_seal_degraded(p);
 		pool_commit_want(p);
 		rebuild_hope(p);
 		cleaner_unstick(p);
@@ -76,9 +63,17 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 		change_end_later(c);
 		return;
 	}
+	if (!drain && (m->flags & LABEL_MEMBER_GONE) != 0) {
+		change_say(c, -EINVAL, "the disk is out and nothing on it is "
+			   "needed any more: it is being removed, and can be "
+			   "added again when that is done");
+		change_end_later(c);
+		return;
+	}
 	/* What is to be removed is drained; that takes nothing back. */
 	was = m->flags & (uint8_t)~LABEL_MEMBER_OFFLINE;
-	if (was == flags || (drain && !remove && was != 0)) {
+	if (was == flags || (m->flags & LABEL_MEMBER_GONE) != 0 ||
+	    (drain && !remove && was != 0)) {
 		c->res = 1;
 		change_end_later(c);
 		return;
@@ -242,6 +237,69 @@ void disk_leave_next(struct change *c)
 	}
 }
 
+/* --- gone ---------------------------------------------------------------- */
+
+/* Is nothing on it but zones that something may be on its way to? */
+static bool only_quarantine(const struct pool *p, const struct member *m)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+
+		for (uint32_t u = 0;
+		     s->state == SEG_QUARANTINED && u < p->units; u++)
+			n += seg_member(p, s, u) == m &&
+			     (s->trimming & (1u << u)) == 0;
+	}
+	return n > 0 && n == m->zones_used;
+}
+
+static bool may_be_gone(const struct pool *p, const struct member *m)
+{
+	return (m->flags & LABEL_MEMBER_REMOVE) != 0 &&
+	       (m->flags & LABEL_MEMBER_GONE) == 0 && !m->in && !m->removed &&
+	       !m->leaving && !m->going_out && !m->coming_in &&
+	       only_quarantine(p, m);
+}
+
+static void disk_gone_next(struct change *c);
+
+static void gone(struct label_waiter *w)
+{
+	struct change *c = container_of(w, struct change, gone_waiter);
+
+	c->gone = NULL;
+	if (w->res < 0 || !pool_running(c->pool))
+		return;
+	pool_commit_want(c->pool);
+	disk_gone_next(c);
+}
+
+/* A disk that is out, and would be empty but for the quarantine, is not waited
+ * for.  What is on its way to it harms nobody if it never comes in again: that
+ * is in the labels before the commit that forgets those zones.  Without it the
+ * disk could come back, be kept, or be used by a recovery, with zones that are
+ * called free. */
+static void disk_gone_next(struct change *c)
+{
+	struct pool *p = c->pool;
+
+	if (c->gone != NULL || p->state != POOL_ST_ACTIVE)
+		return;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		struct member *m = p->members[i];
+
+		if (!may_be_gone(p, m))
+			continue;
+		m->flags |= LABEL_MEMBER_GONE;
+		c->gone = m;
+		c->gone_waiter.done = gone;
+		label_write(p, &c->gone_waiter);
+		return;
+	}
+}
+
 /* --- commits ------------------------------------------------------------- */
 
 /* Nothing that is on its way to a disk that does not come back harms anybody. */
@@ -264,28 +322,10 @@ void change_commit(struct pool *p)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 
-		if ((m->flags & LABEL_MEMBER_REMOVE) != 0 && !m->in)
+		if ((m->flags & LABEL_MEMBER_GONE) != 0 && p->change->gone != m)
 			quarantine_forget(p, m);
 		m->empty_next = m->zones_used == 0 || CANARY(remove_full);
 	}
-}
-
-/* Would the next commit forget any? */
-static bool can_be_forgotten(const struct pool *p, const struct member *m)
-{
-	if (m->in || (m->flags & LABEL_MEMBER_REMOVE) == 0)
-		return false;
-	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		const struct segment *s = p->segs[i];
-
-		for (uint32_t u = 0;
-		     s->state == SEG_QUARANTINED && u < p->units; u++) {
-			if (seg_member(p, s, u) == m &&
-			    (s->trimming & (1u << u)) == 0)
-				return true;
-		}
-	}
-	return false;
 }
 
 void change_zones_freed(struct pool *p)
@@ -295,10 +335,10 @@ void change_zones_freed(struct pool *p)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (member_drains(m) && !m->empty &&
-		    (m->zones_used == 0 || can_be_forgotten(p, m)))
+		if (member_drains(m) && !m->empty && m->zones_used == 0)
 			pool_commit_want(p);
 	}
+	disk_gone_next(p->change);
 	/* One that was kept from it may leave now. */
 	disk_leave_next(p->change);
 }
@@ -319,6 +359,7 @@ void change_committed(struct pool *p)
 	}
 	if (!drains)
 		return;
-	seal_draining(p);
+	seg_seal_degraded(p);
+	disk_gone_next(p->change);
 	disk_leave_next(p->change);
 }

@@ -44,8 +44,9 @@ static bool offline_refused(struct change *c, uint32_t i, bool force)
 	struct member   *m = p->members[i];
 	struct pool_plan plan;
 
-	if (m->removed || m->leaving) {
-		change_say(c, -ENOENT, "the disk has been removed from the pool");
+	if (m->removed || m->leaving || (m->flags & LABEL_MEMBER_GONE) != 0) {
+		change_say(c, -ENOENT, "the disk has been removed from the "
+			   "pool, or is about to be");
 		return true;
 	}
 	if (member_is_offline(m)) {
@@ -107,8 +108,9 @@ void pool_disk_online(struct pool *p, uint32_t i, struct pool_op *op)
 		change_refuse(p, op);
 		return;
 	}
-	if (m->removed || m->leaving)
-		change_say(c, -ENOENT, "the disk has been removed from the pool");
+	if (m->removed || m->leaving || (m->flags & LABEL_MEMBER_GONE) != 0)
+		change_say(c, -ENOENT, "the disk has been removed from the "
+			   "pool, or is about to be");
 	else if (!member_is_offline(m))
 		c->res = 1;
 	if (c->res != 0) {

@@ -209,6 +209,7 @@ static const char *decode_members(const struct label_header *h,
 			return "member state";
 		if (strict && (o->flags & ~(LABEL_MEMBER_DRAIN |
 					    LABEL_MEMBER_REMOVE |
+					    LABEL_MEMBER_GONE |
 					    LABEL_MEMBER_OFFLINE)) != 0)
 			return "member flags";
 		if ((o->flags & LABEL_MEMBER_OFFLINE) != 0 &&

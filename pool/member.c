@@ -332,6 +332,15 @@ static void member_in_done(struct label_waiter *w)
 	cleaner_kick(m->pool);
 }
 
+static void member_refuse(struct member *m, const char *why)
+{
+	set_why(m, why);
+	pool_log(m->pool, "disk %s is refused: %s", m->disk->place, why);
+	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
+	io_timer_arm(m->pool->io, &m->retry,
+		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+}
+
 static void member_back(struct member *m)
 {
 	struct pool *p = m->pool;
@@ -346,20 +355,15 @@ static void member_back(struct member *m)
 	}
 	if (m->going_out)
 		return; /* retry_fn comes back to it once it is out */
+	if ((m->flags & LABEL_MEMBER_GONE) != 0) {
+		member_refuse(m, "it is being removed");
+		return;
+	}
 	m->state = MEMBER_RETURNING;
 	m->coming_in = true;
 	m->waiter.done = member_in_done;
 	label_write(p, &m->waiter);
 	label_writer_kick(p);
-}
-
-static void member_refuse(struct member *m, const char *why)
-{
-	set_why(m, why);
-	pool_log(m->pool, "disk %s is refused: %s", m->disk->place, why);
-	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
-	io_timer_arm(m->pool->io, &m->retry,
-		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
 }
 
 static void verify_done(struct disk_req *req)

@@ -191,7 +191,7 @@ bool change_idle(const struct pool *p)
 {
 	const struct change *c = p->change;
 
-	return c->op == NULL && c->leaving == NULL;
+	return c->op == NULL && c->leaving == NULL && c->gone == NULL;
 }
 
 void change_stop(struct pool *p)

@@ -49,6 +49,9 @@ struct change {
 	/* A member that leaves. */
 	struct member      *leaving;
 	struct label_waiter leave_waiter;
+	/* One that is out, and is not let in again from now on. */
+	struct member      *gone;
+	struct label_waiter gone_waiter;
 	struct disk_req     wipe[2];
 	unsigned            wiping;
 	uint8_t            *zeros;   /* CHANGE_AREA_BYTES */

@@ -332,10 +332,26 @@ static void zones_report(const struct ck *ck, const struct ck_segment *s)
 	}
 }
 
+/* What is not let in again is used for nothing. */
+static bool never_used(const struct ck_member *m)
+{
+	return m->disk != CK_NO_DISK &&
+	       (m->state == LABEL_MEMBER_REMOVED ||
+		(m->state == LABEL_MEMBER_OUT &&
+		 (m->flags & LABEL_MEMBER_GONE) != 0));
+}
+
 void ck_zones_report(const struct ck *ck)
 {
 	if (ck->opt->zone == NULL)
 		return;
+	for (uint32_t i = 0; i < ck->nmembers; i++) {
+		const struct ck_member *m = &ck->members[i];
+
+		if (never_used(m))
+			ck->opt->zone(ck->opt->arg, (unsigned)m->disk, 0,
+				      (uint32_t)m->size_blocks, 0);
+	}
 	for (uint32_t i = 0; i < ck->nsegs; i++) {
 		if (ck->segs[i].state != SEG_DISK_FREE)
 			zones_report(ck, &ck->segs[i]);

@@ -80,6 +80,8 @@ static void label_print(const struct ck_label *l)
 			printf(", draining%s",
 			       (m->flags & LABEL_MEMBER_REMOVE) != 0 ?
 				       ", to be removed" : "");
+		if ((m->flags & LABEL_MEMBER_GONE) != 0)
+			printf(", not let in again");
 		if ((m->flags & LABEL_MEMBER_OFFLINE) != 0)
 			printf(", offline");
 		printf("\n");

@@ -62,7 +62,6 @@
 	X(remove_full, "a disk is removed while segments have zones of it") \
 	X(trim_early, "zones are trimmed before the commit that frees them") \
 	X(trim_reused, "zones are used again while they are being trimmed") \
-	X(grow_at_once, "zones at the end that a disk had are used at once") \
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \
 	X(no_repair, "recovery does not make damaged rows whole") \
 	X(read_unchecked, "blocks are not checked against their checksum") \

@@ -444,7 +444,7 @@ void pool_plan_rescan(const struct pool *p, uint32_t i, uint64_t size_bytes,
 }
 
 void pool_plan_add(const struct pool *p, uint64_t size_bytes,
-		   const char *domain, struct pool_plan *ret)
+		   const char *domain, uint32_t but, struct pool_plan *ret)
 {
 	uint32_t zones = disk_zones(p, size_bytes), d = 0;
 
@@ -453,10 +453,25 @@ void pool_plan_add(const struct pool *p, uint64_t size_bytes,
 				   strcmp(p->domains[d].name, domain) != 0))
 		d++;
 	ret->usable_blocks =
-		usable_of(p, capacity_if(p, UINT32_MAX, d, zones, false,
+		usable_of(p, capacity_if(p, but, d, zones, false,
 					 &ret->domains));
 	if (zones == 0) {
 		ret->res = -ENOSPC;
 		snprintf(ret->why, sizeof(ret->why), "it is too small");
+	} else if (but != UINT32_MAX && ret->domains < p->units) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "redundancy %u+%u needs %u domains, and there would "
+			 "be %u: the new disk must be in another one",
+			 p->k, p->m, p->units, ret->domains);
+	} else if (but != UINT32_MAX &&
+		   ret->used_blocks > ret->usable_blocks) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why),
+			 "what is stored does not fit with the new disk "
+			 "instead of the old one: take a larger one, or delete "
+			 "something");
+	} else if (but != UINT32_MAX) {
+		ret->spare_after = (int)p->m;
 	}
 }

@@ -33,7 +33,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/canary.h"
 #include "pool/membership_change.h"
 
 #define BACK_NS (20 * NS_PER_S)
@@ -106,7 +105,7 @@ static void grow(struct pool *p, struct member *m)
 		first = (m->grow_tail - LABEL_AREA_BLOCKS) >> p->zone_shift;
 		last = (m->grow_tail - 1) >> p->zone_shift;
 	}
-	for (uint32_t z = was; z < to && ok && !CANARY(grow_at_once); z++) {
+	for (uint32_t z = was; z < to && ok; z++) {
 		if (z >= first && z <= last)
 			ok = zone_quarantine(p, m, z, doubt);
 	}

@@ -427,9 +427,11 @@ struct pool_plan {
  */
 void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
 		   struct pool_op *op);
-/* What would be with a disk of that size in that domain, synchronous. */
+/* What would be with a disk of that size in that domain, and without member
+ * `but` (UINT32_MAX: with all), synchronous. */
 void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
-		   const char *domain, struct pool_plan *ret_plan);
+		   const char *domain, uint32_t but,
+		   struct pool_plan *ret_plan);
 /* Member i is emptied (remove: and then leaves the pool), or stays (drain
  * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
 void pool_disk_drain(struct pool *pool, uint32_t i, bool drain, bool remove,

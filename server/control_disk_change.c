@@ -36,6 +36,48 @@ json_t *ctl_plan_json(const struct hosted *h, const struct pool_plan *plan)
 			 plan->spare_after);
 }
 
+/* --- a member by name ---------------------------------------------------- */
+
+/* By UUID, by place, or by the end of its place; UINT32_MAX: the call was
+ * answered. */
+static uint32_t find_member(struct ctl_call *call, const struct hosted *h,
+			    const char *param)
+{
+	const char      *name = ctl_string(call, param);
+	struct pool_info info;
+	uint32_t         found = UINT32_MAX, n = 0;
+
+	pool_get_info(h->pool, &info);
+	for (uint32_t i = 0; i < info.nmembers; i++) {
+		struct member_info m;
+		char               uuid[UUID_TEXT_BYTES];
+		bool               same;
+
+		pool_get_member(h->pool, i, &m);
+		same = strcmp(uuid_text(&m.uuid, uuid), name) == 0;
+		if (m.state == MEMBER_REMOVED && !same)
+			continue;
+		if (!same && strcmp(m.place, name) != 0)
+			continue;
+		found = i;
+		n++;
+	}
+	if (n == 1)
+		return found;
+	ctl_fail(call, n == 0 ? -ENOENT : -EEXIST, name,
+		 n == 0 ? "the pool has no disk '%.200s': 'tarn disk list' lists "
+			  "those that it has; one whose place is not known is "
+			  "named by its UUID (--json shows that)"
+			: "'%.200s' names more than one disk: use its UUID",
+		 name);
+	return UINT32_MAX;
+}
+
+uint32_t ctl_find_member(struct ctl_call *call, const struct hosted *h)
+{
+	return find_member(call, h, "disk");
+}
+
 /* --- disk.add ------------------------------------------------------------ */
 
 static void added(struct pool_op *op)
@@ -105,7 +147,9 @@ static void add_planned(struct job *job, const struct found_disk *d)
 	struct hosted   *h = &job->t->hosted;
 	struct pool_plan plan;
 
-	pool_plan_add(h->pool, d->size_bytes, d->host, &plan);
+	/* 0 - 1: none. */
+	pool_plan_add(h->pool, d->size_bytes, d->host, job->replaces - 1,
+		      &plan);
 	job->result = ctl_plan_json(h, &plan);
 	job_end(job);
 }
@@ -174,58 +218,30 @@ void job_disk_add_run(struct job *job)
 
 void ctl_disk_add(struct ctl_call *call)
 {
-	const char *place = ctl_string(call, "disk");
-	json_t     *places;
-	struct job *job;
+	const char    *place = ctl_string(call, "disk");
+	struct hosted *h = ctl_need_pool(call);
+	uint32_t       replaces = UINT32_MAX;
+	json_t        *places;
+	struct job    *job;
 
-	if (ctl_need_pool(call) == NULL)
+	if (h == NULL)
 		return;
+	if (ctl_string(call, "replaces") != NULL) {
+		replaces = find_member(call, h, "replaces");
+		if (replaces == UINT32_MAX)
+			return;
+	}
 	job = job_new(ctl_arg(call), JOB_DISK_ADD, call);
 	if (job == NULL)
 		return;
 	job->force = ctl_bool(call, "force");
 	job->dry_run = ctl_bool(call, "dry_run");
+	job->replaces = replaces + 1;
 	places = json_pack("[s]", place);
 	if (places == NULL || job_set_places(job, NULL, 0, places) < 0)
 		job->nplaces = 0;
 	json_decref(places);
 	job_submit(job);
-}
-
-/* --- a member by name ---------------------------------------------------- */
-
-/* By UUID, by place, or by the end of its place; UINT32_MAX: the call was
- * answered. */
-uint32_t ctl_find_member(struct ctl_call *call, const struct hosted *h)
-{
-	const char      *name = ctl_string(call, "disk");
-	struct pool_info info;
-	uint32_t         found = UINT32_MAX, n = 0;
-
-	pool_get_info(h->pool, &info);
-	for (uint32_t i = 0; i < info.nmembers; i++) {
-		struct member_info m;
-		char               uuid[UUID_TEXT_BYTES];
-		bool               same;
-
-		pool_get_member(h->pool, i, &m);
-		same = strcmp(uuid_text(&m.uuid, uuid), name) == 0;
-		if (m.state == MEMBER_REMOVED && !same)
-			continue;
-		if (!same && strcmp(m.place, name) != 0)
-			continue;
-		found = i;
-		n++;
-	}
-	if (n == 1)
-		return found;
-	ctl_fail(call, n == 0 ? -ENOENT : -EEXIST, name,
-		 n == 0 ? "the pool has no disk '%.200s': 'tarn disk list' lists "
-			  "those that it has; one whose place is not known is "
-			  "named by its UUID (--json shows that)"
-			: "'%.200s' names more than one disk: use its UUID",
-		 name);
-	return UINT32_MAX;
 }
 
 /* --- disk.drain, disk.remove --------------------------------------------- */

@@ -157,6 +157,8 @@ struct job {
 	unsigned         nplaces;
 	uint32_t         k, m;      /* CREATE */
 	bool             domain_disk, force, read_only, dry_run;
+	uint32_t         replaces;  /* DISK_ADD, dry_run: one more than the
+				     * index of a member that goes; 0 */
 	bool             partial;   /* OPEN: some members were not seen */
 	struct inventory *inv;
 	struct connect_set set;

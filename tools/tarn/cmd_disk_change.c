@@ -70,19 +70,6 @@ static enum cli_exit change(struct cli *cli, const char *method,
 	return r;
 }
 
-static enum cli_exit add_one(struct cli *cli, const char *place)
-{
-	json_t       *places = cmd_places(cli, &place, 1), *params;
-
-	if (places == NULL)
-		return CLI_USAGE;
-	params = json_pack("{s:O}", "disk", json_array_get(places, 0));
-	json_decref(places);
-	if (cli->given & CLI_OPT_FORCE)
-		json_object_set_new(params, "force", json_true());
-	return change(cli, "disk.add", params, "adding", "added to the pool");
-}
-
 /* A member: a UUID, or a place as it is typed. */
 static json_t *member_params(const struct cli *cli, const char *name)
 {
@@ -99,6 +86,33 @@ static json_t *member_params(const struct cli *cli, const char *name)
 	return params;
 }
 
+/* old: the member that it replaces, or NULL; with -n that matters. */
+static enum cli_exit add_one(struct cli *cli, const char *place,
+			     const char *old)
+{
+	json_t *places = cmd_places(cli, &place, 1), *params, *member;
+
+	if (places == NULL)
+		return CLI_USAGE;
+	params = json_pack("{s:O}", "disk", json_array_get(places, 0));
+	json_decref(places);
+	if (cli->given & CLI_OPT_FORCE)
+		json_object_set_new(params, "force", json_true());
+	if (old != NULL && (cli->given & CLI_OPT_DRY_RUN) != 0) {
+		member = member_params(cli, old);
+		if (member == NULL) {
+			json_decref(params);
+			return CLI_USAGE;
+		}
+		json_object_set(params, "replaces",
+				json_object_get(member, "disk"));
+		json_decref(member);
+	}
+	return change(cli, "disk.add", params,
+		      old != NULL ? "replacing by" : "adding",
+		      "added to the pool");
+}
+
 static enum cli_exit remove_one(struct cli *cli, const char *name)
 {
 	json_t *params = member_params(cli, name);
@@ -113,7 +127,7 @@ static enum cli_exit remove_one(struct cli *cli, const char *name)
 enum cli_exit cmd_disk_add(struct cli *cli)
 {
 	for (unsigned i = 0; i < cli->nargs; i++) {
-		enum cli_exit r = add_one(cli, cli->args[i]);
+		enum cli_exit r = add_one(cli, cli->args[i], NULL);
 
 		if (r != CLI_OK)
 			return r;
@@ -150,7 +164,7 @@ enum cli_exit cmd_disk_keep(struct cli *cli)
 /* Each half is done once, however often this is repeated. */
 enum cli_exit cmd_disk_replace(struct cli *cli)
 {
-	enum cli_exit r = add_one(cli, cli->args[1]);
+	enum cli_exit r = add_one(cli, cli->args[1], cli->args[0]);
 
 	if (r != CLI_OK || (cli->given & CLI_OPT_DRY_RUN) != 0)
 		return r;

@@ -60,6 +60,8 @@
 	  "the zone that a unit moved from is used again at once") \
 	X(rebuild_fills, "rebuild takes the last free zones") \
 	X(remove_full, "a disk is removed while segments have zones of it") \
+	X(gone_untold, \
+	  "zones of a disk that is out are forgotten while it may come back") \
 	X(trim_early, "zones are trimmed before the commit that frees them") \
 	X(trim_reused, "zones are used again while they are being trimmed") \
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \

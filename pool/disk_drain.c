@@ -302,6 +302,14 @@ static void disk_gone_next(struct change *c)
 
 /* --- commits ------------------------------------------------------------- */
 
+/* Do labels say it? */
+static bool is_gone(const struct pool *p, const struct member *m)
+{
+	if (CANARY(gone_untold))
+		return !m->in && (m->flags & LABEL_MEMBER_REMOVE) != 0;
+	return (m->flags & LABEL_MEMBER_GONE) != 0 && p->change->gone != m;
+}
+
 /* Nothing that is on its way to a disk that does not come back harms anybody. */
 static void quarantine_forget(struct pool *p, const struct member *m)
 {
@@ -322,7 +330,7 @@ void change_commit(struct pool *p)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 
-		if ((m->flags & LABEL_MEMBER_GONE) != 0 && p->change->gone != m)
+		if (is_gone(p, m))
 			quarantine_forget(p, m);
 		m->empty_next = m->zones_used == 0 || CANARY(remove_full);
 	}

@@ -19,6 +19,9 @@
  * A member that comes back after it was out is written to at once, when it has
  * proved with a label that it takes writes.  The labels call it out until a
  * commit says what it lacks: membership.c.
+ *
+ * Of a pool that is open read-only nothing is recorded or written: a member is
+ * suspect while it is away, and online when it is back and its label is right.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -47,6 +50,12 @@ bool member_readable(const struct member *m)
 	return m->disk != NULL && m->disk->up &&
 	       (m->state == MEMBER_ONLINE || m->state == MEMBER_SUSPECT) &&
 	       m->epoch == m->disk->epoch;
+}
+
+/* Who only reads may read what is on it. */
+static bool stays_out(const struct member *m)
+{
+	return member_is_offline(m) && !m->pool->read_only;
 }
 
 static void set_why(struct member *m, const char *why)
@@ -306,6 +315,7 @@ static void member_online(struct member *m)
 	flush_want(p);
 	starve_hope(p);
 	rebuild_hope(p);
+	reads_hope(p);
 	quarantine_start(p);
 	change_zones_freed(p);
 	change_disk_back(p, m);
@@ -339,6 +349,17 @@ static void member_refuse(struct member *m, const char *why)
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
 	io_timer_arm(m->pool->io, &m->retry,
 		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+	/* Its grace may have ended while its label was being read. */
+	member_resolve_suspects(m->pool);
+}
+
+/* Of a pool that is only read nothing is recorded. */
+static void member_back_to_read(struct member *m)
+{
+	m->state = MEMBER_ONLINE;
+	m->why[0] = '\0';
+	pool_log(m->pool, "disk %s is back", m->disk->place);
+	reads_hope(m->pool);
 }
 
 static void member_back(struct member *m)
@@ -347,6 +368,10 @@ static void member_back(struct member *m)
 
 	m->epoch = m->disk->epoch;
 	m->up_since_ns = io_now_ns(p->io);
+	if (p->state == POOL_ST_READ_ONLY) {
+		member_back_to_read(m);
+		return;
+	}
 	if (m->in && !m->going_out) {
 		pool_log(p, "disk %s is back, writing again what it missed",
 			 m->disk->place);
@@ -366,6 +391,25 @@ static void member_back(struct member *m)
 	label_writer_kick(p);
 }
 
+/* Does the pool look after its disks?  While it is being opened nobody does
+ * before there is a claim. */
+static bool looks_after(const struct pool *p)
+{
+	return p->state == POOL_ST_READ_ONLY ||
+	       (pool_running(p) && p->claim != 0);
+}
+
+/* Is the label's claim one that ours comes from? */
+static bool claim_known(const struct pool *p, const struct label *l)
+{
+	for (uint32_t a = 0; a < p->nancestors; a++) {
+		if (p->ancestors[a].claim == l->claim &&
+		    uuid_equal(&p->ancestors[a].id, &l->claim_id))
+			return true;
+	}
+	return false;
+}
+
 static void verify_done(struct disk_req *req)
 {
 	struct member *m = container_of(req, struct member, verify_req);
@@ -376,12 +420,19 @@ static void verify_done(struct disk_req *req)
 	int            r;
 
 	m->verifying = false;
-	if (!pool_running(p) || p->claim == 0 || member_is_offline(m))
+	if (!looks_after(p) || stays_out(m))
 		return;
+	if (req->disk != m->disk) {
+		/* It was exchanged meanwhile (disk_offer.c). */
+		member_verify(m);
+		return;
+	}
 	if (req->res < 0 || !m->disk->up) {
 		if (m->disk->up)
 			member_refuse(m, "its label cannot be read");
-		return; /* the next UP tries again */
+		else /* the next UP tries again */
+			member_resolve_suspects(p);
+		return;
 	}
 	r = label_newest(m->verify_buf, NULL, &l, &damaged, &why);
 	if (r < 0)
@@ -389,37 +440,31 @@ static void verify_done(struct disk_req *req)
 	else if (!uuid_equal(&l->pool, &p->uuid) ||
 		 !uuid_equal(&l->disk, &m->uuid))
 		member_refuse(m, "another disk answers at its place");
-	else if (l->claim > p->claim)
+	else if (p->state == POOL_ST_READ_ONLY && l->claim > p->last_claim)
+		member_refuse(m, "another server has claimed the pool since it "
+				 "was opened");
+	else if (p->state != POOL_ST_READ_ONLY && l->claim > p->claim)
 		pool_fail(p, -ESTALE,
 			  "another server has claimed the pool (disk %s)",
 			  m->disk->place);
-	else if (l->claim != p->claim) {
-		bool known = false;
-
-		for (uint32_t a = 0; a < p->nancestors; a++)
-			known |= p->ancestors[a].claim == l->claim &&
-				 uuid_equal(&p->ancestors[a].id, &l->claim_id);
-		if (known)
-			member_back(m);
-		else
-			member_refuse(m, "it was changed under another claim "
-					 "and has diverged");
-	} else {
+	else if (l->claim != p->claim && !claim_known(p, l))
+		member_refuse(m, "it was changed under another claim and has "
+				 "diverged");
+	else
 		member_back(m);
-	}
 	free(l);
 }
 
 static void member_verify(struct member *m)
 {
 	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving ||
-	    member_is_offline(m))
+	    stays_out(m))
 		return;
 	if (m->disk->size_bytes < blocks_to_bytes(m->size_blocks)) {
 		member_refuse(m, "it is smaller than its label says");
 		return;
 	}
-	if (m->disk->read_only) {
+	if (m->disk->read_only && m->pool->state != POOL_ST_READ_ONLY) {
 		member_refuse(m, "it has become read-only");
 		return;
 	}
@@ -443,7 +488,7 @@ static void retry_fn(struct io_timer *t)
 {
 	struct member *m = container_of(t, struct member, retry);
 
-	if (!pool_running(m->pool) || m->going_out || m->coming_in ||
+	if (!looks_after(m->pool) || m->going_out || m->coming_in ||
 	    m->disk == NULL || !m->disk->up || m->state == MEMBER_ONLINE)
 		return;
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
@@ -459,12 +504,24 @@ void member_try(struct member *m)
 	member_verify(m);
 }
 
+static void member_down(struct member *m)
+{
+	if (m->pool->state != POOL_ST_READ_ONLY) {
+		member_error(m, -ENOTCONN);
+	} else if (m->state == MEMBER_ONLINE) {
+		m->state = MEMBER_SUSPECT;
+		set_why(m, m->disk->error_text);
+		pool_log(m->pool, "disk %s is away: %s", m->disk->place,
+			 m->why);
+	}
+}
+
 void member_event(struct disk *d, enum disk_event ev, void *arg)
 {
 	struct member *m = arg;
 	struct pool   *p = m->pool;
 
-	if (!pool_running(p) || p->claim == 0 || m->disk != d || m->removed)
+	if (!looks_after(p) || m->disk != d || m->removed)
 		return;
 	if (m->joining) {
 		change_disk_lost(p, m);
@@ -474,14 +531,14 @@ void member_event(struct disk *d, enum disk_event ev, void *arg)
 	if (m->leaving)
 		return;
 	if (ev == DISK_EV_DOWN) {
-		member_error(m, -ENOTCONN);
+		member_down(m);
 		return;
 	}
 	if (m->state == MEMBER_ONLINE && m->epoch == d->epoch)
 		return;
 	/* Up again before anybody noticed that it was down. */
 	if (m->state == MEMBER_ONLINE)
-		member_error(m, -ENOTCONN);
+		member_down(m);
 	m->retry_s = RETRY_MIN_S;
 	member_verify(m);
 }

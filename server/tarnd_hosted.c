@@ -192,8 +192,8 @@ int hosted_serve(struct tarnd *t, bool read_only)
 		  read_only ? ", read-only" : "");
 	if (info.taken_over)
 		event_say(t, EVENT_WARNING, "pool.taken_over", h->name,
-			  info.claim, 0, "the last owner is on another machine, "
-			  "or force was used; it was not heard of");
+			  info.claim, 0, "the last owner is on another "
+			  "machine, or force was used; it was not heard of");
 	if (info.replayed_rows > 0)
 		event_say(t, EVENT_WARNING, "pool.recovered", h->name,
 			  info.claim, info.replayed_rows,
@@ -329,6 +329,31 @@ void hosted_watch(struct tarnd *t, bool soon)
 	if (soon && io_timer_armed(&t->hosted.retry))
 		return;
 	arm_retry(t, soon);
+}
+
+/* Does a job wait that will look for the same? */
+static bool look_is_due(const struct tarnd *t)
+{
+	list_for_each(l, &t->jobs) {
+		const struct job *job = list_entry(l, struct job, link);
+
+		if ((job->kind == JOB_WATCH || job->kind == JOB_OPEN) &&
+		    job->call == NULL &&
+		    !(t->job_running && l == t->jobs.next))
+			return true;
+	}
+	return false;
+}
+
+void hosted_hurry(struct tarnd *t)
+{
+	struct hosted *h = &t->hosted;
+
+	if (t->stopping || look_is_due(t) ||
+	    (h->state != HOSTED_OPEN && h->state != HOSTED_SEARCHING))
+		return;
+	h->backoff_ns = 0;
+	io_timer_arm(t->io, &h->retry, io_now_ns(t->io));
 }
 
 void hosted_init(struct tarnd *t)

@@ -22,7 +22,7 @@ struct collect {
 };
 
 static const char *const known[] = {
-	"disk.errors",	  "disk.missing",    "disk.offline",
+	"disk.errors",	  "disk.missing",    "disk.taken_offline",
 	"disk.refused",
 	"disk.returning", "disk.slow",	     "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
@@ -258,7 +258,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
 		if (m->offline) {
-			risk(add(c, EVENT_WARNING, "disk.offline", name,
+			risk(add(c, EVENT_WARNING, "disk.taken_offline", name,
 				 "It was taken offline, and stays so."),
 			     loss_risk(info, away),
 			     "'tarn disk online' brings it back.");

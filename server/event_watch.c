@@ -51,7 +51,7 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 	errors = m.errors_read + m.errors_write + m.errors_cksum;
 	if (m.offline && m.state == MEMBER_OUT &&
 	    (!t->watch.named || m.state != w->state))
-		event_say(t, EVENT_INFO, "disk.offline", name, 0, 0,
+		event_say(t, EVENT_INFO, "disk.taken_offline", name, 0, 0,
 			  "it was taken offline");
 	else if (m.state < ARRAY_LEN(state_events) &&
 		 (t->watch.named ? m.state != w->state

@@ -36,8 +36,8 @@ refuse 'can do without 1 domain,' t disk offline "${URI[a]}"
 refuse 'can do without 1 domain,' t disk offline --force "${URI[a]}"
 refuse 'has no disk' t disk offline nbd://127.0.0.1:1/x
 written
-has 'disk.offline' t alarm list
-has 'disk.offline' t events
+has 'disk.taken_offline' t alarm list
+has 'disk.taken_offline' t events
 t status | grep -q 'starts in' && die "a rebuild is waited for"
 
 say "its host goes and comes back, and the server is killed: it stays out"

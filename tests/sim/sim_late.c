@@ -51,7 +51,10 @@ bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 	l->claim = life_claim(m->sim);
 	l->pages = NULL;
 	l->known = false;
-	l->labels = in_labels(m, block, nblocks);
+	/* A disk may be larger than its labels say. */
+	l->labels = in_labels(m, block, nblocks) ||
+		    (data != NULL &&
+		     memcmp(data, LABEL_MAGIC, strlen(LABEL_MAGIC)) == 0);
 	if (data != NULL) {
 		l->pages = malloc(nblocks * sizeof(l->pages[0]));
 		assert(l->pages != NULL);

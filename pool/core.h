@@ -714,6 +714,8 @@ void member_free(struct member *m);
 /* A write or flush on it failed. */
 void member_error(struct member *m, int res);
 void member_event(struct disk *d, enum disk_event ev, void *arg);
+/* It was coming in again, and is lost before it has its label: out as before. */
+void member_in_undo(struct member *m);
 bool member_usable(const struct member *m); /* may be written now */
 bool member_readable(const struct member *m);
 /* Attach a disk that carries this member's label. */

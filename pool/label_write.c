@@ -153,16 +153,12 @@ static void label_io_done(struct member *m, int res)
 	if (res < 0) {
 		m->label_state = LABEL_IO_NEEDED;
 		member_error(m, res);
-		if (m->joining) {
+		/* Came back, or came, and failed before it was in: nobody waits
+		 * for the labels that say so any more. */
+		if (m->joining)
 			change_disk_lost(p, m);
-		} else if (m->state == MEMBER_RETURNING) {
-			/* Came back, and failed before it was in: nobody waits
-			 * for the labels that say so any more. */
-			m->coming_in = false;
-			list_remove(&m->waiter.link);
-			m->state = MEMBER_OUT;
-			label_writer_kick(p);
-		}
+		else if (m->coming_in)
+			member_in_undo(m);
 	}
 	label_step(p);
 }

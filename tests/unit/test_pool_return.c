@@ -153,6 +153,38 @@ static void test_refused_is_out(void **state)
 	life_kill(sim, false);
 }
 
+/* It comes back, and goes away when it has a label and another disk, which
+ * hangs, does not.  Nobody waits for it to come back once more. */
+static void test_gone_again(void **state)
+{
+	struct member *m, *other;
+
+	(void)state;
+	pk_create(&(struct pk_pool){ .k = 2, .m = 2, .blocks = BLOCKS,
+				     .row_blocks_max = 64 });
+	m = pk_pool()->members[3];
+	other = pk_pool()->members[2];
+	write_all();
+	pk_disk_gone(3, true);
+	pk_until(!m->in);
+	write_all();
+	pk_disk_hang(sim->media[2], true);
+	pk_disk_gone(3, false);
+	pk_until(m->coming_in && m->label_pending > 0);
+	pk_until(m->label_pending == 0);
+	assert_true(m->coming_in);
+	pk_disk_gone(3, true);
+	pk_until(m->state == MEMBER_OUT);
+	write_all();
+	assert_false(other->in);
+	assert_false(m->in);
+	pk_disk_hang(sim->media[2], false);
+	pk_disk_gone(3, false);
+	pk_until(m->in && !m->lacking && other->in && !other->lacking);
+	check_all();
+	life_kill(sim, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +193,7 @@ int main(void)
 		cmocka_unit_test(test_lease),
 		cmocka_unit_test(test_read_waits),
 		cmocka_unit_test(test_refused_is_out),
+		cmocka_unit_test(test_gone_again),
 	};
 
 	pk_exit(cmocka_run_group_tests(tests, NULL, NULL));

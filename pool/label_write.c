@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "pool/core.h"
 
 enum label_io {
@@ -85,10 +86,14 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 
 		o->uuid = m->uuid;
 		o->size_blocks = m->size_blocks;
-		o->zones = c == &p->next ? m->zones_next : m->zones_labelled;
+		o->zones = c == &p->next && !CANARY(grow_untold)
+				   ? m->zones_next
+				   : m->zones_labelled;
 		if (m->leaving || m->removed)
 			o->zones = 0;
 		o->flags = m->flags;
+		if (CANARY(offline_forgotten))
+			o->flags &= (uint8_t)~LABEL_MEMBER_OFFLINE;
 		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
 		o->out_row = in[i] ? 0 : m->out_row;
 		o->out_claim = in[i] ? 0 : m->out_claim;
@@ -191,6 +196,14 @@ static void label_submit(struct member *m, unsigned i, enum disk_op op,
 	disk_submit(m->disk, req);
 }
 
+/* With what the label says of it: its size may have changed since. */
+static uint64_t last_area_bytes(const struct member *m, const struct label *l)
+{
+	if (CANARY(grow_old_end) && m->grow_tail != 0)
+		return blocks_to_bytes(m->grow_tail);
+	return blocks_to_bytes(l->size_blocks - LABEL_AREA_BLOCKS);
+}
+
 static void label_write_member(struct member *m)
 {
 	struct pool  *p = m->pool;
@@ -200,7 +213,6 @@ static void label_write_member(struct member *m)
 
 	l->self = m->index;
 	l->disk = m->uuid;
-	/* With what the label says of it: its size may have changed since. */
 	l->size_blocks = l->members[m->index].size_blocks;
 	label_encode(l, m->label_buf);
 	len = (uint32_t)round_up(label_bytes(l), TARN_BLOCK);
@@ -208,9 +220,7 @@ static void label_write_member(struct member *m)
 	m->labelled |= m->joining;
 	label_submit(m, 0, DISK_WRITE, label_slot_off_bytes(slot), len);
 	label_submit(m, 1, DISK_WRITE,
-		     blocks_to_bytes(l->size_blocks - LABEL_AREA_BLOCKS) +
-			     label_slot_off_bytes(slot),
-		     len);
+		     last_area_bytes(m, l) + label_slot_off_bytes(slot), len);
 }
 
 static void attempt_start(struct pool *p)

@@ -34,6 +34,8 @@ static void op_done(struct pool_op *op)
 	}
 	if (w->what == DISK_WORK_ADD && op->res == 0)
 		STAT(sim, disk_adds);
+	if (w->what == DISK_WORK_OFFLINE && op->res >= 0)
+		w->offline[w->disk] = sim->life->pool->members[w->disk]->uuid;
 	if (w->what == DISK_WORK_OFFLINE && op->res == 0)
 		STAT(sim, disk_offlines);
 	if (w->what == DISK_WORK_ONLINE && op->res == 0)
@@ -88,7 +90,8 @@ static void add(struct sim *sim, unsigned i)
 		      begin(sim, i, DISK_WORK_ADD));
 }
 
-static void offline_done(struct sim *sim)
+/* What is offline is out, and stays so until it is called online. */
+static void offline_look(struct sim *sim)
 {
 	const struct pool *p = sim->life->pool;
 
@@ -97,6 +100,10 @@ static void offline_done(struct sim *sim)
 
 		if (member_is_offline(m) && m->in && !m->going_out)
 			sim_fail(sim, "disk %u is offline and in", i);
+		if (uuid_equal(&m->uuid, &sim->work->disks.offline[i]) &&
+		    !member_is_offline(m) && !m->leaving && !m->removed)
+			sim_fail(sim, "P9: disk %u was taken offline and is "
+				 "not", i);
 	}
 }
 
@@ -105,12 +112,13 @@ static bool offline_act(struct sim *sim)
 {
 	struct pool *p = sim->life->pool;
 
-	offline_done(sim);
+	offline_look(sim);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		if (!member_is_offline(p->members[i]))
 			continue;
 		if (!chance(&sim->fault_rng, 1, 3))
 			return false;
+		memset(&sim->work->disks.offline[i], 0, sizeof(struct uuid));
 		pool_disk_online(p, i, begin(sim, i, DISK_WORK_ONLINE));
 		return true;
 	}
@@ -126,6 +134,8 @@ static bool offline_act(struct sim *sim)
 
 /* So many zones does a disk grow by at most, in all. */
 #define GROW_ZONES 6u
+/* … and a label is waited for so long. */
+#define RESCAN_PATIENCE 200u
 
 static bool rescan_act(struct sim *sim)
 {
@@ -139,8 +149,25 @@ static bool rescan_act(struct sim *sim)
 		return false;
 	if (m->nblocks + more < sim->cfg.disk_blocks + GROW_ZONES * zone)
 		media_grow(m, m->nblocks + (uint32_t)more);
-	pool_disk_rescan(sim->life->pool, i, begin(sim, i, DISK_WORK_RESCAN));
+	sim->work->disks.rescan = i;
+	sim->work->disks.patience =
+		chance(&sim->fault_rng, 1, 2) ? RESCAN_PATIENCE : 1;
 	return true;
+}
+
+/* The connection is lost when a disk is asked for its size; the most that can be
+ * under way then are labels. */
+void disk_tick(struct sim *sim)
+{
+	struct disk_work *w = &sim->work->disks;
+	struct pool      *p = sim->life->pool;
+
+	if (w->patience == 0 || w->busy || p->state != POOL_ST_ACTIVE)
+		return;
+	if (--w->patience > 0 && p->members[w->rescan]->label_pending == 0)
+		return;
+	w->patience = 0;
+	pool_disk_rescan(p, w->rescan, begin(sim, w->rescan, DISK_WORK_RESCAN));
 }
 
 void disk_act(struct sim *sim)
@@ -176,4 +203,10 @@ void disk_forget(struct sim *sim)
 {
 	sim->work->disks.busy = false;
 	sim->work->disks.repeat = false;
+	sim->work->disks.patience = 0;
+}
+
+void disk_attach(struct sim *sim)
+{
+	offline_look(sim);
 }

@@ -370,6 +370,9 @@ bool fault_healthy(struct sim *sim)
 			    m->arm_read_error >
 		    0)
 			return false;
+		/* It will fail. */
+		if (m->hold_flush_ns > 0)
+			return false;
 		pool_get_member(sim->life->pool, i, &mi);
 		if (mi.state != MEMBER_ONLINE)
 			return false;

@@ -35,6 +35,12 @@ static bool in_labels(const struct sim_media *m, uint32_t block, uint32_t n)
 	       block + n > m->nblocks - LABEL_AREA_BLOCKS;
 }
 
+static bool is_label(const uint8_t *data)
+{
+	return data != NULL &&
+	       memcmp(data, LABEL_MAGIC, strlen(LABEL_MAGIC)) == 0;
+}
+
 bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 		  const uint8_t *data, uint64_t due_ns)
 {
@@ -52,9 +58,7 @@ bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 	l->pages = NULL;
 	l->known = false;
 	/* A disk may be larger than its labels say. */
-	l->labels = in_labels(m, block, nblocks) ||
-		    (data != NULL &&
-		     memcmp(data, LABEL_MAGIC, strlen(LABEL_MAGIC)) == 0);
+	l->labels = in_labels(m, block, nblocks) || is_label(data);
 	if (data != NULL) {
 		l->pages = malloc(nblocks * sizeof(l->pages[0]));
 		assert(l->pages != NULL);
@@ -99,6 +103,9 @@ void sim_late_check(struct sim_media *m, uint32_t block, uint32_t nblocks,
 
 			if (l->media != m || block + b < l->block ||
 			    at >= l->nblocks || too_late(l))
+				continue;
+			/* Where the disk ended, for those who know no more. */
+			if (l->labels && is_label(data))
 				continue;
 			if (l->pages != NULL && data != NULL &&
 			    memcmp(page_data(l->pages[at]),

@@ -133,20 +133,36 @@ static bool offline_act(struct sim *sim)
 }
 
 /* So many zones does a disk grow by at most, in all. */
-#define GROW_ZONES 6u
+#define GROW_ZONES 12u
 /* … and a label is waited for so long. */
 #define RESCAN_PATIENCE 200u
+
+/* One that may be lost, and is there; UINT32_MAX: none. */
+static unsigned rescan_choose(struct sim *sim)
+{
+	unsigned first = (unsigned)prng_below(&sim->fault_rng, sim->cfg.ndisks);
+
+	for (unsigned n = 0; n < sim->cfg.ndisks; n++) {
+		unsigned i = (first + n) % sim->cfg.ndisks;
+
+		if (fault_may_lose(sim, i) && sim->media[i]->handle != NULL &&
+		    i < sim->life->pool->nmembers)
+			return i;
+	}
+	return UINT32_MAX;
+}
 
 static bool rescan_act(struct sim *sim)
 {
 	uint32_t zone = 1u << sim->cfg.zone_shift;
-	unsigned i = (unsigned)prng_below(&sim->fault_rng, sim->cfg.ndisks);
-	struct sim_media *m = sim->media[i];
-	uint64_t more = prng_below(&sim->fault_rng, 2 * zone);
+	unsigned i = rescan_choose(sim);
+	uint64_t more = prng_below(&sim->fault_rng, zone);
+	struct sim_media *m;
 
-	if (!fault_may_lose(sim, i) || m->handle == NULL ||
-	    i >= sim->life->pool->nmembers)
+	if (i == UINT32_MAX)
 		return false;
+	m = sim->media[i];
+	more += chance(&sim->fault_rng, 3, 4) ? zone : 0;
 	if (m->nblocks + more < sim->cfg.disk_blocks + GROW_ZONES * zone)
 		media_grow(m, m->nblocks + (uint32_t)more);
 	sim->work->disks.rescan = i;

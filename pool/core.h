@@ -68,7 +68,8 @@ struct member {
 	bool         in;            /* segments and rows go to it */
 	uint8_t      flags;         /* LABEL_MEMBER_DRAIN, … */
 	bool         joining;       /* being added: labels that say so are being
-				     * written */
+				     * written; */
+	bool         announced;     /* … they have its name, and so has it */
 	bool         leaving;       /* being removed: … */
 	bool         removed;       /* no member any more */
 	bool         closing;       /* … and its disk is being closed */

@@ -54,9 +54,8 @@ static bool labelled_others(const struct pool *p, const struct member *but)
 /* May it have its label before others that still lack theirs? */
 static bool has_turn(const struct pool *p, const struct member *m)
 {
-	/* Without redundancy the pool opens with all disks only. */
 	if (m->joining)
-		return p->m == 0 || labelled_others(p, m);
+		return labelled_others(p, m);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *o = p->members[i];
 
@@ -71,6 +70,12 @@ static bool is_writable(const struct member *m)
 {
 	return m->disk != NULL && m->disk->up && m->epoch == m->disk->epoch &&
 	       (m->state == MEMBER_ONLINE || m->state == MEMBER_RETURNING);
+}
+
+/* Do labels written now call it REMOVED? */
+static bool is_none(const struct member *m)
+{
+	return m->leaving || m->removed || (m->joining && !m->announced);
 }
 
 static void fill_members(const struct pool *p, const struct commit_ref *c,
@@ -89,17 +94,18 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 		o->zones = c == &p->next && !CANARY(grow_untold)
 				   ? m->zones_next
 				   : m->zones_labelled;
-		if (m->leaving || m->removed)
-			o->zones = 0;
 		o->flags = m->flags;
 		if (CANARY(offline_forgotten))
 			o->flags &= (uint8_t)~LABEL_MEMBER_OFFLINE;
+		if (m->joining && !m->announced)
+			o->flags |= LABEL_MEMBER_JOIN;
 		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
 		o->out_row = in[i] ? 0 : m->out_row;
 		o->out_claim = in[i] ? 0 : m->out_claim;
 		memcpy(o->domain, m->domain_name, sizeof(o->domain));
-		if (!m->leaving && !m->removed)
+		if (!is_none(m))
 			continue;
+		o->zones = 0;
 		o->state = LABEL_MEMBER_REMOVED;
 		o->flags &= (uint8_t)~LABEL_MEMBER_OFFLINE;
 	}
@@ -281,7 +287,7 @@ static bool content_changed(const struct pool *p)
 		bool gone = p->labels.label->members[i].state ==
 			    LABEL_MEMBER_REMOVED;
 
-		if (gone != (m->leaving || m->removed))
+		if (gone != is_none(m))
 			return true;
 		/* It has what it needs. */
 		if (m->leaving && m->labelled &&

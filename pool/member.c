@@ -625,6 +625,7 @@ int member_new(struct pool *p, uint32_t index,
 	if (info->state == LABEL_MEMBER_REMOVED) {
 		m->removed = true;
 		m->state = MEMBER_REMOVED;
+		m->flags = 0;
 	}
 	member_domain(m);
 	io_timer_init(&m->grace, grace_fn);

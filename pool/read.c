@@ -145,6 +145,18 @@ static bool unit_readable(const struct pool *p, const struct segment *s,
 	       member_readable(m);
 }
 
+/* Are so many units of it away, or not made yet, that it need not be damage that
+ * it cannot be read?  That a disk is out and to be removed, or no member any
+ * more, does not make those that it had. */
+static bool seg_is_away(const struct pool *p, const struct segment *s)
+{
+	uint32_t away = 0;
+
+	for (uint32_t u = 0; u < p->units; u++)
+		away += !unit_readable(p, s, u);
+	return away > p->m;
+}
+
 /* Some unit that is away now is expected back. */
 static bool worth_waiting(const struct pool_read *r)
 {
@@ -155,7 +167,8 @@ static bool worth_waiting(const struct pool_read *r)
 		return false;
 	/* Who only reads can be told so, and can do without. */
 	if (was_patient(r) && (p->state == POOL_ST_READ_ONLY ||
-			       pool_domains_away(p) <= p->m))
+			       (pool_domains_away(p) <= p->m &&
+				!seg_is_away(p, s))))
 		return false;
 	for (uint32_t u = 0; u < p->units; u++) {
 		const struct member *m = seg_member(p, s, u);

@@ -191,7 +191,7 @@ static void rebuild_fn(struct io_work *w)
 	}
 	if (under_way == 0 && r->build.bufs != NULL && !r->build.running)
 		unit_build_rest(&r->build);
-	if (under_way == 0 && (ended > 0 || rebuild_any(r)))
+	if (under_way == 0 && (ended > 0 || (!r->vain && rebuild_any(r))))
 		pool_commit_want(p);
 }
 

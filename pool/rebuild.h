@@ -125,8 +125,9 @@ struct member *rebuild_target(const struct pool *p, const struct segment *s,
 uint32_t rebuild_choose(struct rebuild *r, uint32_t n,
 			struct segment **ret_segs);
 uint32_t rebuild_unit_choose(const struct rebuild *r, const struct segment *s);
-/* Would a commit reserve anything? */
-bool rebuild_any(struct rebuild *r);
+/* Is there a segment of which a commit would have a unit made again, if there
+ * were room? */
+bool rebuild_any(const struct rebuild *r);
 
 /* --- rebuild_commit.c ---------------------------------------------------- */
 /* Units that are chosen. */
@@ -134,6 +135,8 @@ uint32_t rebuild_count(const struct rebuild *r);
 /* Is the unit still to be made; is there something for a commit to do? */
 bool rebuild_wanted(const struct pool *p, const struct unit_rebuild *x);
 bool rebuild_has_ended(const struct pool *p, const struct unit_rebuild *x);
+/* How many zones a commit would reserve at most, if there were enough. */
+uint32_t rebuild_zones_wanted(const struct rebuild *r);
 
 /* --- rebuild_unit.c ------------------------------------------------------ */
 void unit_build_init(struct pool *p, struct unit_build *b);

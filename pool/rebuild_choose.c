@@ -232,14 +232,12 @@ uint32_t rebuild_choose(struct rebuild *r, uint32_t n,
 	return found;
 }
 
-/* Would a commit reserve anything? */
-bool rebuild_any(struct rebuild *r)
+bool rebuild_any(const struct rebuild *r)
 {
-	struct pool *p = r->pool;
+	const struct pool *p = r->pool;
+	bool               stay = all_stay(p);
 
-	bool         stay = all_stay(p);
-
-	for (uint32_t i = 1; i <= p->nsegs && !r->vain; i++) {
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		const struct segment *s = p->segs[i];
 
 		if ((s->missing != 0 || !stay) && may_choose(p, s) &&

@@ -110,6 +110,15 @@ uint32_t rebuild_count(const struct rebuild *r)
 	return n;
 }
 
+uint32_t rebuild_zones_wanted(const struct rebuild *r)
+{
+	uint32_t n = rebuild_count(r), most = batch(r->pool);
+
+	return n < most && r->pool->state == POOL_ST_ACTIVE && rebuild_any(r)
+		       ? most - n
+		       : 0;
+}
+
 static struct unit_rebuild *unused(struct rebuild *r)
 {
 	for (unsigned i = 0; i < REBUILD_MAX; i++) {

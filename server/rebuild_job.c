@@ -80,18 +80,20 @@ void rebuild_watch(struct tarnd *t, const struct pool_info *info)
 {
 	struct watch *w = &t->watch;
 	bool lacks = info->rebuild_units > 0;
+	uint64_t made = info->rebuilt_units - w->rebuilt;
 
-	if (lacks && !w->rebuilds)
+	/* It may have begun and ended since it was looked at last. */
+	if (!w->rebuilds && (lacks || made > 0))
 		event_say(t, EVENT_INFO, "rebuild.started", t->hosted.name,
-			  info->rebuild_units, 0,
+			  info->rebuild_units + made, 0,
 			  "%ju units of segments are made again, or moved",
-			  (uintmax_t)info->rebuild_units);
-	else if (!lacks && w->rebuilds)
+			  (uintmax_t)(info->rebuild_units + made));
+	if (!lacks && (w->rebuilds || made > 0))
 		event_say(t, EVENT_INFO, "rebuild.finished", t->hosted.name,
-			  info->rebuilt_units - w->rebuilt, 0,
+			  made, 0,
 			  "%ju units were made again, or moved; the others "
 			  "died, or came back",
-			  (uintmax_t)(info->rebuilt_units - w->rebuilt));
+			  (uintmax_t)made);
 	w->rebuilds = lacks;
 	if (!lacks)
 		w->rebuilt = info->rebuilt_units;

@@ -138,6 +138,9 @@ static const char *member_decode(const struct label_member *m, uint32_t shift,
 	if ((m->flags & LABEL_MEMBER_OFFLINE) != 0 &&
 	    m->state != LABEL_MEMBER_OUT)
 		return "a disk that is offline is not recorded out";
+	if ((m->flags & LABEL_MEMBER_JOIN) != 0 &&
+	    m->state != LABEL_MEMBER_REMOVED)
+		return "a disk that is being added is a member";
 	if (ret->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
 	    2ull * LABEL_AREA_BLOCKS + ((uint64_t)ret->zones << shift) >
 		    ret->size_blocks)

@@ -68,9 +68,6 @@
 	X(offline_forgotten, "a restart forgets that a disk is offline") \
 	X(grow_untold, \
 	  "zones behind the old end are used before labels tell of them") \
-	X(grow_old_end, "labels go on to the end that the disk had") \
-	X(grow_at_once, \
-	  "zones are used while a label is on its way to the old end") \
 	X(trim_early, "zones are trimmed before the commit that frees them") \
 	X(trim_reused, "zones are used again while they are being trimmed") \
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \

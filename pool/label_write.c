@@ -202,14 +202,6 @@ static void label_submit(struct member *m, unsigned i, enum disk_op op,
 	disk_submit(m->disk, req);
 }
 
-/* With what the label says of it: its size may have changed since. */
-static uint64_t last_area_bytes(const struct member *m, const struct label *l)
-{
-	if (CANARY(grow_old_end) && m->grow_tail != 0)
-		return blocks_to_bytes(m->grow_tail);
-	return blocks_to_bytes(l->size_blocks - LABEL_AREA_BLOCKS);
-}
-
 static void label_write_member(struct member *m)
 {
 	struct pool  *p = m->pool;
@@ -219,6 +211,7 @@ static void label_write_member(struct member *m)
 
 	l->self = m->index;
 	l->disk = m->uuid;
+	/* With what the label says of it: its size may have changed since. */
 	l->size_blocks = l->members[m->index].size_blocks;
 	label_encode(l, m->label_buf);
 	len = (uint32_t)round_up(label_bytes(l), TARN_BLOCK);
@@ -226,7 +219,9 @@ static void label_write_member(struct member *m)
 	m->labelled |= m->joining;
 	label_submit(m, 0, DISK_WRITE, label_slot_off_bytes(slot), len);
 	label_submit(m, 1, DISK_WRITE,
-		     last_area_bytes(m, l) + label_slot_off_bytes(slot), len);
+		     blocks_to_bytes(l->size_blocks - LABEL_AREA_BLOCKS) +
+			     label_slot_off_bytes(slot),
+		     len);
 }
 
 static void attempt_start(struct pool *p)

@@ -64,6 +64,10 @@
 	  "segments that a dead server may have repaired are used again") \
 	X(gone_untold, \
 	  "zones of a disk that is out are forgotten while it may come back") \
+	X(offline_untold, "labels call a disk in that is offline") \
+	X(offline_forgotten, "a restart forgets that a disk is offline") \
+	X(grow_untold, \
+	  "zones behind the old end are used before labels tell of them") \
 	X(trim_early, "zones are trimmed before the commit that frees them") \
 	X(trim_reused, "zones are used again while they are being trimmed") \
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \

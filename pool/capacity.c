@@ -261,16 +261,142 @@ static uint32_t capacity_if(const struct pool *p, uint32_t but,
 						p->units);
 }
 
+/* The fewest units more than k that a segment with something in it has, without
+ * member `but`. */
+static int spare_domains(const struct pool *p, uint32_t but)
+{
+	int least = (int)p->m;
+
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+		int                   n = 0;
+
+		if (!seg_may_live(s) || s->live + s->tables == 0)
+			continue;
+		for (uint32_t u = 0; u < p->units; u++) {
+			const struct member *m = seg_member(p, s, u);
+
+			n += m != NULL && m->index != but && m->in &&
+			     m->state == MEMBER_ONLINE &&
+			     (s->missing & (1u << u)) == 0;
+		}
+		if (n - (int)p->k < least)
+			least = n - (int)p->k;
+	}
+	return least < 0 ? -1 : least;
+}
+
+static void plan_init(const struct pool *p, struct pool_plan *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->used_blocks = used_blocks(p) + p->reserved;
+	ret->usable_blocks = usable_of(p, p->segs_possible);
+	ret->spare = spare_domains(p, UINT32_MAX);
+	ret->spare_after = ret->spare;
+	for (uint32_t d = 0; d < p->ndomains; d++)
+		ret->domains += domain_in(p, d);
+}
+
+void pool_plan_offline(const struct pool *p, uint32_t i, struct pool_plan *ret)
+{
+	struct member *m = p->members[i];
+	bool           in = m->in;
+	uint32_t       now;
+
+	plan_init(p, ret);
+	ret->spare_after = spare_domains(p, i);
+	m->in = false;
+	now = capacity_now(p, false);
+	ret->domains -= in && !domain_in(p, m->domain);
+	m->in = in;
+	ret->usable_blocks =
+		usable_of(p, min_u32(p->segs_possible, now));
+	if (!in)
+		return;
+	if (p->m == 0) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "redundancy %u+0 needs every disk; 'tarn disk drain' "
+			 "moves what is on it to the others", p->k);
+	} else if (!member_out_allowed(p, m)) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "redundancy %u+%u can do without %u domain%s, and "
+			 "more would be away; bring back the others first",
+			 p->k, p->m, p->m, p->m > 1 ? "s" : "");
+	} else if (ret->spare_after < 0) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "some data could not be read without it; wait until "
+			 "'tarn status' shows nothing that is made again");
+	} else if (ret->used_blocks + TABLES_MARGIN > ret->usable_blocks) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why),
+			 "%llu MiB are in use and %llu MiB would be usable "
+			 "without it, so new data would get ENOSPC; --force "
+			 "does it all the same",
+			 (unsigned long long)ret->used_blocks / 256,
+			 (unsigned long long)ret->usable_blocks / 256);
+	}
+}
+
+void pool_plan_online(const struct pool *p, uint32_t i, struct pool_plan *ret)
+{
+	struct member *m = p->members[i];
+	bool           in = m->in;
+
+	plan_init(p, ret);
+	m->in = true;
+	ret->usable_blocks = usable_of(p, min_u32(p->segs_possible,
+						  capacity_now(p, false)));
+	ret->domains = 0;
+	for (uint32_t d = 0; d < p->ndomains; d++)
+		ret->domains += domain_in(p, d);
+	m->in = in;
+	if (pool_domains_away(p) <= 1)
+		ret->spare_after = (int)p->m;
+}
+
+void pool_plan_rebuild(const struct pool *p, bool offline,
+		       struct pool_plan *ret)
+{
+	uint32_t segs, left = 0;
+
+	plan_init(p, ret);
+	segs = capacity_if(p, UINT32_MAX, DOMAIN_NONE, 0, true, &ret->domains);
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		left += member_is_offline(p->members[i]) && !offline &&
+			!p->members[i]->rebuild_now;
+	if (ret->domains < p->units) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "redundancy %u+%u needs disks on %u different %s, and "
+			 "there are %u now: add a disk, or bring back those "
+			 "that are away", p->k, p->m, p->units,
+			 p->flags & LABEL_FLAG_DOMAIN_DISK ? "disks" : "hosts",
+			 ret->domains);
+	} else if (ret->used_blocks + TABLES_MARGIN > usable_of(p, segs)) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why),
+			 "what is stored does not fit on the disks that are "
+			 "there: %llu MiB are in use and %llu MiB would be "
+			 "usable; add a disk first, or delete something",
+			 (unsigned long long)ret->used_blocks / 256,
+			 (unsigned long long)usable_of(p, segs) / 256);
+	} else if (left == 0) {
+		ret->spare_after = (int)p->m;
+	}
+}
+
 void pool_plan_drain(const struct pool *p, uint32_t i, struct pool_plan *ret)
 {
 	uint32_t domains, segs, now;
 	uint64_t more;
 
-	memset(ret, 0, sizeof(*ret));
+	plan_init(p, ret);
 	segs = capacity_if(p, i, DOMAIN_NONE, 0, false, &domains);
 	now = capacity_if(p, i, DOMAIN_NONE, 0, true, &ret->domains);
 	ret->usable_blocks = usable_of(p, segs);
-	ret->used_blocks = used_blocks(p) + p->reserved;
 	/* Nodes that are not written yet come on top. */
 	more = p->client->commit_blocks(p->client_arg) + TABLES_MARGIN +
 	       ret->used_blocks / 32;
@@ -290,29 +416,62 @@ void pool_plan_drain(const struct pool *p, uint32_t i, struct pool_plan *ret)
 			 "first, or delete something",
 			 (unsigned long long)ret->used_blocks / 256,
 			 (unsigned long long)usable_of(p, now) / 256);
+	} else {
+		ret->spare_after = (int)p->m;
+	}
+}
+
+void pool_plan_rescan(const struct pool *p, uint32_t i, uint64_t size_bytes,
+		      struct pool_plan *ret)
+{
+	const struct member *m = p->members[i];
+	uint32_t             zones = disk_zones(p, size_bytes);
+
+	plan_init(p, ret);
+	ret->zones = zones;
+	if (zones > m->zones) {
+		ret->usable_blocks = usable_of(
+			p, capacity_if(p, UINT32_MAX, m->domain,
+				       zones - m->zones, false, &ret->domains));
+	} else if (size_bytes < blocks_to_bytes(m->size_blocks)) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "it is smaller than its label says: %llu MiB of %llu; "
+			 "make it as large as it was",
+			 (unsigned long long)size_bytes >> 20,
+			 (unsigned long long)m->size_blocks / 256);
 	}
 }
 
 void pool_plan_add(const struct pool *p, uint64_t size_bytes,
-		   const char *domain, struct pool_plan *ret)
+		   const char *domain, uint32_t but, struct pool_plan *ret)
 {
-	uint64_t blocks = size_bytes / TARN_BLOCK;
-	uint32_t zones = 0, d = 0;
+	uint32_t zones = disk_zones(p, size_bytes), d = 0;
 
-	memset(ret, 0, sizeof(*ret));
-	if (blocks > 2 * LABEL_AREA_BLOCKS)
-		zones = (uint32_t)min_u64((blocks - 2 * LABEL_AREA_BLOCKS) >>
-						  p->zone_shift,
-					  UINT32_MAX / 2);
+	plan_init(p, ret);
 	while (d < p->ndomains && ((p->flags & LABEL_FLAG_DOMAIN_DISK) != 0 ||
 				   strcmp(p->domains[d].name, domain) != 0))
 		d++;
-	ret->used_blocks = used_blocks(p) + p->reserved;
 	ret->usable_blocks =
-		usable_of(p, capacity_if(p, UINT32_MAX, d, zones, false,
+		usable_of(p, capacity_if(p, but, d, zones, false,
 					 &ret->domains));
 	if (zones == 0) {
 		ret->res = -ENOSPC;
 		snprintf(ret->why, sizeof(ret->why), "it is too small");
+	} else if (but != UINT32_MAX && ret->domains < p->units) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "redundancy %u+%u needs %u domains, and there would "
+			 "be %u: the new disk must be in another one",
+			 p->k, p->m, p->units, ret->domains);
+	} else if (but != UINT32_MAX &&
+		   ret->used_blocks > ret->usable_blocks) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why),
+			 "what is stored does not fit with the new disk "
+			 "instead of the old one: take a larger one, or delete "
+			 "something");
+	} else if (but != UINT32_MAX) {
+		ret->spare_after = (int)p->m;
 	}
 }

@@ -58,6 +58,12 @@ struct member {
 	uint64_t     size_blocks;   /* as labelled */
 	uint32_t     zones;
 	uint32_t     zones_used;
+	uint32_t     zones_labelled; /* that labels of the last commit say, */
+	uint32_t     zones_next;     /* … of the one that runs */
+	uint32_t     grow_zones;     /* the next one adds zones up to that; 0:
+				      * none */
+	uint64_t     grow_tail;      /* first block of the last label area that
+				      * it had before; 0: not known */
 	uint64_t    *zone_map;      /* bit: zone belongs to a segment */
 	uint32_t     domain;        /* index of the domain */
 	char         domain_name[DOMAIN_NAME_MAX + 1];
@@ -740,8 +746,6 @@ bool member_readable(const struct member *m);
 /* Attach a disk that carries this member's label. */
 void member_attach(struct member *m, struct disk *d);
 void member_resolve_suspects(struct pool *p);
-uint64_t member_label_off_bytes(const struct member *m, unsigned area,
-				uint32_t slot);
 
 /* Domains anew, of the members that there are. */
 void members_domains(struct pool *p);
@@ -751,7 +755,18 @@ static inline bool member_drains(const struct member *m)
 	return (m->flags & LABEL_MEMBER_DRAIN) != 0;
 }
 
-/* --- membership_change.c, disk_add.c, disk_drain.c ------------------------ */
+/* An operator took it out, and it stays out. */
+static inline bool member_is_offline(const struct member *m)
+{
+	return (m->flags & LABEL_MEMBER_OFFLINE) != 0;
+}
+/* It has the flag OFFLINE: labels that say so, and that it is out. */
+void member_take_out(struct member *m);
+/* Its flag is gone: it comes back if it is there. */
+void member_try(struct member *m);
+
+/* --- membership_change.c, disk_add.c, disk_drain.c, disk_offline.c,
+ *     disk_grow.c --------------------------------------------------------- */
 int  change_init(struct pool *p);
 void change_fini(struct pool *p);
 /* The connection of a disk that is being added was lost, or it failed. */
@@ -763,6 +778,13 @@ void change_committed(struct pool *p);
  * back or out: a disk that is drained may be empty now, by the next commit, or
  * leave. */
 void change_zones_freed(struct pool *p);
+/* Whole zones of a disk of that size. */
+uint32_t disk_zones(const struct pool *p, uint64_t size_bytes);
+/* Zones that disks have more, in the commit that begins; it is durable. */
+void disk_grow_commit(struct pool *p);
+void disk_grow_committed(struct pool *p);
+/* A member is online again. */
+void change_disk_back(struct pool *p, struct member *m);
 /* Nothing of it is in flight. */
 bool change_idle(const struct pool *p);
 /* The pool is to be closed, or has failed: what only waits ends. */

@@ -53,17 +53,6 @@ static void new_uuid(struct pool *p, struct uuid *ret)
 	ret->b[8] = (uint8_t)((ret->b[8] & 0x3f) | 0x80);
 }
 
-static uint32_t zones_of(const struct pool *p, uint64_t size_bytes)
-{
-	uint64_t blocks = size_bytes / TARN_BLOCK;
-
-	if (blocks <= 2 * LABEL_AREA_BLOCKS)
-		return 0;
-	return (uint32_t)min_u64((blocks - 2 * LABEL_AREA_BLOCKS) >>
-					 p->zone_shift,
-				 UINT32_MAX / 2);
-}
-
 static struct member *member_make(struct change *c)
 {
 	struct pool             *p = c->pool;
@@ -74,7 +63,7 @@ static struct member *member_make(struct change *c)
 	memset(&info, 0, sizeof(info));
 	new_uuid(p, &info.uuid);
 	info.size_blocks = c->disk->size_bytes / TARN_BLOCK;
-	info.zones = zones_of(p, c->disk->size_bytes);
+	info.zones = disk_zones(p, c->disk->size_bytes);
 	info.state = LABEL_MEMBER_REMOVED; /* no domain yet */
 	memcpy(info.domain, c->domain, sizeof(info.domain));
 	if (i == UINT32_MAX || member_new(p, i, &info, &m) < 0)
@@ -321,6 +310,8 @@ static void add_step(struct change *c)
 	case CHANGE_NAME:
 	case CHANGE_LABEL:
 	case CHANGE_UNDO:
+	case CHANGE_RESCAN:
+	case CHANGE_GROWN:
 		return;
 	}
 	change_end(c);
@@ -371,7 +362,7 @@ static bool disk_fits(struct change *c, bool force)
 	else if (d->read_only)
 		change_say(c, -EROFS, "disk %.300s is read-only: export it writable",
 		    d->place);
-	else if (zones_of(p, d->size_bytes) < ZONES_MIN)
+	else if (disk_zones(p, d->size_bytes) < ZONES_MIN)
 		change_say(c, -ENOSPC, "disk %.300s is too small: at least %llu MiB "
 		    "are needed", d->place,
 		    (unsigned long long)(

@@ -241,6 +241,8 @@ void members_recorded(const struct pool *p, const struct commit_ref *c,
 		ret_in[i] = (m->in || m->joining) && !m->going_out &&
 			    (!m->lacking ||
 			     (lack_is_covered(p, m, c) && !on));
+		if (CANARY(offline_untold) && member_is_offline(m))
+			ret_in[i] = true;
 		if (CANARY(in_too_early))
 			ret_in[i] = (m->in || m->coming_in) && !m->going_out;
 	}

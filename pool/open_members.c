@@ -271,6 +271,11 @@ void open_disks_attach(struct opener *o)
 			m->epoch = d->disk->epoch;
 			m->up_since_ns = io_now_ns(p->io);
 			m->state = MEMBER_ONLINE;
+			if (!member_is_offline(m) || o->read_only)
+				continue;
+			m->state = MEMBER_OUT;
+			snprintf(m->why, sizeof(m->why), "%s",
+				 "it was taken offline");
 		}
 	}
 	members_domains(p);

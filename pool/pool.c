@@ -227,8 +227,11 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 	for (uint32_t n = 1; n <= p->nsegs; n++) {
 		const struct segment *s = p->segs[n];
 
+		/* What a sealed one held last, a recovery may need until the
+		 * commit that frees it is durable. */
 		i->segments_degraded +=
-			s->missing != 0 && s->live + s->tables > 0;
+			s->missing != 0 && (s->live + s->tables > 0 ||
+					    s->state == SEG_SEALED);
 		switch ((enum seg_state)s->state) {
 		case SEG_FREE:
 			break;
@@ -321,6 +324,7 @@ uint64_t pool_members_mark(const struct pool *p)
 
 		mark = mark * 0x9e3779b97f4a7c15ull + m->state + slow * 64ull +
 		       32 * (uint64_t)(m->speed.state == SPEED_SLOW) +
+		       member_is_offline(m) * 96ull +
 		       128 * (m->errors_read + m->errors_write +
 			      m->errors_cksum);
 	}
@@ -382,6 +386,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->state = m->state;
 	ret->drains = member_drains(m);
 	ret->leaves = (m->flags & LABEL_MEMBER_REMOVE) != 0;
+	ret->offline = member_is_offline(m);
 	ret->size_bytes = blocks_to_bytes(m->size_blocks);
 	ret->zones = m->zones;
 	count_zones(p, n, ret);

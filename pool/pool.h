@@ -447,6 +447,10 @@ struct pool_plan {
 	uint64_t usable_blocks; /* capacity afterwards */
 	uint64_t used_blocks;   /* that lives now, with all tables */
 	uint32_t domains;       /* afterwards */
+	uint32_t zones;         /* rescan: that the disk would have */
+	/* So many more domains may be lost before data is, now and afterwards;
+	 * -1: some data cannot be read. */
+	int      spare, spare_after;
 	int      res;           /* 0, or why it is not possible, … */
 	char     why[400];      /* … in a sentence */
 };
@@ -457,17 +461,42 @@ struct pool_plan {
  */
 void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
 		   struct pool_op *op);
-/* What would be with a disk of that size in that domain, synchronous. */
+/* What would be with a disk of that size in that domain, and without member
+ * `but` (UINT32_MAX: with all), synchronous. */
 void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
-		   const char *domain, struct pool_plan *ret_plan);
+		   const char *domain, uint32_t but,
+		   struct pool_plan *ret_plan);
 /* Member i is emptied (remove: and then leaves the pool), or stays (drain
  * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
 void pool_disk_drain(struct pool *pool, uint32_t i, bool drain, bool remove,
 		     struct pool_op *op);
 void pool_plan_drain(const struct pool *pool, uint32_t i,
 		     struct pool_plan *ret_plan);
+/* Member i is out from now on, until it is called online; what is on it stays
+ * there.  -EINVAL: the redundancy does not allow that; -ENOSPC: what is stored
+ * would not fit without it, force: it may be so.  -EBUSY: it is just coming in.
+ */
+void pool_disk_offline(struct pool *pool, uint32_t i, bool force,
+		       struct pool_op *op);
+void pool_plan_offline(const struct pool *pool, uint32_t i,
+		       struct pool_plan *ret_plan);
+/* … and now it comes back as soon as it is there. */
+void pool_disk_online(struct pool *pool, uint32_t i, struct pool_op *op);
+void pool_plan_online(const struct pool *pool, uint32_t i,
+		      struct pool_plan *ret_plan);
+/* Member i is asked for its size; if that is larger, what it has more is used.
+ * -ENOTCONN: it is not online.  res 1: it is larger by no zone. */
+void pool_disk_rescan(struct pool *pool, uint32_t i, struct pool_op *op);
+/* What would be if its size were that. */
+void pool_plan_rescan(const struct pool *pool, uint32_t i, uint64_t size_bytes,
+		      struct pool_plan *ret_plan);
+/* What pool_disk_give_up() of all of them would do; offline: also of those that
+ * are offline. */
+void pool_plan_rebuild(const struct pool *pool, bool offline,
+		       struct pool_plan *ret_plan);
 /* The member that is out is waited for no longer: what is on it is made again
- * elsewhere.  -EALREADY; -EINVAL: it is not out.  Synchronous. */
+ * elsewhere; also one that is offline, until the pool is opened again.
+ * -EALREADY; -EINVAL: it is not out.  Synchronous. */
 int  pool_disk_give_up(struct pool *pool, uint32_t i);
 
 /* Flush, commit, release the claim (unless failing), close the disks. No
@@ -502,6 +531,7 @@ struct member_info {
 	uint64_t errors_read, errors_write, errors_cksum;
 	bool     drains;         /* what is on it moves elsewhere, */
 	bool     leaves;         /* … and then it is removed */
+	bool     offline;        /* an operator took it out */
 	uint64_t repaired;       /* blocks written again in place, by reads
 				  * and scrubs */
 	bool     slow;           /* it is avoided for being late with writes, */

@@ -22,8 +22,9 @@ struct collect {
 };
 
 static const char *const known[] = {
-	"disk.errors",	  "disk.missing",    "disk.refused",
-	"disk.returning", "disk.slow",	     "disk.slow_reads", "disk.suspect",
+	"disk.errors",	  "disk.missing",    "disk.taken_offline",
+	"disk.refused",	  "disk.returning",  "disk.slow",
+	"disk.slow_reads", "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
 	"pool.read_only", "pool.rebuild_waits", "pool.space_85",
@@ -267,6 +268,13 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		break;
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
+		if (m->offline) {
+			risk(add(c, EVENT_WARNING, "disk.taken_offline", name,
+				 "It was taken offline, and stays so."),
+			     loss_risk(info, away),
+			     "'tarn disk online' brings it back.");
+			break;
+		}
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", why),
 		     loss_risk(info, away),

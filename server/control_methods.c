@@ -14,6 +14,7 @@ static const struct ctl_param discover_params[] = {
 static const struct ctl_param disk_add_params[] = {
 	{ "disk", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
+	{ "replaces", CTL_STRING, false },
 	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
@@ -25,6 +26,22 @@ static const struct ctl_param disk_drain_params[] = {
 };
 static const struct ctl_param disk_remove_params[] = {
 	{ "disk", CTL_STRING, true },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_offline_params[] = {
+	{ "disk", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_online_params[] = {
+	{ "disk", CTL_STRING, true },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_rebuild_params[] = {
+	{ "now", CTL_BOOL, false },
 	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
@@ -216,7 +233,13 @@ const struct ctl_method tarnd_methods[] = {
 	  "What is on a disk moves to the others." },
 	{ "disk.remove", ctl_disk_remove, disk_remove_params, true,
 	  "A disk is drained and then leaves the pool." },
-	{ "disk.rebuild", ctl_disk_rebuild, NULL, true,
+	{ "disk.offline", ctl_disk_offline, disk_offline_params, true,
+	  "A disk is out until it is called online." },
+	{ "disk.online", ctl_disk_online, disk_online_params, true,
+	  "A disk that was taken offline comes back." },
+	{ "disk.rescan", ctl_disk_rescan, disk_online_params, true,
+	  "A disk that has grown is used to its new end." },
+	{ "disk.rebuild", ctl_disk_rebuild, disk_rebuild_params, true,
 	  "Disks that are out are not waited for any longer." },
 	{ "pool.create", ctl_pool_create, create_params, true,
 	  "Make a pool of disks and open it." },

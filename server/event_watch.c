@@ -72,10 +72,14 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 	pool_get_member(t->hosted.pool, i, &m);
 	name = member_name(&m, uuid);
 	errors = m.errors_read + m.errors_write + m.errors_cksum;
-	if (m.state < ARRAY_LEN(state_events) &&
-	    (t->watch.named ? m.state != w->state
-			    : m.state != MEMBER_ONLINE &&
-				      m.state != MEMBER_REMOVED))
+	if (m.offline && m.state == MEMBER_OUT &&
+	    (!t->watch.named || m.state != w->state))
+		event_say(t, EVENT_INFO, "disk.taken_offline", name, 0, 0,
+			  "it was taken offline");
+	else if (m.state < ARRAY_LEN(state_events) &&
+		 (t->watch.named ? m.state != w->state
+				 : m.state != MEMBER_ONLINE &&
+					   m.state != MEMBER_REMOVED))
 		event_say(t, state_events[m.state].severity,
 			  state_events[m.state].what, name, 0, 0, "%s",
 			  inventory_reason(m.place, m.why));

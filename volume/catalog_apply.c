@@ -199,10 +199,12 @@ static int apply_reap(struct volume *v, const void *body)
 		return -EBADMSG;
 	reap_drop(v, cursor);
 	catalog_touch(v);
-	if (cursor != UINT64_MAX)
+	if (cursor != UINT64_MAX) {
 		v->cursor = min_u64(cursor, levels_to_leaves(v->levels));
-	else
+		vol_reaper_first(v);
+	} else {
 		tree_gone(v);
+	}
 	return 0;
 }
 

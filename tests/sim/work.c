@@ -363,6 +363,7 @@ bool work_run(struct sim *sim, uint64_t n)
 		}
 		if (i % 8 == 0)
 			space_look(sim);
+		disk_tick(sim);
 		if (w->moves_disks && chance(&sim->fault_rng, 1, 60))
 			disk_act(sim);
 		event_act(sim);
@@ -432,6 +433,7 @@ bool work_first_volumes(struct sim *sim)
 void work_attach(struct sim *sim)
 {
 	admin_attach(sim);
+	disk_attach(sim);
 }
 
 void work_detach(struct sim *sim)

@@ -144,6 +144,9 @@ enum disk_work_kind {
 	DISK_WORK_REPEAT,
 	DISK_WORK_STAY,
 	DISK_WORK_ADD,
+	DISK_WORK_OFFLINE,
+	DISK_WORK_ONLINE,
+	DISK_WORK_RESCAN,
 };
 
 /* Disks in and out (work_disk.c). */
@@ -153,6 +156,9 @@ struct disk_work {
 	bool           repeat; /* what was asked for is to be asked for again */
 	uint8_t        what;   /* enum disk_work_kind */
 	unsigned       disk;
+	unsigned       rescan;  /* when labels are under way to that disk, */
+	unsigned       patience; /* … if that is before so many requests */
+	struct uuid    offline[SIM_DISKS_MAX]; /* must be; nil: may or not */
 	uint64_t stayed_ns; /* one that was drained stays since then */
 };
 
@@ -353,7 +359,11 @@ bool diff_act(struct sim *sim, struct msnap *new);
 /* work_disk.c */
 /* Go on with draining, removing and adding disks, or begin. */
 void disk_act(struct sim *sim);
+/* Before each request. */
+void disk_tick(struct sim *sim);
 void disk_forget(struct sim *sim);
+/* The pool is open: what was taken offline is. */
+void disk_attach(struct sim *sim);
 
 /* work_event.c */
 void event_open(struct sim *sim);

@@ -29,17 +29,17 @@ static void sealed(const struct pool *p, uint32_t *ret)
 /* Has any been sealed since then? */
 static bool any_new(const struct pool *p, const uint32_t *before)
 {
-	uint32_t now[SEGS];
-
-	sealed(p, now);
-	for (uint32_t i = 1; i < SEGS; i++)
-		if (now[i] != 0 && now[i] != before[i])
+	for (uint32_t i = 1; i <= p->nsegs && i < SEGS; i++)
+		if (p->segs[i]->state == SEG_SEALED &&
+		    p->segs[i]->generation != before[i])
 			return true;
 	return p->nsegs >= SEGS;
 }
 
-/* False: the engine stopped. */
-static bool scrub_all(struct sim *sim, struct pool_scrub_info *ret)
+/* False: the engine stopped.  *any becomes true if a segment was sealed that is
+ * not in `before`; it may be empty, and free again, by the end. */
+static bool scrub_all(struct sim *sim, const uint32_t *before, bool *any,
+		      struct pool_scrub_info *ret)
 {
 	uint64_t until_ns = sim_now_ns(sim) + LIMIT_S * NS_PER_S;
 	int r;
@@ -51,6 +51,7 @@ static bool scrub_all(struct sim *sim, struct pool_scrub_info *ret)
 	do {
 		if (!life_turn(sim, NS_PER_MS))
 			return false;
+		*any |= any_new(sim->life->pool, before);
 		pool_scrub_info(sim->life->pool, ret);
 		if (sim_now_ns(sim) > until_ns)
 			sim_fail(sim, "a scrub is at segment %u after %u s",
@@ -65,11 +66,13 @@ static bool scrub_twice(struct sim *sim)
 {
 	struct pool_scrub_info first, second;
 	uint32_t before[SEGS];
+	bool any = false;
 
 	if (!work_drain(sim))
 		return false;
 	sealed(sim->life->pool, before);
-	if (!scrub_all(sim, &first) || !scrub_all(sim, &second))
+	if (!scrub_all(sim, before, &any, &first) ||
+	    !scrub_all(sim, before, &any, &second))
 		return false;
 	TRACE(sim, 90, first.found, second.found, "scrubbed: %llu found, %llu "
 	      "mended, %llu lost; then %llu",
@@ -77,7 +80,7 @@ static bool scrub_twice(struct sim *sim)
 	      (unsigned long long)first.repaired,
 	      (unsigned long long)first.lost_blocks,
 	      (unsigned long long)second.found);
-	if (any_new(sim->life->pool, before) || !fault_healthy(sim))
+	if (any || !fault_healthy(sim))
 		return true;
 	if (second.repaired > 0)
 		sim_fail(sim, "a scrub mended %llu blocks right after another "

@@ -577,6 +577,9 @@ void seg_stray_mark(struct pool *p, struct segment *s);
 bool seg_is_stray(const struct pool *p, const struct segment *s);
 /* Is it in quarantine with zones of disks that are in, and no time helps? */
 bool quarantine_holds(const struct pool *p, const struct segment *s);
+/* Is it in quarantine, and nothing can arrive in it any more: it only waits for
+ * its trim, if for anything? */
+bool quarantine_is_safe(const struct pool *p, const struct segment *s);
 /* When nothing lives in it, must it go to quarantine? */
 bool seg_must_quarantine(const struct pool *p, const struct segment *s);
 /* SEALED or OPENABLE, nothing lives in it -> QUARANTINED. */

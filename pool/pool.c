@@ -231,8 +231,7 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 			i->segments_quarantined += seg_must_quarantine(p, s);
 			break;
 		case SEG_QUARANTINED:
-			if ((s->trim | s->trimming) != 0 &&
-			    !seg_must_quarantine(p, s))
+			if (quarantine_is_safe(p, s))
 				i->segments_trimmed++;
 			else
 				i->segments_quarantined++;

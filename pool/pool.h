@@ -461,8 +461,12 @@ struct pool_info {
 				       * usable - used while disks are out or
 				       * zones in quarantine */
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
-		    segments_quarantined, segments_degraded,
-		    segments_trimmed; /* being trimmed, free after it */
+		    segments_quarantined, /* a stray write may reach them
+					   * yet: they, and what is dead in
+					   * them, are of no use until then */
+		    segments_degraded,
+		    segments_trimmed; /* safe, free after their trim, or
+				       * before it when space is needed */
 	uint64_t    lost_blocks;     /* known to be unreadable */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;

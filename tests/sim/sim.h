@@ -28,7 +28,7 @@
 	X(schedules) X(scheduled)                                        \
 	X(snap_blocks) X(clones) X(rollbacks) X(received) X(diffs)       \
 	X(diff_blocks)                                                   \
-	X(enospc) X(enospc_checks) X(fills)                              \
+	X(enospc) X(enospc_checks) X(enospc_whole) X(fills)              \
 	X(lives) X(kills) X(power_losses) X(kills_in_recovery)           \
 	X(clean_closes) X(unclean_closes)                                \
 	X(forced_opens) X(refused_opens) X(checks)                       \

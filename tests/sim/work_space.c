@@ -12,12 +12,23 @@ uint64_t space_used(struct sim *sim, uint64_t *ret_usable)
 	return info.used_blocks + info.reserved_blocks;
 }
 
-static bool pool_is_degraded(struct sim *sim)
+/* Blocks that cannot be had just now of what the pool says is usable; all of
+ * it while disks are out.  A segment in quarantine is worth no more than its
+ * zones; one that only waits for its trim is there for who needs it. */
+static uint64_t space_withheld(struct sim *sim)
 {
 	struct pool_info info;
 
 	pool_get_info(sim->life->pool, &info);
-	return info.health != POOL_ONLINE || info.segments_quarantined > 0;
+	if (info.health != POOL_ONLINE)
+		return info.usable_blocks;
+	return info.segments_quarantined * ((uint64_t)info.k
+					    << info.zone_shift);
+}
+
+static bool pool_is_degraded(struct sim *sim)
+{
+	return space_withheld(sim) > 0;
 }
 
 static uint64_t inflight_blocks(const struct sim *sim)
@@ -40,18 +51,22 @@ void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
 	/* Leaves and inner nodes that the new blocks may need. */
 	uint64_t nodes = blocks / 32 + 8;
 	uint64_t need = max_u64(now, used) + blocks + nodes + usable / 32;
+	uint64_t less = space_withheld(sim);
 
 	STAT(sim, enospc_checks);
+	if (less == 0)
+		STAT(sim, enospc_whole);
 	TRACE(sim, 40, now, usable, "ENOSPC: %llu of %llu blocks used, %llu "
 	      "wanted", (unsigned long long)now, (unsigned long long)usable,
 	      (unsigned long long)blocks);
-	/* While disks are out or zones in quarantine, less fits. */
-	if (need < usable && !pool_is_degraded(sim))
+	if (need + less < usable)
 		sim_fail(sim, "P12: ENOSPC for %llu blocks while %llu of %llu "
-			 "usable blocks are used (%llu when it was submitted)",
+			 "usable blocks are used (%llu when it was submitted) "
+			 "and at most %llu withheld",
 			 (unsigned long long)blocks, (unsigned long long)now,
 			 (unsigned long long)usable,
-			 (unsigned long long)used);
+			 (unsigned long long)used,
+			 (unsigned long long)less);
 }
 
 void space_check_frees(struct sim *sim, const struct vol_ctl *ctl)

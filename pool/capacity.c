@@ -3,13 +3,16 @@
  *
  * The idea: a formula over the zones of each domain says how many segments can
  * be; less those that commits, the cleaner and a recovery need, times what a
- * well-filled one holds, that is what may be promised.  A write reserves its
+ * well-filled one holds, that is what may be promised.  Where there are more
+ * domains than a segment has units, room is kept back to make again what any
+ * one of them held, should it be lost.  A write reserves its
  * space before anything is taken, so that ENOSPC is said early.
  *
  * The way to fail: -ENOSPC, of pool_space_reserve().  While disks are out or
  * zones in quarantine that comes sooner.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/canary.h"
 #include "pool/core.h"
@@ -71,14 +74,80 @@ static uint32_t capacity_now(const struct pool *p, bool only_free)
 		       capacity_of(p, only_free, true));
 }
 
-/* With every disk that the pool has. */
+/* Zones of each domain, with every disk that the pool has. */
+static void zones_whole(const struct pool *p, uint32_t *ret_zones)
+{
+	memset(ret_zones, 0, POOL_MEMBERS_MAX * sizeof(*ret_zones));
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		ret_zones[p->members[i]->domain] += p->members[i]->zones;
+}
+
 static uint32_t capacity_whole(const struct pool *p)
 {
-	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+	uint32_t zones[POOL_MEMBERS_MAX];
 
-	for (uint32_t i = 0; i < p->nmembers; i++)
-		zones[p->members[i]->domain] += p->members[i]->zones;
+	zones_whole(p, zones);
 	return capacity(p, zones, p->units);
+}
+
+/* What any one domain less would leave. */
+static uint32_t capacity_less(const struct pool *p)
+{
+	uint32_t zones[POOL_MEMBERS_MAX];
+	uint32_t least = UINT32_MAX;
+
+	zones_whole(p, zones);
+	for (uint32_t d = 0; d < p->ndomains; d++) {
+		uint32_t had = zones[d];
+
+		zones[d] = 0;
+		least = min_u32(least, capacity(p, zones, p->units));
+		zones[d] = had;
+	}
+	return least;
+}
+
+/* … and all but the k+m largest: they share nothing else than the smallest of
+ * them has. */
+static uint32_t capacity_largest(const struct pool *p)
+{
+	uint32_t zones[POOL_MEMBERS_MAX];
+	uint32_t largest = 0;
+
+	zones_whole(p, zones);
+	for (uint32_t u = 0; u < p->units; u++) {
+		uint32_t at = 0;
+
+		for (uint32_t d = 1; d < p->ndomains; d++)
+			at = zones[d] > zones[at] ? d : at;
+		largest = zones[at];
+		zones[at] = 0;
+	}
+	return largest;
+}
+
+enum pool_rebuild pool_rebuild_room(const struct pool *p)
+{
+	uint32_t zones[POOL_MEMBERS_MAX];
+	uint32_t n = 0;
+
+	zones_whole(p, zones);
+	for (uint32_t d = 0; d < p->ndomains; d++)
+		n += zones[d] > 0; /* a witness holds nothing */
+	if (n <= p->units || p->m == 0)
+		return POOL_REBUILD_NONE;
+	return p->segs_kept <= capacity_less(p) ? POOL_REBUILD_ANY :
+						  POOL_REBUILD_SOME;
+}
+
+/* Segments that may be filled: so many that there is room to make again what
+ * any one domain held, if it is lost.  But a domain that is added never takes
+ * away what the largest k+m give by themselves. */
+static uint32_t capacity_kept(const struct pool *p)
+{
+	if (p->m == 0 || p->ndomains <= p->units)
+		return p->segs_possible;
+	return max_u32(capacity_less(p), capacity_largest(p));
 }
 
 void segs_capacity(struct pool *p)
@@ -93,6 +162,7 @@ void segs_capacity(struct pool *p)
 	p->seg_data_blocks =
 		(uint32_t)((uint64_t)avail * p->row_blocks_max / row);
 	p->segs_possible = capacity_whole(p);
+	p->segs_kept = capacity_kept(p);
 	p->segs_now = capacity_now(p, false);
 	p->quarantined = 0;
 	for (uint32_t i = 1; i <= p->nsegs; i++)
@@ -162,32 +232,20 @@ static uint64_t used_blocks(const struct pool *p)
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used)
 {
-	*ret_usable = usable_of(p, p->segs_possible);
+	*ret_usable = usable_of(p, p->segs_kept);
 	*ret_used = used_blocks(p);
 }
 
-uint64_t pool_usable_less_domain(const struct pool *p)
+uint64_t pool_space_rebuild(const struct pool *p)
 {
-	uint32_t zones[POOL_MEMBERS_MAX] = {0};
-	uint32_t least = UINT32_MAX;
-
-	for (uint32_t i = 0; i < p->nmembers; i++)
-		zones[p->members[i]->domain] += p->members[i]->zones;
-	for (uint32_t d = 0; d < p->ndomains; d++) {
-		uint32_t had = zones[d];
-
-		zones[d] = 0;
-		least = min_u32(least, capacity(p, zones, p->units));
-		zones[d] = had;
-	}
-	return p->ndomains <= p->units ? 0 : usable_of(p, least);
+	return usable_of(p, p->segs_possible) - usable_of(p, p->segs_kept);
 }
 
 uint64_t pool_space_available(const struct pool *p)
 {
 	/* While disks are out or zones in quarantine, no more than fits
 	 * without them. */
-	uint32_t segs = min_u32(p->segs_possible, p->segs_now);
+	uint32_t segs = min_u32(p->segs_kept, p->segs_now);
 	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
 	uint64_t taken = used_blocks(p) + p->reserved + TABLES_MARGIN;
 

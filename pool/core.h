@@ -402,6 +402,8 @@ struct pool {
 	struct segment    *open[LOG_CLASSES][OPEN_SLOTS];
 	uint32_t           open_next[LOG_CLASSES];
 	uint32_t           segs_possible; /* by the capacity formula */
+	uint32_t           segs_kept;     /* … less what is kept for the rebuild
+					   * of one domain */
 	uint32_t           segs_now;      /* … on the disks that are in */
 	uint32_t           seg_data_blocks; /* payload of a well-filled one */
 	uint32_t           quarantined;  /* segments */
@@ -747,7 +749,7 @@ uint32_t seg_live_max(const struct pool *p);
 void seg_frozen_unref(struct pool *p, place_t place);
 
 /* --- capacity.c ---------------------------------------------------------- */
-void segs_capacity(struct pool *p); /* recompute segs_possible */
+void segs_capacity(struct pool *p); /* recompute segs_possible … */
 uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
 /* How many more, if the zones in use were spread evenly? */
 uint32_t segs_stranded(const struct pool *p);
@@ -756,6 +758,9 @@ uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);
 uint32_t segs_unlisted(const struct pool *p); /* never made openable */
 uint64_t pool_space_available(const struct pool *p);
+/* Of what would be usable: kept to make again what one domain holds. */
+uint64_t pool_space_rebuild(const struct pool *p);
+enum pool_rebuild pool_rebuild_room(const struct pool *p);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 

@@ -263,6 +263,8 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 		return;
 	count_segments(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
+	i->rebuild_blocks = pool_space_rebuild(p);
+	i->rebuild = (uint8_t)pool_rebuild_room(p);
 	i->reserved_blocks = p->reserved;
 	i->available_blocks = pool_space_available(p);
 	for (uint32_t n = 0; n < p->nmembers; n++)

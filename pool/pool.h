@@ -441,6 +441,14 @@ enum pool_health {
 	POOL_FAILED,      /* stopped: claim lost, or a commit failed */
 };
 
+/* When a domain is lost, is there room to make again what was on it? */
+enum pool_rebuild {
+	POOL_REBUILD_NONE, /* nowhere: there are no more domains than k+m, or
+			    * nothing to make it from */
+	POOL_REBUILD_SOME, /* for some of them: they differ much in size */
+	POOL_REBUILD_ANY,  /* for any one of them */
+};
+
 struct pool_info {
 	char        name[POOL_NAME_MAX + 1];
 	struct uuid uuid;
@@ -457,6 +465,9 @@ struct pool_info {
 	/* Space, in blocks of 4096 bytes. usable: that much live data fits;
 	 * used: live data, nodes and tables; raw: sum of the disks. */
 	uint64_t    usable_blocks, used_blocks, reserved_blocks, raw_blocks;
+	uint64_t    rebuild_blocks;  /* so much more would be usable: kept to
+				      * make again what one domain held */
+	uint8_t     rebuild;         /* enum pool_rebuild */
 	uint64_t    available_blocks; /* may be reserved just now: less than
 				       * usable - used while disks are out or
 				       * zones in quarantine */
@@ -481,9 +492,6 @@ void pool_get_info(const struct pool *pool, struct pool_info *ret_info);
 void pool_get_member(const struct pool *pool, uint32_t i,
 		     struct member_info *ret_info);
 
-/* Blocks of live data that would fit if any one domain were lost and what was
- * on it made again on the others; 0: there are no more domains than k+m. */
-uint64_t pool_usable_less_domain(const struct pool *pool);
 /* Another number when the state, the errors or the slowness of a member have
  * changed: cheap, to find out whether it is worth looking at them. */
 uint64_t pool_members_mark(const struct pool *pool);

@@ -161,7 +161,7 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 	static const char *const ids[SPACE_LEVELS] = {
 		"pool.space_85", "pool.space_90", "pool.space_95" };
 	const struct watch *w = &c->t->watch;
-	uint64_t full_s = watch_full_s(w, info), spare;
+	uint64_t full_s = watch_full_s(w, info);
 	char     when[80] = "new data will get ENOSPC when it is full";
 
 	if (full_s > 0)
@@ -192,8 +192,8 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 			 space_levels[w->level - 1]), when,
 		     "Delete what is not needed ('tarn snapshot list'), or "
 		     "add disks.");
-	spare = pool_usable_less_domain(c->t->hosted.pool);
-	if (spare > 0 && info->used_blocks > spare)
+	if (info->rebuild != POOL_REBUILD_NONE &&
+	    info->used_blocks > info->usable_blocks)
 		risk(add(c, EVENT_WARNING, "pool.no_rebuild_room", info->name,
 			 "If a domain is lost, there is no room to make again "
 			 "what was on it."),

@@ -179,6 +179,7 @@ static const char *hosted_state_name(const struct hosted *h)
 static void add_info(json_t *o, const struct pool_info *info)
 {
 	char uuid[UUID_TEXT_BYTES], redundancy[32];
+	char rebuild[REBUILD_TEXT_BYTES];
 
 	snprintf(redundancy, sizeof(redundancy), "%u+%u", info->k, info->m);
 	json_object_set_new(o, "uuid",
@@ -186,6 +187,8 @@ static void add_info(json_t *o, const struct pool_info *info)
 	json_object_set_new(o, "redundancy", json_string(redundancy));
 	json_object_set_new(o, "domain",
 			    json_string(info->domain_disk ? "disk" : "host"));
+	json_object_set_new(o, "rebuild",
+			    json_string(ctl_rebuild_text(info, rebuild)));
 	json_object_set_new(o, "claim", json_integer((json_int_t)info->claim));
 	json_object_set_new(o, "created_s",
 			    json_integer((json_int_t)info->created_s));

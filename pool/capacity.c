@@ -247,7 +247,8 @@ uint64_t pool_space_available(const struct pool *p)
 	 * without them. */
 	uint32_t segs = min_u32(p->segs_kept, p->segs_now);
 	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
-	uint64_t taken = used_blocks(p) + p->reserved + TABLES_MARGIN;
+	uint64_t taken = used_blocks(p) + p->reserved + p->kept +
+			 TABLES_MARGIN;
 
 	if (CANARY(space_halved))
 		usable /= 2;
@@ -256,12 +257,18 @@ uint64_t pool_space_available(const struct pool *p)
 	return usable - min_u64(usable, taken);
 }
 
-int pool_space_reserve(struct pool *p, uint64_t blocks)
+int pool_space_reserve(struct pool *p, uint64_t blocks, uint64_t kept_blocks)
 {
-	if (blocks > pool_space_available(p))
+	if (blocks > kept_blocks &&
+	    blocks - kept_blocks > pool_space_available(p))
 		return -ENOSPC;
 	p->reserved += blocks;
 	return 0;
+}
+
+void pool_space_keep(struct pool *p, uint64_t blocks)
+{
+	p->kept = blocks;
 }
 
 void pool_space_unreserve(struct pool *p, uint64_t blocks)

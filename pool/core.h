@@ -408,6 +408,7 @@ struct pool {
 	uint32_t           seg_data_blocks; /* payload of a well-filled one */
 	uint32_t           quarantined;  /* segments */
 	uint64_t           reserved;     /* pool_space_reserve() */
+	uint64_t           kept;         /* pool_space_keep() */
 	uint64_t           live_total, tables_total;
 
 	/* Log. */
@@ -757,7 +758,6 @@ uint32_t segs_stranded(const struct pool *p);
 uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);
 uint32_t segs_unlisted(const struct pool *p); /* never made openable */
-uint64_t pool_space_available(const struct pool *p);
 /* Of what would be usable: kept to make again what one domain holds. */
 uint64_t pool_space_rebuild(const struct pool *p);
 enum pool_rebuild pool_rebuild_room(const struct pool *p);

@@ -266,6 +266,7 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	i->rebuild_blocks = pool_space_rebuild(p);
 	i->rebuild = (uint8_t)pool_rebuild_room(p);
 	i->reserved_blocks = p->reserved;
+	i->kept_blocks = p->kept;
 	i->available_blocks = pool_space_available(p);
 	for (uint32_t n = 0; n < p->nmembers; n++)
 		i->raw_blocks += p->members[n]->size_blocks;

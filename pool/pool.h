@@ -179,8 +179,15 @@ void pool_place_unref(struct pool *pool, place_t place, uint32_t n);
  * reserve what a write will newly map; -ENOSPC when usable capacity would be
  * exceeded.  After apply() (or failure) give the reservation back; what was
  * mapped then counts through pool_place_ref(). */
-int  pool_space_reserve(struct pool *pool, uint64_t blocks);
+int  pool_space_reserve(struct pool *pool, uint64_t blocks,
+			uint64_t kept_blocks);
 void pool_space_unreserve(struct pool *pool, uint64_t blocks);
+/* So many blocks in all are kept for some who will want them: nobody else may
+ * reserve them.  Who reserves says how many of his are such (kept_blocks), and
+ * these are no longer kept then. */
+void pool_space_keep(struct pool *pool, uint64_t blocks);
+/* Blocks that may be reserved just now. */
+uint64_t pool_space_available(const struct pool *pool);
 
 /* --- tables ---------------------------------------------------------------
  *
@@ -465,6 +472,7 @@ struct pool_info {
 	/* Space, in blocks of 4096 bytes. usable: that much live data fits;
 	 * used: live data, nodes and tables; raw: sum of the disks. */
 	uint64_t    usable_blocks, used_blocks, reserved_blocks, raw_blocks;
+	uint64_t    kept_blocks;     /* for volumes that have a reserve */
 	uint64_t    rebuild_blocks;  /* so much more would be usable: kept to
 				      * make again what one domain held */
 	uint8_t     rebuild;         /* enum pool_rebuild */

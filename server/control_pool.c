@@ -271,7 +271,7 @@ void ctl_pool_df(struct ctl_call *call)
 	struct hosted *h = ctl_need_pool(call);
 	struct pool_info info;
 	struct volumes_space space;
-	uint64_t usable, used;
+	uint64_t usable, used, kept;
 	json_t  *o, *more;
 
 	if (h == NULL)
@@ -280,12 +280,13 @@ void ctl_pool_df(struct ctl_call *call)
 	vols_space(h->vols, &space);
 	usable = blocks_to_bytes(info.usable_blocks);
 	used = blocks_to_bytes(info.used_blocks);
+	kept = blocks_to_bytes(info.kept_blocks);
 	o = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "name",
 		      ctl_text(info.name), "usable_bytes", (json_int_t)usable,
 		      "used_bytes", (json_int_t)used, "free_bytes",
-		      (json_int_t)(usable > used ? usable - used : 0),
+		      (json_int_t)(usable - min_u64(usable, used + kept)),
 		      "reserved_bytes",
-		      (json_int_t)blocks_to_bytes(info.reserved_blocks),
+		      (json_int_t)kept,
 		      "provisioned_bytes", (json_int_t)space.provisioned_bytes,
 		      "overcommit",
 		      usable == 0 ? 0.0 : (double)space.provisioned_bytes /

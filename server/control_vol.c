@@ -63,6 +63,34 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 	return v;
 }
 
+/* The parameters that say what is to be set of a volume.  False: answered. */
+bool ctl_take_props(struct ctl_call *call, struct vol_props *ret_props)
+{
+	const char *reserve = ctl_string(call, "reserve");
+	char       *end;
+
+	ret_props->mask = 0;
+	if (reserve == NULL)
+		return true;
+	ret_props->mask = VOL_PROP_RESERVE;
+	if (strcmp(reserve, "full") == 0) {
+		ret_props->reserve_bytes = VOL_RESERVE_FULL;
+		return true;
+	}
+	if (strcmp(reserve, "none") == 0) {
+		ret_props->reserve_bytes = 0;
+		return true;
+	}
+	errno = 0;
+	ret_props->reserve_bytes = strtoull(reserve, &end, 10);
+	if (strspn(reserve, "0123456789") > 0 && *end == '\0' && errno == 0 &&
+	    ret_props->reserve_bytes <= VOLUME_BYTES_MAX)
+		return true;
+	ctl_bad_param(call, "reserve", "'%.40s' is no reserve of a volume: "
+		      "give full, none, or bytes, up to its size", reserve);
+	return false;
+}
+
 /* --- what is said of each ------------------------------------------------ */
 
 static json_t *volume_json(const struct volume *v,
@@ -75,6 +103,21 @@ static json_t *volume_json(const struct volume *v,
 			 (json_int_t)i->checkpoints, "clone_of",
 			 i->clone_of[0] != '\0' ? i->clone_of : NULL,
 			 "schedule", ctl_schedule_brief(v));
+}
+
+/* What is kept for it. */
+static void add_reserve(json_t *o, const struct volume_info *i)
+{
+	bool full = i->reserve_bytes == VOL_RESERVE_FULL;
+
+	json_object_set_new(o, "reserve", json_string(
+				    full ? "full" : i->reserve_bytes != 0 ?
+					   "size" : "none"));
+	json_object_set_new(o, "reserve_bytes", json_integer((json_int_t)(
+				    min_u64(i->reserve_bytes,
+					    i->size_bytes))));
+	json_object_set_new(o, "kept_bytes", json_integer((json_int_t)
+				    blocks_to_bytes(i->kept_blocks)));
 }
 
 static json_t *snapshot_json(const struct volume_info *i)
@@ -109,6 +152,7 @@ json_t *ctl_vol_json(const struct volume *v)
 	switch (vol_name_kind(name)) {
 	case VOL_KIND_VOLUME:
 		more = volume_json(v, &i);
+		add_reserve(o, &i);
 		break;
 	case VOL_KIND_SNAPSHOT:
 		more = snapshot_json(&i);

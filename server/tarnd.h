@@ -324,6 +324,7 @@ void ctl_volume_list(struct ctl_call *call);
 void ctl_volume_show(struct ctl_call *call);
 void ctl_volume_clone(struct ctl_call *call);
 void ctl_volume_resize(struct ctl_call *call);
+void ctl_volume_set(struct ctl_call *call);
 void ctl_volume_rename(struct ctl_call *call);
 void ctl_volume_delete(struct ctl_call *call);
 void ctl_volume_undelete(struct ctl_call *call);

@@ -17,9 +17,11 @@
 #include "volume/tree_thin.h"
 #include "volume/volumes.h"
 
-static int apply_create(struct volumes *vols, uint64_t id, const void *body)
+static int apply_create(struct volumes *vols, uint64_t id, const void *body,
+			uint32_t len_bytes)
 {
 	const struct catalog_create *rec = body;
+	struct catalog_props props;
 	struct catalog *c = &vols->catalog;
 	char name[VOLUME_NAME_MAX + 1] = "";
 	struct volume *v;
@@ -44,6 +46,8 @@ static int apply_create(struct volumes *vols, uint64_t id, const void *body)
 	memcpy(v->name, name, sizeof(name));
 	tree_add(v, NULL);
 	catalog_name_insert(c, v);
+	if (catalog_create_props(rec, len_bytes, &props))
+		catalog_props_take(v, &props);
 	return 0;
 }
 
@@ -60,6 +64,7 @@ void catalog_set_size(struct volume *v, uint64_t size_bytes)
 	}
 	v->size_bytes = size_bytes;
 	catalog_touch(v);
+	vol_promise_update(v);
 }
 
 static int apply_resize(struct volume *v, const void *body)
@@ -114,6 +119,8 @@ void catalog_tree_delete(struct volume *t)
 	t->deletion_no = c->deletions++;
 	t->flags &= (uint8_t)~(CATALOG_HIDDEN | CATALOG_SCHEDULED);
 	memset(&t->schedule, 0, sizeof(t->schedule));
+	t->promise.reserve_bytes = 0;
+	vol_promise_update(t);
 	catalog_touch(t);
 	if (t->nkids > 1 && !CANARY(fork_reaped)) {
 		tree_fork(t);
@@ -228,7 +235,7 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 	if (catalog_body_validate(subtype, body, len_bytes, &why) < 0)
 		return -EBADMSG;
 	if (subtype == CATALOG_CREATE)
-		return apply_create(vols, id, body);
+		return apply_create(vols, id, body, len_bytes);
 	if (subtype == CATALOG_SNAP)
 		return catalog_apply_snap(vols, id, body, len_bytes);
 	if (subtype == CATALOG_CLONE)
@@ -261,6 +268,8 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_purge(v);
 	case CATALOG_SCHEDULE:
 		return catalog_apply_schedule(v, body);
+	case CATALOG_PROPS:
+		return catalog_apply_props(v, body);
 	case CATALOG_THIN:
 		return apply_thin(v, body);
 	default:

@@ -32,6 +32,8 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->mapped = le64_of(v->mapped);
 	s->cursor = le64_of(v->cursor);
 	s->trashed_s = le64_of(v->trashed_s);
+	s->own = le64_of(v->own);
+	s->reserve = le64_of(v->promise.reserve_bytes);
 	catalog_schedule_encode(&v->schedule, &s->schedule);
 	s->name_len = le16_of((uint16_t)strlen(v->name));
 	memcpy(s->name, v->name, strlen(v->name));
@@ -93,6 +95,8 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->mapped = le64_get(s->mapped);
 	v->cursor = le64_get(s->cursor);
 	v->trashed_s = le64_get(s->trashed_s);
+	v->own = le64_get(s->own);
+	v->promise.reserve_bytes = le64_get(s->reserve);
 	if (v->flags & CATALOG_TRASHED)
 		catalog_trash_insert(c, v);
 	catalog_schedule_decode(&s->schedule, &v->schedule);

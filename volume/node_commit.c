@@ -170,6 +170,7 @@ static void freeze_root(struct volumes *vols)
 		.nslots = le32_of(vols->catalog.nslots),
 		.nodes = le64_of(vols->ids.used),
 		.mapped = le64_of(vols->catalog.mapped),
+		.owned = le64_of(vols->owned ? 1 : 0),
 	};
 
 	memcpy(root.magic, VOLS_ROOT_MAGIC, sizeof(root.magic));

@@ -131,7 +131,7 @@ void part_end(struct vol_part *p, int res)
 	slab_put(&vols->slab, p->bounce[0]);
 	slab_put(&vols->slab, p->bounce[1]);
 	if (p->reserved > 0)
-		pool_space_unreserve(vols->pool, p->reserved);
+		vol_space_give(req->vol, p->reserved);
 	if (p->reserves)
 		vol_space_settled(vols);
 	objpool_put(&parts_of(req)->objs, p);

@@ -79,6 +79,9 @@ struct volume_info {
 				     * deleted the youngest before it that is
 				     * there; "": none */
 	unsigned    users;          /* vol_get() less vol_put() */
+	uint64_t    reserve_bytes;  /* of a volume: as in struct vol_props */
+	uint64_t    kept_blocks;    /* … kept for it now, so that its writes
+				     * find space: data and map */
 	uint64_t    trashed_s;      /* of a volume in the trash: since then; 0 */
 };
 
@@ -125,6 +128,19 @@ struct vol_schedule {
 bool vol_schedule_get(const struct volume *v, struct vol_schedule *ret_schedule);
 /* The kind of a snapshot, as in struct volume_info. */
 enum period vol_schedule_kind(const struct volume *s);
+
+/* What else can be set of a volume. */
+struct vol_props {
+	uint8_t  mask;          /* enum vol_prop, or'ed: those that are meant */
+	uint64_t reserve_bytes; /* so much data it has space for, and for the
+				 * map of that; 0: none, VOL_RESERVE_FULL: as
+				 * its size is.  What its snapshots keep does
+				 * not count: it is beside that. */
+};
+enum vol_prop {
+	VOL_PROP_RESERVE = 1 << 0,
+};
+#define VOL_RESERVE_FULL UINT64_MAX
 
 /* A user (an attached client) keeps the volume from being deleted and gets a
  * call when its size changed or the volume is going away (force). */
@@ -271,6 +287,7 @@ struct vol_ctl {
 	const uint8_t *kinds;   /* enum period, one for each name; NULL: no
 				 * schedule takes them */
 	struct vol_schedule schedule; /* keep only */
+	struct vol_props props;
 	uint64_t    size_bytes;
 	uint64_t    now_s;      /* wall clock, seconds since 1970 */
 	struct uuid uuid;       /* create: a fresh random one */
@@ -318,12 +335,15 @@ enum vol_kind vol_name_kind(const char *name);
 const char *vol_whole_name_problem(const char *name, unsigned kinds,
 				   char *ret_err);
 
-/* name, size_bytes, uuid, now_s.  The same name and size again: already.
- * -EEXIST another size, -EINVAL, -ENOSPC. */
+/* name, size_bytes, props, uuid, now_s.  The same name and size (and props)
+ * again: already.  -EEXIST another size, -EINVAL, -ENOSPC. */
 void vol_create(struct volumes *vols, struct vol_ctl *ctl);
 /* name, size_bytes, force.  Shrinking below what is written needs force
  * (-ENOTEMPTY); -EBUSY when it would shrink with users and no force. */
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl);
+/* name, props.  -ENOSPC what is to be kept for it is not there; -ENOENT,
+ * -EINVAL. */
+void vol_set(struct volumes *vols, struct vol_ctl *ctl);
 /* names (VOLUME@SNAPSHOT or VOLUME#CHECKPOINT; each volume at most once with
  * either, or with each of kinds), nnames, uuids, kinds, now_s: all of the same
  * instant; schedules of which there are kinds know that it was done.  -EEXIST: one is there

@@ -50,6 +50,7 @@ int vols_open(struct io *io, const struct volumes_params *params,
 	id_map_init(&vols->ids, &vols->slab);
 	vol_reaper_init(vols);
 	vol_trash_init(vols);
+	vol_reserves_init(vols);
 	/* What the nodes do not take of their budget is the blocks' (see
 	 * node_cache_trim). */
 	r = block_cache_init(&vols->blocks,
@@ -131,6 +132,7 @@ void vols_format(void *arg)
 	void *buf = slab_need(&vols->slab);
 
 	vols_learn_geometry(vols);
+	vols->owned = true;
 	memset(buf, 0, TARN_BLOCK);
 	if (id_map_add_page(&vols->ids, buf) < 0)
 		abort(); /* as in slab_need() */
@@ -204,6 +206,8 @@ void vol_info(const struct volume *v, struct volume_info *ret_info)
 	ret_info->schedule = (uint8_t)vol_schedule_kind(v);
 	ret_info->lost = v->flags & CATALOG_LOST;
 	ret_info->trashed_s = v->trashed_s;
+	ret_info->reserve_bytes = v->promise.reserve_bytes;
+	ret_info->kept_blocks = v->promise.kept;
 	if (v->kind == CATALOG_VOLUME)
 		origin_info(v, ret_info);
 	else

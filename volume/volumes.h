@@ -16,6 +16,7 @@
 #include "volume/vol_control.h"
 #include "volume/vol_delete.h"
 #include "volume/vol_request.h"
+#include "volume/vol_reserve.h"
 #include "volume/vol_trash.h"
 #include "volume/volume.h"
 
@@ -58,6 +59,9 @@ struct volume {
 	struct vol_schedule schedule; /* of a volume; of a SCHEDULED snapshot:
 				      * 1 at its kind */
 	uint64_t    mapped;          /* data blocks */
+	uint64_t    own;             /* blocks that it has, and no older tree
+				      * (tree.h) */
+	struct vol_promise promise;
 	uint64_t    cursor;          /* DELETING: leaves below are gone;
 				      * FORK: … have been thinned out */
 	bool        used_gone;       /* while a used_plan is made: it goes, */
@@ -136,6 +140,9 @@ struct volumes {
 	bool         redoing;        /* opening: no commit was done and no
 				      * request came yet; nothing is evicted */
 	bool         failed;         /* a commit failed: the pool is ending */
+	bool         owned;          /* each volume's `own` is right: since the
+				      * pool was made there was nobody who
+				      * did not count it */
 	bool         committed;      /* a commit was done since opening */
 	uint64_t     node_credit;    /* reserved blocks that new nodes may take
 				      * over, while a write is applied */
@@ -152,6 +159,7 @@ struct volumes {
 	struct vol_requests req;
 	struct vol_controls ctl;
 	struct vol_trash trash;
+	struct vol_reserves reserves;
 	struct vol_relocs relocs;
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;

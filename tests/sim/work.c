@@ -144,7 +144,7 @@ static void slot_done(struct vol_req *req)
 		STAT(sim, enospc);
 		sim->work->enospcs++;
 		model_end(m, s->op, req->res);
-		space_check_enospc(sim, s->used, blocks);
+		space_check_write(sim, s->vol, s->used, blocks);
 		return;
 	}
 	if (req->res != 0)

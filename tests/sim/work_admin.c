@@ -76,7 +76,7 @@ static void ctl_done(struct vol_ctl *ctl)
 	    kind == MCTL_ROLLBACK)
 		space_check_frees(sim, ctl);
 	if (ctl->res == -ENOSPC)
-		space_check_enospc(sim, 0, 0);
+		space_check_enospc(sim, 0, reserves_need(sim));
 	else if (ctl->res == -ENOENT &&
 		 (kind == MCTL_UNDELETE || kind == MCTL_PURGE))
 		ctl->res = -ENOENT; /* it has gone: trash_look() judges */

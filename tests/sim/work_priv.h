@@ -130,6 +130,14 @@ struct msched {
 	bool                asked; /* for that */
 };
 
+/* The reserve of a volume (work_reserve.c). */
+struct mreserve {
+	uint32_t id;    /* of the volume */
+	uint64_t is;    /* bytes, as in struct vol_props */
+	uint64_t want;
+	bool     asked; /* for that */
+};
+
 /* Receiving a copy (work_receive.c). */
 struct receiver {
 	struct vol_ctl ctl;
@@ -177,6 +185,7 @@ struct work {
 	struct receiver receiver;
 	struct eventer  eventer;
 	struct msched   scheds[MODEL_VOLS_MAX];
+	struct mreserve reserves[MODEL_VOLS_MAX];
 	struct msnap    snaps[MSNAPS_MAX];
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
 	unsigned        nghosts;     /* ever */
@@ -312,6 +321,17 @@ bool schedule_act(struct sim *sim, unsigned vol);
 /* No schedule took the snapshot: none can delete it. */
 bool schedule_keeps(struct sim *sim, const struct msnap *s);
 
+/* work_reserve.c */
+/* Give a volume, this one or another, another reserve; false when the engine
+ * stopped. */
+bool reserve_act(struct sim *sim, unsigned vol);
+/* After a crash: are they as they were? */
+void reserves_check(struct sim *sim);
+/* At most so many blocks will be kept for all that have one, and can. */
+uint64_t reserves_need(const struct sim *sim);
+/* May none of its writes that end now find no space? */
+bool reserve_covers(struct sim *sim, unsigned vol);
+
 /* work_diff.c */
 /* A request that changes blocks is submitted; its number. */
 uint32_t diff_cover(struct sim *sim, unsigned vol, uint64_t off_bytes,
@@ -342,10 +362,13 @@ void event_verify(struct sim *sim);
 bool scrub_act(struct sim *sim);
 
 /* work_space.c */
-/* Blocks that the pool counts as in use now. */
+/* Blocks that the pool counts as in use or kept now. */
 uint64_t space_used(struct sim *sim, uint64_t *ret_usable);
 /* A request of so many blocks got ENOSPC; used: at its submission. */
 void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks);
+/* The same, of volume vol. */
+void space_check_write(struct sim *sim, unsigned vol, uint64_t used,
+		       uint64_t blocks);
 /* An operation that must work in a full pool, too, has ended. */
 void space_check_frees(struct sim *sim, const struct vol_ctl *ctl);
 /* Now and then: is the pool full? */

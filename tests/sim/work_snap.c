@@ -196,7 +196,7 @@ static void ctl_done(struct vol_ctl *ctl)
 	if (ctl->nnames == 0)
 		space_check_frees(sim, ctl); /* a deletion */
 	if (ctl->res == -ENOSPC)
-		space_check_enospc(sim, 0, 0);
+		space_check_enospc(sim, 0, reserves_need(sim));
 	else if (ctl->res != 0)
 		sim_fail(sim, "a snapshot operation failed: %d %s", ctl->res,
 			 ctl->error);
@@ -365,6 +365,8 @@ bool snap_act(struct sim *sim)
 	}
 	if (chance(&sim->rng, 1, 12))
 		return schedule_act(sim, (unsigned)prng_below(&sim->rng, 3));
+	if (chance(&sim->rng, 1, 8))
+		return reserve_act(sim, (unsigned)prng_below(&sim->rng, 4));
 	if (pick == NULL || (n < MSNAPS_MAX && chance(&sim->rng, 1, 3)))
 		return take(sim, chance(&sim->rng, 1, 2));
 	if (chance(&sim->rng, n, 3 * MSNAPS_MAX) &&
@@ -432,6 +434,7 @@ void snaps_attach(struct sim *sim)
 				 info.name, info.snapshots, snaps_of(sim, i));
 	}
 	schedules_check(sim);
+	reserves_check(sim);
 }
 
 void snaps_verify(struct sim *sim)

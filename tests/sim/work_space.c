@@ -1,5 +1,6 @@
 /* tests/sim/work_space.c - P12: space is honest. */
 #include <errno.h>
+#include <string.h>
 
 #include "tests/sim/work_priv.h"
 
@@ -9,7 +10,7 @@ uint64_t space_used(struct sim *sim, uint64_t *ret_usable)
 
 	pool_get_info(sim->life->pool, &info);
 	*ret_usable = info.usable_blocks;
-	return info.used_blocks + info.reserved_blocks;
+	return info.used_blocks + info.reserved_blocks + info.kept_blocks;
 }
 
 /* Blocks that cannot be had just now of what the pool says is usable; all of
@@ -69,11 +70,21 @@ void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
 			 (unsigned long long)less);
 }
 
+void space_check_write(struct sim *sim, unsigned vol, uint64_t used,
+		       uint64_t blocks)
+{
+	if (space_withheld(sim) == 0 && reserve_covers(sim, vol))
+		sim_fail(sim, "P12: ENOSPC for volume %s, which has a reserve",
+			 sim->model->vols[vol].name);
+	space_check_enospc(sim, used, blocks);
+}
+
 void space_check_frees(struct sim *sim, const struct vol_ctl *ctl)
 {
 	/* While disks are out or zones in quarantine, there may be no room to
 	 * make room. */
-	if (ctl->res == -ENOSPC && !pool_is_degraded(sim))
+	if (ctl->res == -ENOSPC && !pool_is_degraded(sim) &&
+	    strstr(ctl->error, "for its reserve") == NULL)
 		sim_fail(sim, "P12: what makes room finds none: %s",
 			 ctl->error);
 }
@@ -82,11 +93,15 @@ void space_look(struct sim *sim)
 {
 	uint64_t usable;
 	uint64_t used = space_used(sim, &usable);
+	struct pool_info info;
 
+	pool_get_info(sim->life->pool, &info);
 	/* Nodes and tables come on top of what was let in. */
-	if (used > usable + usable / 32 + 64 && !pool_is_degraded(sim))
+	if (used - info.kept_blocks > usable + usable / 32 + 64 &&
+	    !pool_is_degraded(sim))
 		sim_fail(sim, "P12: %llu blocks used of %llu usable ones",
-			 (unsigned long long)used, (unsigned long long)usable);
+			 (unsigned long long)(used - info.kept_blocks),
+			 (unsigned long long)usable);
 	sim->work->pressed |= used + inflight_blocks(sim) > usable / 2 ||
 			      pool_is_degraded(sim);
 	sim->model->full = used + inflight_blocks(sim) > usable / 8 * 7 ||

@@ -234,6 +234,8 @@ static void print_space(const struct cli *cli, json_t *d)
 		  "what volumes and snapshots show" },
 		{ "data_bytes", "data", "of used: blocks of data, each once" },
 		{ "map_bytes", "map", "of used: where they are" },
+		{ "reserved_bytes", "reserved",
+		  "of usable: kept for volumes that have a reserve" },
 		{ "parity_bytes", "parity", "of raw: so that disks may fail" },
 		{ "reserve_bytes", "reserve",
 		  "of raw: for cleaning, commits, headers and a rebuild" },

@@ -314,6 +314,9 @@ struct log_client_ops {
 	 * (WRITE and MOVE runs), or made dirty so that the next commit
 	 * rewrites it (NODE, TABLE).  Then r->done(), in a later turn. */
 	void (*relocate)(void *arg, struct reloc *r);
+	/* Zones or a disk came back: there may be room for more.  Must not call
+	 * the pool; may be NULL. */
+	void (*room)(void *arg);
 };
 /* The answer to load(). */
 void pool_client_loaded(struct pool *pool, int res);

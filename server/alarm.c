@@ -23,6 +23,7 @@ static const char *const known[] = {
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
 	"pool.read_only", "pool.space_85",   "pool.space_90",
 	"pool.space_95",  "pool.suspended",  "scrub.damage",
+	"volume.paused",
 };
 
 bool alarm_is_known(const char *id)
@@ -284,6 +285,26 @@ static void scrub_alarm(struct collect *c, const struct pool_info *info)
 		     "scrub status' shows where they are.");
 }
 
+static void pause_alarms(struct collect *c)
+{
+	struct volumes *vols = c->t->hosted.vols;
+	struct volume  *v = NULL;
+
+	while ((v = vols_next(vols, v)) != NULL) {
+		struct volume_info i;
+
+		vol_info(v, &i);
+		if (i.paused > 0)
+			risk(add(c, EVENT_CRITICAL, "volume.paused", i.name,
+				 "Volume '%.80s' is paused: the pool is full.",
+				 i.name),
+			     "its writes wait until there is space",
+			     "Delete what is not needed ('tarn snapshot "
+			     "list'), or add disks; 'tarn volume set' with "
+			     "--when-full enospc ends the waiting.");
+	}
+}
+
 static void open_alarms(struct collect *c)
 {
 	const struct pool *pool = c->t->hosted.pool;
@@ -295,6 +316,7 @@ static void open_alarms(struct collect *c)
 	health_alarms(c, &info, away);
 	scrub_alarm(c, &info);
 	space_alarms(c, &info);
+	pause_alarms(c);
 	for (uint32_t i = 0; i < info.nmembers; i++)
 		disk_alarms(c, &info, i, away);
 }

@@ -41,6 +41,7 @@ static const struct ctl_param volume_create_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "size", CTL_UINT, true },
 	{ "reserve", CTL_STRING, false },
+	{ "when_full", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param volume_list_params[] = {
@@ -67,6 +68,7 @@ static const struct ctl_param delete_params[] = {
 static const struct ctl_param volume_set_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "reserve", CTL_STRING, false },
+	{ "when_full", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param volume_delete_params[] = {
@@ -224,7 +226,7 @@ const struct ctl_method tarnd_methods[] = {
 	{ "volume.resize", ctl_volume_resize, volume_resize_params, true,
 	  "Grow or shrink a volume." },
 	{ "volume.set", ctl_volume_set, volume_set_params, true,
-	  "Set properties of a volume: its reserve." },
+	  "Set properties of a volume: its reserve, what it does when full." },
 	{ "volume.rename", ctl_volume_rename, rename_params, true,
 	  "Give a volume another name." },
 	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,

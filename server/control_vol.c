@@ -67,12 +67,23 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 bool ctl_take_props(struct ctl_call *call, struct vol_props *ret_props)
 {
 	const char *reserve = ctl_string(call, "reserve");
+	const char *when_full = ctl_string(call, "when_full");
 	char       *end;
 
-	ret_props->mask = 0;
+	memset(ret_props, 0, sizeof(*ret_props));
+	if (when_full != NULL && strcmp(when_full, "pause") != 0 &&
+	    strcmp(when_full, "enospc") != 0) {
+		ctl_bad_param(call, "when_full", "'%.40s' is not what a volume "
+			      "does in a full pool: give enospc or pause",
+			      when_full);
+		return false;
+	}
+	if (when_full != NULL)
+		ret_props->mask = VOL_PROP_PAUSE;
+	ret_props->pause = when_full != NULL && when_full[0] == 'p';
 	if (reserve == NULL)
 		return true;
-	ret_props->mask = VOL_PROP_RESERVE;
+	ret_props->mask |= VOL_PROP_RESERVE;
 	if (strcmp(reserve, "full") == 0) {
 		ret_props->reserve_bytes = VOL_RESERVE_FULL;
 		return true;
@@ -116,6 +127,9 @@ static void add_reserve(json_t *o, const struct volume_info *i)
 	json_object_set_new(o, "reserve_bytes", json_integer((json_int_t)(
 				    min_u64(i->reserve_bytes,
 					    i->size_bytes))));
+	json_object_set_new(o, "when_full",
+			    json_string(i->pauses ? "pause" : "enospc"));
+	json_object_set_new(o, "paused", json_integer(i->paused));
 	json_object_set_new(o, "kept_bytes", json_integer((json_int_t)
 				    blocks_to_bytes(i->kept_blocks)));
 }

@@ -95,7 +95,7 @@ void ctl_volume_set(struct ctl_call *call)
 		return;
 	if (props.mask == 0) {
 		ctl_bad_param(call, "reserve", "nothing is to be set: give "
-			      "reserve");
+			      "reserve or when_full");
 		return;
 	}
 	c = change_new(call, VOL_KIND_VOLUME);

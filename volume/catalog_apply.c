@@ -120,6 +120,7 @@ void catalog_tree_delete(struct volume *t)
 	t->flags &= (uint8_t)~(CATALOG_HIDDEN | CATALOG_SCHEDULED);
 	memset(&t->schedule, 0, sizeof(t->schedule));
 	t->promise.reserve_bytes = 0;
+	t->promise.pause = false;
 	vol_promise_update(t);
 	catalog_touch(t);
 	if (t->nkids > 1 && !CANARY(fork_reaped)) {

@@ -20,7 +20,8 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->kind = v->kind;
 	s->state = v->state;
 	s->levels = v->levels;
-	s->flags = v->flags;
+	s->flags = (uint8_t)(v->flags | (v->promise.pause ? CATALOG_PAUSES :
+							     0));
 	s->uuid = v->uuid;
 	s->size_bytes = le64_of(v->size_bytes);
 	s->created_s = le64_of(v->created_s);
@@ -83,7 +84,8 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->kind = s->kind;
 	v->state = s->state;
 	v->levels = s->levels;
-	v->flags = s->flags;
+	v->flags = (uint8_t)(s->flags & ~CATALOG_PAUSES);
+	v->promise.pause = (s->flags & CATALOG_PAUSES) != 0;
 	v->uuid = s->uuid;
 	v->size_bytes = le64_get(s->size_bytes);
 	v->created_s = le64_get(s->created_s);

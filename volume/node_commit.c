@@ -485,6 +485,7 @@ void vols_commit_done(void *arg, int res)
 		vols->failed = true;
 		vol_requests_unthrottle(vols);
 		vol_controls_fail(vols);
+		vol_pauses_kick(vols);
 		return;
 	}
 	assert(c->state == COMMIT_READY);
@@ -507,6 +508,7 @@ void vols_commit_done(void *arg, int res)
 	node_cache_trim(vols);
 	vol_requests_unthrottle(vols);
 	vol_reaper_kick(vols);
+	vol_pauses_kick(vols);
 	vol_trash_kick(vols);
 	events_kick(vols);
 }

@@ -114,8 +114,9 @@
  *                slots 32 (entries that a FORK drops of that leaf; the cursor
  *                goes from `from` to `upto`)
  *   272 props:   properties of a volume:
- *        0    1 mask     which of them: 1 reserve
- *        1    7 zero
+ *        0    1 mask     which of them: 1 reserve, 2 pause
+ *        1    1 pause    1: writes wait for space; 0: they get ENOSPC
+ *        2    6 zero
  *        8    8 reserve  as in a slot
  * rec.block is the id of the volume (or snapshot...); for a create, clone or
  * receive, the id that it gets; for snapshots, the id of the first one, the others
@@ -198,6 +199,8 @@ enum catalog_state {
 #define CATALOG_TRASHED (1u << 5) /* a READY volume that is in the trash, and
 				   * with it what belongs to it; another one
 				   * may have its name */
+#define CATALOG_PAUSES (1u << 7) /* a READY volume whose writes wait for space
+				  * when there is none */
 #define CATALOG_SCHEDULED (1u << 6) /* a READY snapshot that the schedule of
 				     * its volume took, and may delete */
 
@@ -284,11 +287,14 @@ static_assert(sizeof(struct catalog_create) == 34, "catalog_create");
 /* Also at the end of a CATALOG_CREATE. */
 struct catalog_props {
 	uint8_t mask; /* CATALOG_PROP_...: of which it says what they are */
-	uint8_t zero[7];
+	uint8_t pause;
+	uint8_t zero[6];
 	le64    reserve;
 };
 static_assert(sizeof(struct catalog_props) == 16, "catalog_props");
 #define CATALOG_PROP_RESERVE (1u << 0)
+#define CATALOG_PROP_PAUSE   (1u << 1)
+#define CATALOG_PROPS_ALL    (CATALOG_PROP_RESERVE | CATALOG_PROP_PAUSE)
 #define CATALOG_RESERVE_FULL UINT64_MAX
 
 /* A CATALOG_SNAP body is a le64 and then any number of these. */

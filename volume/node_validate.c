@@ -88,7 +88,10 @@ static int tree_validate(const struct catalog_slot *slot, uint64_t size_bytes,
 		BAD("catalog: root level out of range");
 	if ((slot->flags &
 	     ~(CATALOG_SHRUNK | CATALOG_HIDDEN | CATALOG_HELD |
-	       CATALOG_TRASHED | CATALOG_SCHEDULED)) != 0 ||
+	       CATALOG_TRASHED | CATALOG_SCHEDULED | CATALOG_PAUSES)) != 0 ||
+	    (slot->flags & CATALOG_PAUSES &&
+	     (slot->kind != CATALOG_VOLUME || slot->state != CATALOG_READY ||
+	      slot->flags & CATALOG_HIDDEN)) ||
 	    (slot->flags & CATALOG_HIDDEN && (slot->kind != CATALOG_VOLUME ||
 					      slot->state != CATALOG_READY)) ||
 	    (slot->flags & (CATALOG_HELD | CATALOG_SCHEDULED) &&
@@ -339,7 +342,7 @@ static int props_body_validate(const struct catalog_props *p,
 {
 	if (len_bytes < sizeof(*p))
 		BAD("properties record: too short");
-	if (p->mask == 0 || (p->mask & ~CATALOG_PROP_RESERVE) != 0)
+	if (p->mask == 0 || (p->mask & ~CATALOG_PROPS_ALL) != 0 || p->pause > 1)
 		BAD("properties record: unknown ones");
 	return 0;
 }

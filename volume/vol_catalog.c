@@ -30,8 +30,8 @@ static void create_again(struct volumes *vols, struct vol_ctl *ctl,
 			       (unsigned long long)v->size_bytes);
 	else
 		vol_ctl_refuse(vols, ctl, -EEXIST,
-			       "Volume '%.80s' exists with another reserve: "
-			       "set that, or take another name.", v->name);
+			       "Volume '%.80s' exists with other "
+			       "properties: set those, or take another name.", v->name);
 }
 
 void vol_create_start(struct volumes *vols, struct vol_ctl *ctl)

@@ -141,6 +141,7 @@ void vol_users_tell(struct volume *v, bool gone)
 	struct list users;
 	struct list *link;
 
+	vol_pauses_kick(v->vols);
 	/* A user may put the volume, or others may, while they are told. */
 	list_init(&users);
 	list_splice(&users, &v->users);

@@ -10,6 +10,7 @@
 #include "volume/volumes.h"
 
 static_assert((unsigned)VOL_PROP_RESERVE == CATALOG_PROP_RESERVE &&
+	      (unsigned)VOL_PROP_PAUSE == CATALOG_PROP_PAUSE &&
 	      VOL_RESERVE_FULL == CATALOG_RESERVE_FULL, "properties");
 
 /* --- records ------------------------------------------------------------- */
@@ -18,6 +19,7 @@ uint32_t vol_props_encode(const struct vol_props *props, void *ret_bytes)
 {
 	struct catalog_props rec = {
 		.mask = props->mask,
+		.pause = props->pause,
 		.reserve = le64_of(props->reserve_bytes),
 	};
 
@@ -29,6 +31,9 @@ void catalog_props_take(struct volume *v, const struct catalog_props *props)
 {
 	if (props->mask & CATALOG_PROP_RESERVE)
 		v->promise.reserve_bytes = le64_get(props->reserve);
+	if (props->mask & CATALOG_PROP_PAUSE)
+		v->promise.pause = props->pause != 0;
+	vol_pauses_kick(v->vols);
 	catalog_touch(v);
 	vol_promise_update(v);
 }
@@ -49,8 +54,10 @@ int catalog_apply_props(struct volume *v, const void *body)
 
 bool vol_props_are(const struct volume *v, const struct vol_props *props)
 {
-	return (props->mask & VOL_PROP_RESERVE) == 0 ||
-	       v->promise.reserve_bytes == props->reserve_bytes;
+	return ((props->mask & VOL_PROP_RESERVE) == 0 ||
+		v->promise.reserve_bytes == props->reserve_bytes) &&
+	       ((props->mask & VOL_PROP_PAUSE) == 0 ||
+		v->promise.pause == props->pause);
 }
 
 bool vol_props_refused(struct volumes *vols, struct vol_ctl *ctl,

@@ -61,6 +61,13 @@ static uint64_t kept_with(const struct volume *v, uint64_t plus)
 	return kept;
 }
 
+static void space_may_be(struct volumes *vols)
+{
+	if (!list_empty(&vols->trash.waits))
+		vol_trash_kick(vols);
+	vol_pauses_kick(vols);
+}
+
 void vol_promise_update(struct volume *v)
 {
 	struct volumes *vols = v->vols;
@@ -76,8 +83,8 @@ void vol_promise_update(struct volume *v)
 	v->promise.kept = kept;
 	r->kept = r->kept - before + kept;
 	pool_space_keep(vols->pool, r->kept);
-	if (kept < before && !list_empty(&vols->trash.waits))
-		vol_trash_kick(vols);
+	if (kept < before)
+		space_may_be(vols);
 }
 
 void vol_reserves_load(struct volumes *vols)
@@ -93,6 +100,8 @@ void vol_promise_move(struct volume *to, struct volume *from)
 {
 	to->promise.reserve_bytes = from->promise.reserve_bytes;
 	from->promise.reserve_bytes = 0;
+	to->promise.pause = from->promise.pause;
+	from->promise.pause = false;
 	from->promise.pledged = false;
 	vol_promise_update(from);
 	vol_promise_update(to);
@@ -136,8 +145,7 @@ void vol_space_give(struct volume *v, uint64_t blocks)
 {
 	pool_space_unreserve(v->vols->pool, blocks);
 	vol_space_pass(v, blocks);
-	if (!list_empty(&v->vols->trash.waits))
-		vol_trash_kick(v->vols);
+	space_may_be(v->vols);
 }
 
 bool vol_reserve_settles(const struct volume *v)
@@ -184,8 +192,7 @@ void vol_pledges_drop(struct volumes *vols)
 	if (r->hold > 0)
 		pool_space_unreserve(vols->pool, r->hold);
 	r->hold = 0;
-	if (!list_empty(&vols->trash.waits))
-		vol_trash_kick(vols);
+	space_may_be(vols);
 }
 
 struct vol_need vol_need_of(const struct volume *v, uint64_t size_bytes,

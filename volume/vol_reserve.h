@@ -23,6 +23,7 @@
 /* Of one volume. */
 struct vol_promise {
 	uint64_t reserve_bytes; /* 0: none; VOL_RESERVE_FULL: its size */
+	bool     pause;         /* see vol_pause.h */
 	uint64_t inflight;      /* blocks that its requests have reserved */
 	uint64_t kept;          /* blocks, counted in vol_reserves.kept */
 	uint64_t pledge;        /* pledged: of so many, own or not, */

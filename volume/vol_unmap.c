@@ -102,6 +102,7 @@ static int reserve(struct vol_span *s)
 	if (need > 0)
 		r = vol_space_take(s->vol, need);
 	s->reserved = r < 0 ? 0 : need;
+	s->wanted = r < 0 ? need : 0;
 	/* What we do to free space is in the reserve. */
 	if (r == 0 || s->req->state & REQ_INTERNAL)
 		return 0;

@@ -167,6 +167,7 @@ static int space_reserve(struct vol_part *p)
 	if (need == 0)
 		return 0;
 	r = vol_space_take(req->vol, need);
+	p->wanted = r < 0 ? need : 0;
 	if (r == 0) {
 		p->reserved = need;
 		p->reserves = true;

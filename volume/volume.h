@@ -82,6 +82,9 @@ struct volume_info {
 	uint64_t    reserve_bytes;  /* of a volume: as in struct vol_props */
 	uint64_t    kept_blocks;    /* … kept for it now, so that its writes
 				     * find space: data and map */
+	bool        pauses;         /* … as in struct vol_props */
+	uint32_t    paused;         /* … writes that are held now, */
+	uint64_t    paused_ns;      /* … the first since then, engine's clock */
 	uint64_t    trashed_s;      /* of a volume in the trash: since then; 0 */
 };
 
@@ -136,11 +139,20 @@ struct vol_props {
 				 * map of that; 0: none, VOL_RESERVE_FULL: as
 				 * its size is.  What its snapshots keep does
 				 * not count: it is beside that. */
+	bool     pause;         /* without space its writes wait for some,
+				 * for however long, instead of -ENOSPC */
 };
 enum vol_prop {
 	VOL_PROP_RESERVE = 1 << 0,
+	VOL_PROP_PAUSE = 1 << 1,
 };
 #define VOL_RESERVE_FULL UINT64_MAX
+
+/* A volume that pauses, or has all its writes ended or gone on: not in any call
+ * of a client.  It must not change any volume. */
+typedef void (*vols_pause_watch_fn)(void *arg, const char *name, bool paused);
+void vols_pause_watch(struct volumes *vols, vols_pause_watch_fn watch,
+		      void *arg);
 
 /* A user (an attached client) keeps the volume from being deleted and gets a
  * call when its size changed or the volume is going away (force). */
@@ -149,10 +161,14 @@ struct vol_user {
 	void (*resized)(struct vol_user *u); /* may be NULL */
 	void (*gone)(struct vol_user *u);    /* must stop using the volume, and
 					      * vol_put() soon */
+	bool left;                           /* private: vol_leave() */
 };
 void vol_get(struct volume *v, struct vol_user *u);
 /* Its users have been told to go: no new ones for now. */
 bool vol_is_detaching(const struct volume *v);
+/* Its requests (vol_req.user) are not held for want of space any more: they
+ * end with -ECANCELED. */
+void vol_leave(struct volume *v, struct vol_user *u);
 void vol_put(struct volume *v, struct vol_user *u);
 
 /* --- requests ------------------------------------------------------------ */
@@ -194,6 +210,7 @@ struct vol_range {
 
 struct vol_req {
 	struct volume *vol;
+	struct vol_user *user;    /* whose it is, for vol_leave(); or NULL */
 	uint8_t        op;        /* enum vol_op */
 	uint8_t        flags;     /* enum vol_flag */
 	uint64_t       off_bytes; /* any alignment, inside the volume */
@@ -226,7 +243,10 @@ struct vol_req {
 	struct io_work work;
 	struct log_sync sync;
 	uint64_t       asked_ns;  /* when it was submitted; 0: internal */
-	uint64_t       next_off_bytes; /* how far it has been cut into parts */
+	uint64_t       next_off_bytes; /* how far it has been cut into parts;
+				   * ZERO: or unmapped */
+	uint64_t       pause_from_bytes; /* held: it goes on there … */
+	uint64_t       pause_blocks; /* … once there is space for so many */
 	uint32_t       pending;
 	uint32_t       state;
 };

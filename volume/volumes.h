@@ -15,6 +15,7 @@
 #include "volume/tree.h"
 #include "volume/vol_control.h"
 #include "volume/vol_delete.h"
+#include "volume/vol_pause.h"
 #include "volume/vol_request.h"
 #include "volume/vol_reserve.h"
 #include "volume/vol_trash.h"
@@ -76,6 +77,8 @@ struct volume {
 	uint32_t    ops;             /* operations that hold the object */
 	struct list users;           /* struct vol_user */
 	unsigned    nusers;
+	uint32_t    npaused;         /* requests that are held (vol_pause.h), */
+	uint64_t    paused_ns;       /* … since then */
 	struct list reap_link;       /* waiting for the reaper, or in none */
 	uint32_t    nspans[REQ_KINDS]; /* spans in use */
 	struct list wait_spans[REQ_KINDS]; /* struct vol_req: too many are */
@@ -160,6 +163,7 @@ struct volumes {
 	struct vol_controls ctl;
 	struct vol_trash trash;
 	struct vol_reserves reserves;
+	struct vol_pauses pauses;
 	struct vol_relocs relocs;
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;
@@ -181,6 +185,7 @@ void vol_relocs_fini(struct volumes *vols);
 void vols_redo_prepare(void *arg, struct redo *r);
 void vols_redo_apply(void *arg, struct redo *r);
 void vols_relocate(void *arg, struct reloc *r);
+void vols_room(void *arg);
 
 /* Is it in the trash, by itself or with its volume? */
 static inline bool catalog_is_trashed(const struct volume *v)

@@ -153,9 +153,11 @@ static bool create(struct sim *sim, uint64_t size_bytes)
 
 bool admin_quiesce(struct sim *sim, unsigned i)
 {
-	while (sim->model->vols[i].inflight > 0)
+	while (sim->model->vols[i].inflight > 0) {
+		pauses_look(sim, true);
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
+	}
 	return true;
 }
 
@@ -354,5 +356,7 @@ void admin_attach(struct sim *sim)
 void admin_forget(struct sim *sim)
 {
 	sim->work->admin.busy = false;
+	sim->work->relieving = false;
+	sim->work->leaving = false;
 	snaps_forget(sim);
 }

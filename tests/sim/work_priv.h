@@ -14,6 +14,9 @@ struct slot {
 	struct sim       *sim;
 	bool              busy;
 	bool              plain;     /* no FUA */
+	bool              may_pause; /* its volume paused, or might, when it
+				      * was submitted */
+	bool              must_pause; /* … surely */
 	unsigned          vol;       /* index in the model */
 	uint32_t          op;        /* in the model; 0: changes nothing */
 	uint32_t          cover;     /* … what diff_cover() said of it */
@@ -135,7 +138,8 @@ struct mreserve {
 	uint32_t id;    /* of the volume */
 	uint64_t is;    /* bytes, as in struct vol_props */
 	uint64_t want;
-	bool     asked; /* for that */
+	bool     pause, pause_want; /* … when the pool is full */
+	bool     asked; /* for what is wanted */
 };
 
 /* Receiving a copy (work_receive.c). */
@@ -195,6 +199,10 @@ struct work {
 	unsigned        names;       /* volumes named so far */
 	struct vol_user users[MODEL_VOLS_MAX];
 	uint64_t        volume_blocks; /* size of all volumes together wanted */
+	struct vol_ctl  relief;      /* a volume pauses no more */
+	bool            relieving;
+	bool            leaving;     /* clients, for good */
+	unsigned        relieved;    /* that one */
 	uint64_t        enospcs;     /* of this phase */
 	uint64_t        keep_s;      /* in the trash; 0: none is */
 	bool            pressed;     /* there was little space of late: what
@@ -331,6 +339,12 @@ void reserves_check(struct sim *sim);
 uint64_t reserves_need(const struct sim *sim);
 /* May none of its writes that end now find no space? */
 bool reserve_covers(struct sim *sim, unsigned vol);
+/* Do its writes wait for space, as far as is known?  Surely: no other has been
+ * asked for. */
+bool reserve_pauses(const struct sim *sim, unsigned vol, bool surely);
+/* Each turn: who has been held for long is let go, one way or another; with
+ * `soon` at once. */
+void pauses_look(struct sim *sim, bool soon);
 
 /* work_diff.c */
 /* A request that changes blocks is submitted; its number. */

@@ -7,46 +7,54 @@
 
 #include "tests/sim/work_priv.h"
 
-static uint64_t look(const struct sim *sim, unsigned i, uint32_t *ret_id)
+static struct volume_info look(const struct sim *sim, unsigned i)
 {
 	struct volume_info info;
 
 	vol_info(sim->model->vols[i].vol, &info);
-	*ret_id = info.id;
-	return info.reserve_bytes;
+	return info;
 }
 
 /* What is known of the volume; one that is new has no reserve. */
-static struct mreserve *mreserve(struct sim *sim, unsigned i, uint64_t *ret_is)
+static struct mreserve *mreserve(struct sim *sim, unsigned i)
 {
 	struct mreserve *m = &sim->work->reserves[i];
-	uint32_t id;
+	struct volume_info info = look(sim, i);
 
-	*ret_is = look(sim, i, &id);
-	if (m->id != id) {
+	if (m->id != info.id) {
 		memset(m, 0, sizeof(*m));
-		m->id = id;
+		m->id = info.id;
 	}
 	return m;
+}
+
+static void settle(struct mreserve *m)
+{
+	m->is = m->want;
+	m->pause = m->pause_want;
 }
 
 void reserves_check(struct sim *sim)
 {
 	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
+		struct volume_info info;
 		struct mreserve *m;
-		uint64_t is;
 
 		if (!sim->model->vols[i].alive)
 			continue;
-		m = mreserve(sim, i, &is);
-		if (m->asked && is == m->want)
-			m->is = is;
+		m = mreserve(sim, i);
+		info = look(sim, i);
+		/* All of what one record says, or none. */
+		if (m->asked && info.reserve_bytes == m->want &&
+		    info.pauses == m->pause_want)
+			settle(m);
 		m->asked = false;
-		if (m->is != is)
+		if (m->is != info.reserve_bytes || m->pause != info.pauses)
 			sim_fail(sim, "P9: the reserve of volume %s is %llu, "
-				 "not %llu", sim->model->vols[i].name,
-				 (unsigned long long)is,
-				 (unsigned long long)m->is);
+				 "not %llu, or it pauses (%d) and should not",
+				 sim->model->vols[i].name,
+				 (unsigned long long)info.reserve_bytes,
+				 (unsigned long long)m->is, info.pauses);
 	}
 }
 
@@ -116,19 +124,25 @@ bool reserve_act(struct sim *sim, unsigned i)
 {
 	struct snapper  *sn = &sim->work->snapper;
 	struct mreserve *m;
-	uint64_t is;
 
 	while (i < MODEL_VOLS_MAX && !snap_vol_is_free(sim, i))
 		i++;
 	if (i == MODEL_VOLS_MAX)
 		return true;
 	STAT(sim, reserves);
-	m = mreserve(sim, i, &is);
-	m->want = choose(sim, &sim->model->vols[i]);
+	m = mreserve(sim, i);
+	if (m->asked)
+		return true; /* by pauses_look() */
+	m->want = m->is;
+	m->pause_want = chance(&sim->rng, 1, 2) ? m->pause :
+						  chance(&sim->rng, 1, 3);
+	if (chance(&sim->rng, 3, 4))
+		m->want = choose(sim, &sim->model->vols[i]);
 	m->asked = true;
 	memset(&sn->ctl, 0, sizeof(sn->ctl));
 	sn->ctl.name = sim->model->vols[i].name;
-	sn->ctl.props.mask = VOL_PROP_RESERVE;
+	sn->ctl.props.mask = VOL_PROP_RESERVE | VOL_PROP_PAUSE;
+	sn->ctl.props.pause = m->pause_want;
 	sn->ctl.props.reserve_bytes = m->want;
 	sn->ctl.done = ctl_done;
 	sn->busy = true;
@@ -147,9 +161,73 @@ bool reserve_act(struct sim *sim, unsigned i)
 				   whole(&sim->model->vols[i], m->want));
 		return true;
 	}
-	if (sn->ctl.res != 0 || sn->ctl.already != (m->is == m->want))
+	if (sn->ctl.res != 0 ||
+	    sn->ctl.already != (m->is == m->want && m->pause == m->pause_want))
 		sim_fail(sim, "P9: setting a reserve: %d %s", sn->ctl.res,
 			 sn->ctl.error);
-	m->is = m->want;
+	settle(m);
 	return true;
+}
+
+/* --- pausing ------------------------------------------------------------- */
+
+/* So long the clients of a volume that is paused wait for somebody else to make
+ * room. */
+#define HELD_NS (20 * NS_PER_S)
+
+bool reserve_pauses(const struct sim *sim, unsigned i, bool surely)
+{
+	const struct mreserve *m = &sim->work->reserves[i];
+
+	return surely ? m->pause && (!m->asked || m->pause_want) :
+			m->pause || (m->asked && m->pause_want);
+}
+
+static void relief_done(struct vol_ctl *ctl)
+{
+	struct work     *w = sim_current->work;
+	struct mreserve *m = &w->reserves[w->relieved];
+
+	w->relieving = false;
+	m->asked = false;
+	if (ctl->res == 0)
+		settle(m);
+	else if (ctl->res != -ENOSPC && ctl->res != -ENOENT)
+		sim_fail(sim_current, "a volume cannot be told not to pause: "
+			 "%d %s", ctl->res, ctl->error);
+}
+
+static void relieve(struct sim *sim, unsigned i)
+{
+	struct work     *w = sim->work;
+	struct mreserve *m = &w->reserves[i];
+
+	STAT(sim, paused);
+	memset(&w->relief, 0, sizeof(w->relief));
+	m->want = m->is;
+	m->pause_want = false;
+	m->asked = true;
+	w->relieved = i;
+	w->relieving = true;
+	w->relief.name = sim->model->vols[i].name;
+	w->relief.props.mask = VOL_PROP_PAUSE;
+	w->relief.done = relief_done;
+	vol_set(sim->life->vols, &w->relief);
+}
+
+void pauses_look(struct sim *sim, bool soon)
+{
+	for (unsigned i = 0; i < MODEL_VOLS_MAX; i++) {
+		const struct mvol *v = &sim->model->vols[i];
+		struct volume_info info;
+
+		if (!v->alive || v->vol == NULL || sim->work->relieving ||
+		    !sim->work->reserves[i].pause ||
+		    sim->work->reserves[i].asked)
+			continue;
+		vol_info(v->vol, &info);
+		if (info.paused > 0 && info.id == sim->work->reserves[i].id &&
+		    (soon || sim_now_ns(sim) - info.paused_ns > HELD_NS))
+			relieve(sim, i);
+	}
 }

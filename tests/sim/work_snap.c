@@ -301,9 +301,11 @@ static bool take(struct sim *sim, bool still)
 	if (n == 0)
 		return true;
 	STAT_ADD(sim, snapshots, n);
-	while (still && sim->work->inflight > 0)
+	while (still && sim->work->inflight > 0) {
+		pauses_look(sim, true);
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
+	}
 	for (unsigned i = 0; i < n; i++)
 		diff_snap_asked(sim, g.taken[i]);
 	for (unsigned i = 0; scheduled && i < n; i++)

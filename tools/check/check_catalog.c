@@ -48,7 +48,11 @@ static const char *kind_problem(const struct catalog_slot *s)
 				  CATALOG_LOST :
 				  CATALOG_SHRUNK | CATALOG_HIDDEN |
 					  CATALOG_HELD | CATALOG_TRASHED |
-					  CATALOG_SCHEDULED)) != 0 ||
+					  CATALOG_SCHEDULED |
+					  CATALOG_PAUSES)) != 0 ||
+	    ((s->flags & CATALOG_PAUSES) != 0 &&
+	     (s->kind != CATALOG_VOLUME || !ready ||
+	      (s->flags & CATALOG_HIDDEN) != 0)) ||
 	    ((s->flags & CATALOG_HIDDEN) != 0 &&
 	     (s->kind != CATALOG_VOLUME || !ready)) ||
 	    ((s->flags & (CATALOG_HELD | CATALOG_SCHEDULED)) != 0 &&

@@ -55,7 +55,8 @@ static const char *props_problem(const struct catalog_props *p, uint32_t bytes)
 {
 	if (bytes < sizeof(*p))
 		return "sets no properties";
-	if (p->mask == 0 || (p->mask & ~CATALOG_PROP_RESERVE) != 0)
+	if (p->mask == 0 || (p->mask & ~CATALOG_PROPS_ALL) != 0 ||
+	    p->pause > 1)
 		return "sets properties that there are not";
 	return NULL;
 }

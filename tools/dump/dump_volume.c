@@ -68,6 +68,8 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 		printf(", reserve full");
 	else if (le64_get(s->reserve) != 0)
 		printf(", reserve %" PRIu64, le64_get(s->reserve));
+	if ((s->flags & CATALOG_PAUSES) != 0)
+		printf(", pauses when full");
 	schedule_print(s);
 	if (s->state != CATALOG_READY)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));

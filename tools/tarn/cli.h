@@ -67,6 +67,7 @@ enum cli_option {
 	CLI_OPT_EXIT_CODE = 1LL << 29,
 	CLI_OPT_FOR = 1LL << 30,
 	CLI_OPT_RESERVE = 1LL << 40,
+	CLI_OPT_WHEN_FULL = 1LL << 41,
 };
 
 struct cli;
@@ -104,7 +105,7 @@ struct cli {
 	const char *keep_last, *keep_daily, *keep_weekly;
 	const char *as, *since;
 	const char *span;        /* --for */
-	const char *reserve;
+	const char *reserve, *when_full;
 	struct cli_caught *caught; /* NULL: errors are reported */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };

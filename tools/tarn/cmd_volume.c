@@ -35,12 +35,15 @@ static json_t *size_params(const struct cli *cli, uint64_t bytes)
 	return params;
 }
 
-/* --reserve; false after having reported. */
-static bool add_reserve(const struct cli *cli, json_t *params)
+/* --reserve and --when-full; false after having reported. */
+static bool add_props(const struct cli *cli, json_t *params)
 {
 	char     text[32];
 	uint64_t bytes;
 
+	if (cli->given & CLI_OPT_WHEN_FULL)
+		json_object_set_new(params, "when_full",
+				    json_string(cli->when_full));
 	if ((cli->given & CLI_OPT_RESERVE) == 0)
 		return true;
 	if (strcmp(cli->reserve, "full") == 0 ||
@@ -64,7 +67,7 @@ enum cli_exit cmd_volume_create(struct cli *cli)
 	if (!take_size(cli, cli->args[1], &bytes))
 		return CLI_USAGE;
 	params = size_params(cli, bytes);
-	if (!add_reserve(cli, params)) {
+	if (!add_props(cli, params)) {
 		json_decref(params);
 		return CLI_USAGE;
 	}
@@ -79,11 +82,11 @@ enum cli_exit cmd_volume_set(struct cli *cli)
 	if (cli->given == 0) {
 		json_decref(params);
 		out_error(cli, "EINVAL", "nothing is to be set of volume '%s': "
-					 "give --reserve full, a size, or "
-					 "none", cli->args[0]);
+					 "give --reserve or --when-full",
+			  cli->args[0]);
 		return CLI_USAGE;
 	}
-	if (!add_reserve(cli, params)) {
+	if (!add_props(cli, params)) {
 		json_decref(params);
 		return CLI_USAGE;
 	}
@@ -192,6 +195,9 @@ enum cli_exit cmd_volume_show(struct cli *cli)
 	cmd_property(&t, "used", out_size(cli, v, "used_bytes", text));
 	cmd_property(&t, "reserve", reserve_text(cli, v, text));
 	cmd_property(&t, "reserved", out_size(cli, v, "kept_bytes", text));
+	cmd_property(&t, "when-full", js_int(v, "paused") > 0 ?
+					      "pause (its writes wait now)" :
+					      js_string(v, "when_full"));
 	cmd_property(&t, "clients", cmd_count(v, "clients", text));
 	cmd_property(&t, "snapshots", cmd_count(v, "snapshots", text));
 	cmd_property(&t, "checkpoints", cmd_count(v, "checkpoints", text));

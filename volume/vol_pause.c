@@ -1,0 +1,176 @@
+/* volume/vol_pause.c - see vol_pause.h. */
+#include <assert.h>
+#include <errno.h>
+
+#include "base/canary.h"
+#include "volume/catalog.h"
+#include "volume/volumes.h"
+
+/* Before what the log had no room for is tried again. */
+#define AGAIN_NS NS_PER_S
+
+static void pause_work(struct io_work *w);
+static void timer_fn(struct io_timer *t);
+
+void vol_pauses_init(struct volumes *vols)
+{
+	struct vol_pauses *p = &vols->pauses;
+
+	list_init(&p->held);
+	io_work_init(&p->work, pause_work);
+	io_timer_init(&p->timer, timer_fn);
+}
+
+void vol_pauses_fini(struct volumes *vols)
+{
+	struct vol_pauses *p = &vols->pauses;
+
+	if (p->work.fn == NULL)
+		return;
+	io_undefer(&p->work);
+	io_timer_cancel(vols->io, &p->timer);
+}
+
+static struct volumes *pauses_vols(struct vol_pauses *p)
+{
+	return container_of(p, struct volumes, pauses);
+}
+
+static void timer_fn(struct io_timer *t)
+{
+	vol_pauses_kick(pauses_vols(container_of(t, struct vol_pauses,
+						 timer)));
+}
+
+void vol_pauses_kick(struct volumes *vols)
+{
+	if (!list_empty(&vols->pauses.held))
+		io_defer(vols->io, &vols->pauses.work);
+}
+
+void vols_pause_watch(struct volumes *vols, vols_pause_watch_fn watch,
+		      void *arg)
+{
+	vols->pauses.watch = watch;
+	vols->pauses.watch_arg = arg;
+}
+
+/* --- held ---------------------------------------------------------------- */
+
+static bool is_left(const struct vol_req *req)
+{
+	return req->user != NULL && req->user->left;
+}
+
+/* What a held request ends with; 0: it waits on. */
+static int end_of(const struct vol_req *req)
+{
+	const struct volume *v = req->vol;
+
+	if (is_left(req))
+		return -ECANCELED;
+	if (v->vols->failed || !pool_is_ours(v->vols->pool) || v->gone ||
+	    v->state != CATALOG_READY || catalog_is_trashed(v))
+		return -ESHUTDOWN;
+	return v->promise.pause ? 0 : -ENOSPC;
+}
+
+bool vol_pause_takes(struct vol_req *req, uint64_t from_bytes, uint64_t blocks)
+{
+	struct volumes *vols = req->vol->vols;
+
+	if (req->state & REQ_INTERNAL || !req->vol->promise.pause ||
+	    (req->op != VOL_WRITE && req->op != VOL_ZERO) ||
+	    end_of(req) != 0 || CANARY(pause_forgotten))
+		return false;
+	if ((req->state & REQ_PAUSING) == 0) {
+		req->state |= REQ_PAUSING;
+		req->pause_from_bytes = from_bytes;
+		req->pause_blocks = 0;
+	}
+	req->pause_from_bytes = min_u64(req->pause_from_bytes, from_bytes);
+	req->pause_blocks = max_u64(req->pause_blocks, blocks);
+	if (blocks == 0)
+		vols->pauses.until_ns = io_now_ns(vols->io) + AGAIN_NS;
+	return true;
+}
+
+void vol_pause_hold(struct vol_req *req)
+{
+	struct volume     *v = req->vol;
+	struct vol_pauses *p = &v->vols->pauses;
+
+	assert(req->pending == 0 && req->res == 0);
+	list_push(&p->held, &req->link);
+	if (v->npaused++ == 0)
+		v->paused_ns = io_now_ns(v->vols->io);
+	if (v->npaused == 1 && p->watch != NULL)
+		p->watch(p->watch_arg, v->name, true);
+	vol_pauses_kick(v->vols);
+}
+
+/* --- going on ------------------------------------------------------------ */
+
+static void take_out(struct vol_req *req)
+{
+	struct volume     *v = req->vol;
+	struct vol_pauses *p = &v->vols->pauses;
+
+	list_remove(&req->link);
+	req->state &= ~(uint32_t)REQ_PAUSING;
+	v->npaused--;
+	if (v->npaused == 0 && p->watch != NULL)
+		p->watch(p->watch_arg, v->name, false);
+}
+
+static void go_on(struct vol_req *req)
+{
+	take_out(req);
+	req->next_off_bytes = req->pause_from_bytes;
+	req->asked_ns = io_now_ns(req->vol->vols->io);
+	req_get(req);
+	req_step(req);
+	req_put(req, 0);
+}
+
+static void pause_work(struct io_work *w)
+{
+	struct vol_pauses *p = container_of(w, struct vol_pauses, work);
+	struct volumes    *vols = pauses_vols(p);
+	uint64_t           now = io_now_ns(vols->io), ahead = 0;
+	struct list        all;
+	struct list       *link;
+
+	/* Who goes on may be held again at once. */
+	list_init(&all);
+	list_splice(&all, &p->held);
+	while ((link = list_pop(&all)) != NULL) {
+		struct vol_req *req = list_entry(link, struct vol_req, link);
+		int res = end_of(req);
+
+		ahead += max_u64(req->pause_blocks, 1);
+		if (res == 0 && (now < p->until_ns ||
+				 !vol_space_fits(req->vol, ahead))) {
+			list_push(&p->held, &req->link);
+		} else if (res == 0) {
+			go_on(req);
+		} else {
+			take_out(req);
+			req_get(req);
+			req_put(req, res);
+		}
+	}
+	if (!list_empty(&p->held) && now < p->until_ns)
+		io_timer_arm(vols->io, &p->timer, p->until_ns);
+}
+
+void vol_leave(struct volume *v, struct vol_user *u)
+{
+	u->left = true;
+	vol_pauses_kick(v->vols);
+}
+
+void vols_room(void *arg)
+{
+	vol_pauses_kick(arg);
+}

@@ -100,7 +100,9 @@ void vol_pause_hold(struct vol_req *req)
 	struct volume     *v = req->vol;
 	struct vol_pauses *p = &v->vols->pauses;
 
-	assert(req->pending == 0 && req->res == 0);
+	/* One is that of vol_submit(), if it ended in there. */
+	assert(req->pending <= 1 && req->res == 0);
+	req->pending = 0;
 	list_push(&p->held, &req->link);
 	if (v->npaused++ == 0)
 		v->paused_ns = io_now_ns(v->vols->io);

@@ -371,6 +371,9 @@ bool work_run(struct sim *sim, uint64_t n)
 		event_act(sim);
 		if (!scrub_act(sim))
 			return false;
+		if (chance(&sim->rng, 1, 80) && !w->snapper.busy &&
+		    !reserve_act(sim, (unsigned)prng_below(&sim->rng, 4)))
+			return false;
 		kind = pick_kind(sim);
 		sim->step++;
 		if (kind == KIND_CONTROL) {

@@ -342,6 +342,8 @@ bool reserve_covers(struct sim *sim, unsigned vol);
 /* Do its writes wait for space, as far as is known?  Surely: no other has been
  * asked for. */
 bool reserve_pauses(const struct sim *sim, unsigned vol, bool surely);
+/* A life begins. */
+void pauses_watch(struct sim *sim);
 /* Each turn: who has been held for long is let go, one way or another; with
  * `soon` at once. */
 void pauses_look(struct sim *sim, bool soon);

@@ -183,6 +183,20 @@ bool reserve_pauses(const struct sim *sim, unsigned i, bool surely)
 			m->pause || (m->asked && m->pause_want);
 }
 
+static void on_pause(void *arg, const char *name, bool paused)
+{
+	struct sim *sim = arg;
+
+	TRACE(sim, 48, paused, 0, "volume %s: paused %d", name, paused);
+	if (paused)
+		STAT(sim, paused);
+}
+
+void pauses_watch(struct sim *sim)
+{
+	vols_pause_watch(sim->life->vols, on_pause, sim);
+}
+
 static void relief_done(struct vol_ctl *ctl)
 {
 	struct work     *w = sim_current->work;
@@ -202,7 +216,7 @@ static void relieve(struct sim *sim, unsigned i)
 	struct work     *w = sim->work;
 	struct mreserve *m = &w->reserves[i];
 
-	STAT(sim, paused);
+	STAT(sim, relieved);
 	memset(&w->relief, 0, sizeof(w->relief));
 	m->want = m->is;
 	m->pause_want = false;

@@ -367,8 +367,6 @@ bool snap_act(struct sim *sim)
 	}
 	if (chance(&sim->rng, 1, 12))
 		return schedule_act(sim, (unsigned)prng_below(&sim->rng, 3));
-	if (chance(&sim->rng, 1, 8))
-		return reserve_act(sim, (unsigned)prng_below(&sim->rng, 4));
 	if (pick == NULL || (n < MSNAPS_MAX && chance(&sim->rng, 1, 3)))
 		return take(sim, chance(&sim->rng, 1, 2));
 	if (chance(&sim->rng, n, 3 * MSNAPS_MAX) &&

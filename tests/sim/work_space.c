@@ -13,15 +13,28 @@ uint64_t space_used(struct sim *sim, uint64_t *ret_usable)
 	return info.used_blocks + info.reserved_blocks + info.kept_blocks;
 }
 
+/* A commit waits for it for longer than a request may wait for a commit. */
+static bool disk_is_late(struct sim *sim, const struct pool_info *info)
+{
+	for (uint32_t i = 0; i < info->nmembers; i++) {
+		struct member_info m;
+
+		pool_get_member(sim->life->pool, i, &m);
+		if (m.state != MEMBER_ONLINE || m.slow)
+			return true;
+	}
+	return false;
+}
+
 /* Blocks that cannot be had just now of what the pool says is usable; all of
- * it while disks are out.  A segment in quarantine is worth no more than its
+ * it while disks are out, or so late that no commit ends in time.  A segment in quarantine is worth no more than its
  * zones; one that only waits for its trim is there for who needs it. */
 static uint64_t space_withheld(struct sim *sim)
 {
 	struct pool_info info;
 
 	pool_get_info(sim->life->pool, &info);
-	if (info.health != POOL_ONLINE)
+	if (info.health != POOL_ONLINE || disk_is_late(sim, &info))
 		return info.usable_blocks;
 	return info.segments_quarantined * ((uint64_t)info.k
 					    << info.zone_shift);

@@ -69,8 +69,7 @@ static int end_of(const struct vol_req *req)
 
 	if (is_left(req))
 		return -ECANCELED;
-	if (v->vols->failed || !pool_is_ours(v->vols->pool) || v->gone ||
-	    v->state != CATALOG_READY || catalog_is_trashed(v))
+	if (v->vols->failed || v->gone || v->state != CATALOG_READY || catalog_is_trashed(v))
 		return -ESHUTDOWN;
 	return v->promise.pause ? 0 : -ENOSPC;
 }

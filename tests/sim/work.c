@@ -144,6 +144,7 @@ static void slot_done(struct vol_req *req)
 	      (size_t)(s - sim->work->slots), req->res, s->op);
 	check_latency(sim, s);
 	if (req->res == -ENOSPC && s->op != 0 && s->must_pause &&
+	    req->op != VOL_TRIM && !sim->work->leaving &&
 	    reserve_pauses(sim, s->vol, true))
 		sim_fail(sim, "P12: ENOSPC for volume %s, which pauses",
 			 m->vols[s->vol].name);

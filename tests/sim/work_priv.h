@@ -337,8 +337,8 @@ bool reserve_act(struct sim *sim, unsigned vol);
 void reserves_check(struct sim *sim);
 /* At most so many blocks will be kept for all that have one, and can. */
 uint64_t reserves_need(const struct sim *sim);
-/* May none of its writes that end now find no space? */
-bool reserve_covers(struct sim *sim, unsigned vol);
+/* May a write of so many blocks that ends now not find no space? */
+bool reserve_covers(struct sim *sim, unsigned vol, uint64_t blocks);
 /* Do its writes wait for space, as far as is known?  Surely: no other has been
  * asked for. */
 bool reserve_pauses(const struct sim *sim, unsigned vol, bool surely);

@@ -80,7 +80,7 @@ uint64_t reserves_need(const struct sim *sim)
 	return n;
 }
 
-bool reserve_covers(struct sim *sim, unsigned i)
+bool reserve_covers(struct sim *sim, unsigned i, uint64_t blocks)
 {
 	const struct mvol     *v = &sim->model->vols[i];
 	const struct mreserve *m = &sim->work->reserves[i];
@@ -90,7 +90,7 @@ bool reserve_covers(struct sim *sim, unsigned i)
 	if (!v->alive || v->vol == NULL || m->is == 0 || m->asked)
 		return false;
 	vol_info(v->vol, &info);
-	used = info.mapped_blocks;
+	used = info.mapped_blocks + blocks;
 	for (unsigned k = 0; k < SLOTS_MAX; k++) {
 		const struct slot *s = &sim->work->slots[k];
 
@@ -179,6 +179,9 @@ bool reserve_pauses(const struct sim *sim, unsigned i, bool surely)
 {
 	const struct mreserve *m = &sim->work->reserves[i];
 
+	/* Another volume may be in its place. */
+	if (sim->model->vols[i].vol == NULL || look(sim, i).id != m->id)
+		return false;
 	return surely ? m->pause && (!m->asked || m->pause_want) :
 			m->pause || (m->asked && m->pause_want);
 }

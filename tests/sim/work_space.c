@@ -86,7 +86,7 @@ void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
 void space_check_write(struct sim *sim, unsigned vol, uint64_t used,
 		       uint64_t blocks)
 {
-	if (space_withheld(sim) == 0 && reserve_covers(sim, vol))
+	if (space_withheld(sim) == 0 && reserve_covers(sim, vol, blocks))
 		sim_fail(sim, "P12: ENOSPC for volume %s, which has a reserve",
 			 sim->model->vols[vol].name);
 	space_check_enospc(sim, used, blocks);

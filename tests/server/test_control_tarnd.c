@@ -73,6 +73,11 @@ static void test_restart(void **state)
 	assert_string_equal(reply_str(r, "state"), "none");
 	json_decref(r);
 	refused(w, "volume.list", "{}", "ENODEV", "no pool is open");
+	r = must(w, "pool.export", "{\"name\":\"tank\"}");
+	assert_true(json_is_true(json_object_get(r, "already")));
+	json_decref(r);
+	refused(w, "pool.export", "{\"name\":\"pond\"}", "ENODEV",
+		"no pool is open");
 	refused(w, "pool.import", "{\"name\":\"pond\"}", "ENOENT",
 		"'pond' was not found");
 	must_do(w, "pool.import", "{\"read_only\":true}");
@@ -105,8 +110,8 @@ static void test_refusals(void **state)
 	refused(w, "pool.create", p, "EINVAL", "at least 3 disks");
 	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s\"", a, a);
 	refused(w, "pool.create", p, "EEXIST", "twice");
-	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s/../%s\"", a, w->dir,
-	       a + strlen("/tmp/"));
+	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s/./%s\"", a, w->dir,
+	       a + strlen(w->dir) + 1);
 	refused(w, "pool.create", p, "EEXIST", "same disk");
 	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s\"", a, w->disk[3]);
 	refused(w, "pool.create", p, "EINVAL", "too small");
@@ -162,7 +167,7 @@ static void test_foreign_data(void **state)
 static void test_missing_disk(void **state)
 {
 	struct world *w = *state;
-	char          hidden[120];
+	char          hidden[128];
 
 	tarnd_start(w);
 	tank_create(w, "2+1", 3);

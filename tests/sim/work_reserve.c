@@ -120,6 +120,14 @@ static uint64_t choose(struct sim *sim, const struct mvol *v)
 	return prng_below(&sim->rng, blocks + 1) * TARN_BLOCK;
 }
 
+/* What is under way may be held by it, too. */
+static void may_pause(struct sim *sim, unsigned i)
+{
+	for (unsigned k = 0; k < SLOTS_MAX; k++)
+		if (sim->work->slots[k].vol == i)
+			sim->work->slots[k].may_pause = true;
+}
+
 bool reserve_act(struct sim *sim, unsigned i)
 {
 	struct snapper  *sn = &sim->work->snapper;
@@ -139,6 +147,8 @@ bool reserve_act(struct sim *sim, unsigned i)
 	if (chance(&sim->rng, 3, 4))
 		m->want = choose(sim, &sim->model->vols[i]);
 	m->asked = true;
+	if (m->pause_want)
+		may_pause(sim, i);
 	memset(&sn->ctl, 0, sizeof(sn->ctl));
 	sn->ctl.name = sim->model->vols[i].name;
 	sn->ctl.props.mask = VOL_PROP_RESERVE | VOL_PROP_PAUSE;

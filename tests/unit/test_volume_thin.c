@@ -273,7 +273,7 @@ static void test_histories(void **state)
 		}
 		check_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(nforks > histories / 2);
@@ -302,7 +302,7 @@ static void test_crashes(void **state)
 		fake_settle(P);
 		check_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 }
@@ -443,7 +443,7 @@ static void test_many_before(void **state)
 	kit_check_counts(P, V);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(int argc, char **argv)
 {

@@ -184,7 +184,7 @@ static void random_histories(uint64_t first, uint64_t end)
 		}
 		verify_all();
 		delete_all();
-		teardown(&state);
+		one_teardown(&state);
 		setup(&state);
 	}
 }
@@ -265,7 +265,7 @@ static void test_meanwhile(void **state)
 		measure_wait();
 		verify_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(ends > 100 && gone > 0);
@@ -322,13 +322,13 @@ static void test_unreadable(void **state)
 		assert_int_equal(u.res, 0);
 		assert_int_equal(u.data_blocks, V->catalog.mapped -
 						tree_of(&trees[0])->mapped);
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(errors > 20);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {

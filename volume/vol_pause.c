@@ -6,8 +6,9 @@
 #include "volume/catalog.h"
 #include "volume/volumes.h"
 
-/* Before what the log had no room for is tried again. */
-#define AGAIN_NS NS_PER_S
+/* Before what the log had no room for is tried again: at first, and at last. */
+#define AGAIN_NS     NS_PER_S
+#define AGAIN_MAX_NS (60 * NS_PER_S)
 
 static void pause_work(struct io_work *w);
 static void timer_fn(struct io_timer *t);
@@ -74,6 +75,20 @@ static int end_of(const struct vol_req *req)
 	return v->promise.pause ? 0 : -ENOSPC;
 }
 
+/* Several find that out together. */
+static void try_later(struct volumes *vols)
+{
+	struct vol_pauses *p = &vols->pauses;
+	uint64_t now = io_now_ns(vols->io);
+
+	if (now < p->until_ns)
+		return;
+	p->again_ns = p->again_ns == 0 ? AGAIN_NS :
+					 min_u64(2 * p->again_ns,
+						 AGAIN_MAX_NS);
+	p->until_ns = now + p->again_ns;
+}
+
 bool vol_pause_takes(struct vol_req *req, uint64_t from_bytes, uint64_t blocks)
 {
 	struct volumes *vols = req->vol->vols;
@@ -90,7 +105,7 @@ bool vol_pause_takes(struct vol_req *req, uint64_t from_bytes, uint64_t blocks)
 	req->pause_from_bytes = min_u64(req->pause_from_bytes, from_bytes);
 	req->pause_blocks = max_u64(req->pause_blocks, blocks);
 	if (blocks == 0)
-		vols->pauses.until_ns = io_now_ns(vols->io) + AGAIN_NS;
+		try_later(vols);
 	return true;
 }
 
@@ -103,30 +118,34 @@ void vol_pause_hold(struct vol_req *req)
 	assert(req->pending <= 1 && req->res == 0);
 	req->pending = 0;
 	list_push(&p->held, &req->link);
+	vol_pauses_kick(v->vols);
+	if (req->state & REQ_WAS_HELD)
+		return;
+	req->state |= REQ_WAS_HELD;
 	if (v->npaused++ == 0)
 		v->paused_ns = io_now_ns(v->vols->io);
 	if (v->npaused == 1 && p->watch != NULL)
 		p->watch(p->watch_arg, v->name, true);
-	vol_pauses_kick(v->vols);
 }
 
-/* --- going on ------------------------------------------------------------ */
-
-static void take_out(struct vol_req *req)
+void vol_pause_end(struct vol_req *req)
 {
 	struct volume     *v = req->vol;
 	struct vol_pauses *p = &v->vols->pauses;
 
-	list_remove(&req->link);
-	req->state &= ~(uint32_t)REQ_PAUSING;
+	assert(v->npaused > 0);
 	v->npaused--;
+	if (req->res == 0)
+		p->again_ns = 0;
 	if (v->npaused == 0 && p->watch != NULL)
 		p->watch(p->watch_arg, v->name, false);
 }
 
+/* --- going on ------------------------------------------------------------ */
+
 static void go_on(struct vol_req *req)
 {
-	take_out(req);
+	req->state &= ~(uint32_t)REQ_PAUSING;
 	req->next_off_bytes = req->pause_from_bytes;
 	req->asked_ns = io_now_ns(req->vol->vols->io);
 	req_get(req);
@@ -156,7 +175,7 @@ static void pause_work(struct io_work *w)
 		} else if (res == 0) {
 			go_on(req);
 		} else {
-			take_out(req);
+			req->state &= ~(uint32_t)REQ_PAUSING;
 			req_get(req);
 			req_put(req, res);
 		}
@@ -173,5 +192,8 @@ void vol_leave(struct volume *v, struct vol_user *u)
 
 void vols_room(void *arg)
 {
-	vol_pauses_kick(arg);
+	struct volumes *vols = arg;
+
+	vols->pauses.until_ns = 0;
+	vol_pauses_kick(vols);
 }

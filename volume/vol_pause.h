@@ -8,7 +8,8 @@
  *
  * Held requests keep what is behind them in the same blocks waiting; all else of
  * the volume goes on, and so do other volumes.  They go on in order.  When there
- * was space by the numbers, and the log found none, they wait a moment.
+ * was space by the numbers, and the log found none, they wait a while, longer
+ * each time.
  */
 #ifndef TARN_VOLUME_VOL_PAUSE_H
 #define TARN_VOLUME_VOL_PAUSE_H
@@ -20,6 +21,8 @@ struct vol_pauses {
 	struct io_work  work;      /* looks who may go on */
 	struct io_timer timer;
 	uint64_t        until_ns;  /* nobody goes on before */
+	uint64_t        again_ns;  /* the last time it was so long; 0: one has
+				    * gone on since */
 	vols_pause_watch_fn watch; /* NULL */
 	void           *watch_arg;
 };
@@ -35,5 +38,7 @@ bool vol_pause_takes(struct vol_req *req, uint64_t from_bytes,
 		     uint64_t blocks);
 /* All that was under way of it has ended. */
 void vol_pause_hold(struct vol_req *req);
+/* One that was held ends. */
+void vol_pause_end(struct vol_req *req);
 
 #endif

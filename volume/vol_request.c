@@ -83,6 +83,8 @@ static void req_done(struct vol_req *req)
 		vol_pause_hold(req);
 		return;
 	}
+	if (req->state & REQ_WAS_HELD)
+		vol_pause_end(req);
 	range_remove(v, &req->range);
 	if (req->res == 0 && !pool_is_ours(v->vols->pool))
 		req->res = -ESHUTDOWN;

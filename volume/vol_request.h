@@ -128,6 +128,7 @@ enum req_state {
 	REQ_PART_MINE  = 1 << 9, /* a part is promised to it */
 	REQ_SPAN_MINE  = 1 << 10, /* a span is promised to it */
 	REQ_PAUSING    = 1 << 11, /* it is held, or will be (vol_pause.h) */
+	REQ_WAS_HELD   = 1 << 12, /* it is, or was: counts in npaused */
 };
 
 int  vol_requests_init(struct volumes *vols);

@@ -104,7 +104,8 @@ bool vol_pause_takes(struct vol_req *req, uint64_t from_bytes, uint64_t blocks)
 	}
 	req->pause_from_bytes = min_u64(req->pause_from_bytes, from_bytes);
 	req->pause_blocks = max_u64(req->pause_blocks, blocks);
-	if (blocks == 0)
+	/* The numbers were not right then; nor may this go round and round. */
+	if (blocks == 0 || req->state & REQ_WAS_HELD)
 		try_later(vols);
 	return true;
 }

@@ -22,8 +22,8 @@
 
 /* design, section 5, Capacity: the largest r with
  * sum over domains of min(z_i, r) >= (k+m) * r. */
-static uint32_t capacity(const struct pool *p, const uint32_t *zones,
-			 uint32_t units)
+static uint32_t capacity_over(const uint32_t *zones, uint32_t ndomains,
+			      uint32_t units)
 {
 	uint32_t lo = 0, hi = UINT32_MAX / 2;
 
@@ -31,7 +31,7 @@ static uint32_t capacity(const struct pool *p, const uint32_t *zones,
 		uint32_t mid = lo + (hi - lo + 1) / 2;
 		uint64_t sum = 0;
 
-		for (uint32_t d = 0; d < p->ndomains; d++)
+		for (uint32_t d = 0; d < ndomains; d++)
 			sum += min_u32(zones[d], mid);
 		if (sum >= (uint64_t)units * mid)
 			lo = mid;
@@ -41,18 +41,25 @@ static uint32_t capacity(const struct pool *p, const uint32_t *zones,
 	return lo;
 }
 
+static uint32_t capacity(const struct pool *p, const uint32_t *zones,
+			 uint32_t units)
+{
+	return capacity_over(zones, p->ndomains, units);
+}
+
 /* Segments that the disks that are in can hold, or their free zones; without
  * the domains that lack a disk, if only those that do not count. */
 static uint32_t capacity_of(const struct pool *p, bool only_free,
 			    bool only_whole)
 {
-	uint32_t zones[POOL_MEMBERS_MAX] = {0};
+	uint32_t zones[DOMAINS_MAX] = {0};
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (m->in && !(only_whole && domain_lacks_disk(p, m->domain)))
+		if (m->in && !member_drains(m) &&
+		    !(only_whole && domain_lacks_disk(p, m->domain)))
 			zones[m->domain] += only_free ? member_free_zones(m)
 						      : m->zones;
 	}
@@ -74,34 +81,44 @@ static uint32_t capacity_now(const struct pool *p, bool only_free)
 		       capacity_of(p, only_free, true));
 }
 
-/* Zones of each domain, with every disk that the pool has. */
+/* Zones of each domain, with every disk that the pool has, and that is not to
+ * go. */
 static void zones_whole(const struct pool *p, uint32_t *ret_zones)
 {
-	memset(ret_zones, 0, POOL_MEMBERS_MAX * sizeof(*ret_zones));
-	for (uint32_t i = 0; i < p->nmembers; i++)
-		ret_zones[p->members[i]->domain] += p->members[i]->zones;
+	memset(ret_zones, 0, DOMAINS_MAX * sizeof(*ret_zones));
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (m->domain != DOMAIN_NONE && !member_drains(m))
+			ret_zones[m->domain] += m->zones;
+	}
 }
 
-static uint32_t capacity_whole(const struct pool *p)
+/* Domains that have zones: not a witness, nor one whose disks went. */
+static uint32_t domains_with(const uint32_t *zones, uint32_t ndomains)
 {
-	uint32_t zones[POOL_MEMBERS_MAX];
+	uint32_t n = 0;
 
-	zones_whole(p, zones);
-	return capacity(p, zones, p->units);
+	for (uint32_t d = 0; d < ndomains; d++)
+		n += zones[d] > 0;
+	return n;
 }
 
 /* What any one domain less would leave. */
-static uint32_t capacity_less(const struct pool *p)
+static uint32_t capacity_less(const uint32_t *domains, uint32_t ndomains,
+			      uint32_t units)
 {
-	uint32_t zones[POOL_MEMBERS_MAX];
+	uint32_t zones[DOMAINS_MAX];
 	uint32_t least = UINT32_MAX;
 
-	zones_whole(p, zones);
-	for (uint32_t d = 0; d < p->ndomains; d++) {
+	memcpy(zones, domains, ndomains * sizeof(zones[0]));
+	for (uint32_t d = 0; d < ndomains; d++) {
 		uint32_t had = zones[d];
 
+		if (had == 0)
+			continue;
 		zones[d] = 0;
-		least = min_u32(least, capacity(p, zones, p->units));
+		least = min_u32(least, capacity_over(zones, ndomains, units));
 		zones[d] = had;
 	}
 	return least;
@@ -109,16 +126,17 @@ static uint32_t capacity_less(const struct pool *p)
 
 /* … and all but the k+m largest: they share nothing else than the smallest of
  * them has. */
-static uint32_t capacity_largest(const struct pool *p)
+static uint32_t capacity_largest(const uint32_t *domains, uint32_t ndomains,
+				 uint32_t units)
 {
-	uint32_t zones[POOL_MEMBERS_MAX];
+	uint32_t zones[DOMAINS_MAX];
 	uint32_t largest = 0;
 
-	zones_whole(p, zones);
-	for (uint32_t u = 0; u < p->units; u++) {
+	memcpy(zones, domains, ndomains * sizeof(zones[0]));
+	for (uint32_t u = 0; u < units; u++) {
 		uint32_t at = 0;
 
-		for (uint32_t d = 1; d < p->ndomains; d++)
+		for (uint32_t d = 1; d < ndomains; d++)
 			at = zones[d] > zones[at] ? d : at;
 		largest = zones[at];
 		zones[at] = 0;
@@ -126,32 +144,34 @@ static uint32_t capacity_largest(const struct pool *p)
 	return largest;
 }
 
-enum pool_rebuild pool_rebuild_room(const struct pool *p)
+/* Segments of these domains that may be filled: so many that there is room to
+ * make again what any one domain held, if it is lost.  But a domain that is
+ * added never takes away what the largest k+m give by themselves. */
+static uint32_t capacity_kept(const struct pool *p, const uint32_t *zones)
 {
-	uint32_t zones[POOL_MEMBERS_MAX];
-	uint32_t n = 0;
+	uint32_t n = p->ndomains + 1; /* a new one is behind the others */
 
-	zones_whole(p, zones);
-	for (uint32_t d = 0; d < p->ndomains; d++)
-		n += zones[d] > 0; /* a witness holds nothing */
-	if (n <= p->units || p->m == 0)
-		return POOL_REBUILD_NONE;
-	return p->segs_kept <= capacity_less(p) ? POOL_REBUILD_ANY :
-						  POOL_REBUILD_SOME;
+	if (p->m == 0 || domains_with(zones, n) <= p->units)
+		return capacity_over(zones, n, p->units);
+	return max_u32(capacity_less(zones, n, p->units),
+		       capacity_largest(zones, n, p->units));
 }
 
-/* Segments that may be filled: so many that there is room to make again what
- * any one domain held, if it is lost.  But a domain that is added never takes
- * away what the largest k+m give by themselves. */
-static uint32_t capacity_kept(const struct pool *p)
+enum pool_rebuild pool_rebuild_room(const struct pool *p)
 {
-	if (p->m == 0 || p->ndomains <= p->units)
-		return p->segs_possible;
-	return max_u32(capacity_less(p), capacity_largest(p));
+	uint32_t zones[DOMAINS_MAX];
+
+	zones_whole(p, zones);
+	if (domains_with(zones, p->ndomains) <= p->units || p->m == 0)
+		return POOL_REBUILD_NONE;
+	return p->segs_kept <= capacity_less(zones, p->ndomains, p->units) ?
+		       POOL_REBUILD_ANY :
+		       POOL_REBUILD_SOME;
 }
 
 void segs_capacity(struct pool *p)
 {
+	uint32_t zones[DOMAINS_MAX];
 	uint32_t row = 1 + (uint32_t)div_up(p->row_blocks_max, p->k);
 	uint32_t index = 2 + p->zone_blocks / 128;
 	uint32_t avail;
@@ -161,8 +181,9 @@ void segs_capacity(struct pool *p)
 	avail = p->zone_blocks - index - (uint32_t)div_up(64, p->k) - 2;
 	p->seg_data_blocks =
 		(uint32_t)((uint64_t)avail * p->row_blocks_max / row);
-	p->segs_possible = capacity_whole(p);
-	p->segs_kept = capacity_kept(p);
+	zones_whole(p, zones);
+	p->segs_possible = capacity(p, zones, p->units);
+	p->segs_kept = capacity_kept(p, zones);
 	p->segs_now = capacity_now(p, false);
 	p->quarantined = 0;
 	for (uint32_t i = 1; i <= p->nsegs; i++)
@@ -179,7 +200,8 @@ uint32_t segs_stranded(const struct pool *p)
 	uint32_t have = segs_free_possible(p);
 
 	for (uint32_t i = 1; i <= p->nsegs; i++)
-		have += p->segs[i]->state != SEG_FREE;
+		have += p->segs[i]->state != SEG_FREE &&
+			p->segs[i]->state != SEG_RESERVED;
 	return p->segs_now - min_u32(p->segs_now, have);
 }
 
@@ -215,7 +237,7 @@ static uint64_t usable_of(const struct pool *p, uint32_t segs)
 {
 	/* Never listed: for a recovery and its first cleaning.  Listed: for a
 	 * commit and the cleaner.  And what is open, partly filled. */
-	uint32_t reserve = 11 + p->segs_possible / 32;
+	uint32_t reserve = 11 + max_u32(p->segs_possible, segs) / 32;
 
 	return segs <= reserve ? 0
 			       : (uint64_t)(segs - reserve) *
@@ -241,12 +263,23 @@ uint64_t pool_space_rebuild(const struct pool *p)
 	return usable_of(p, p->segs_possible) - usable_of(p, p->segs_kept);
 }
 
+/* While disks are out or zones in quarantine, no more than fits without them. */
+static uint64_t usable_now(const struct pool *p, uint32_t segs)
+{
+	segs = min_u32(segs, p->segs_now);
+	return usable_of(p, segs - min_u32(segs, p->quarantined));
+}
+
+bool pool_space_fits(const struct pool *p)
+{
+	/* The room that is kept for this is there for it. */
+	return used_blocks(p) + p->reserved + TABLES_MARGIN <=
+	       usable_now(p, p->segs_possible);
+}
+
 uint64_t pool_space_available(const struct pool *p)
 {
-	/* While disks are out or zones in quarantine, no more than fits
-	 * without them. */
-	uint32_t segs = min_u32(p->segs_kept, p->segs_now);
-	uint64_t usable = usable_of(p, segs - min_u32(segs, p->quarantined));
+	uint64_t usable = usable_now(p, p->segs_kept);
 	uint64_t taken = used_blocks(p) + p->reserved + p->kept +
 			 TABLES_MARGIN;
 
@@ -275,4 +308,90 @@ void pool_space_unreserve(struct pool *p, uint64_t blocks)
 {
 	assert(p->reserved >= blocks);
 	p->reserved -= blocks;
+}
+
+/* --- what would be ------------------------------------------------------- */
+
+/* Zones without member `but` and with so many more in a domain; only_in: of the
+ * disks that are in.  How many domains have some. */
+static uint32_t zones_if(const struct pool *p, uint32_t but, uint32_t domain,
+			 uint32_t more, bool only_in, uint32_t *ret_zones)
+{
+	memset(ret_zones, 0, DOMAINS_MAX * sizeof(*ret_zones));
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (i != but && m->domain != DOMAIN_NONE &&
+		    !member_drains(m) && (m->in || !only_in))
+			ret_zones[m->domain] += m->zones;
+	}
+	ret_zones[domain] += more;
+	return domains_with(ret_zones, p->ndomains + 1);
+}
+
+void pool_plan_drain(const struct pool *p, uint32_t i, struct pool_plan *ret)
+{
+	uint32_t zones[DOMAINS_MAX];
+	uint64_t more, now;
+
+	memset(ret, 0, sizeof(*ret));
+	zones_if(p, i, DOMAIN_NONE, 0, false, zones);
+	ret->usable_blocks = usable_of(p, capacity_kept(p, zones));
+	ret->domains = zones_if(p, i, DOMAIN_NONE, 0, true, zones);
+	/* With room for the rebuild of a domain or without. */
+	now = usable_of(p, capacity(p, zones, p->units));
+	ret->used_blocks = used_blocks(p) + p->reserved;
+	/* Nodes that are not written yet come on top. */
+	more = p->client->commit_blocks(p->client_arg) + TABLES_MARGIN +
+	       ret->used_blocks / 32;
+	if (ret->domains < p->units) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "redundancy %u+%u needs disks on %u different %s, and "
+			 "without it there would be %u: add a disk first",
+			 p->k, p->m, p->units,
+			 p->flags & LABEL_FLAG_DOMAIN_DISK ? "disks" : "hosts",
+			 ret->domains);
+	} else if (ret->used_blocks + more > now) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why),
+			 "what is on it does not fit on the others: %llu MiB "
+			 "are in use and %llu MiB would be usable; add a disk "
+			 "first, or delete something",
+			 (unsigned long long)ret->used_blocks / 256,
+			 (unsigned long long)now / 256);
+	} else if (ret->used_blocks + more + p->kept > now) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why),
+			 "without it there would not be what is reserved for "
+			 "volumes: %llu MiB are in use, %llu MiB more are kept "
+			 "by reserves and %llu MiB would be usable; add a disk "
+			 "first, delete something, or reserve less",
+			 (unsigned long long)ret->used_blocks / 256,
+			 (unsigned long long)p->kept / 256,
+			 (unsigned long long)now / 256);
+	}
+}
+
+void pool_plan_add(const struct pool *p, uint64_t size_bytes,
+		   const char *domain, struct pool_plan *ret)
+{
+	uint64_t blocks = size_bytes / TARN_BLOCK;
+	uint32_t all[DOMAINS_MAX], zones = 0, d = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (blocks > 2 * LABEL_AREA_BLOCKS)
+		zones = (uint32_t)min_u64((blocks - 2 * LABEL_AREA_BLOCKS) >>
+						  p->zone_shift,
+					  UINT32_MAX / 2);
+	while (d < p->ndomains && ((p->flags & LABEL_FLAG_DOMAIN_DISK) != 0 ||
+				   strcmp(p->domains[d].name, domain) != 0))
+		d++;
+	ret->used_blocks = used_blocks(p) + p->reserved;
+	ret->domains = zones_if(p, UINT32_MAX, d, zones, false, all);
+	ret->usable_blocks = usable_of(p, capacity_kept(p, all));
+	if (zones == 0) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why), "it is too small");
+	}
 }

@@ -19,6 +19,9 @@
  * A member that comes back after it was out is written to at once, when it has
  * proved with a label that it takes writes.  The labels call it out until a
  * commit says what it lacks: membership.c.
+ *
+ * Of a pool that is open read-only nothing is recorded or written: a member is
+ * suspect while it is away, and online when it is back and its label is right.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -160,7 +163,9 @@ void member_error(struct member *m, int res)
 	if (!CANARY(unflushed_forgotten))
 		member_forget_unflushed(m);
 	late_member_lost(p, m);
+	rebuild_member_lost(p, m);
 	recover_member_lost(p, m);
+	change_disk_lost(p, m);
 	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
 }
@@ -186,6 +191,8 @@ static void member_out_done(struct label_waiter *w)
 	m->lacking = false;
 	m->state = MEMBER_OUT;
 	m->dirty = false;
+	m->out_since_ns = io_now_ns(p->io);
+	m->rebuild_now = false;
 	pool_log(p, "disk %s is recorded out: %s",
 		 m->disk != NULL ? m->disk->place : "(missing)", m->why);
 	list_for_each(l, &p->rows) {
@@ -209,6 +216,8 @@ static void member_out_done(struct label_waiter *w)
 	flush_advance(p);
 	segs_capacity(p);
 	log_kick(p);
+	rebuild_hope(p);
+	change_zones_freed(p);
 	label_writer_kick(p);
 	member_resolve_suspects(p);
 	if (m->disk != NULL && m->disk->up)
@@ -244,6 +253,7 @@ void member_resolve_suspects(struct pool *p)
 		struct member *m = p->members[i];
 
 		if (m->state == MEMBER_SUSPECT && m->grace_over && m->in &&
+		    !m->leaving &&
 		    !m->going_out && !m->verifying && member_out_allowed(p, m))
 			member_go_out(m);
 	}
@@ -281,7 +291,10 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	starve_hope(p);
+	rebuild_hope(p);
+	reads_hope(p);
 	quarantine_start(p);
+	change_zones_freed(p);
 }
 
 static void member_in_done(struct label_waiter *w)
@@ -301,28 +314,8 @@ static void member_in_done(struct label_waiter *w)
 	segs_capacity(m->pool);
 	seg_seal_degraded(m->pool);
 	pool_commit_want(m->pool);
+	rebuild_hope(m->pool);
 	cleaner_kick(m->pool);
-}
-
-static void member_back(struct member *m)
-{
-	struct pool *p = m->pool;
-
-	m->epoch = m->disk->epoch;
-	m->up_since_ns = io_now_ns(p->io);
-	if (m->in && !m->going_out) {
-		pool_log(p, "disk %s is back, writing again what it missed",
-			 m->disk->place);
-		member_online(m);
-		return;
-	}
-	if (m->going_out)
-		return; /* retry_fn comes back to it once it is out */
-	m->state = MEMBER_RETURNING;
-	m->coming_in = true;
-	m->waiter.done = member_in_done;
-	label_write(p, &m->waiter);
-	label_writer_kick(p);
 }
 
 static void member_refuse(struct member *m, const char *why)
@@ -332,6 +325,65 @@ static void member_refuse(struct member *m, const char *why)
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
 	io_timer_arm(m->pool->io, &m->retry,
 		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+	/* Its grace may have ended while its label was being read. */
+	member_resolve_suspects(m->pool);
+}
+
+/* Of a pool that is only read nothing is recorded. */
+static void member_back_to_read(struct member *m)
+{
+	m->state = MEMBER_ONLINE;
+	m->why[0] = '\0';
+	pool_log(m->pool, "disk %s is back", m->disk->place);
+	reads_hope(m->pool);
+}
+
+static void member_back(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	m->epoch = m->disk->epoch;
+	m->up_since_ns = io_now_ns(p->io);
+	if (p->state == POOL_ST_READ_ONLY) {
+		member_back_to_read(m);
+		return;
+	}
+	if (m->in && !m->going_out) {
+		pool_log(p, "disk %s is back, writing again what it missed",
+			 m->disk->place);
+		member_online(m);
+		return;
+	}
+	if (m->going_out)
+		return; /* retry_fn comes back to it once it is out */
+	if ((m->flags & LABEL_MEMBER_GONE) != 0) {
+		member_refuse(m, "it is being removed");
+		return;
+	}
+	m->state = MEMBER_RETURNING;
+	m->coming_in = true;
+	m->waiter.done = member_in_done;
+	label_write(p, &m->waiter);
+	label_writer_kick(p);
+}
+
+/* Does the pool look after its disks?  While it is being opened nobody does
+ * before there is a claim. */
+static bool looks_after(const struct pool *p)
+{
+	return p->state == POOL_ST_READ_ONLY ||
+	       (pool_running(p) && p->claim != 0);
+}
+
+/* Is the label's claim one that ours comes from? */
+static bool claim_known(const struct pool *p, const struct label *l)
+{
+	for (uint32_t a = 0; a < p->nancestors; a++) {
+		if (p->ancestors[a].claim == l->claim &&
+		    uuid_equal(&p->ancestors[a].id, &l->claim_id))
+			return true;
+	}
+	return false;
 }
 
 static void verify_done(struct disk_req *req)
@@ -344,12 +396,19 @@ static void verify_done(struct disk_req *req)
 	int            r;
 
 	m->verifying = false;
-	if (!pool_running(p) || p->claim == 0)
+	if (!looks_after(p))
 		return;
+	if (req->disk != m->disk) {
+		/* It was exchanged meanwhile (disk_offer.c). */
+		member_verify(m);
+		return;
+	}
 	if (req->res < 0 || !m->disk->up) {
 		if (m->disk->up)
 			member_refuse(m, "its label cannot be read");
-		return; /* the next UP tries again */
+		else /* the next UP tries again */
+			member_resolve_suspects(p);
+		return;
 	}
 	r = label_newest(m->verify_buf, NULL, &l, &damaged, &why);
 	if (r < 0)
@@ -357,36 +416,30 @@ static void verify_done(struct disk_req *req)
 	else if (!uuid_equal(&l->pool, &p->uuid) ||
 		 !uuid_equal(&l->disk, &m->uuid))
 		member_refuse(m, "another disk answers at its place");
-	else if (l->claim > p->claim)
+	else if (p->state == POOL_ST_READ_ONLY && l->claim > p->last_claim)
+		member_refuse(m, "another server has claimed the pool since it "
+				 "was opened");
+	else if (p->state != POOL_ST_READ_ONLY && l->claim > p->claim)
 		pool_fail(p, -ESTALE,
 			  "another server has claimed the pool (disk %s)",
 			  m->disk->place);
-	else if (l->claim != p->claim) {
-		bool known = false;
-
-		for (uint32_t a = 0; a < p->nancestors; a++)
-			known |= p->ancestors[a].claim == l->claim &&
-				 uuid_equal(&p->ancestors[a].id, &l->claim_id);
-		if (known)
-			member_back(m);
-		else
-			member_refuse(m, "it was changed under another claim "
-					 "and has diverged");
-	} else {
+	else if (l->claim != p->claim && !claim_known(p, l))
+		member_refuse(m, "it was changed under another claim and has "
+				 "diverged");
+	else
 		member_back(m);
-	}
 	free(l);
 }
 
 static void member_verify(struct member *m)
 {
-	if (m->verifying || m->disk == NULL || !m->disk->up)
+	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving)
 		return;
 	if (m->disk->size_bytes < blocks_to_bytes(m->size_blocks)) {
 		member_refuse(m, "it is smaller than its label says");
 		return;
 	}
-	if (m->disk->read_only) {
+	if (m->disk->read_only && m->pool->state != POOL_ST_READ_ONLY) {
 		member_refuse(m, "it has become read-only");
 		return;
 	}
@@ -410,11 +463,23 @@ static void retry_fn(struct io_timer *t)
 {
 	struct member *m = container_of(t, struct member, retry);
 
-	if (!pool_running(m->pool) || m->going_out || m->coming_in ||
+	if (!looks_after(m->pool) || m->going_out || m->coming_in ||
 	    m->disk == NULL || !m->disk->up || m->state == MEMBER_ONLINE)
 		return;
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
 	member_verify(m);
+}
+
+static void member_down(struct member *m)
+{
+	if (m->pool->state != POOL_ST_READ_ONLY) {
+		member_error(m, -ENOTCONN);
+	} else if (m->state == MEMBER_ONLINE) {
+		m->state = MEMBER_SUSPECT;
+		set_why(m, m->disk->error_text);
+		pool_log(m->pool, "disk %s is away: %s", m->disk->place,
+			 m->why);
+	}
 }
 
 void member_event(struct disk *d, enum disk_event ev, void *arg)
@@ -422,17 +487,24 @@ void member_event(struct disk *d, enum disk_event ev, void *arg)
 	struct member *m = arg;
 	struct pool   *p = m->pool;
 
-	if (!pool_running(p) || p->claim == 0 || m->disk != d)
+	if (!looks_after(p) || m->disk != d || m->removed)
+		return;
+	if (m->joining) {
+		change_disk_lost(p, m);
+		return;
+	}
+	change_disk_lost(p, m);
+	if (m->leaving)
 		return;
 	if (ev == DISK_EV_DOWN) {
-		member_error(m, -ENOTCONN);
+		member_down(m);
 		return;
 	}
 	if (m->state == MEMBER_ONLINE && m->epoch == d->epoch)
 		return;
 	/* Up again before anybody noticed that it was down. */
 	if (m->state == MEMBER_ONLINE)
-		member_error(m, -ENOTCONN);
+		member_down(m);
 	m->retry_s = RETRY_MIN_S;
 	member_verify(m);
 }
@@ -458,6 +530,26 @@ static uint32_t domain_index(struct pool *p, const char *name)
 	return p->ndomains++;
 }
 
+static void member_domain(struct member *m)
+{
+	struct pool *p = m->pool;
+	char         text[UUID_TEXT_BYTES];
+
+	if (m->removed || m->joining)
+		m->domain = DOMAIN_NONE;
+	else if (p->flags & LABEL_FLAG_DOMAIN_DISK)
+		m->domain = domain_index(p, uuid_text(&m->uuid, text));
+	else
+		m->domain = domain_index(p, m->domain_name);
+}
+
+void members_domains(struct pool *p)
+{
+	p->ndomains = 0;
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		member_domain(p->members[i]);
+}
+
 int member_new(struct pool *p, uint32_t index,
 	       const struct label_member_info *info, struct member **ret_m)
 {
@@ -475,14 +567,14 @@ int member_new(struct pool *p, uint32_t index,
 	m->out_claim = info->out_claim;
 	m->state = m->in ? MEMBER_MISSING : MEMBER_OUT;
 	m->retry_s = RETRY_MIN_S;
+	m->out_since_ns = io_now_ns(p->io);
 	memcpy(m->domain_name, info->domain, sizeof(m->domain_name));
-	if (p->flags & LABEL_FLAG_DOMAIN_DISK) {
-		char text[UUID_TEXT_BYTES];
-
-		m->domain = domain_index(p, uuid_text(&m->uuid, text));
-	} else {
-		m->domain = domain_index(p, m->domain_name);
+	m->flags = info->flags;
+	if (info->state == LABEL_MEMBER_REMOVED) {
+		m->removed = true;
+		m->state = MEMBER_REMOVED;
 	}
+	member_domain(m);
 	io_timer_init(&m->grace, grace_fn);
 	io_timer_init(&m->retry, retry_fn);
 	trim_init(m);

@@ -106,6 +106,16 @@ static bool reachable(const struct member *m)
 	       m->epoch == m->disk->epoch;
 }
 
+/* … or asked all the same, so that the claim can be seen by its other way. */
+static bool asked(const struct member *m, enum owner_step step)
+{
+	if (m->two_ways && (step == OWNER_TRY || step == OWNER_FLUSH))
+		return m->disk != NULL && m->disk->up &&
+		       m->state == MEMBER_ONLINE &&
+		       m->epoch == m->disk->epoch;
+	return reachable(m);
+}
+
 static void lease_req_done(struct disk_req *req)
 {
 	struct member *m = container_of(req, struct member, lease_req);
@@ -160,7 +170,7 @@ static void own_encode(struct member *m, enum lease_state state)
 
 static void pass_work_fn(struct io_work *w);
 
-/* Start a pass: the same request to every reachable member. */
+/* Start a pass: the same request to every member that is reachable. */
 static void pass_start(struct owner *o, enum owner_step step, enum disk_op op,
 		       enum lease_state state)
 {
@@ -173,7 +183,7 @@ static void pass_start(struct owner *o, enum owner_step step, enum disk_op op,
 		struct member *m = p->members[i];
 
 		m->lease_state = LEASE_IO_NONE;
-		if (!reachable(m))
+		if (!asked(m, step))
 			continue;
 		if (op == DISK_WRITE)
 			own_encode(m, state);
@@ -457,7 +467,8 @@ static void lost_claim(struct owner *o)
 
 /* By the opening rule another server needs more than half of the domains that
  * are in by the labels, or both of two.  Lacking members are out by the labels
- * that are durable, and may be in by those that are being written. */
+ * that are durable, and may be in by those that are being written; with those
+ * that are being removed it is the other way round. */
 static bool enough_answered(const struct pool *p, bool lacking)
 {
 	unsigned ok = 0, in = 0;
@@ -465,7 +476,7 @@ static bool enough_answered(const struct pool *p, bool lacking)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (!m->in || (m->lacking && !lacking))
+		if (!m->in || ((m->lacking || m->leaving) && !lacking))
 			continue;
 		in++;
 		ok += m->lease_state == LEASE_IO_OK;

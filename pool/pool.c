@@ -9,6 +9,7 @@
 #define DEFAULT_ROWS_MEMORY (64ull << 20)
 #define DEFAULT_COMMIT_LOG  (256ull << 20)
 #define DEFAULT_GRACE_NS    (2 * NS_PER_S)
+#define DEFAULT_REBUILD_NS  (600 * NS_PER_S)
 #define DEFAULT_INTERVAL_NS (2 * NS_PER_S)
 #define DEFAULT_TIMEOUT_NS  (15 * NS_PER_S)
 
@@ -42,6 +43,8 @@ int pool_new(struct io *io, const struct pool_params *params,
 		p->params.commit_log_bytes = DEFAULT_COMMIT_LOG;
 	if (p->params.member_grace_ns == 0)
 		p->params.member_grace_ns = DEFAULT_GRACE_NS;
+	if (p->params.rebuild_delay_ns == 0)
+		p->params.rebuild_delay_ns = DEFAULT_REBUILD_NS;
 	if (p->params.lease_interval_ns == 0)
 		p->params.lease_interval_ns = DEFAULT_INTERVAL_NS;
 	if (p->params.lease_timeout_ns == 0)
@@ -86,6 +89,10 @@ int pool_setup(struct pool *p)
 	if (r == 0)
 		r = cleaner_init(p);
 	if (r == 0)
+		r = rebuild_init(p);
+	if (r == 0)
+		r = change_init(p);
+	if (r == 0)
 		r = scrub_init(p);
 	if (r == 0)
 		r = owner_init(p);
@@ -103,6 +110,8 @@ void pool_free(struct pool *p)
 	io_timer_cancel(p->io, &p->reads_timer);
 	io_timer_cancel(p->io, &p->quarantine_timer);
 	cleaner_fini(p);
+	rebuild_fini(p);
+	change_fini(p);
 	scrub_fini(p);
 	owner_fini(p);
 	commit_fini(p);
@@ -144,6 +153,7 @@ static void fail_work_fn(struct io_work *w)
 	struct pool *p = container_of(w, struct pool, fail_work);
 	int          res = p->fail_res == -EROFS ? -EROFS : -ESHUTDOWN;
 
+	change_stop(p);
 	if (p->rows_mem != NULL)
 		log_fail_all(p, res);
 	flush_fail_all(p, res);
@@ -236,10 +246,26 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 			else
 				i->segments_quarantined++;
 			break;
+		case SEG_RESERVED:
+			break;
 		}
 	}
 	i->segments_free += segs_free_possible(p);
 	i->segments = p->segs_possible;
+}
+
+static void rebuild_info_get(const struct pool *p, struct pool_info *i)
+{
+	struct rebuild_info r;
+
+	if (p->rebuild == NULL)
+		return;
+	rebuild_status(p, &r);
+	i->rebuild_units = r.units;
+	i->rebuild_blocks = r.blocks;
+	i->rebuild_wait_ns = r.waiting_ns;
+	i->rebuild_running = r.running;
+	i->rebuild_stuck = r.stuck;
 }
 
 void pool_get_info(const struct pool *p, struct pool_info *i)
@@ -262,14 +288,19 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	if (p->members == NULL || p->segs == NULL)
 		return;
 	count_segments(p, i);
+	rebuild_info_get(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
-	i->rebuild_blocks = pool_space_rebuild(p);
-	i->rebuild = (uint8_t)pool_rebuild_room(p);
+	i->room_blocks = pool_space_rebuild(p);
+	i->rebuild_room = (uint8_t)pool_rebuild_room(p);
 	i->reserved_blocks = p->reserved;
 	i->kept_blocks = p->kept;
 	i->available_blocks = pool_space_available(p);
-	for (uint32_t n = 0; n < p->nmembers; n++)
+	for (uint32_t n = 0; n < p->nmembers; n++) {
+		if (p->members[n]->removed)
+			continue;
+		i->ndisks++;
 		i->raw_blocks += p->members[n]->size_blocks;
+	}
 	health(p, i);
 }
 
@@ -322,6 +353,8 @@ void pool_get_member(const struct pool *p, uint32_t n,
 		snprintf(ret->place, sizeof(ret->place), "%s", m->disk->place);
 	snprintf(ret->domain, sizeof(ret->domain), "%s", m->domain_name);
 	ret->state = m->state;
+	ret->drains = member_drains(m);
+	ret->leaves = (m->flags & LABEL_MEMBER_REMOVE) != 0;
 	ret->size_bytes = blocks_to_bytes(m->size_blocks);
 	ret->zones = m->zones;
 	count_zones(p, n, ret);

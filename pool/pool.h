@@ -159,8 +159,10 @@ struct pool_read {
 	struct disk_req req;
 	struct pool    *pool;
 	uint32_t        unit;      /* copy being tried (k = 1) */
+	uint32_t        member;    /* … that was asked */
 	uint32_t        tried;     /* mask of units tried */
 	uint32_t        next_bad;  /* block being reconstructed */
+	uint32_t        moves;     /* of its segment, when it was asked */
 	uint64_t        started_ns;
 	void           *recon;     /* struct recon, while reconstructing */
 };
@@ -292,6 +294,8 @@ struct log_client_ops {
 	 * Load what must be in memory (catalog…), then pool_client_loaded().
 	 * Asynchronous. */
 	void (*load)(void *arg, const void *root, uint32_t root_bytes);
+	/* Is a CATALOG record of this subtype understood?  Synchronous. */
+	bool (*redo_knows)(void *arg, uint32_t subtype);
 	/* Redo: prepare() loads what apply() will need (many at once, any
 	 * order of completion), apply() is synchronous, in row order. */
 	void (*redo_prepare)(void *arg, struct redo *r);
@@ -345,6 +349,9 @@ struct pool_params {
 	uint64_t commit_log_bytes;    /* log that starts a commit; 0: 256 MiB */
 	uint64_t member_grace_ns;     /* a lost disk is waited for before it is
 				       * recorded out; 0: 2 s */
+	uint64_t rebuild_delay_ns;    /* a disk that is out is waited for before
+				       * what is on it is made again elsewhere;
+				       * 0: 10 min */
 	uint64_t lease_interval_ns;   /* 0: 2 s */
 	uint64_t lease_timeout_ns;    /* another machine's owner is dead after
 				       * this; 0: 15 s */
@@ -408,6 +415,39 @@ void pool_open(struct pool *pool, const struct pool_open_params *params,
 /* One more path or member turned up later. Takes the disk. */
 void pool_offer_disk(struct pool *pool, struct pool_disk *disk);
 
+/* --- disks in and out ----------------------------------------------------
+ *
+ * One of these at a time (-EBUSY).  op->res 1: it was so already.  Each is done
+ * when the labels of all disks say so; what it starts then goes on by itself,
+ * also after a restart.
+ */
+struct pool_plan {
+	uint64_t usable_blocks; /* capacity afterwards */
+	uint64_t used_blocks;   /* that lives now, with all tables */
+	uint32_t domains;       /* afterwards */
+	int      res;           /* 0, or why it is not possible, … */
+	char     why[400];      /* … in a sentence */
+};
+
+/* A disk joins the pool: what was on it is lost.  Who says --force has looked
+ * at that before.  The disk is taken in any case.
+ * -EINVAL, -ENOSPC, -EROFS, -EOPNOTSUPP: the disk is not fit; -EIO: it failed.
+ */
+void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
+		   struct pool_op *op);
+/* What would be with a disk of that size in that domain, synchronous. */
+void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
+		   const char *domain, struct pool_plan *ret_plan);
+/* Member i is emptied (remove: and then leaves the pool), or stays (drain
+ * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
+void pool_disk_drain(struct pool *pool, uint32_t i, bool drain, bool remove,
+		     struct pool_op *op);
+void pool_plan_drain(const struct pool *pool, uint32_t i,
+		     struct pool_plan *ret_plan);
+/* The member that is out is waited for no longer: what is on it is made again
+ * elsewhere.  -EALREADY; -EINVAL: it is not out.  Synchronous. */
+int  pool_disk_give_up(struct pool *pool, uint32_t i);
+
 /* Flush, commit, release the claim (unless failing), close the disks. No
  * request of a client may be in flight. */
 void pool_close(struct pool *pool, struct pool_op *op);
@@ -425,6 +465,7 @@ enum member_state {
 	MEMBER_RETURNING, /* back, being brought up to date */
 	MEMBER_MISSING,  /* not seen since opening */
 	MEMBER_FAULTED,  /* refused: too small, diverged, two claimants… */
+	MEMBER_REMOVED,  /* no disk of the pool any more */
 };
 
 struct member_info {
@@ -437,6 +478,8 @@ struct member_info {
 	 * are not among them. */
 	uint64_t zones, zones_used, zones_quarantined;
 	uint64_t errors_read, errors_write, errors_cksum;
+	bool     drains;         /* what is on it moves elsewhere, */
+	bool     leaves;         /* … and then it is removed */
 	uint64_t repaired;       /* blocks written again in place, by reads
 				  * and scrubs */
 	bool     slow;           /* it is avoided for being late */
@@ -467,7 +510,8 @@ struct pool_info {
 	char        action[400];     /* what to do, "" if nothing */
 	uint32_t    k, m, zone_shift;
 	bool        domain_disk;
-	uint32_t    nmembers;
+	uint32_t    nmembers;        /* with places of disks that are removed */
+	uint32_t    ndisks;          /* without */
 	uint64_t    claim;
 	bool        taken_over;      /* … from one that may not be gone for
 				      * good: of another machine, or by force */
@@ -476,9 +520,9 @@ struct pool_info {
 	 * used: live data, nodes and tables; raw: sum of the disks. */
 	uint64_t    usable_blocks, used_blocks, reserved_blocks, raw_blocks;
 	uint64_t    kept_blocks;     /* for volumes that have a reserve */
-	uint64_t    rebuild_blocks;  /* so much more would be usable: kept to
+	uint64_t    room_blocks;     /* so much more would be usable: kept to
 				      * make again what one domain held */
-	uint8_t     rebuild;         /* enum pool_rebuild */
+	uint8_t     rebuild_room;    /* enum pool_rebuild */
 	uint64_t    available_blocks; /* may be reserved just now: less than
 				       * usable - used while disks are out or
 				       * zones in quarantine */
@@ -490,10 +534,17 @@ struct pool_info {
 		    segments_trimmed; /* safe, free after their trim, or
 				       * before it when space is needed */
 	uint64_t    lost_blocks;     /* known to be unreadable */
+	/* Units of segments that are to be made again, as far as the disks that
+	 * they were on are not waited for any more; blocks of their zones; and
+	 * how long the next of those disks is still waited for, 0: none is. */
+	uint64_t    rebuild_units, rebuild_blocks, rebuild_wait_ns;
+	bool        rebuild_running;
+	bool        rebuild_stuck;  /* there are, and no room or no domain */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
 	uint64_t    late_rows;       /* written again elsewhere */
+	uint64_t    rebuilt_units;   /* made again on another zone */
 	uint64_t    replayed_rows, replay_ns;
 	uint64_t    flushed_row, stable_row, commit_row;
 };

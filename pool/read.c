@@ -8,8 +8,13 @@
  *              again there
  *
  * When a disk that is needed is expected back soon (suspect), the read waits
- * for it, up to READ_PATIENCE_NS.  Finished reads are held while the lease is
- * in doubt.
+ * for it, up to READ_PATIENCE_NS; as long as more domains are away than the
+ * redundancy covers without an end, as writes do.  Finished reads are held
+ * while the lease is in doubt.
+ *
+ * A unit may move to another zone while it is being read (rebuild.c), and the
+ * old zone may have something else by the time when its disk gets round to the
+ * read.  So what is wrong then is nobody's fault: it is asked for again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +26,7 @@
 
 #define READ_PATIENCE_NS (8 * NS_PER_S)
 #define RETRY_NS         (20 * NS_PER_MS)
+#define RETRY_LONG_NS    NS_PER_S /* … after that; and when a disk is back */
 #define RECON_BLOCKS     16u
 /* In pool_read.unit: the place cannot exist. */
 #define UNIT_NOWHERE     0xffffffffu
@@ -33,10 +39,12 @@ struct recon {
 	uint32_t pending;           /* requests in flight, plus one */
 	uint32_t repairs;           /* repair writes in flight, plus one */
 	uint32_t direct_ok;         /* the unit itself could be read */
+	uint32_t moves;             /* of the segment, when it was asked */
 	uint8_t *units[POOL_UNITS_MAX];
 	struct recon_req {
 		struct disk_req req;
 		struct recon   *recon;
+		struct member  *member; /* asked; the unit may move meanwhile */
 		uint32_t        unit;
 	} reqs[POOL_UNITS_MAX];
 	struct recon_req repair;
@@ -64,14 +72,31 @@ static void read_finish(struct pool_read *r)
 	r->done(r);
 }
 
+static void retry_at(struct pool *p, uint64_t when_ns)
+{
+	if (!io_timer_armed(&p->reads_timer) ||
+	    when_ns < p->reads_timer.deadline_ns)
+		io_timer_arm(p->io, &p->reads_timer, when_ns);
+}
+
+static bool was_patient(const struct pool_read *r)
+{
+	return io_now_ns(r->pool->io) - r->started_ns > READ_PATIENCE_NS;
+}
+
 static void read_wait(struct pool_read *r)
 {
 	struct pool *p = r->pool;
 
 	list_push(&p->recon_wait, &r->link);
-	if (!io_timer_armed(&p->reads_timer))
-		io_timer_arm(p->io, &p->reads_timer,
-			     io_now_ns(p->io) + RETRY_NS);
+	retry_at(p, io_now_ns(p->io) +
+			    (was_patient(r) ? RETRY_LONG_NS : RETRY_NS));
+}
+
+void reads_hope(struct pool *p)
+{
+	if (!list_empty(&p->recon_wait))
+		retry_at(p, io_now_ns(p->io));
 }
 
 static void reads_timer_fn(struct io_timer *t)
@@ -126,8 +151,11 @@ static bool worth_waiting(const struct pool_read *r)
 	const struct pool    *p = r->pool;
 	const struct segment *s = read_seg(r);
 
-	if (!pool_running(p) ||
-	    io_now_ns(p->io) - r->started_ns > READ_PATIENCE_NS)
+	if (!pool_running(p) && p->state != POOL_ST_READ_ONLY)
+		return false;
+	/* Who only reads can be told so, and can do without. */
+	if (was_patient(r) && (p->state == POOL_ST_READ_ONLY ||
+			       pool_domains_away(p) <= p->m))
 		return false;
 	for (uint32_t u = 0; u < p->units; u++) {
 		const struct member *m = seg_member(p, s, u);
@@ -200,12 +228,13 @@ static void repair_done(struct disk_req *req)
 	struct recon_req *q = container_of(req, struct recon_req, req);
 	struct recon     *c = q->recon;
 
+	read_seg(c->r)->repairs--;
+	rebuild_kick(c->r->pool);
 	if (req->res == 0) {
-		const struct segment *s = read_seg(c->r);
-
-		seg_member(c->r->pool, s, q->unit)->dirty = true;
-		seg_member(c->r->pool, s, q->unit)->repaired +=
-			req->len_bytes / TARN_BLOCK;
+		q->member->dirty = true;
+		q->member->repaired += req->len_bytes / TARN_BLOCK;
+	} else {
+		seg_stray_mark(c->r->pool, read_seg(c->r));
 	}
 	recon_end(c);
 }
@@ -224,6 +253,8 @@ static bool repair(struct recon *c, uint32_t unit, uint32_t first, uint32_t n)
 		return false;
 	c->repair.recon = c;
 	c->repair.unit = unit;
+	c->repair.member = m;
+	s->repairs++;
 	req->op = DISK_WRITE;
 	req->off_bytes = zone_off_bytes(p, s->zones[unit].zone,
 					place_off(p, r->place) + first);
@@ -260,7 +291,7 @@ static void recon_solve(struct recon *c)
 		if (!rebuild_block(c, i, unit))
 			lost++;
 	}
-	if (lost > 0 && worth_waiting(r)) {
+	if (lost > 0 && (worth_waiting(r) || read_seg(r)->moves != c->moves)) {
 		recon_free(c);
 		read_wait(r);
 		return;
@@ -272,7 +303,7 @@ static void recon_solve(struct recon *c)
 		}
 	}
 	/* It answered, and not with these bytes: mend it. */
-	if (lost == 0 && c->direct_ok &&
+	if (lost == 0 && c->direct_ok && read_seg(r)->moves == c->moves &&
 	    repair(c, unit, c->first, c->n))
 		return;
 	recon_end(c);
@@ -289,8 +320,7 @@ static void recon_req_done(struct disk_req *req)
 {
 	struct recon_req *q = container_of(req, struct recon_req, req);
 	struct recon     *c = q->recon;
-	struct pool      *p = c->r->pool;
-	struct member    *m = seg_member(p, read_seg(c->r), q->unit);
+	struct member    *m = q->member;
 
 	m->reads--;
 	if (req->res == 0)
@@ -313,6 +343,7 @@ static void recon_submit(struct recon *c)
 
 		q->recon = c;
 		q->unit = u;
+		q->member = m;
 		if (!unit_readable(p, s, u))
 			continue;
 		q->req.op = DISK_READ;
@@ -357,7 +388,8 @@ static void recon_next(struct pool_read *r)
 	c->r = r;
 	c->first = first;
 	c->n = n;
-	c->direct_ok = r->tried;
+	c->moves = read_seg(r)->moves;
+	c->direct_ok = r->tried && r->moves == c->moves;
 	data = (uint8_t *)c + RECON_HEAD_BYTES;
 	for (uint32_t u = 0; u < p->units; u++)
 		c->units[u] = data + (size_t)u * n * TARN_BLOCK;
@@ -370,8 +402,7 @@ static void recon_next(struct pool_read *r)
 static void direct_done(struct disk_req *req)
 {
 	struct pool_read *r = container_of(req, struct pool_read, req);
-	struct pool      *p = r->pool;
-	struct member    *m = seg_member(p, read_seg(r), home_unit(r));
+	struct member    *m = r->pool->members[r->member];
 	uint32_t          wrong = 0;
 
 	m->reads--;
@@ -388,6 +419,10 @@ static void direct_done(struct disk_req *req)
 		wrong += !block_good(r, i, read_block(r, i));
 	if (wrong == 0) {
 		read_finish(r);
+		return;
+	}
+	if (r->moves != read_seg(r)->moves) {
+		read_start(r);
 		return;
 	}
 	m->errors_cksum += wrong;
@@ -425,6 +460,7 @@ static void read_start(struct pool_read *r)
 	uint32_t        u = pick_unit(r, s);
 	struct member  *m;
 
+	r->moves = s->moves;
 	if (u == POOL_UNITS_MAX) {
 		r->unit = 0;
 		r->tried = 0;
@@ -435,6 +471,7 @@ static void read_start(struct pool_read *r)
 		return;
 	}
 	m = seg_member(p, s, u);
+	r->member = m->index;
 	r->unit = u;
 	r->req.op = DISK_READ;
 	r->req.off_bytes = zone_off_bytes(p, s->zones[u].zone,

@@ -67,6 +67,7 @@ void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 		   void (*done)(struct disk_req *req))
 {
 	q->unit = unit;
+	q->moves = s->seg->moves;
 	q->member = seg_member(s->pool, s->seg, unit);
 	q->req.op = (uint8_t)op;
 	q->req.off_bytes = zone_off_bytes(s->pool, s->seg->zones[unit].zone,
@@ -76,12 +77,22 @@ void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 	q->req.done = done;
 	if (op == DISK_READ)
 		q->member->reads++;
+	else
+		s->seg->repairs++;
 	disk_submit(q->member->disk, &q->req);
+}
+
+bool scrub_moved(const struct scrub *s, const struct scrub_req *q)
+{
+	return q->moves != s->seg->moves;
 }
 
 /* A write is done: true when it went well. */
 bool scrub_written(struct scrub *s, struct scrub_req *q, uint32_t blocks)
 {
+	assert(s->seg->repairs > 0);
+	s->seg->repairs--;
+	rebuild_kick(s->pool);
 	if (q->req.res < 0) {
 		/* It may still land. */
 		seg_stray_mark(s->pool, s->seg);

@@ -52,6 +52,7 @@ struct scrub_req {
 	struct scrub_window *window;
 	struct member       *member;
 	uint32_t             unit;
+	uint32_t             moves; /* of the segment, when it was sent */
 };
 
 /* Rows that follow one another, being read from all units. */
@@ -143,6 +144,8 @@ bool scrub_unit_writable(const struct scrub *s, uint32_t u);
 void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 		  enum disk_op op, uint32_t off, uint32_t len, void *buf,
 		  void (*done)(struct disk_req *req));
+/* The unit moved while it was read (rebuild.c): what came is of no use. */
+bool scrub_moved(const struct scrub *s, const struct scrub_req *q);
 /* A write of so many blocks is done: true when it went well. */
 bool scrub_written(struct scrub *s, struct scrub_req *q, uint32_t blocks);
 /* There was no memory: it is paused until somebody says that it goes on. */

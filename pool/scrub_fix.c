@@ -104,6 +104,10 @@ static void fix_read_done(struct disk_req *req)
 
 	s->inflight--;
 	q->member->reads--;
+	if (scrub_moved(s, q)) {
+		fix_read(s);
+		return;
+	}
 	if (req->res < 0 && !away && f->block == WHOLE_UNIT) {
 		f->block = 0; /* block by block, then */
 		fix_read(s);

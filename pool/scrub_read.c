@@ -56,6 +56,10 @@ static void index_done(struct disk_req *req)
 
 	s->inflight--;
 	q->member->reads--;
+	if (scrub_moved(s, q)) {
+		scrub_step(s);
+		return;
+	}
 	if (req->res < 0) {
 		if (req->res != -ENOTCONN && req->res != -ECANCELED) {
 			q->member->errors_read++;

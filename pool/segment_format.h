@@ -75,6 +75,9 @@ enum seg_disk_state {
 				   * commit: to be scanned */
 	SEG_DISK_SEALED = 2,      /* never written again in this generation */
 	SEG_DISK_QUARANTINED = 3, /* zones are not used until released */
+	SEG_DISK_RESERVED = 4,    /* one zone, on which its owner makes a unit
+				   * of another segment again; for whoever
+				   * comes after it, as QUARANTINED */
 };
 
 /* In seg_entry.claim. */

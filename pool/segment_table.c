@@ -133,6 +133,12 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	case SEG_DISK_QUARANTINED:
 		s->state = SEG_QUARANTINED;
 		break;
+	case SEG_DISK_RESERVED:
+		/* Its owner may have written to it until a moment ago. */
+		s->state = SEG_QUARANTINED;
+		s->reserved = true;
+		seg_stray_mark(p, s);
+		break;
 	default:
 		return "an unknown state";
 	}

@@ -10,6 +10,9 @@
 
 #include "server/event.h"
 
+/* Members are known by their labels: to be shown one is enough. */
+#define IF_MOVED "If it is at another place now: 'tarn disk discover PLACE'."
+
 #define MUTE_NAME_MAX (EVENT_OBJECT_MAX - 8)
 
 struct collect {
@@ -23,9 +26,9 @@ static const char *const known[] = {
 	"disk.returning", "disk.slow",	     "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
-	"pool.read_only", "pool.space_85",   "pool.space_90",
-	"pool.space_95",  "pool.suspended",  "scrub.damage",
-	"volume.paused",
+	"pool.read_only", "pool.rebuild_waits", "pool.space_85",
+	"pool.space_90",  "pool.space_95",   "pool.suspended",
+	"scrub.damage",	  "volume.paused",
 };
 
 bool alarm_is_known(const char *id)
@@ -215,13 +218,21 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 			 space_levels[w->level - 1]), when,
 		     "Delete what is not needed ('tarn snapshot list'), or "
 		     "add disks.");
-	if (info->rebuild != POOL_REBUILD_NONE &&
+	if (info->rebuild_room != POOL_REBUILD_NONE &&
 	    info->used_blocks > info->usable_blocks)
 		risk(add(c, EVENT_WARNING, "pool.no_rebuild_room", info->name,
 			 "If a domain is lost, there is no room to make again "
 			 "what was on it."),
 		     "redundancy stays reduced until it is back",
 		     "Delete what is not needed, or add disks.");
+	if (info->rebuild_stuck)
+		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
+			 "%ju units of segments are to be made again or moved, "
+			 "and there is no room, or no domain, for them.",
+			 (uintmax_t)info->rebuild_units),
+		     "redundancy stays reduced, or a disk stays full",
+		     "Add disks, bring back those that are away, or delete "
+		     "what is not needed.");
 }
 
 static void disk_state_alarm(struct collect *c, const struct pool_info *info,
@@ -234,20 +245,23 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 
 	switch ((enum member_state)m->state) {
 	case MEMBER_ONLINE:
+	case MEMBER_REMOVED:
 		break;
 	case MEMBER_SUSPECT:
 		risk(add(c, EVENT_WARNING, "disk.suspect", name,
 			 "It is waited for: %s.", why),
 		     loss_risk(info, away),
 		     "Nothing, if it comes back by itself; otherwise see to "
-		     "its host.");
+		     "its host. " IF_MOVED);
 		break;
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", why),
 		     loss_risk(info, away),
-		     "Bring it back: it then gets what it missed.");
+		     "Bring it back: it then gets what it missed; or, if it is "
+		     "lost, 'tarn disk replace' or 'tarn disk remove'. "
+		     IF_MOVED);
 		break;
 	case MEMBER_RETURNING:
 		risk(add(c, EVENT_INFO, "disk.returning", name,
@@ -270,6 +284,8 @@ static void disk_alarms(struct collect *c, const struct pool_info *info,
 	const char *name;
 
 	pool_get_member(c->t->hosted.pool, i, &m);
+	if (m.state == MEMBER_REMOVED)
+		return;
 	name = m.place[0] != '\0' ? m.place : uuid_text(&m.uuid, uuid);
 	disk_state_alarm(c, info, &m, name, away);
 	if (m.errors_read + m.errors_write + m.errors_cksum > 0)

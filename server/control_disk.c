@@ -63,11 +63,17 @@ static void discovered(struct inventory *inv, void *arg)
 	struct ctl_call *call = arg;
 	struct tarnd    *t = ctl_arg(call);
 	json_t          *a = json_array();
+	bool             members = false;
 
-	for (unsigned i = 0; i < inv->ndisks; i++)
+	for (unsigned i = 0; i < inv->ndisks; i++) {
+		members |= inv->disks[i].state == FOUND_MEMBER;
 		if (!seen_before(inv, i))
 			json_array_append_new(a, found_json(&inv->disks[i]));
+	}
 	inventory_free(inv);
+	/* Perhaps one that is missed. */
+	if (members)
+		hosted_hurry(t);
 	ctl_reply(call, json_pack("{s:o}", "disks", a));
 	scan_ended(t);
 }
@@ -132,6 +138,7 @@ static const char *member_state_name(enum member_state state)
 		[MEMBER_ONLINE] = "online",   [MEMBER_SUSPECT] = "suspect",
 		[MEMBER_OUT] = "out",         [MEMBER_RETURNING] = "returning",
 		[MEMBER_MISSING] = "missing", [MEMBER_FAULTED] = "faulted",
+		[MEMBER_REMOVED] = "removed",
 	};
 
 	return names[state];
@@ -148,7 +155,7 @@ static json_t *member_json(const struct pool *pool,
 	pool_get_member(pool, i, &m);
 	used_bytes = m.zones_used * zone_bytes;
 	return json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
-			 " s:I, s:I, s:o}",
+			 " s:I, s:I, s:b, s:b, s:o}",
 			 "uuid", uuid_text(&m.uuid, uuid), "place",
 			 ctl_text(m.place), "domain", ctl_text(m.domain),
 			 "state", member_state_name(m.state), "size_bytes",
@@ -159,7 +166,8 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.zones_quarantined, "read_errors",
 			 (json_int_t)m.errors_read, "write_errors",
 			 (json_int_t)m.errors_write, "checksum_errors",
-			 (json_int_t)m.errors_cksum, "why",
+			 (json_int_t)m.errors_cksum, "draining", m.drains,
+			 "leaving", m.leaves, "why",
 			 ctl_text(inventory_reason(m.place, m.why)));
 }
 
@@ -169,8 +177,13 @@ json_t *ctl_members_json(const struct pool *pool)
 	json_t *a = json_array();
 
 	pool_get_info(pool, &info);
-	for (uint32_t i = 0; i < info.nmembers; i++)
-		json_array_append_new(a, member_json(pool, &info, i));
+	for (uint32_t i = 0; i < info.nmembers; i++) {
+		struct member_info m;
+
+		pool_get_member(pool, i, &m);
+		if (m.state != MEMBER_REMOVED)
+			json_array_append_new(a, member_json(pool, &info, i));
+	}
 	return a;
 }
 
@@ -197,8 +210,8 @@ static json_t *open_pool(const struct tarnd *t)
 			 ctl_text(info.name), "uuid",
 			 uuid_text(&info.uuid, uuid), "state",
 			 ctl_health_name(info.health), "redundancy", redundancy,
-			 "disks", (int)info.nmembers, "disks_found",
-			 (int)info.nmembers, "open", true);
+			 "disks", (int)info.ndisks, "disks_found",
+			 (int)info.ndisks, "open", true);
 }
 
 /* The pool of found disk i, unless an earlier one is of the same. */

@@ -25,7 +25,7 @@ json_t *ctl_space_json(const struct pool_info *info,
 				 info->raw_blocks -
 				 min_u64(with, info->raw_blocks)),
 			 "rebuild_bytes",
-			 (json_int_t)blocks_to_bytes(info->rebuild_blocks));
+			 (json_int_t)blocks_to_bytes(info->room_blocks));
 }
 
 const char *ctl_rebuild_text(const struct pool_info *info, char *ret)
@@ -33,12 +33,12 @@ const char *ctl_rebuild_text(const struct pool_info *info, char *ret)
 	if (info->m == 0)
 		snprintf(ret, REBUILD_TEXT_BYTES,
 			 "none: without redundancy nothing can be made again");
-	else if (info->rebuild == POOL_REBUILD_NONE)
+	else if (info->rebuild_room == POOL_REBUILD_NONE)
 		snprintf(ret, REBUILD_TEXT_BYTES,
 			 "no space: %u+%u needs all domains that there are; "
 			 "after a loss redundancy stays reduced until the "
 			 "disks are back", info->k, info->m);
-	else if (info->rebuild == POOL_REBUILD_SOME)
+	else if (info->rebuild_room == POOL_REBUILD_SOME)
 		snprintf(ret, REBUILD_TEXT_BYTES,
 			 "space is kept for that of a small domain, too little "
 			 "for that of the largest");

@@ -32,6 +32,7 @@ static const struct {
 	{ "pool.nearly_full", "Delete what is not needed, or add disks." },
 	{ "pool.suspended", "Bring back the disks that 'tarn status' names." },
 	{ "trash.pushed_out", "Delete what is not needed, or add disks." },
+	{ "rebuild.started", "Wait; 'tarn job list' says how far it is." },
 	{ "scrub.finished", "See 'tarn scrub status'." },
 };
 

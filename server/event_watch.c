@@ -30,6 +30,7 @@ static const struct {
 	[MEMBER_RETURNING] = { "disk.returning", EVENT_INFO },
 	[MEMBER_MISSING] = { "disk.missing", EVENT_WARNING },
 	[MEMBER_FAULTED] = { "disk.refused", EVENT_WARNING },
+	[MEMBER_REMOVED] = { "disk.removed", EVENT_INFO },
 };
 
 static const char *member_name(const struct member_info *m, char *text)
@@ -49,7 +50,9 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 	name = member_name(&m, uuid);
 	errors = m.errors_read + m.errors_write + m.errors_cksum;
 	if (m.state < ARRAY_LEN(state_events) &&
-	    (t->watch.named ? m.state != w->state : m.state != MEMBER_ONLINE))
+	    (t->watch.named ? m.state != w->state
+			    : m.state != MEMBER_ONLINE &&
+				      m.state != MEMBER_REMOVED))
 		event_say(t, state_events[m.state].severity,
 			  state_events[m.state].what, name, 0, 0, "%s",
 			  inventory_reason(m.place, m.why));
@@ -241,6 +244,7 @@ static void look(struct io_work *work)
 	look_at_space(t, &info);
 	look_at_rate(t, &info);
 	scrub_watch(t);
+	rebuild_watch(t, &info);
 	bgjobs_look(t);
 }
 

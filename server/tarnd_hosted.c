@@ -107,6 +107,7 @@ int hosted_make(struct tarnd *t)
 		.owner = t->owner,
 		.client = vols_log_client_ops(),
 		.rows_memory_bytes = t->cfg->row_memory_bytes,
+		.rebuild_delay_ns = t->cfg->rebuild_delay_s * NS_PER_S,
 		.commit_log_bytes = t->cfg->commit_log_bytes,
 		.log = pool_log,
 		.failed = pool_failed,
@@ -339,6 +340,31 @@ void hosted_watch(struct tarnd *t, bool soon)
 	if (soon && io_timer_armed(&t->hosted.retry))
 		return;
 	arm_retry(t, soon);
+}
+
+/* Does a job wait that will look for the same? */
+static bool look_is_due(const struct tarnd *t)
+{
+	list_for_each(l, &t->jobs) {
+		const struct job *job = list_entry(l, struct job, link);
+
+		if ((job->kind == JOB_WATCH || job->kind == JOB_OPEN) &&
+		    job->call == NULL &&
+		    !(t->job_running && l == t->jobs.next))
+			return true;
+	}
+	return false;
+}
+
+void hosted_hurry(struct tarnd *t)
+{
+	struct hosted *h = &t->hosted;
+
+	if (t->stopping || look_is_due(t) ||
+	    (h->state != HOSTED_OPEN && h->state != HOSTED_SEARCHING))
+		return;
+	h->backoff_ns = 0;
+	io_timer_arm(t->io, &h->retry, io_now_ns(t->io));
 }
 
 void hosted_init(struct tarnd *t)

@@ -60,6 +60,7 @@ static struct life *life_new(struct sim *sim)
 		.client = vols_log_client_ops(),
 		.rows_memory_bytes = cfg->rows_memory_bytes,
 		.commit_log_bytes = cfg->commit_log_bytes,
+		.rebuild_delay_ns = cfg->rebuild_delay_ns,
 		.log = on_log,
 		.failed = on_failed,
 	};
@@ -252,6 +253,7 @@ static void count(struct sim *sim)
 	STAT_ADD(sim, replayed_rows, info.replayed_rows);
 	STAT_ADD(sim, moved_blocks, info.moved_blocks);
 	STAT_ADD(sim, cleaned_segments, info.cleaned_segments);
+	STAT_ADD(sim, rebuilt_units, info.rebuilt_units);
 }
 
 enum life_end life_close(struct sim *sim, uint64_t events)
@@ -315,7 +317,7 @@ static void note_end(struct sim *sim)
 	if (p->labels.running)
 		return;
 	for (uint32_t i = 0; i < p->nmembers; i++)
-		sim->out[i] = !p->members[i]->in;
+		sim->out[i] = !p->members[i]->in && !p->members[i]->removed;
 }
 
 void life_kill(struct sim *sim, bool power)
@@ -350,6 +352,16 @@ void life_kill(struct sim *sim, bool power)
 uint64_t life_claim(const struct sim *sim)
 {
 	return sim->life != NULL ? sim->life->pool->claim : 0;
+}
+
+void life_connect(struct sim *sim, unsigned disk, struct pool_disk *ret_disk,
+		  char *domain)
+{
+	struct sim_media *m = sim->media[disk];
+
+	snprintf(domain, 32, "host%u", m->domain);
+	ret_disk->disk = &sim_disk_open(&sim->life->io, m)->d;
+	ret_disk->domain = domain;
 }
 
 void life_offer(struct sim *sim)

@@ -75,6 +75,7 @@ static void choose(struct sim *sim, const struct seed_options *opt)
 	c->commit_log_bytes = 1ull << between(rng, 20, 23);
 	c->rows_memory_bytes = 1ull << between(rng, 22, 24);
 	c->bufs_bytes = 1ull << between(rng, 25, 26);
+	c->rebuild_delay_ns = (1ull << between(rng, 0, 12)) * NS_PER_MS;
 	TRACE(sim, 60, c->k, c->m, "%u+%u on %u disks of %u blocks, %u a "
 	      "domain, zones of 2^%u, rows of %u, nodes %llu KiB, cache %llu "
 	      "KiB, commit log %llu KiB", c->k, c->m, c->ndisks,

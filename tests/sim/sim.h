@@ -43,7 +43,8 @@
 	X(takeovers) X(rows) X(replayed_rows) X(commits)                 \
 	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)   \
 	X(events) X(events_verified)                                     \
-	X(scrubs) X(scrub_checks) X(scrub_repaired)
+	X(scrubs) X(scrub_checks) X(scrub_repaired)                      \
+	X(rebuilt_units) X(disk_removes) X(disk_adds)
 
 enum sim_stat {
 #define X(n) STAT_##n,
@@ -77,6 +78,7 @@ struct sim_config {
 	uint64_t commit_log_bytes;
 	uint64_t rows_memory_bytes;
 	uint64_t bufs_bytes;
+	uint64_t rebuild_delay_ns;
 };
 
 struct sim {

@@ -151,6 +151,22 @@ struct receiver {
 	char           name[64];   /* of the hidden one */
 };
 
+enum disk_work_kind {
+	DISK_WORK_REMOVE,
+	DISK_WORK_REPEAT,
+	DISK_WORK_STAY,
+	DISK_WORK_ADD,
+};
+
+/* Disks in and out (work_disk.c). */
+struct disk_work {
+	struct pool_op op;
+	bool           busy;
+	bool           repeat; /* what was asked for is to be asked for again */
+	uint8_t        what;   /* enum disk_work_kind */
+	unsigned       disk;
+};
+
 /* Events that the pool was seen to have stored. */
 #define MEVENTS_MAX 8192u
 
@@ -171,6 +187,7 @@ struct eventer {
 };
 
 struct work {
+	struct disk_work disks;
 	struct slot     slots[SLOTS_MAX];
 	unsigned        inflight;
 	enum phase      phase;
@@ -184,6 +201,7 @@ struct work {
 	uint64_t        hot;         /* PHASE_HOT: first block */
 	uint64_t        fault_every; /* requests between faults */
 	uint64_t        fault_in;    /* until the next one */
+	bool            moves_disks; /* disks are removed and added */
 	struct admin    admin;
 	struct snapper  snapper;
 	struct receiver receiver;
@@ -363,6 +381,11 @@ void diff_vol_new(struct sim *sim, unsigned vol);
 void diff_rollback(struct sim *sim, unsigned vol, const struct msnap *s);
 /* Compare it with an older one; false when the engine stopped. */
 bool diff_act(struct sim *sim, struct msnap *new);
+
+/* work_disk.c */
+/* Go on with draining, removing and adding disks, or begin. */
+void disk_act(struct sim *sim);
+void disk_forget(struct sim *sim);
 
 /* work_event.c */
 void event_open(struct sim *sim);

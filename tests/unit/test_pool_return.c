@@ -1,5 +1,6 @@
 /* A disk was away and is back.  Until a commit says what it lacks, it stands
  * for nothing: not for another disk when the pool is opened, nor in the lease.
+ * And when too many are away, what they have is waited for.
  * Over simulated disks and a simulated clock. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,12 +97,70 @@ static void test_lease(void **state)
 	life_kill(sim, false);
 }
 
+static void read_done(struct vol_req *req)
+{
+	assert_int_equal(req->res, 0);
+	req->buf = NULL;
+}
+
+/* More are away than the redundancy covers: a read waits, however long that
+ * takes, and nothing is called lost. */
+static void test_read_waits(void **state)
+{
+	struct vol_req req = { .op = VOL_READ, .buf = buf,
+			       .len_bytes = sizeof(buf), .done = read_done };
+
+	(void)state;
+	create_returned(2);
+	pk_kill_and_open(false);
+	req.vol = vol;
+	pk_disk_gone(0, true);
+	pk_disk_gone(1, true);
+	memset(buf, 0, sizeof(buf));
+	vol_submit(&req);
+	pk_run_for(60 * NS_PER_S);
+	assert_non_null(req.buf);
+	pk_disk_gone(0, false);
+	pk_disk_gone(1, false);
+	pk_until(req.buf == NULL);
+	pk_assert_bytes(buf, BLOCKS, version);
+	assert_int_equal(pk_pool()->lost_blocks, 0);
+	life_kill(sim, false);
+}
+
+/* It comes back, and while its label is being read its grace ends; then that
+ * cannot be read.  So it goes out, and what waits for it goes on. */
+static void test_refused_is_out(void **state)
+{
+	struct member *m;
+
+	(void)state;
+	create_returned(2);
+	m = pk_pool()->members[last];
+	pk_until(!m->lacking);
+	pk_disk_gone(last, true);
+	pk_until(m->state == MEMBER_SUSPECT);
+	sim->media[last]->slow = 512;
+	sim->media[last]->arm_read_error = 1;
+	pk_disk_gone(last, false);
+	pk_until(m->verifying && m->grace_over);
+	pk_until(!m->verifying);
+	assert_int_equal(sim->media[last]->arm_read_error, 0);
+	assert_true(m->disk->up);
+	write_all();
+	assert_false(m->in);
+	check_all();
+	life_kill(sim, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_and_loss),
 		cmocka_unit_test(test_without_it),
 		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_read_waits),
+		cmocka_unit_test(test_refused_is_out),
 	};
 
 	pk_exit(cmocka_run_group_tests(tests, NULL, NULL));

@@ -27,7 +27,8 @@ static struct disk_ops  ops;
 static void (*submit)(struct disk *d, struct disk_req *req);
 static unsigned         trims, others;
 static bool             trims_fail, trims_hang;
-static unsigned         hanging;
+static unsigned         hanging, hung_disk;
+static unsigned         trims_of[2]; /* each disk */
 
 /* The segment that has the zone in which the request is; NULL: none has. */
 static const struct segment *segment_at(const struct disk *d,
@@ -72,6 +73,7 @@ static void watch(struct disk *d, struct disk_req *req)
 		return;
 	}
 	trims++;
+	trims_of[((struct sim_disk *)d)->media->index]++;
 	s = segment_at(d, req);
 	assert_non_null(s);
 	assert_int_equal(s->state, SEG_QUARANTINED);
@@ -79,7 +81,8 @@ static void watch(struct disk *d, struct disk_req *req)
 	assert_true(pk_pool()->last.commit >= s->trim_commit);
 	if (trims_hang && hanging == 0) {
 		hanging++;
-		sim->media[((struct sim_disk *)d)->media->index]->hung = true;
+		hung_disk = ((struct sim_disk *)d)->media->index;
+		sim->media[hung_disk]->hung = true;
 	}
 	if (!trims_fail) {
 		submit(d, req);
@@ -237,7 +240,8 @@ static void test_fails(void **state)
 	check(0, 5);
 }
 
-/* The disk hangs with it, until the connection is broken; writes go on. */
+/* The disk hangs with it, until the connection is broken; writes go on.  It is
+ * asked again, later. */
 static void test_hangs(void **state)
 {
 	(void)state;
@@ -252,6 +256,16 @@ static void test_hangs(void **state)
 	pk_run_for(300 * NS_PER_S);
 	fill(3);
 	check(0, 3);
+	trims_of[0] = trims_of[1] = 0;
+	trim(0, BLOCKS);
+	pk_run_for(200 * NS_PER_S);
+	assert_int_equal(trims_of[hung_disk], 0);
+	assert_true(trims_of[1 - hung_disk] > 0);
+	pk_run_for(600 * NS_PER_S);
+	fill(4);
+	trim(0, BLOCKS);
+	pk_run_for(300 * NS_PER_S);
+	assert_true(trims_of[hung_disk] > 0);
 }
 
 /* Killed with trims under way: they land in what nobody uses yet. */

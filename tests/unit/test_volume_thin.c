@@ -169,9 +169,8 @@ static void thin_all(void)
 			struct volume *v = V->catalog.slots[i];
 
 			if (v != NULL && v->state == CATALOG_FORK)
-				tree_thinned(v, 0);
+				tree_thin_from(v, 0);
 		}
-		V->reaper.scanned = false;
 		vol_reaper_kick(V);
 		fake_settle(P);
 		assert_int_equal(V->catalog.ndeleting, 0);

@@ -154,6 +154,24 @@ static void print_config(const struct cli *cli, json_t *s, const char *state)
 	table_fini(&t);
 }
 
+static void print_rebuild(const struct cli *cli, json_t *rebuild)
+{
+	char    size[SIZE_TEXT_BYTES];
+	int64_t wait_s = js_int(rebuild, "wait_s");
+
+	if (js_int(rebuild, "units") > 0)
+		printf("rebuild: %s to be made again or moved%s, %jd of %jd "
+		       "units done\n", out_size(cli, rebuild, "bytes", size),
+		       js_bool(rebuild, "running") ? "" : " (waits)",
+		       (intmax_t)js_int(rebuild, "rebuilt_units"),
+		       (intmax_t)(js_int(rebuild, "rebuilt_units") +
+				  js_int(rebuild, "units")));
+	if (wait_s > 0)
+		printf("rebuild: starts in %jd:%02jd min if the disk is not "
+		       "back; 'tarn disk rebuild' starts it now\n",
+		       (intmax_t)wait_s / 60, (intmax_t)wait_s % 60);
+}
+
 /* One line, while something is. */
 static void print_deleting(const struct cli *cli, json_t *d)
 {
@@ -186,11 +204,12 @@ static void print_status(const struct cli *cli, json_t *s)
 	printf("%6s: %s\n", "state", state);
 	print_wrapped("status", js_string(s, "status"));
 	print_wrapped("action", js_string(s, "action"));
-	print_wrapped("rebuild", js_string(s, "rebuild"));
+	print_wrapped("rebuild", js_string(s, "rebuild_room"));
 	print_deleting(cli, json_object_get(s, "deleting"));
 	if (json_array_size(json_object_get(s, "disks")) == 0)
 		return;
 	print_config(cli, s, state);
+	print_rebuild(cli, json_object_get(s, "rebuild"));
 	if (js_int(s, "lost_bytes") == 0)
 		printf("errors: no known data errors\n");
 	else

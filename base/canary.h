@@ -60,6 +60,8 @@
 	  "the zone that a unit moved from is used again at once") \
 	X(rebuild_fills, "rebuild takes the last free zones") \
 	X(remove_full, "a disk is removed while segments have zones of it") \
+	X(repairs_forgotten, \
+	  "segments that a dead server may have repaired are used again") \
 	X(gone_untold, \
 	  "zones of a disk that is out are forgotten while it may come back") \
 	X(trim_early, "zones are trimmed before the commit that frees them") \

@@ -9,6 +9,7 @@
  * The way to fail: a disk fails while recovery is under way.  What had not been
  * flushed on it counts as missing.
  */
+#include "base/canary.h"
 #include "pool/recover.h"
 
 /* Segments that the last owner may have opened without that any row in them
@@ -145,6 +146,10 @@ void recover_segments_settle(struct recover *r)
 			settle_segment(r, s, doubt, &unseen);
 		else if ((s->reserved || s->state == SEG_QUARANTINED) && doubt)
 			s->claim |= CLAIM_DOUBT; /* it may yet write, or trim */
+		/* It may have repaired what it read, and that is told nowhere. */
+		else if (s->state == SEG_SEALED && !r->released &&
+			 !CANARY(repairs_forgotten))
+			seg_stray_mark(p, s);
 	}
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		if (r->lost[i])

@@ -98,6 +98,7 @@ void disk_act(struct sim *sim)
 		pool_disk_drain(p, i, true, false,
 				begin(sim, i, DISK_WORK_REPEAT));
 	} else if (chance(&sim->fault_rng, 1, 8)) {
+		w->stayed_ns = sim_now_ns(sim);
 		pool_disk_drain(p, i, false, false,
 				begin(sim, i, DISK_WORK_STAY));
 	}

@@ -165,6 +165,7 @@ struct disk_work {
 	bool           repeat; /* what was asked for is to be asked for again */
 	uint8_t        what;   /* enum disk_work_kind */
 	unsigned       disk;
+	uint64_t stayed_ns; /* one that was drained stays since then */
 };
 
 /* Events that the pool was seen to have stored. */

@@ -115,6 +115,7 @@ static void derive_from(struct volume *t, struct volume *s)
 	t->mapped = s->mapped;
 	t->family = s->family;
 	tree_add(t, s);
+	vol_promise_update(t); /* nothing is its own, and it has a size */
 	vol_reaper_add(t); /* it may be shrunk */
 }
 

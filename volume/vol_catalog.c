@@ -51,7 +51,7 @@ void vol_create_start(struct volumes *vols, struct vol_ctl *ctl)
 		create_again(vols, ctl, v);
 		return;
 	}
-	if (vol_props_refused(vols, ctl, ctl->size_bytes) ||
+	if (vol_props_refused(vols, ctl, NULL, ctl->size_bytes) ||
 	    vol_ctl_no_room(vols, ctl, 1) ||
 	    vol_ctl_pledge(vols, ctl, NULL, &need))
 		return;

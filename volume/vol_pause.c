@@ -99,13 +99,16 @@ bool vol_pause_takes(struct vol_req *req, uint64_t from_bytes, uint64_t blocks)
 		return false;
 	if ((req->state & REQ_PAUSING) == 0) {
 		req->state |= REQ_PAUSING;
+		req->pause_went_bytes = req->pause_from_bytes;
 		req->pause_from_bytes = from_bytes;
 		req->pause_blocks = 0;
 	}
 	req->pause_from_bytes = min_u64(req->pause_from_bytes, from_bytes);
 	req->pause_blocks = max_u64(req->pause_blocks, blocks);
-	/* The numbers were not right then; nor may this go round and round. */
-	if (blocks == 0 || req->state & REQ_WAS_HELD)
+	/* The numbers were not right then; nor may this go round and round.  One
+	 * that has got on, if not to its end, only needs more space. */
+	if (blocks == 0 || (req->state & REQ_WAS_HELD &&
+			    from_bytes <= req->pause_went_bytes))
 		try_later(vols);
 	return true;
 }
@@ -154,6 +157,20 @@ static void go_on(struct vol_req *req)
 	req_put(req, 0);
 }
 
+/* Is there space for it and those before it?  What is kept for its volume is
+ * there, whoever else waits. */
+static bool may_go(struct vol_req *req, uint64_t *ahead)
+{
+	struct volume *v = req->vol;
+	uint64_t blocks = max_u64(req->pause_blocks, 1);
+
+	v->pause_ahead += blocks;
+	if (vol_space_is_kept(v, v->pause_ahead))
+		return true;
+	*ahead += blocks;
+	return vol_space_fits(v, *ahead);
+}
+
 static void pause_work(struct io_work *w)
 {
 	struct vol_pauses *p = container_of(w, struct vol_pauses, work);
@@ -165,13 +182,13 @@ static void pause_work(struct io_work *w)
 	/* Who goes on may be held again at once. */
 	list_init(&all);
 	list_splice(&all, &p->held);
+	list_for_each(it, &all)
+		list_entry(it, struct vol_req, link)->vol->pause_ahead = 0;
 	while ((link = list_pop(&all)) != NULL) {
 		struct vol_req *req = list_entry(link, struct vol_req, link);
 		int res = end_of(req);
 
-		ahead += max_u64(req->pause_blocks, 1);
-		if (res == 0 && (now < p->until_ns ||
-				 !vol_space_fits(req->vol, ahead))) {
+		if (res == 0 && (now < p->until_ns || !may_go(req, &ahead))) {
 			list_push(&p->held, &req->link);
 		} else if (res == 0) {
 			go_on(req);

@@ -61,13 +61,15 @@ bool vol_props_are(const struct volume *v, const struct vol_props *props)
 }
 
 bool vol_props_refused(struct volumes *vols, struct vol_ctl *ctl,
-		       uint64_t size_bytes)
+		       const struct volume *v, uint64_t size_bytes)
 {
 	const struct vol_props *p = &ctl->props;
 
+	/* One that was made smaller may go on to have what it had. */
 	if ((p->mask & VOL_PROP_RESERVE) == 0 ||
 	    p->reserve_bytes == VOL_RESERVE_FULL ||
-	    p->reserve_bytes <= size_bytes)
+	    p->reserve_bytes <= size_bytes ||
+	    (v != NULL && p->reserve_bytes == v->promise.reserve_bytes))
 		return false;
 	vol_ctl_refuse(vols, ctl, -EINVAL,
 		       "Volume '%.80s' has %llu bytes and cannot have a reserve "
@@ -98,7 +100,7 @@ void vol_set_start(struct volumes *vols, struct vol_ctl *ctl)
 	need = vol_need_of(v, v->size_bytes, false);
 	if (p->mask & VOL_PROP_RESERVE)
 		need.reserve_bytes = p->reserve_bytes;
-	if (vol_props_refused(vols, ctl, v->size_bytes) ||
+	if (vol_props_refused(vols, ctl, v, v->size_bytes) ||
 	    vol_ctl_pledge(vols, ctl, v, &need))
 		return;
 	vol_ctl_append(vols, ctl, v, CATALOG_PROPS,

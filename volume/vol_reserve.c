@@ -61,7 +61,7 @@ static uint64_t kept_with(const struct volume *v, uint64_t plus)
 	return kept;
 }
 
-static void space_may_be(struct volumes *vols)
+void vol_space_may_be(struct volumes *vols)
 {
 	if (!list_empty(&vols->trash.waits))
 		vol_trash_kick(vols);
@@ -84,7 +84,7 @@ void vol_promise_update(struct volume *v)
 	r->kept = r->kept - before + kept;
 	pool_space_keep(vols->pool, r->kept);
 	if (kept < before)
-		space_may_be(vols);
+		vol_space_may_be(vols);
 }
 
 void vol_reserves_load(struct volumes *vols)
@@ -123,6 +123,11 @@ bool vol_space_fits(const struct volume *v, uint64_t blocks)
 				 pool_space_available(v->vols->pool);
 }
 
+bool vol_space_is_kept(const struct volume *v, uint64_t blocks)
+{
+	return blocks <= kept_of(v, blocks);
+}
+
 int vol_space_take(struct volume *v, uint64_t blocks)
 {
 	int r = pool_space_reserve(v->vols->pool, blocks, kept_of(v, blocks));
@@ -145,7 +150,7 @@ void vol_space_give(struct volume *v, uint64_t blocks)
 {
 	pool_space_unreserve(v->vols->pool, blocks);
 	vol_space_pass(v, blocks);
-	space_may_be(v->vols);
+	vol_space_may_be(v->vols);
 }
 
 bool vol_reserve_settles(const struct volume *v)
@@ -192,7 +197,7 @@ void vol_pledges_drop(struct volumes *vols)
 	if (r->hold > 0)
 		pool_space_unreserve(vols->pool, r->hold);
 	r->hold = 0;
-	space_may_be(vols);
+	vol_space_may_be(vols);
 }
 
 struct vol_need vol_need_of(const struct volume *v, uint64_t size_bytes,

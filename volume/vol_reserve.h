@@ -53,6 +53,10 @@ void vol_promise_move(struct volume *to, struct volume *from);
 int  vol_space_take(struct volume *v, uint64_t blocks);
 /* Would that do? */
 bool vol_space_fits(const struct volume *v, uint64_t blocks);
+/* Is so much kept for v, whatever else is available? */
+bool vol_space_is_kept(const struct volume *v, uint64_t blocks);
+/* Something has been let go: who waits for space looks again. */
+void vol_space_may_be(struct volumes *vols);
 /* They are not needed, or count otherwise by now. */
 void vol_space_give(struct volume *v, uint64_t blocks);
 /* New nodes have taken them over. */
@@ -79,9 +83,9 @@ struct vol_need vol_need_of(const struct volume *v, uint64_t size_bytes,
 
 /* vol_props.c: has it these? */
 bool vol_props_are(const struct volume *v, const struct vol_props *props);
-/* For a volume of that size.  True: refused. */
+/* For a volume of that size; v NULL: a new one.  True: refused. */
 bool vol_props_refused(struct volumes *vols, struct vol_ctl *ctl,
-		       uint64_t size_bytes);
+		       const struct volume *v, uint64_t size_bytes);
 /* The body of a record; how many bytes. */
 uint32_t vol_props_encode(const struct vol_props *props, void *ret_bytes);
 

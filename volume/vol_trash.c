@@ -79,7 +79,7 @@ void vol_trash_freed(struct volumes *vols)
 	t->freed++;
 	t->hopeless_ns = 0;
 	t->moved_ns = io_now_ns(vols->io);
-	vol_pauses_kick(vols);
+	vols_room(vols);
 	if (!list_empty(&t->waits) || !list_empty(&t->parked))
 		vol_trash_kick(vols);
 }

@@ -133,6 +133,7 @@ static void unmap_done(struct log_append *a)
 		no_room(s, res);
 		return;
 	}
+	vol_space_may_be(s->vol->vols);
 	slice_next(s, s->slice_end);
 }
 

@@ -247,6 +247,7 @@ struct vol_req {
 				   * ZERO: or unmapped */
 	uint64_t       pause_from_bytes; /* held: it goes on there … */
 	uint64_t       pause_blocks; /* … once there is space for so many */
+	uint64_t       pause_went_bytes; /* from there it went on last */
 	uint32_t       pending;
 	uint32_t       state;
 };

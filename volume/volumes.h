@@ -80,6 +80,8 @@ struct volume {
 	unsigned    nusers;
 	uint32_t    npaused;         /* requests that are held (vol_pause.h), */
 	uint64_t    paused_ns;       /* … since then */
+	uint64_t    pause_ahead;     /* blocks that those need which have been
+				      * looked at */
 	struct list reap_link;       /* waiting for the reaper, or in none */
 	struct list deleted_link;    /* DELETING, FORK: in catalog.deleted */
 	uint32_t    nspans[REQ_KINDS]; /* spans in use */

@@ -137,6 +137,7 @@ static void slot_done(struct vol_req *req)
 	struct sim   *sim = s->sim;
 	struct model *m = sim->model;
 	uint64_t      blocks = req->len_bytes / TARN_BLOCK + 2;
+	bool          leaves = sim->work->leaving || sim->work->left[s->vol];
 
 	assert(s->busy);
 	s->busy = false;
@@ -145,7 +146,7 @@ static void slot_done(struct vol_req *req)
 	      (size_t)(s - sim->work->slots), req->res, s->op);
 	check_latency(sim, s);
 	if (req->res == -ENOSPC && s->op != 0 && s->must_pause &&
-	    req->op != VOL_TRIM && !sim->work->leaving &&
+	    req->op != VOL_TRIM && !leaves &&
 	    reserve_pauses(sim, s->vol, true))
 		sim_fail(sim, "P12: ENOSPC for volume %s, which pauses",
 			 m->vols[s->vol].name);
@@ -156,7 +157,7 @@ static void slot_done(struct vol_req *req)
 		space_check_write(sim, s->vol, s->used, blocks);
 		return;
 	}
-	if (req->res == -ECANCELED && s->may_pause && sim->work->leaving) {
+	if (req->res == -ECANCELED && s->may_pause && leaves) {
 		STAT(sim, cancelled);
 		model_end(m, s->op, req->res);
 		return;

@@ -358,5 +358,6 @@ void admin_forget(struct sim *sim)
 	sim->work->admin.busy = false;
 	sim->work->relieving = false;
 	sim->work->leaving = false;
+	memset(sim->work->left, 0, sizeof(sim->work->left));
 	snaps_forget(sim);
 }

@@ -166,6 +166,8 @@ struct disk_work {
 	uint8_t        what;   /* enum disk_work_kind */
 	unsigned       disk;
 	uint64_t stayed_ns; /* one that was drained stays since then */
+	uint64_t grown_ns;  /* the last one was added then, … */
+	uint64_t usable_before; /* … and so many blocks were usable before */
 };
 
 /* Events that the pool was seen to have stored. */
@@ -221,6 +223,8 @@ struct work {
 	struct vol_ctl  relief;      /* a volume pauses no more */
 	bool            relieving;
 	bool            leaving;     /* clients, for good */
+	bool            left[MODEL_VOLS_MAX]; /* … or for a moment: that of
+				      * this volume */
 	unsigned        relieved;    /* that one */
 	uint64_t        enospcs;     /* of this phase */
 	uint64_t        keep_s;      /* in the trash; 0: none is */

@@ -210,6 +210,33 @@ void pauses_watch(struct sim *sim)
 	vols_pause_watch(sim->life->vols, on_pause, sim);
 }
 
+/* Not even that can be recorded: its client gives up. */
+static void leave(struct sim *sim, unsigned i)
+{
+	struct mvol *v = &sim->model->vols[i];
+
+	if (!v->alive || v->vol == NULL || look(sim, i).paused == 0)
+		return;
+	sim->work->left[i] = true;
+	vol_leave(v->vol, &sim->work->users[i]);
+}
+
+/* Another client comes. */
+static void come_back(struct sim *sim, unsigned i)
+{
+	struct vol_user *u = &sim->work->users[i];
+	struct mvol     *v = &sim->model->vols[i];
+
+	for (unsigned k = 0; k < SLOTS_MAX; k++)
+		if (sim->work->slots[k].busy && sim->work->slots[k].vol == i)
+			return;
+	sim->work->left[i] = false;
+	if (!v->alive || v->vol == NULL || !u->left)
+		return; /* it has come, with another life or volume */
+	vol_put(v->vol, u);
+	vol_get(v->vol, u);
+}
+
 static void relief_done(struct vol_ctl *ctl)
 {
 	struct work     *w = sim_current->work;
@@ -217,9 +244,12 @@ static void relief_done(struct vol_ctl *ctl)
 
 	w->relieving = false;
 	m->asked = false;
+	space_check_frees(sim_current, ctl);
 	if (ctl->res == 0)
 		settle(m);
-	else if (ctl->res != -ENOSPC && ctl->res != -ENOENT)
+	else if (ctl->res == -ENOSPC)
+		leave(sim_current, w->relieved);
+	else if (ctl->res != -ENOENT)
 		sim_fail(sim_current, "a volume cannot be told not to pause: "
 			 "%d %s", ctl->res, ctl->error);
 }
@@ -248,7 +278,10 @@ void pauses_look(struct sim *sim, bool soon)
 		const struct mvol *v = &sim->model->vols[i];
 		struct volume_info info;
 
+		if (sim->work->left[i])
+			come_back(sim, i);
 		if (!v->alive || v->vol == NULL || sim->work->relieving ||
+		    sim->work->left[i] ||
 		    !sim->work->reserves[i].pause ||
 		    sim->work->reserves[i].asked)
 			continue;

@@ -53,8 +53,23 @@ static bool pool_is_degraded(struct sim *sim)
 	return space_withheld(sim) > 0;
 }
 
-/* A disk that goes may use up the room that is kept for a rebuild, and used may
- * be more than is usable then. */
+/* What is usable: of late too, if a disk came since then. */
+static uint64_t usable_lately(struct sim *sim, uint64_t usable)
+{
+	const struct disk_work *w = &sim->work->disks;
+
+	return w->grown_ns > 0 && sim_now_ns(sim) < w->grown_ns + DRAINED_NS ?
+		       min_u64(usable, w->usable_before) :
+		       usable;
+}
+
+/* So much more than is usable may be in use or kept.  Where there are more
+ * domains than units, room for a rebuild is not usable, and a disk may be
+ * drained into it: it is let go if all that is in use and kept fits on the others
+ * without that room (pool_plan_drain()), and from the moment when it drains only
+ * the others are usable.  So as long as a disk is going or gone, that room may be
+ * used up.  When it stays or another comes, at least what was usable before is so
+ * again; and nobody but disk_act() changes what there is. */
 static uint64_t room_left(struct sim *sim, const struct pool_info *info)
 {
 	for (uint32_t i = 0; i < info->nmembers; i++) {
@@ -88,6 +103,7 @@ void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks)
 	uint64_t need = max_u64(now, used) + blocks + nodes + usable / 32;
 	uint64_t less = space_withheld(sim);
 
+	usable = usable_lately(sim, usable);
 	STAT(sim, enospc_checks);
 	if (less == 0)
 		STAT(sim, enospc_whole);
@@ -132,11 +148,13 @@ void space_look(struct sim *sim)
 
 	pool_get_info(sim->life->pool, &info);
 	most = usable + room_left(sim, &info);
-	/* Nodes and tables come on top of what was let in. */
-	if (used - info.kept_blocks > most + most / 32 + 64 &&
-	    !pool_is_degraded(sim))
-		sim_fail(sim, "P12: %llu blocks used of %llu usable ones",
+	/* What is kept for volumes must be there, or it would be no promise.
+	 * Nodes and tables come on top of what was let in. */
+	if (used > most + most / 32 + 64 && !pool_is_degraded(sim))
+		sim_fail(sim, "P12: %llu blocks used and %llu kept of %llu "
+			 "usable ones",
 			 (unsigned long long)(used - info.kept_blocks),
+			 (unsigned long long)info.kept_blocks,
 			 (unsigned long long)usable);
 	sim->work->pressed |= used + inflight_blocks(sim) > usable / 2 ||
 			      pool_is_degraded(sim);

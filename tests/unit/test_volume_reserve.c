@@ -10,7 +10,7 @@
 
 #define BLOCKS 256u /* of 1 MiB */
 
-static uint8_t data[MIB];
+static uint8_t data[3 * MIB];
 
 static int set(const char *name, struct vol_props props)
 {
@@ -93,6 +93,47 @@ static void test_reserve(void **state)
 	kit_check_own(V);
 }
 
+/* Rolled back, nothing of what it shows is its own. */
+static void test_rollback(void **state)
+{
+	struct volume_info info;
+
+	(void)state;
+	two_volumes();
+	assert_int_equal(write_at("kept", 0, MIB), 0);
+	assert_int_equal(reserve("kept", VOL_RESERVE_FULL), 0);
+	assert_int_equal(snapshot("kept@s"), 0);
+	assert_int_equal(write_at("kept", 0, MIB / 2), 0);
+	vol_info(vols_find(V, "kept"), &info);
+	assert_in_range(info.kept_blocks, BLOCKS / 2, BLOCKS / 2 + 32);
+	assert_int_equal(one_run(vol_rollback, (struct vol_ctl){
+						.name = "kept@s" }).res, 0);
+	vol_info(vols_find(V, "kept"), &info);
+	assert_in_range(info.kept_blocks, BLOCKS, BLOCKS + 32);
+	fill_up("other");
+	for (uint64_t at = 0; at < MIB; at += TARN_BLOCK)
+		assert_int_equal(write_at("kept", at, TARN_BLOCK), 0);
+	kit_check_own(V);
+}
+
+/* One that was made smaller goes on to have what it had. */
+static void test_shrunk(void **state)
+{
+	struct vol_props both = { .mask = VOL_PROP_RESERVE | VOL_PROP_PAUSE,
+				  .reserve_bytes = MIB, .pause = true };
+
+	(void)state;
+	two_volumes();
+	assert_int_equal(reserve("kept", MIB), 0);
+	assert_int_equal(one_run(vol_resize, (struct vol_ctl){
+				 .name = "kept", .size_bytes = MIB / 2 }).res, 0);
+	assert_int_equal(set("kept", both), 0);
+	both.reserve_bytes = MIB - TARN_BLOCK;
+	assert_int_equal(set("kept", both), -EINVAL);
+	assert_int_equal(reserve("kept", MIB / 2), 0);
+	assert_int_equal(reserve("kept", MIB), -EINVAL);
+}
+
 /* --- pausing ------------------------------------------------------------- */
 
 static struct vol_req  held;
@@ -105,24 +146,36 @@ static void held_done(struct vol_req *req)
 	ended = true;
 }
 
-static void hold_one(void)
+static void turns(void)
 {
-	struct volume *v = vols_find(V, "kept");
+	for (unsigned i = 0; i < 1000; i++)
+		fake_turn(P);
+}
+
+static void hold(const char *name, uint64_t len)
+{
+	struct volume *v = vols_find(V, name);
 	struct volume_info info;
 
-	fill_up("other");
 	memset(&user, 0, sizeof(user));
 	vol_get(v, &user);
-	held = kit_req_make(v, VOL_WRITE, 0, MIB, data, 0);
+	held = kit_req_make(v, VOL_WRITE, 0, len, data, 0);
 	held.user = &user;
 	held.done = held_done;
 	ended = false;
 	vol_submit(&held);
-	for (unsigned i = 0; i < 1000; i++)
-		fake_turn(P);
+	turns();
 	assert_false(ended);
 	vol_info(v, &info);
 	assert_int_equal(info.paused, 1);
+}
+
+static void hold_one(void)
+{
+	struct volume *v = vols_find(V, "kept");
+
+	fill_up("other");
+	hold("kept", MIB);
 	/* Others, and what it reads, go on. */
 	assert_int_equal(kit_req(P, v, VOL_FLUSH, 0, 0, NULL, 0), 0);
 	assert_int_equal(write_at("other", 0, TARN_BLOCK), 0);
@@ -150,7 +203,6 @@ static void test_pause(void **state)
 	/* Room for all of it comes: it goes on by itself. */
 	assert_int_equal(kit_req(P, vols_find(V, "other"), VOL_TRIM, 0, 16 * MIB,
 				 NULL, 0), 0);
-	fake_commit(P);
 	assert_int_equal(let_end(), 0);
 	assert_int_equal(kit_req(P, vols_find(V, "kept"), VOL_TRIM, 0, MIB, NULL,
 				 0), 0);
@@ -172,12 +224,95 @@ static void test_pause(void **state)
 	kit_check_own(V);
 }
 
+static uint64_t mapped(const char *name)
+{
+	struct volume_info info;
+
+	vol_info(vols_find(V, name), &info);
+	return info.mapped_blocks;
+}
+
+/* Space comes little by little, for a part of the request each time: nothing is
+ * waited for but that. */
+static void test_trickle(void **state)
+{
+	uint64_t before, now = 0;
+
+	(void)state;
+	two_volumes();
+	assert_int_equal(kit_create(P, V, "big", 3 * MIB), 0);
+	assert_int_equal(pauses("big", true), 0);
+	fill_up("other");
+	hold("big", 3 * MIB);
+	for (unsigned i = 0; i < 2; i++) {
+		before = mapped("big");
+		assert_int_equal(kit_req(P, vols_find(V, "other"), VOL_TRIM,
+					 i * 280 * TARN_BLOCK,
+					 280 * TARN_BLOCK, NULL, 0), 0);
+		turns();
+		now = mapped("big");
+		assert_in_range(now, before + BLOCKS, 3 * BLOCKS - 1);
+		assert_int_equal(V->pauses.again_ns, 0);
+	}
+	assert_int_equal(now, 2 * BLOCKS);
+	assert_int_equal(kit_req(P, vols_find(V, "other"), VOL_TRIM, 0,
+				 16 * MIB, NULL, 0), 0);
+	assert_int_equal(let_end(), 0);
+	assert_int_equal(mapped("big"), 3 * BLOCKS);
+	kit_check_own(V);
+}
+
+/* The log had no room for a write to a volume that has a reserve.  It goes on,
+ * whatever waits before it for more space than there will be. */
+static void test_pause_kept(void **state)
+{
+	static struct vol_req first[2];
+	static struct vol_user who;
+
+	(void)state;
+	two_volumes();
+	assert_int_equal(kit_create(P, V, "big", 4 * MIB), 0);
+	assert_int_equal(pauses("big", true), 0);
+	assert_int_equal(pauses("kept", true), 0);
+	assert_int_equal(reserve("kept", VOL_RESERVE_FULL), 0);
+	fill_up("other");
+	vol_get(vols_find(V, "big"), &who);
+	for (unsigned i = 0; i < 2; i++) {
+		first[i] = kit_req_make(vols_find(V, "big"), VOL_WRITE, i * MIB,
+					MIB, data, 0);
+		first[i].user = &who;
+		first[i].done = held_done;
+		vol_submit(&first[i]);
+	}
+	turns();
+	P->append_error = -ENOSPC;
+	P->append_error_class = LOG_CLIENT;
+	hold("kept", MIB);
+	P->append_error = 0;
+	vols_room(V);
+	assert_int_equal(let_end(), 0);
+	assert_int_equal(mapped("big"), 0);
+	vol_leave(first[0].vol, &who);
+	turns();
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(first[i].res, -ECANCELED);
+	vol_put(first[0].vol, &who);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_reserve, one_setup,
 						one_teardown),
+		cmocka_unit_test_setup_teardown(test_rollback, one_setup,
+						one_teardown),
+		cmocka_unit_test_setup_teardown(test_shrunk, one_setup,
+						one_teardown),
 		cmocka_unit_test_setup_teardown(test_pause, one_setup,
+						one_teardown),
+		cmocka_unit_test_setup_teardown(test_trickle, one_setup,
+						one_teardown),
+		cmocka_unit_test_setup_teardown(test_pause_kept, one_setup,
 						one_teardown),
 	};
 

@@ -236,8 +236,9 @@ uint32_t segs_unlisted(const struct pool *p)
 static uint64_t usable_of(const struct pool *p, uint32_t segs)
 {
 	/* Never listed: for a recovery and its first cleaning.  Listed: for a
-	 * commit and the cleaner.  And what is open, partly filled. */
-	uint32_t reserve = 11 + max_u32(p->segs_possible, segs) / 32;
+	 * commit and the cleaner.  And what is open, partly filled: of those
+	 * that may be filled, or a disk that is added would take away some. */
+	uint32_t reserve = 11 + max_u32(p->segs_kept, segs) / 32;
 
 	return segs <= reserve ? 0
 			       : (uint64_t)(segs - reserve) *

@@ -129,6 +129,32 @@ static void test_rebuild(void **state)
 	check_kept(1, (uint32_t[]){ 8, 10, 10 }, 10, 14, POOL_REBUILD_SOME);
 }
 
+/* Blocks that may be used, of the domains that segs_capacity() was told of. */
+static uint64_t usable(void)
+{
+	uint64_t blocks, used;
+
+	pool_space(p, &blocks, &used);
+	return blocks;
+}
+
+/* What has been promised stays so when a disk comes. */
+static void test_added(void **state)
+{
+	(void)state;
+	for (uint32_t n = 24; n < 80; n++) {
+		uint64_t two, three;
+
+		check_kept(1, (uint32_t[]){ n, n, 0 }, n, n, POOL_REBUILD_NONE);
+		two = usable();
+		check_kept(1, (uint32_t[]){ n, n, n }, n, n * 3 / 2,
+			   POOL_REBUILD_ANY);
+		three = usable();
+		assert_true(two > 0 && three >= two);
+		assert_true(pool_space_rebuild(p) > 0);
+	}
+}
+
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
@@ -141,6 +167,7 @@ int main(void)
 		TEST(other_domain_full),
 		TEST(min_parity),
 		TEST(rebuild),
+		TEST(added),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

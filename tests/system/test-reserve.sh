@@ -23,6 +23,10 @@ job() {
 		--verify=crc32c "$@"
 }
 
+online() {
+	t status | grep -q 'state: *ONLINE'
+}
+
 say "a snapshot of it needs what it has written again"
 must timeout 60 qemu-io -f raw -c "write -P 0x11 0 8M" "$(vol kept)"
 must t snapshot create kept@before
@@ -72,5 +76,41 @@ must t volume delete filler --now
 wait "$writer" || die "qemu-io failed: $(cat "$W/io")"
 grep -q '^wrote' "$W/io" || die "$(cat "$W/io")"
 must timeout 60 qemu-io -f raw -r -c "read -P 0x33 0 48M" "$(vol waits)"
-wait_for 30 has 'state: *ONLINE' t status
+wait_for 30 online
 must t snapshot create kept@after
+
+say "after a discard, too, though that empties nothing that could be freed"
+must t volume delete kept --with-snapshots --now
+must t volume create other 1G
+served other
+job other 1G --do_verify=0 > "$W/fio" 2>&1
+timeout 200 qemu-io -f raw -c "write -P 0x66 48M 16M" "$(vol waits)" \
+	> "$W/io" 2>&1 &
+writer=$!
+wait_for 60 paused
+for at in 0 16 32; do
+	must timeout 60 qemu-io -f raw -c "discard ${at}M 6M" "$(vol other)"
+done
+wait "$writer" || die "qemu-io failed: $(cat "$W/io")"
+grep -q '^wrote' "$W/io" || die "$(cat "$W/io")"
+must timeout 60 qemu-io -f raw -r -c "read -P 0x66 48M 16M" "$(vol waits)"
+
+say "a server that is stopped does not wait for them"
+job other 1G --do_verify=0 > "$W/fio" 2>&1
+must t volume create more 256M --when-full pause
+served more
+timeout 200 qemu-io -f raw -c "write -P 0x77 0 64M" "$(vol more)" \
+	> "$W/io" 2>&1 &
+writer=$!
+paused_more() {
+	t volume show more | grep -q 'its writes wait'
+}
+wait_for 60 paused_more
+stop tarnd TERM
+wait "$writer"
+tarnd_start
+wait_for 60 online
+must t volume delete other --now
+served more
+must timeout 60 qemu-io -f raw -c "write -P 0x88 0 64M" "$(vol more)"
+must timeout 60 qemu-io -f raw -r -c "read -P 0x66 48M 16M" "$(vol waits)"

@@ -176,6 +176,7 @@ static void pause_work(struct io_work *w)
 	struct vol_pauses *p = container_of(w, struct vol_pauses, work);
 	struct volumes    *vols = pauses_vols(p);
 	uint64_t           now = io_now_ns(vols->io), ahead = 0;
+	bool               wants = false;
 	struct list        all;
 	struct list       *link;
 
@@ -190,6 +191,7 @@ static void pause_work(struct io_work *w)
 
 		if (res == 0 && (now < p->until_ns || !may_go(req, &ahead))) {
 			list_push(&p->held, &req->link);
+			wants |= now >= p->until_ns;
 		} else if (res == 0) {
 			go_on(req);
 		} else {
@@ -198,6 +200,9 @@ static void pause_work(struct io_work *w)
 			req_put(req, res);
 		}
 	}
+	p->wants = wants;
+	if (wants)
+		vol_trash_kick(vols);
 	if (!list_empty(&p->held) && now < p->until_ns)
 		io_timer_arm(vols->io, &p->timer, p->until_ns);
 }

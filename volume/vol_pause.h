@@ -7,9 +7,9 @@
  *                   --> its user leaves, or the volume goes: it ends
  *
  * Held requests keep what is behind them in the same blocks waiting; all else of
- * the volume goes on, and so do other volumes.  They go on in order.  When there
- * was space by the numbers, and the log found none, they wait a while, longer
- * each time.
+ * the volume goes on, and so do other volumes.  They go on in order, and what is
+ * in the trash goes for them.  When there was space by the numbers, and the log
+ * found none, they wait a while, longer each time.
  */
 #ifndef TARN_VOLUME_VOL_PAUSE_H
 #define TARN_VOLUME_VOL_PAUSE_H
@@ -18,6 +18,7 @@
 
 struct vol_pauses {
 	struct list     held;      /* struct vol_req, by when they were */
+	bool            wants;     /* some of them lack space */
 	struct io_work  work;      /* looks who may go on */
 	struct io_timer timer;
 	uint64_t        until_ns;  /* nobody goes on before */

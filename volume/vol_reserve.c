@@ -157,7 +157,9 @@ bool vol_reserve_settles(const struct volume *v)
 {
 	const struct vol_promise *p = &v->promise;
 
-	return p->reserve_bytes != 0 && (p->inflight > 0 || p->pledged) &&
+	/* What a shrinking cut off is its own until it is gone. */
+	return p->reserve_bytes != 0 &&
+	       (p->inflight > 0 || p->pledged || v->flags & CATALOG_SHRUNK) &&
 	       !v->vols->failed;
 }
 

@@ -61,8 +61,8 @@ void vol_space_may_be(struct volumes *vols);
 void vol_space_give(struct volume *v, uint64_t blocks);
 /* New nodes have taken them over. */
 void vol_space_pass(struct volume *v, uint64_t blocks);
-/* There was no space for v: will there be, when what it does itself by now has
- * ended? */
+/* There was no space for v: will there be, when what it does itself by now, or
+ * what is done to it, has ended? */
 bool vol_reserve_settles(const struct volume *v);
 
 /* What a volume will need by its reserve. */

@@ -169,9 +169,12 @@ static void purge(struct volumes *vols, const struct volume *v)
 }
 
 /* Does something wait for space? */
-static bool is_wanted(const struct vol_trash *t)
+static bool is_wanted(const struct volumes *vols)
 {
-	return !list_empty(&t->waits) || !list_empty(&t->parked);
+	const struct vol_trash *t = &vols->trash;
+
+	return !list_empty(&t->waits) || !list_empty(&t->parked) ||
+	       vols->pauses.wants;
 }
 
 struct volume *vol_trash_due(struct volumes *vols)
@@ -185,7 +188,7 @@ struct volume *vol_trash_due(struct volumes *vols)
 	if (v == NULL || !t->started || vols->failed || !vols->committed ||
 	    now < t->pause_ns)
 		return NULL;
-	return (is_wanted(t) && stuck) || v->trash_until_ns <= now ||
+	return (is_wanted(vols) && stuck) || v->trash_until_ns <= now ||
 			       CANARY(trash_early) ?
 		       v :
 		       NULL;
@@ -337,7 +340,7 @@ static uint64_t next_ns(struct volumes *vols)
 	    !vols->committed)
 		return at;
 	at = min_u64(at, oldest->trash_until_ns);
-	if (is_wanted(t))
+	if (is_wanted(vols))
 		at = min_u64(at, t->moved_ns + STUCK_NS);
 	return max_u64(at, t->pause_ns);
 }

@@ -134,6 +134,24 @@ static void test_shrunk(void **state)
 	assert_int_equal(reserve("kept", MIB), -EINVAL);
 }
 
+/* Until what was cut off is gone it counts as the volume's own: its writes wait
+ * for that. */
+static void test_shrinks(void **state)
+{
+	(void)state;
+	two_volumes();
+	assert_int_equal(reserve("kept", VOL_RESERVE_FULL), 0);
+	assert_int_equal(write_at("kept", MIB / 2, MIB / 2), 0);
+	assert_int_equal(one_run(vol_resize, (struct vol_ctl){
+				 .name = "kept", .size_bytes = MIB / 2,
+				 .force = true }).res, 0);
+	/* Others take all that they can. */
+	P->usable = P->live_total + P->reserved + P->kept;
+	assert_int_equal(write_at("kept", 0, MIB / 2), 0);
+	assert_int_equal(write_at("other", 0, TARN_BLOCK), -ENOSPC);
+	kit_check_own(V);
+}
+
 /* --- pausing ------------------------------------------------------------- */
 
 static struct vol_req  held;
@@ -262,6 +280,30 @@ static void test_trickle(void **state)
 	kit_check_own(V);
 }
 
+/* What is deleted then does not stay in the trash for its time. */
+static void test_pause_trash(void **state)
+{
+	struct vol_ctl c;
+
+	(void)state;
+	two_volumes();
+	P->usable -= 512;
+	vols_trash_start(V, 86400, 0);
+	assert_int_equal(kit_create(P, V, "spare", MIB), 0);
+	assert_int_equal(write_at("spare", 0, TARN_BLOCK), 0);
+	assert_int_equal(pauses("kept", true), 0);
+	hold_one();
+	c = one_run(vol_delete, (struct vol_ctl){ .name = "other" });
+	assert_int_equal(c.res, 0);
+	assert_true(c.trashed);
+	assert_int_equal(let_end(), 0);
+	/* … but what is not needed for it does. */
+	c = one_run(vol_delete, (struct vol_ctl){ .name = "spare" });
+	assert_true(c.trashed);
+	turns();
+	assert_int_equal(V->catalog.ntrashed, 1);
+}
+
 /* The log had no room for a write to a volume that has a reserve.  It goes on,
  * whatever waits before it for more space than there will be. */
 static void test_pause_kept(void **state)
@@ -308,9 +350,13 @@ int main(void)
 						one_teardown),
 		cmocka_unit_test_setup_teardown(test_shrunk, one_setup,
 						one_teardown),
+		cmocka_unit_test_setup_teardown(test_shrinks, one_setup,
+						one_teardown),
 		cmocka_unit_test_setup_teardown(test_pause, one_setup,
 						one_teardown),
 		cmocka_unit_test_setup_teardown(test_trickle, one_setup,
+						one_teardown),
+		cmocka_unit_test_setup_teardown(test_pause_trash, one_setup,
 						one_teardown),
 		cmocka_unit_test_setup_teardown(test_pause_kept, one_setup,
 						one_teardown),

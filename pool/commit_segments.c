@@ -15,6 +15,7 @@
 #include "base/canary.h"
 #include "pool/cleaner.h"
 #include "pool/commit.h"
+#include "pool/rebuild.h"
 
 /* --- freeze -------------------------------------------------------------- */
 
@@ -196,6 +197,30 @@ static void free_draining_segments(struct pool *p)
 	}
 }
 
+/* All free zones may be listed, and nothing be written: units that are made
+ * again take theirs of what is listed beyond what clients need until the next
+ * commit. */
+static void free_listed_segments(struct pool *p)
+{
+	uint32_t kept = commit_openable_kept(p) + segs_low(p) / 2;
+	uint32_t need = rebuild_zones_wanted(p->rebuild);
+
+	if (need == 0)
+		return;
+	need += segs_unlisted(p);
+	for (uint32_t i = p->nsegs; i > 0 && segs_free_possible(p) < need;
+	     i--) {
+		struct segment *s = p->segs[i];
+
+		if (p->openable <= kept)
+			return;
+		if (s->state != SEG_OPENABLE || s->rows != 0 || s->pins != 0)
+			continue;
+		segs_openable_take(p, s);
+		seg_free_zones(p, s);
+	}
+}
+
 void commit_segs_renew(struct pool *p)
 {
 	struct commit *c = &p->commit;
@@ -207,6 +232,7 @@ void commit_segs_renew(struct pool *p)
 	free_dead_segments(p);
 	free_partial_segments(p);
 	free_draining_segments(p);
+	free_listed_segments(p);
 	rebuild_commit(p);
 	segs_capacity(p);
 	have = segs_openable_whole(p);

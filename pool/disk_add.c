@@ -5,16 +5,19 @@
  *   WIPE     its label areas become zeros
  *   FLUSH
  *   TURN     another is being removed
+ *   NAME     labels on all disks, and on it, that know it and say that it is no
+ *            member yet
  *   LABEL    labels on all disks, and then on it, that call it a member that is
  *            in; then segments are composed of its zones
  *
- * Why it is in at once, why its label is the last one and who settles:
- * membership_change.c.
+ * Why it is in at once, why its label is the last one, what it is named for and
+ * who settles: membership_change.c.
  *
  * The ways to fail: the disk is not fit, or cannot be read or written, and
  * nothing has happened; it fails before its own label is written, and labels
  * without it are written (UNDO); it fails after that, and is a member that has
- * failed.
+ * failed.  A crash before that, and who opens the pool sees by its label that it
+ * is none yet, and drops it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -99,6 +102,7 @@ static void join(struct change *c)
 	struct member *m = c->member;
 
 	m->joining = false;
+	m->announced = false;
 	m->labelled = false;
 	m->in = true;
 	m->state = MEMBER_ONLINE;
@@ -121,6 +125,23 @@ static void joined(struct label_waiter *w)
 	else
 		join(c);
 	change_end(c);
+}
+
+/* It is known by its label from now on, whatever happens. */
+static void named(struct label_waiter *w)
+{
+	struct change *c = container_of(w, struct change, waiter);
+
+	if (w->res < 0) {
+		change_say(c, w->res, "the pool has stopped");
+		change_end(c);
+		return;
+	}
+	c->member->announced = true;
+	c->member->labelled = false;
+	c->step = CHANGE_LABEL;
+	c->waiter.done = joined;
+	label_write(c->pool, &c->waiter);
 }
 
 static void undone(struct label_waiter *w)
@@ -159,6 +180,7 @@ static void join_undo(struct change *c)
 	    m->disk->error_text[0] != '\0' ? m->disk->error_text
 					   : "its label could not be written");
 	m->joining = false;
+	m->announced = false;
 	m->leaving = true;
 	m->state = MEMBER_OUT;
 	c->step = CHANGE_UNDO;
@@ -168,7 +190,7 @@ static void join_undo(struct change *c)
 
 void disk_add_lost(struct change *c)
 {
-	if (c->pool->m > 0 && c->member->labelled)
+	if (c->pool->m > 0 && c->member->announced && c->member->labelled)
 		join_lost(c);
 	else
 		join_undo(c);
@@ -290,12 +312,13 @@ static void add_step(struct change *c)
 			    POOL_MEMBERS_MAX);
 			break;
 		}
-		c->step = CHANGE_LABEL;
-		c->waiter.done = joined;
+		c->step = CHANGE_NAME;
+		c->waiter.done = named;
 		label_write(p, &c->waiter);
 		return;
 	case CHANGE_IDLE:
 	case CHANGE_SETTLE:
+	case CHANGE_NAME:
 	case CHANGE_LABEL:
 	case CHANGE_UNDO:
 		return;

@@ -209,8 +209,12 @@ static const char *decode_members(const struct label_header *h,
 			return "member state";
 		if (strict && (o->flags & ~(LABEL_MEMBER_DRAIN |
 					    LABEL_MEMBER_REMOVE |
-					    LABEL_MEMBER_GONE)) != 0)
+					    LABEL_MEMBER_GONE |
+					    LABEL_MEMBER_JOIN)) != 0)
 			return "member flags";
+		if ((o->flags & LABEL_MEMBER_JOIN) != 0 &&
+		    o->state != LABEL_MEMBER_REMOVED)
+			return "member that joins";
 		if (o->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
 		    2 * LABEL_AREA_BLOCKS +
 				    (uint64_t)o->zones * zone_blocks >

@@ -53,9 +53,8 @@ static bool labelled_others(const struct pool *p, const struct member *but)
 /* May it have its label before others that still lack theirs? */
 static bool has_turn(const struct pool *p, const struct member *m)
 {
-	/* Without redundancy the pool opens with all disks only. */
 	if (m->joining)
-		return p->m == 0 || labelled_others(p, m);
+		return labelled_others(p, m);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *o = p->members[i];
 
@@ -72,6 +71,12 @@ static bool is_writable(const struct member *m)
 	       (m->state == MEMBER_ONLINE || m->state == MEMBER_RETURNING);
 }
 
+/* Do labels written now call it REMOVED? */
+static bool is_none(const struct member *m)
+{
+	return m->leaving || m->removed || (m->joining && !m->announced);
+}
+
 static void fill_members(const struct pool *p, const struct commit_ref *c,
 			 struct label *l)
 {
@@ -85,13 +90,15 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 
 		o->uuid = m->uuid;
 		o->size_blocks = m->size_blocks;
-		o->zones = m->leaving || m->removed ? 0 : m->zones;
+		o->zones = is_none(m) ? 0 : m->zones;
 		o->flags = m->flags;
+		if (m->joining && !m->announced)
+			o->flags |= LABEL_MEMBER_JOIN;
 		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
 		o->out_row = in[i] ? 0 : m->out_row;
 		o->out_claim = in[i] ? 0 : m->out_claim;
 		memcpy(o->domain, m->domain_name, sizeof(o->domain));
-		if (m->leaving || m->removed)
+		if (is_none(m))
 			o->state = LABEL_MEMBER_REMOVED;
 	}
 }
@@ -149,16 +156,12 @@ static void label_io_done(struct member *m, int res)
 	if (res < 0) {
 		m->label_state = LABEL_IO_NEEDED;
 		member_error(m, res);
-		if (m->joining) {
+		/* Came back, or came, and failed before it was in: nobody waits
+		 * for the labels that say so any more. */
+		if (m->joining)
 			change_disk_lost(p, m);
-		} else if (m->state == MEMBER_RETURNING) {
-			/* Came back, and failed before it was in: nobody waits
-			 * for the labels that say so any more. */
-			m->coming_in = false;
-			list_remove(&m->waiter.link);
-			m->state = MEMBER_OUT;
-			label_writer_kick(p);
-		}
+		else if (m->coming_in)
+			member_in_undo(m);
 	}
 	label_step(p);
 }
@@ -267,7 +270,7 @@ static bool content_changed(const struct pool *p)
 		bool gone = p->labels.label->members[i].state ==
 			    LABEL_MEMBER_REMOVED;
 
-		if (gone != (m->leaving || m->removed))
+		if (gone != is_none(m))
 			return true;
 		/* It has what it needs. */
 		if (m->leaving && m->labelled &&

@@ -18,7 +18,8 @@
  *
  * A member that comes back after it was out is written to at once, when it has
  * proved with a label that it takes writes.  The labels call it out until a
- * commit says what it lacks: membership.c.
+ * commit says what it lacks: membership.c.  If it goes away before it has its
+ * label, it is out as before, and the labels wait for it no more.
  *
  * Of a pool that is open read-only nothing is recorded or written: a member is
  * suspect while it is away, and online when it is back and its label is right.
@@ -291,6 +292,7 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	starve_hope(p);
+	damage_look_again(p);
 	rebuild_hope(p);
 	reads_hope(p);
 	quarantine_start(p);
@@ -316,6 +318,18 @@ static void member_in_done(struct label_waiter *w)
 	pool_commit_want(m->pool);
 	rebuild_hope(m->pool);
 	cleaner_kick(m->pool);
+}
+
+void member_in_undo(struct member *m)
+{
+	assert(m->state == MEMBER_RETURNING && m->coming_in);
+	m->coming_in = false;
+	list_remove(&m->waiter.link);
+	m->state = MEMBER_OUT;
+	label_writer_kick(m->pool);
+	if (m->disk->up)
+		io_timer_arm(m->pool->io, &m->retry,
+			     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
 }
 
 static void member_refuse(struct member *m, const char *why)
@@ -496,6 +510,9 @@ void member_event(struct disk *d, enum disk_event ev, void *arg)
 	change_disk_lost(p, m);
 	if (m->leaving)
 		return;
+	/* Whoever writes labels would wait for it. */
+	if (m->coming_in)
+		member_in_undo(m);
 	if (ev == DISK_EV_DOWN) {
 		member_down(m);
 		return;
@@ -573,6 +590,7 @@ int member_new(struct pool *p, uint32_t index,
 	if (info->state == LABEL_MEMBER_REMOVED) {
 		m->removed = true;
 		m->state = MEMBER_REMOVED;
+		m->flags = 0;
 	}
 	member_domain(m);
 	io_timer_init(&m->grace, grace_fn);

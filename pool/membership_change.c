@@ -30,11 +30,21 @@
  * other, and whoever sees it counts without it; until it has it, it is a member
  * like any other, and may fail like one.  And the disk that is added has its
  * label last: until then it opens nothing, and if it fails it is not added;
- * from then on all others call it in, and it fails like a member.  Without
- * redundancy none is ever recorded out, and all disks are needed to open the
- * pool: there the one that is added does not wait, for a crash would leave a
- * pool in which it is missing.  A disk that is removed, and can be reached, is
- * wiped in the end.
+ * from then on all others call it in, and it fails like a member.  A disk that
+ * is removed, and can be reached, is wiped in the end.
+ *
+ * A crash between the labels of the others and its own would leave a pool with a
+ * disk that is missing: blank, known to nobody, and its domain as good as lost,
+ * so that one that really is lost is one too many.  So there are labels before
+ * those, on all, it too, in which it is REMOVED with the flag JOIN: they change
+ * nothing but that it is known by what is on it.  If its own label says that
+ * still when the pool is opened, then it does not have the one that would count,
+ * no zone of it is used, and it is no member, though others may call it in
+ * already: it is dropped, and those that are there are counted as before the
+ * change.  That is within the rule above: whoever opens the pool without it by
+ * labels that call it in needs as many of the others, or more.  By the labels of
+ * others alone it does not count: in these somebody else may be out, too, which
+ * is a change more.
  *
  * Why a disk that is added is in at once, and not out first like one that is
  * back: it lacks nothing, no segment has a zone of it; but while it was called
@@ -47,8 +57,7 @@
  *
  * The ways to fail: the disk is not fit or what is on it fits nowhere else,
  * and nothing has happened.  A crash before labels are durable leaves either
- * view, both whole; the operation is repeated.  Between the labels of the others
- * and its own it leaves a disk that is missing, and is removed.
+ * view, both whole; the operation is repeated.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -181,7 +190,7 @@ void change_disk_lost(struct pool *p, struct member *m)
 
 	if (c->leaving == m && m->leaving && m->in && !m->labelled)
 		disk_leave_undo(c);
-	else if (m->joining && c->step == CHANGE_LABEL && c->member == m)
+	else if (m->joining && c->member == m)
 		disk_add_lost(c);
 }
 

@@ -21,6 +21,7 @@ enum change_step {
 	CHANGE_WIPE,
 	CHANGE_FLUSH,
 	CHANGE_TURN,   /* another is being removed */
+	CHANGE_NAME,   /* labels that say that it joins */
 	CHANGE_LABEL,
 	CHANGE_UNDO,   /* it failed: labels without it */
 };

@@ -115,6 +115,8 @@ bool rebuild_lacks(const struct pool *p, const struct segment *s, uint32_t u);
 uint32_t rebuild_units_lacking(const struct pool *p, const struct segment *s);
 bool rebuild_makeable(const struct pool *p, const struct segment *s,
 		      uint32_t u);
+/* Blocks of s are lost, as far as is known. */
+bool rebuild_damaged(const struct pool *p, const struct segment *s);
 /* Where it goes: the member with most free zones in the domain with most of
  * them, of those that no other unit of the segment is in, or will be in; NULL if
  * there is none. */
@@ -125,8 +127,9 @@ struct member *rebuild_target(const struct pool *p, const struct segment *s,
 uint32_t rebuild_choose(struct rebuild *r, uint32_t n,
 			struct segment **ret_segs);
 uint32_t rebuild_unit_choose(const struct rebuild *r, const struct segment *s);
-/* Would a commit reserve anything? */
-bool rebuild_any(struct rebuild *r);
+/* Is there a segment of which a commit would have a unit made again, if there
+ * were room? */
+bool rebuild_any(const struct rebuild *r);
 
 /* --- rebuild_commit.c ---------------------------------------------------- */
 /* Units that are chosen. */
@@ -134,6 +137,8 @@ uint32_t rebuild_count(const struct rebuild *r);
 /* Is the unit still to be made; is there something for a commit to do? */
 bool rebuild_wanted(const struct pool *p, const struct unit_rebuild *x);
 bool rebuild_has_ended(const struct pool *p, const struct unit_rebuild *x);
+/* How many zones a commit would reserve at most, if there were enough. */
+uint32_t rebuild_zones_wanted(const struct rebuild *r);
 
 /* --- rebuild_unit.c ------------------------------------------------------ */
 void unit_build_init(struct pool *p, struct unit_build *b);

@@ -119,6 +119,11 @@ static bool in_vain(const struct pool *p, const struct segment *s)
 	return s->rebuild_after > p->last.commit;
 }
 
+bool rebuild_damaged(const struct pool *p, const struct segment *s)
+{
+	return in_vain(p, s) || damage_in_seg(p, s);
+}
+
 /* Are there as many domains as units, without those that are away or go? */
 static bool domains_suffice(const struct pool *p)
 {
@@ -230,14 +235,12 @@ uint32_t rebuild_choose(struct rebuild *r, uint32_t n,
 	return found;
 }
 
-/* Would a commit reserve anything? */
-bool rebuild_any(struct rebuild *r)
+bool rebuild_any(const struct rebuild *r)
 {
-	struct pool *p = r->pool;
+	const struct pool *p = r->pool;
+	bool               stay = all_stay(p);
 
-	bool         stay = all_stay(p);
-
-	for (uint32_t i = 1; i <= p->nsegs && !r->vain; i++) {
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		const struct segment *s = p->segs[i];
 
 		if ((s->missing != 0 || !stay) && may_choose(p, s) &&

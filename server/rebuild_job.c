@@ -10,6 +10,15 @@
 #include "server/bgjob.h"
 #include "server/event.h"
 
+/* Why it does not go on. */
+static const char *stuck_text(const struct pool_info *i)
+{
+	if (i->rebuild_damaged == i->rebuild_units)
+		return "waits for lost blocks to be healed, overwritten or "
+		       "deleted ('tarn status -v' names them)";
+	return "waits for room, or for a domain";
+}
+
 /* --- rebuild ------------------------------------------------------------- */
 
 static bool rebuild_get(struct tarnd *t, unsigned n, struct bgjob *ret)
@@ -29,7 +38,7 @@ static bool rebuild_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	ret->total = ret->done + i.rebuild_units;
 	ret->unit = "units";
 	snprintf(ret->text, sizeof(ret->text), "%s",
-		 i.rebuild_stuck ? "waits for room, or for a domain" : "");
+		 i.rebuild_stuck ? stuck_text(&i) : "");
 	return true;
 }
 
@@ -43,6 +52,7 @@ static bool drain_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	struct pool_info info;
 	struct member_info m;
 	char uuid[UUID_TEXT_BYTES];
+	bool stuck;
 	uint32_t i;
 
 	pool_get_info(pool, &info);
@@ -59,13 +69,15 @@ static bool drain_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	ret->kind = "drain";
 	snprintf(ret->object, sizeof(ret->object), "%.*s", (int)TREE_NAME_MAX,
 		 m.place[0] != '\0' ? m.place : uuid);
+	stuck = info.rebuild_stuck && m.zones_used > 0;
 	/* Empty, and to stay so. */
-	ret->state = m.zones_used == 0 && !m.leaves ? BGJOB_WAITING :
-						      BGJOB_RUNNING;
+	ret->state = stuck || (m.zones_used == 0 && !m.leaves) ?
+			     BGJOB_WAITING : BGJOB_RUNNING;
 	ret->done = m.zones - m.zones_used;
 	ret->total = m.zones;
 	ret->unit = "zones";
 	snprintf(ret->text, sizeof(ret->text), "%s",
+		 stuck		     ? stuck_text(&info) :
 		 m.leaves	     ? "then it is removed from the pool" :
 		 m.zones_used == 0 ? "nothing is on it any more" :
 				       "");
@@ -80,18 +92,20 @@ void rebuild_watch(struct tarnd *t, const struct pool_info *info)
 {
 	struct watch *w = &t->watch;
 	bool lacks = info->rebuild_units > 0;
+	uint64_t made = info->rebuilt_units - w->rebuilt;
 
-	if (lacks && !w->rebuilds)
+	/* It may have begun and ended since it was looked at last. */
+	if (!w->rebuilds && (lacks || made > 0))
 		event_say(t, EVENT_INFO, "rebuild.started", t->hosted.name,
-			  info->rebuild_units, 0,
+			  info->rebuild_units + made, 0,
 			  "%ju units of segments are made again, or moved",
-			  (uintmax_t)info->rebuild_units);
-	else if (!lacks && w->rebuilds)
+			  (uintmax_t)(info->rebuild_units + made));
+	if (!lacks && (w->rebuilds || made > 0))
 		event_say(t, EVENT_INFO, "rebuild.finished", t->hosted.name,
-			  info->rebuilt_units - w->rebuilt, 0,
+			  made, 0,
 			  "%ju units were made again, or moved; the others "
 			  "died, or came back",
-			  (uintmax_t)(info->rebuilt_units - w->rebuilt));
+			  (uintmax_t)made);
 	w->rebuilds = lacks;
 	if (!lacks)
 		w->rebuilt = info->rebuilt_units;

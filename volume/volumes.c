@@ -26,6 +26,7 @@ static const struct log_client_ops client_ops = {
 	.commit_blocks = vols_commit_blocks,
 	.relocate = vols_relocate,
 	.room = vols_room,
+	.damaged = vols_damaged,
 };
 
 const struct log_client_ops *vols_log_client_ops(void)
@@ -54,6 +55,7 @@ int vols_open(struct io *io, const struct volumes_params *params,
 	vol_trash_init(vols);
 	vol_reserves_init(vols);
 	vol_pauses_init(vols);
+	damage_init(vols);
 	/* What the nodes do not take of their budget is the blocks' (see
 	 * node_cache_trim). */
 	r = block_cache_init(&vols->blocks,
@@ -102,6 +104,7 @@ void vols_close(struct volumes *vols)
 {
 	if (vols == NULL)
 		return;
+	damage_close(vols);
 	events_fini(vols);
 	vol_reaper_fini(vols);
 	vol_trash_fini(vols);

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
@@ -28,6 +30,7 @@ static struct vol_req   req;
 static bool             ended;
 static uint8_t          version;
 static uint32_t         run; /* that is read, or written */
+static uint64_t         log_bytes = 1 << 23; /* of the pool, until a commit */
 static uint8_t buf[BLOCKS * TARN_BLOCK] __attribute__((aligned(TARN_BLOCK)));
 
 static struct pool *pool(void)
@@ -127,7 +130,7 @@ static void setup_disks(uint32_t ndisks)
 			       (ZONES << (ZONE_SHIFT_MIN + 1)),
 		.node_budget_bytes = 1 << 22,
 		.dirty_nodes_max = 64,
-		.commit_log_bytes = 1 << 23,
+		.commit_log_bytes = log_bytes,
 		.rows_memory_bytes = 1 << 24,
 		.bufs_bytes = 1 << 25,
 	};
@@ -313,6 +316,27 @@ static void test_drain_and_add(void **state)
 	life_kill(sim, false);
 }
 
+/* Nothing is written, and what is free is listed for what may be written. */
+static void test_drain_listed(void **state)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+
+	(void)state;
+	log_bytes = 1 << 28;
+	setup_disks(3);
+	log_bytes = 1 << 23;
+	for (unsigned i = 0; i < 3; i++)
+		fill();
+	pool_disk_drain(pool(), 1, true, true, op_begin());
+	wait_end();
+	life_kill(sim, false);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	wait_until(is_removed, 1);
+	check_filled();
+	life_kill(sim, false);
+}
+
 static void wait_empty_next(uint32_t disk)
 {
 	for (uint32_t i = 0; i < 50 * TURNS && !is_empty_next(disk); i++)
@@ -374,14 +398,121 @@ static void test_leave_while_other_fails(void **state)
 	life_kill(sim, false);
 }
 
+/* --- a death while a disk joins ------------------------------------------- */
+
+static struct pool_op add_op;
+static bool           added;
+
+static void add_done(struct pool_op *o)
+{
+	added = o->res == 0;
+}
+
+/* Disk 2 has left a pool of four, and is blank; it is added again. */
+static void setup_add(void)
+{
+	struct pool_disk disk;
+	char             domain[32];
+
+	setup_disks(4);
+	pool_disk_drain(pool(), 2, true, true, op_begin());
+	wait_end();
+	wait_until(is_removed, 2);
+	wait_until(is_closed, 2);
+	media_blank(sim->media[2]);
+	write_all();
+	life_connect(sim, 2, &disk, domain);
+	memset(&add_op, 0, sizeof(add_op));
+	add_op.done = add_done;
+	added = false;
+	pool_disk_add(pool(), &disk, false, &add_op);
+}
+
+/* It joins for so long, until the server dies; and then another disk is lost.
+ * Returns whether it had been said that it is a disk of the pool. */
+static bool die_while_joining(uint32_t us, bool power)
+{
+	const struct life_span span = { .events = UINT64_MAX };
+	struct pool_disk disk;
+	char             domain[32];
+	bool             was;
+
+	setup_add();
+	while (!pool()->members[2]->joining)
+		assert_int_equal(io_run(&sim->life->io.io, 1000), 0);
+	for (uint64_t end_ns = sim_now_ns(sim) + us * 1000ull;
+	     sim_now_ns(sim) < end_ns && !added;)
+		assert_int_equal(io_run(&sim->life->io.io, 1000), 0);
+	was = added;
+	life_kill(sim, power);
+	set_gone(0, true);
+	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	attach();
+	check_all();
+	write_all();
+	assert_true(!was || pool()->members[2]->in);
+	assert_true(pool()->members[2]->in != pool()->members[2]->removed);
+	set_gone(0, false);
+	if (pool()->members[2]->removed) {
+		wait_until(is_closed, 2);
+		life_connect(sim, 2, &disk, domain);
+		pool_disk_add(pool(), &disk, false, op_begin());
+		wait_end();
+		assert_true(pool()->members[2]->in);
+	}
+	check_all();
+	life_kill(sim, false);
+	return was;
+}
+
+#define STEP_US  150u
+#define TOLD     10
+#define NOT_TOLD 11
+
+/* In a process of its own: what a server that was killed had stays. */
+static bool was_told(uint32_t us, bool power)
+{
+	pid_t pid;
+	int   status;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(die_while_joining(us, power) ? TOLD : NOT_TOLD);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_true(WEXITSTATUS(status) == TOLD ||
+		    WEXITSTATUS(status) == NOT_TOLD);
+	return WEXITSTATUS(status) == TOLD;
+}
+
+/* A disk that is no member yet is none that is missing. */
+static void test_death_while_joining(void **state)
+{
+	uint32_t us = 0;
+
+	(void)state;
+	while (!was_told(us, us / STEP_US % 2 == 1))
+		us += STEP_US;
+	assert_true(us > 10 * STEP_US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: what this process has by then, each child copies. */
+		cmocka_unit_test(test_death_while_joining),
 		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_drain_and_add),
+		cmocka_unit_test(test_drain_listed),
 		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_leave_while_other_fails),
 	};
+	int r;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	/* What servers that were killed had is no leak. */
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	fflush(NULL);
+	_exit(r);
 }

@@ -377,6 +377,9 @@ static void members_report(struct ck *ck)
 	for (uint32_t i = 0; i < ck->nmembers; i++) {
 		const struct ck_member *m = &ck->members[i];
 
+		if ((m->flags & LABEL_MEMBER_JOIN) != 0)
+			ck_info(ck, "%s was being added, and is no disk of the "
+				"pool yet", ck_member_text(ck, i).s);
 		if (m->state == LABEL_MEMBER_REMOVED)
 			continue;
 		rep->zones += m->zones;

@@ -84,6 +84,10 @@
 	X(birth_not_noted, "inner nodes are not told what changed beneath") \
 	X(birth_lost, "a new leaf forgets what was trimmed there") \
 	X(leaf_gone, "any trim that empties a leaf trims all of it") \
+	X(own_forgotten, \
+	  "what a deleted snapshot leaves to a volume is nobody's own") \
+	X(reserve_not_counted, "nothing is kept for volumes with a reserve") \
+	X(pause_forgotten, "writes of a volume that pauses get ENOSPC") \
 	X(mapped_drifts, "a trim does not lower the count of mapped blocks") \
 	X(unmap_not_redone, "recovery forgets trims") \
 	X(redo_move_blind, "recovery redoes a MOVE like a write") \

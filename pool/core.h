@@ -462,10 +462,13 @@ struct pool {
 	struct segment    *open[LOG_CLASSES][OPEN_SLOTS];
 	uint32_t           open_next[LOG_CLASSES];
 	uint32_t           segs_possible; /* by the capacity formula */
+	uint32_t           segs_kept;     /* … less what is kept for the rebuild
+					   * of one domain */
 	uint32_t           segs_now;      /* … on the disks that are in */
 	uint32_t           seg_data_blocks; /* payload of a well-filled one */
 	uint32_t           quarantined;  /* segments */
 	uint64_t           reserved;     /* pool_space_reserve() */
+	uint64_t           kept;         /* pool_space_keep() */
 	uint64_t           live_total, tables_total;
 
 	/* Log. */
@@ -641,6 +644,9 @@ void seg_stray_mark(struct pool *p, struct segment *s);
 bool seg_is_stray(const struct pool *p, const struct segment *s);
 /* Is it in quarantine with zones of disks that are in, and no time helps? */
 bool quarantine_holds(const struct pool *p, const struct segment *s);
+/* Is it in quarantine, and nothing can arrive in it any more: it only waits for
+ * its trim, if for anything? */
+bool quarantine_is_safe(const struct pool *p, const struct segment *s);
 /* When nothing lives in it, must it go to quarantine? */
 bool seg_must_quarantine(const struct pool *p, const struct segment *s);
 /* SEALED or OPENABLE, nothing lives in it -> QUARANTINED. */
@@ -858,7 +864,7 @@ uint32_t seg_live_max(const struct pool *p);
 void seg_frozen_unref(struct pool *p, place_t place);
 
 /* --- capacity.c ---------------------------------------------------------- */
-void segs_capacity(struct pool *p); /* recompute segs_possible */
+void segs_capacity(struct pool *p); /* recompute segs_possible … */
 uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
 /* How many more, if the zones in use were spread evenly? */
 uint32_t segs_stranded(const struct pool *p);
@@ -866,9 +872,11 @@ uint32_t segs_stranded(const struct pool *p);
 uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);
 uint32_t segs_unlisted(const struct pool *p); /* never made openable */
+/* Of what would be usable: kept to make again what one domain holds. */
+uint64_t pool_space_rebuild(const struct pool *p);
+enum pool_rebuild pool_rebuild_room(const struct pool *p);
 /* Does all that lives fit, with all its units, on the disks that are in? */
 bool pool_space_fits(const struct pool *p);
-uint64_t pool_space_available(const struct pool *p);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 

@@ -35,6 +35,7 @@ static void drain_labelled(struct label_waiter *w)
 		segs_capacity(p);
 		seg_seal_degraded(p);
 		pool_commit_want(p);
+		starve_hope(p);
 		rebuild_hope(p);
 		cleaner_unstick(p);
 		cleaner_kick(p);
@@ -174,6 +175,7 @@ static void left(struct label_waiter *w)
 	c->left_ns = io_now_ns(p->io);
 	members_domains(p);
 	segs_capacity(p);
+	starve_hope(p);
 	flush_advance(p);
 	/* One that was out keeps its label: by that it is known for one to
 	 * which something may be under way. */

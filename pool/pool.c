@@ -248,8 +248,7 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 			i->segments_quarantined += seg_must_quarantine(p, s);
 			break;
 		case SEG_QUARANTINED:
-			if ((s->trim | s->trimming) != 0 &&
-			    !seg_must_quarantine(p, s))
+			if (quarantine_is_safe(p, s))
 				i->segments_trimmed++;
 			else
 				i->segments_quarantined++;
@@ -303,7 +302,10 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	count_segments(p, i);
 	rebuild_info_get(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
+	i->room_blocks = pool_space_rebuild(p);
+	i->rebuild_room = (uint8_t)pool_rebuild_room(p);
 	i->reserved_blocks = p->reserved;
+	i->kept_blocks = p->kept;
 	i->available_blocks = pool_space_available(p);
 	for (uint32_t n = 0; n < p->nmembers; n++) {
 		if (p->members[n]->removed)

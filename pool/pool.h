@@ -210,8 +210,15 @@ void pool_place_unref(struct pool *pool, place_t place, uint32_t n);
  * reserve what a write will newly map; -ENOSPC when usable capacity would be
  * exceeded.  After apply() (or failure) give the reservation back; what was
  * mapped then counts through pool_place_ref(). */
-int  pool_space_reserve(struct pool *pool, uint64_t blocks);
+int  pool_space_reserve(struct pool *pool, uint64_t blocks,
+			uint64_t kept_blocks);
 void pool_space_unreserve(struct pool *pool, uint64_t blocks);
+/* So many blocks in all are kept for some who will want them: nobody else may
+ * reserve them.  Who reserves says how many of his are such (kept_blocks), and
+ * these are no longer kept then. */
+void pool_space_keep(struct pool *pool, uint64_t blocks);
+/* Blocks that may be reserved just now. */
+uint64_t pool_space_available(const struct pool *pool);
 
 /* --- tables ---------------------------------------------------------------
  *
@@ -340,6 +347,9 @@ struct log_client_ops {
 	 * (WRITE and MOVE runs), or made dirty so that the next commit
 	 * rewrites it (NODE, TABLE).  Then r->done(), in a later turn. */
 	void (*relocate)(void *arg, struct reloc *r);
+	/* Zones or a disk came back: there may be room for more.  Must not call
+	 * the pool; may be NULL. */
+	void (*room)(void *arg);
 	/* Damage was found of which it is not known whether the map points to
 	 * it (pool_damage.sure): find out, later.  May be NULL. */
 	void (*damaged)(void *arg);
@@ -557,6 +567,14 @@ enum pool_health {
 	POOL_FAILED,      /* stopped: claim lost, or a commit failed */
 };
 
+/* When a domain is lost, is there room to make again what was on it? */
+enum pool_rebuild {
+	POOL_REBUILD_NONE, /* nowhere: there are no more domains than k+m, or
+			    * nothing to make it from */
+	POOL_REBUILD_SOME, /* for some of them: they differ much in size */
+	POOL_REBUILD_ANY,  /* for any one of them */
+};
+
 struct pool_info {
 	char        name[POOL_NAME_MAX + 1];
 	struct uuid uuid;
@@ -574,12 +592,20 @@ struct pool_info {
 	/* Space, in blocks of 4096 bytes. usable: that much live data fits;
 	 * used: live data, nodes and tables; raw: sum of the disks. */
 	uint64_t    usable_blocks, used_blocks, reserved_blocks, raw_blocks;
+	uint64_t    kept_blocks;     /* for volumes that have a reserve */
+	uint64_t    room_blocks;     /* so much more would be usable: kept to
+				      * make again what one domain held */
+	uint8_t     rebuild_room;    /* enum pool_rebuild */
 	uint64_t    available_blocks; /* may be reserved just now: less than
 				       * usable - used while disks are out or
 				       * zones in quarantine */
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
-		    segments_quarantined, segments_degraded,
-		    segments_trimmed; /* being trimmed, free after it */
+		    segments_quarantined, /* a stray write may reach them
+					   * yet: they, and what is dead in
+					   * them, are of no use until then */
+		    segments_degraded,
+		    segments_trimmed; /* safe, free after their trim, or
+				       * before it when space is needed */
 	uint64_t    lost_blocks;     /* known to be unreadable: damage, and what
 				      * a damaged map has cost */
 	uint64_t    damaged_blocks;  /* … pool_damage_count(), both */
@@ -611,9 +637,6 @@ void pool_get_info(const struct pool *pool, struct pool_info *ret_info);
 void pool_get_member(const struct pool *pool, uint32_t i,
 		     struct member_info *ret_info);
 
-/* Blocks of live data that would fit if any one domain were lost and what was
- * on it made again on the others; 0: there are no more domains than k+m. */
-uint64_t pool_usable_less_domain(const struct pool *pool);
 /* Another number when the state, the errors or the slowness of a member have
  * changed: cheap, to find out whether it is worth looking at them. */
 uint64_t pool_members_mark(const struct pool *pool);

@@ -72,6 +72,8 @@ static const struct ctl_param name_params[] = {
 static const struct ctl_param volume_create_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "size", CTL_UINT, true },
+	{ "reserve", CTL_STRING, false },
+	{ "when_full", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param volume_list_params[] = {
@@ -93,6 +95,12 @@ static const struct ctl_param delete_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
 	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_set_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "reserve", CTL_STRING, false },
+	{ "when_full", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param volume_delete_params[] = {
@@ -265,6 +273,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "Make a volume that starts as a snapshot." },
 	{ "volume.resize", ctl_volume_resize, volume_resize_params, true,
 	  "Grow or shrink a volume." },
+	{ "volume.set", ctl_volume_set, volume_set_params, true,
+	  "Set properties of a volume: its reserve, what it does when full." },
 	{ "volume.rename", ctl_volume_rename, rename_params, true,
 	  "Give a volume another name." },
 	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,

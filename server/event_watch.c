@@ -151,15 +151,21 @@ static bool was_refused(struct tarnd *t)
 	       io_now_ns(t->io) - last_ns < REFUSED_NS;
 }
 
+/* With what is kept for volumes: nobody else can have it. */
+static uint64_t taken_blocks(const struct pool_info *info)
+{
+	return info->used_blocks + info->kept_blocks;
+}
+
 static uint64_t free_blocks(const struct pool_info *info)
 {
 	return info->usable_blocks -
-	       min_u64(info->used_blocks, info->usable_blocks);
+	       min_u64(taken_blocks(info), info->usable_blocks);
 }
 
 static bool above(const struct pool_info *info, unsigned percent)
 {
-	return info->used_blocks * 100 >= info->usable_blocks * percent;
+	return taken_blocks(info) * 100 >= info->usable_blocks * percent;
 }
 
 static unsigned level_of(const struct pool_info *info, unsigned before)

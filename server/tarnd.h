@@ -351,6 +351,7 @@ void ctl_volume_list(struct ctl_call *call);
 void ctl_volume_show(struct ctl_call *call);
 void ctl_volume_clone(struct ctl_call *call);
 void ctl_volume_resize(struct ctl_call *call);
+void ctl_volume_set(struct ctl_call *call);
 void ctl_volume_rename(struct ctl_call *call);
 void ctl_volume_delete(struct ctl_call *call);
 void ctl_volume_undelete(struct ctl_call *call);
@@ -384,6 +385,9 @@ void ctl_receive_list(struct ctl_call *call);
 /* control_space.c: where the space is, as members of the answer of df. */
 json_t *ctl_space_json(const struct pool_info *info,
 		       const struct volumes_space *space);
+/* If a domain is lost, can what was on it be made again?  Returns ret. */
+#define REBUILD_TEXT_BYTES 200u
+const char *ctl_rebuild_text(const struct pool_info *info, char *ret);
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);
 const char *ctl_health_name(uint8_t health);

@@ -25,10 +25,10 @@
 	X(fua) X(statuses) X(controls) X(blocks_verified) \
 	X(snapshots) X(snap_deletes) X(used_checks) X(holds)             \
 	X(trashed) X(undeleted) X(purged) X(trash_went)                  \
-	X(schedules) X(scheduled)                                        \
+	X(schedules) X(scheduled) X(reserves) X(paused) X(relieved) X(cancelled) \
 	X(snap_blocks) X(clones) X(rollbacks) X(received) X(diffs)       \
 	X(diff_blocks)                                                   \
-	X(enospc) X(enospc_checks) X(fills)                              \
+	X(enospc) X(enospc_checks) X(enospc_whole) X(fills)              \
 	X(lives) X(kills) X(power_losses) X(kills_in_recovery) X(moments) \
 	X(clean_closes) X(unclean_closes)                                \
 	X(forced_opens) X(refused_opens) X(checks)                       \

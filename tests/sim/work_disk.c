@@ -32,8 +32,10 @@ static void op_done(struct pool_op *op)
 		STAT(sim, disk_removes);
 		w->repeat = chance(&sim->fault_rng, 1, 3);
 	}
-	if (w->what == DISK_WORK_ADD && op->res == 0)
+	if (w->what == DISK_WORK_ADD && op->res == 0) {
 		STAT(sim, disk_adds);
+		w->grown_ns = sim_now_ns(sim);
+	}
 	if (w->what == DISK_WORK_OFFLINE && op->res >= 0)
 		w->offline[w->disk] = sim->life->pool->members[w->disk]->uuid;
 	if (w->what == DISK_WORK_OFFLINE && op->res == 0)
@@ -86,6 +88,7 @@ static void add(struct sim *sim, unsigned i)
 	if (blank)
 		media_blank(sim->media[i]);
 	life_connect(sim, i, &disk, domain);
+	space_used(sim, &sim->work->disks.usable_before);
 	pool_disk_add(sim->life->pool, &disk, false,
 		      begin(sim, i, DISK_WORK_ADD));
 }

@@ -67,6 +67,8 @@ enum cli_option {
 	CLI_OPT_EXIT_CODE = 1LL << 29,
 	CLI_OPT_FOR = 1LL << 30,
 	CLI_OPT_VERBOSE = 1LL << 40,
+	CLI_OPT_RESERVE = 1LL << 41,
+	CLI_OPT_WHEN_FULL = 1LL << 42,
 };
 
 struct cli;
@@ -104,6 +106,7 @@ struct cli {
 	const char *keep_last, *keep_daily, *keep_weekly;
 	const char *as, *since;
 	const char *span;        /* --for */
+	const char *reserve, *when_full;
 	struct cli_caught *caught; /* NULL: errors are reported */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };
@@ -210,6 +213,7 @@ enum cli_exit cmd_volume_show(struct cli *cli);
 enum cli_exit cmd_volume_du(struct cli *cli);
 enum cli_exit cmd_volume_clone(struct cli *cli);
 enum cli_exit cmd_volume_resize(struct cli *cli);
+enum cli_exit cmd_volume_set(struct cli *cli);
 enum cli_exit cmd_volume_rename(struct cli *cli);
 enum cli_exit cmd_volume_delete(struct cli *cli);
 enum cli_exit cmd_volume_undelete(struct cli *cli);

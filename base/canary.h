@@ -108,6 +108,13 @@
 	X(catalog_not_written, "a commit leaves the catalog out") \
 	X(event_not_redone, "recovery forgets events") \
 	X(event_not_written, "a commit leaves events out") \
+	X(lost_as_zeros, "a block that is lost reads as zeros") \
+	X(lost_not_listed, "a block that is lost is not listed") \
+	X(lost_for_ever, "a block that was lost stays listed") \
+	X(hedge_answers_twice, \
+	  "a disk that was not waited for answers, too") \
+	X(around_unchecked, \
+	  "what is read round a slow disk is not checked") \
 	X(node_place_lost, "a commit does not enter where it wrote a node")
 
 enum canary {

@@ -203,13 +203,13 @@ static void free_draining_segments(struct pool *p)
 static void free_listed_segments(struct pool *p)
 {
 	uint32_t kept = commit_openable_kept(p) + segs_low(p) / 2;
-	uint32_t free = segs_free_possible(p);
 	uint32_t need = rebuild_zones_wanted(p->rebuild);
 
 	if (need == 0)
 		return;
 	need += segs_unlisted(p);
-	for (uint32_t i = p->nsegs; i > 0 && free < need; i--) {
+	for (uint32_t i = p->nsegs; i > 0 && segs_free_possible(p) < need;
+	     i--) {
 		struct segment *s = p->segs[i];
 
 		if (p->openable <= kept)
@@ -218,7 +218,6 @@ static void free_listed_segments(struct pool *p)
 			continue;
 		segs_openable_take(p, s);
 		seg_free_zones(p, s);
-		free++;
 	}
 }
 

@@ -8,9 +8,11 @@
  * durable; segment.c owns zones and live counts; capacity.c says what fits;
  * segment_open.c chooses where rows go; segment_seal.c ends a segment;
  * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
- * scan.c and recover*.c bring a pool back; cleaner.c empties segments; rebuild*.c
- * make units again; scrub*.c looks for what has gone bad; owner.c holds the
- * claim; open.c, create.c, close.c are the big operations over all of them.
+ * scan.c and recover*.c bring a pool back; cleaner.c empties segments;
+ * rebuild*.c makes units again; scrub*.c looks for what has gone bad; damage.c
+ * knows what is lost; speed.c knows slow disks, and hedge.c does not wait for
+ * them; owner.c holds the claim; open.c, create.c, close.c are the big operations
+ * over all of them.
  */
 #ifndef TARN_POOL_CORE_H
 #define TARN_POOL_CORE_H
@@ -22,6 +24,7 @@
 #include "pool/root_format.h"
 #include "pool/row.h"
 #include "pool/segment_format.h"
+#include "pool/speed.h"
 #include "pool/stripe.h"
 
 /* --- members ------------------------------------------------------------- */
@@ -123,6 +126,7 @@ struct member {
 	uint32_t     late_units;    /* in flight, and found late */
 	uint64_t     slow_until_ns; /* new rows avoid it until then */
 	uint64_t     slow_ns;       /* how long, the last time */
+	struct speed speed;
 	/* Out: rebuild.c. */
 	uint64_t     out_since_ns;  /* !in: since then, as far as we know */
 	bool         rebuild_now;   /* … and it is not waited for */
@@ -164,6 +168,10 @@ struct segment {
 	bool     rows_seen;   /* recovery found rows in it; not flushed yet */
 	bool     dead;        /* counted in pool->sealed_dead */
 	bool     miscounted;  /* `live` was found wrong: never freed */
+	bool     damage_look; /* it is to be scrubbed for what is lost */
+	bool     damage_counting; /* … is being, as pass … */
+	uint32_t damage_pass;
+	uint32_t damage_more; /* lost blocks that are not listed */
 	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
 	uint32_t frozen_index_off;
 	uint8_t  class;       /* enum log_class while open */
@@ -385,6 +393,20 @@ struct pace {
 	struct io_timer timer;      /* a row has waited long enough */
 };
 
+/* What is known to be lost: damage.c. */
+struct damage {
+	struct damage_block {
+		struct pool_damage d;
+		uint32_t           pass; /* found then, or again */
+	} *list;          /* by place; NULL: there was none yet */
+	uint32_t n;
+	uint32_t nsure;
+	uint32_t pass;    /* of scrubs of segments, the newest */
+	uint32_t looks;   /* segments that are to be scrubbed */
+	uint64_t more;    /* in all segments */
+	uint64_t changes; /* of the list */
+};
+
 struct opener;  /* open.h: state of pool_open() */
 struct change;  /* membership_change.c */
 struct cleaner; /* cleaner.c */
@@ -483,6 +505,7 @@ struct pool {
 	struct list        reads_parked; /* done, but the lease is in doubt */
 	struct list        recon_wait;   /* waiting for buffers or disks */
 	struct io_timer    reads_timer;  /* retry what waits */
+	struct hedges      hedges;
 
 	/* Tables and commit. */
 	struct table       tables[TABLE_KINDS];
@@ -514,7 +537,8 @@ struct pool {
 	unsigned           disks_closing;
 	struct list        late_disks;   /* disk_offer.c: being looked at */
 
-	uint64_t           lost_blocks;
+	uint64_t           lost_blocks;  /* by a damaged map */
+	struct damage      damage;
 	struct pool_info   counters;     /* activity only */
 	struct io_work     fail_work;
 };
@@ -915,6 +939,37 @@ void reads_fail_all(struct pool *p, int res);
 void reads_unpark(struct pool *p);
 /* A disk is back: reads that wait for one try again. */
 void reads_hope(struct pool *p);
+/* Which units a block is made from. */
+enum read_around {
+	READ_ALL,  /* that can be read */
+	READ_FAIR, /* … and neither the one that was asked nor on slow disks */
+	READ_FEW,  /* … and no more than will do */
+};
+/* For hedge.c: the disk that the read was sent to, by the buffer `data`, has
+ * answered. */
+void read_answered(struct pool_read *r, struct member *m, int res,
+		   const uint8_t *data);
+/* It is made from other units meanwhile.  False: there are too few. */
+bool read_reconstruct(struct pool_read *r);
+
+/* --- damage.c ------------------------------------------------------------ */
+void damage_fini(struct pool *p);
+/* Nothing points to these blocks any more, or they could be read. */
+void damage_unref(struct pool *p, place_t place, uint32_t n);
+void damage_seg_freed(struct pool *p, struct segment *s);
+/* Are there any in it, or may there be?  That is what is kept on disk. */
+bool damage_in_seg(const struct pool *p, const struct segment *s);
+void damage_seg_loaded(struct pool *p, struct segment *s);
+/* A disk is back, or a unit of s was made again: some may be readable again. */
+void damage_look_again(struct pool *p);
+void damage_seg_made(struct pool *p, struct segment *s);
+/* A segment is scrubbed; whole: to its end. */
+void damage_pass_begin(struct pool *p, struct segment *s);
+void damage_pass_end(struct pool *p, struct segment *s, bool whole);
+/* Not now: there is no memory. */
+void damage_look_off(struct pool *p, struct segment *s);
+/* One that is to be scrubbed; NULL: there is none. */
+struct segment *damage_next_look(const struct pool *p);
 
 /* --- cleaner.c ----------------------------------------------------------- */
 int  cleaner_init(struct pool *p);
@@ -930,8 +985,9 @@ struct rebuild_info {
 	uint64_t blocks;     /* … their zones */
 	uint64_t waiting_ns; /* until the next disk that is out is given up; 0:
 			      * none is waited for */
+	uint64_t damaged;    /* units of segments with blocks that are lost */
 	bool     running;
-	bool     stuck;      /* no room, or no domain, for any of it */
+	bool     stuck;      /* nothing can be done about any of it */
 };
 int  rebuild_init(struct pool *p);
 void rebuild_fini(struct pool *p);

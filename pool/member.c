@@ -315,6 +315,7 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	starve_hope(p);
+	damage_look_again(p);
 	rebuild_hope(p);
 	reads_hope(p);
 	quarantine_start(p);

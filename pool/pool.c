@@ -79,6 +79,8 @@ int pool_setup(struct pool *p)
 		return -ENOMEM;
 	r = bufpool_open(4 * p->params.rows_memory_bytes, &p->row_bufs);
 	if (r == 0)
+		r = hedges_init(p);
+	if (r == 0)
 		r = log_init(p);
 	if (r == 0)
 		r = label_writer_init(p);
@@ -109,6 +111,8 @@ void pool_free(struct pool *p)
 	io_undefer(&p->flush_work);
 	io_timer_cancel(p->io, &p->reads_timer);
 	io_timer_cancel(p->io, &p->quarantine_timer);
+	hedges_fini(p);
+	damage_fini(p);
 	cleaner_fini(p);
 	rebuild_fini(p);
 	change_fini(p);
@@ -267,6 +271,7 @@ static void rebuild_info_get(const struct pool *p, struct pool_info *i)
 	rebuild_status(p, &r);
 	i->rebuild_units = r.units;
 	i->rebuild_blocks = r.blocks;
+	i->rebuild_damaged = r.damaged;
 	i->rebuild_wait_ns = r.waiting_ns;
 	i->rebuild_running = r.running;
 	i->rebuild_stuck = r.stuck;
@@ -274,6 +279,8 @@ static void rebuild_info_get(const struct pool *p, struct pool_info *i)
 
 void pool_get_info(const struct pool *p, struct pool_info *i)
 {
+	uint64_t more;
+
 	*i = p->counters;
 	memcpy(i->name, p->name, sizeof(i->name));
 	i->uuid = p->uuid;
@@ -288,7 +295,9 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	i->flushed_row = p->flushed_row;
 	i->stable_row = p->stable_row;
 	i->commit_row = p->last.row;
-	i->lost_blocks = p->lost_blocks;
+	i->damaged_blocks = pool_damage_count(p, &more);
+	i->damaged_blocks += more;
+	i->lost_blocks = p->lost_blocks + i->damaged_blocks;
 	if (p->members == NULL || p->segs == NULL)
 		return;
 	count_segments(p, i);
@@ -314,7 +323,8 @@ uint64_t pool_members_mark(const struct pool *p)
 		bool slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
 
 		mark = mark * 0x9e3779b97f4a7c15ull + m->state + slow * 64ull +
-		       member_is_offline(m) * 32ull +
+		       member_is_offline(m) * 16ull +
+		       32 * (uint64_t)(m->speed.state == SPEED_SLOW) +
 		       128 * (m->errors_read + m->errors_write +
 			      m->errors_cksum);
 	}
@@ -342,6 +352,25 @@ static void count_zones(const struct pool *p, uint32_t n,
 	}
 }
 
+static void latency_get(const struct latency *l, struct member_latency *ret)
+{
+	ret->requests = l->requests;
+	ret->p50_us = latency_us(l, 500);
+	ret->p99_us = latency_us(l, 990);
+	ret->max_us = latency_max_us(l);
+}
+
+static void member_speed(const struct member *m, struct member_info *ret)
+{
+	latency_get(&m->speed.read, &ret->read_latency);
+	latency_get(&m->speed.write, &ret->write_latency);
+	ret->slow_reads = m->speed.state == SPEED_SLOW && !m->removed;
+	ret->reads_us = speed_us(m);
+	ret->peers_us = speed_peers_us(m);
+	ret->reads_around = m->speed.around;
+	ret->reads_hedged = m->speed.hedged;
+}
+
 void pool_get_member(const struct pool *p, uint32_t n,
 		     struct member_info *ret)
 {
@@ -366,6 +395,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->errors_cksum = m->errors_cksum;
 	ret->repaired = m->repaired;
 	ret->slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
+	member_speed(m, ret);
 	snprintf(ret->why, sizeof(ret->why), "%s",
 		 m->state == MEMBER_MISSING && m->why[0] == '\0'
 			 ? "it was not found"

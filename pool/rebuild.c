@@ -52,6 +52,10 @@
  *    zones on its disk than segments can be composed of.
  *  - There is no domain for a unit, or too few units can be read: the segment
  *    waits, or the cleaner empties it.
+ *  - Blocks are lost: the cleaner moves all others.  While these are not healed,
+ *    overwritten or deleted, the unit stays where it is: nothing that could heal
+ *    them is given away.  It is tried again every now and then, when there are
+ *    commits anyway.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -227,6 +231,7 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret)
 	uint64_t now_ns = io_now_ns(p->io);
 
 	ret->units = 0;
+	ret->damaged = 0;
 	ret->blocks = 0;
 	ret->waiting_ns = 0;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
@@ -237,6 +242,7 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret)
 			continue;
 		n = rebuild_units_lacking(p, s);
 		ret->units += n;
+		ret->damaged += rebuild_damaged(p, s) ? n : 0;
 		ret->blocks += (uint64_t)n * p->zone_blocks;
 	}
 	for (uint32_t i = 0; i < p->nmembers; i++) {

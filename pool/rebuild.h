@@ -115,6 +115,8 @@ bool rebuild_lacks(const struct pool *p, const struct segment *s, uint32_t u);
 uint32_t rebuild_units_lacking(const struct pool *p, const struct segment *s);
 bool rebuild_makeable(const struct pool *p, const struct segment *s,
 		      uint32_t u);
+/* Blocks of s are lost, as far as is known. */
+bool rebuild_damaged(const struct pool *p, const struct segment *s);
 /* Where it goes: the member with most free zones in the domain with most of
  * them, of those that no other unit of the segment is in, or will be in; NULL if
  * there is none. */

@@ -121,6 +121,11 @@ static bool in_vain(const struct pool *p, const struct segment *s)
 	return s->rebuild_after > p->last.commit;
 }
 
+bool rebuild_damaged(const struct pool *p, const struct segment *s)
+{
+	return in_vain(p, s) || damage_in_seg(p, s);
+}
+
 /* Are there as many domains as units, without those that are away or go? */
 static bool domains_suffice(const struct pool *p)
 {

@@ -112,8 +112,13 @@ uint32_t rebuild_count(const struct rebuild *r)
 
 uint32_t rebuild_zones_wanted(const struct rebuild *r)
 {
-	uint32_t n = rebuild_count(r), most = batch(r->pool);
+	uint32_t n = 0, most = batch(r->pool);
 
+	/* Those that are done make room for others. */
+	for (unsigned i = 0; i < REBUILD_MAX; i++)
+		n += r->units[i].state != REBUILD_NONE &&
+		     r->units[i].state != REBUILD_DONE &&
+		     r->units[i].state != REBUILD_DROP;
 	return n < most && r->pool->state == POOL_ST_ACTIVE && rebuild_any(r)
 		       ? most - n
 		       : 0;
@@ -202,6 +207,7 @@ static void give(struct pool *p, struct unit_rebuild *x)
 	s->missing &= ~(1u << x->unit);
 	slot->zones[0] = old;
 	s->moves++;
+	damage_seg_made(p, s);
 	p->counters.rebuilt_units++;
 	x->state = REBUILD_NONE;
 	if (old.member != ZONE_NONE && seg_must_quarantine(p, s) &&

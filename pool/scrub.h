@@ -117,6 +117,7 @@ struct scrub {
 	uint8_t         *index_other;
 	uint32_t         index_bad;  /* mask of units whose copy is wrong */
 	bool             index_ok, indexed, index_writing;
+	bool             failed;     /* its rows could not be found */
 	struct scrub_req index_req;
 	/* Rows. */
 	struct scan_row  *list;
@@ -130,7 +131,10 @@ struct scrub {
 	uint8_t          *mem;       /* all buffers */
 	struct io_timer   timer;     /* clients first */
 	struct io_work    work;
-	struct pool_scrub_info info; /* counts */
+	bool              spot;      /* a segment by itself, for what is lost in
+				      * it (damage.c), whatever was asked for */
+	struct pool_scrub_info info, spot_info;
+	struct pool_scrub_info *count; /* one of them: of this segment */
 	unsigned          nlost;
 	struct scrub_lost lost[SCRUB_LOST_MAX];
 };

@@ -124,6 +124,7 @@ void seg_free_zones(struct pool *p, struct segment *s)
 	s->state = SEG_FREE;
 	/* A commit that is under way and may give the zones to another segment
 	 * must not say that this one has them too. */
+	damage_seg_freed(p, s);
 	s->frozen_state = SEG_DISK_FREE;
 	s->frozen_index_off = 0;
 	s->live = 0;
@@ -372,6 +373,8 @@ void pool_place_unref(struct pool *p, place_t place, uint32_t n)
 		n = min_u32(n, s->live - 1);
 	s->live -= n;
 	p->live_total -= n;
+	if (p->damage.n > 0)
+		damage_unref(p, place, n);
 	/* Now it is worth emptying when the pool is idle. */
 	if (s->live <= p->seg_data_blocks / 4 &&
 	    s->live + n > p->seg_data_blocks / 4 && s->state == SEG_SEALED)

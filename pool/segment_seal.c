@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
-#include "pool/core.h"
+#include "pool/scrub.h"
 
 #define CRC_FROM 12u
 
@@ -90,6 +90,8 @@ static void seal_finish(struct pool *p, struct segment *s)
 	free(s->seal_writes);
 	s->seal_writes = NULL;
 	s->state = SEG_SEALED;
+	if (s->damage_look)
+		scrub_kick(p);
 	if (s->seal_res < 0)
 		s->index_off = 0;
 	seg_check_dead(p, s);

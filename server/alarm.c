@@ -24,7 +24,7 @@ struct collect {
 static const char *const known[] = {
 	"disk.errors",	  "disk.missing",    "disk.taken_offline",
 	"disk.refused",
-	"disk.returning", "disk.slow",	     "disk.suspect",
+	"disk.returning", "disk.slow",	     "disk.slow_reads", "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
 	"pool.read_only", "pool.rebuild_waits", "pool.space_85",
@@ -179,7 +179,8 @@ static void health_alarms(struct collect *c, const struct pool_info *info,
 			 "%ju blocks of data cannot be read",
 			 (uintmax_t)info->lost_blocks),
 		     "reading them gives EIO",
-		     "Restore them from a backup, or overwrite them.");
+		     "'tarn status -v' names them: restore them from a "
+		     "backup, overwrite them, or delete what has them.");
 }
 
 static void space_alarms(struct collect *c, const struct pool_info *info)
@@ -226,7 +227,17 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 			 "what was on it."),
 		     "redundancy stays reduced until it is back",
 		     "Delete what is not needed, or add disks.");
-	if (info->rebuild_stuck)
+	if (info->rebuild_stuck &&
+	    info->rebuild_damaged == info->rebuild_units)
+		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
+			 "%ju units of segments cannot be made again or moved, "
+			 "for blocks in them are lost.",
+			 (uintmax_t)info->rebuild_units),
+		     "redundancy of what else is in them stays reduced, or a "
+		     "disk that is drained stays full",
+		     "'tarn status -v' names the blocks: restore or overwrite "
+		     "them, or delete what has them.");
+	else if (info->rebuild_stuck)
 		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
 			 "%ju units of segments are to be made again or moved, "
 			 "and there is no room, or no domain, for them.",
@@ -284,6 +295,19 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	}
 }
 
+static void speed_alarm(struct collect *c, const struct member_info *m,
+			const char *name)
+{
+	risk(add(c, EVENT_WARNING, "disk.slow_reads", name,
+		 "Reads take it %u.%u ms, the others about %u.%u ms: they go "
+		 "round it, but for a few that see whether it is still so.",
+		 m->reads_us / 1000, m->reads_us / 100 % 10, m->peers_us / 1000,
+		 m->peers_us / 100 % 10),
+	     "the other disks do its work, and it counts as redundancy still",
+	     "Look at its host and the network to it ('tarn disk list' has "
+	     "times); replace it if it stays so.");
+}
+
 static void disk_alarms(struct collect *c, const struct pool_info *info,
 			uint32_t i, uint32_t away)
 {
@@ -309,6 +333,8 @@ static void disk_alarms(struct collect *c, const struct pool_info *info,
 		risk(add(c, EVENT_WARNING, "disk.slow", name,
 			 "It is far slower than the others and is avoided."),
 		     "", "Look at its host and the network to it.");
+	if (m.slow_reads)
+		speed_alarm(c, &m, name);
 }
 
 static int order_severity(const void *a, const void *b)

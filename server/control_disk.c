@@ -152,6 +152,27 @@ static const char *member_state_text(const struct member_info *m)
 		       member_state_name(m->state);
 }
 
+static json_t *latency_json(const struct member_latency *l)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "requests",
+			 (json_int_t)min_u64(l->requests, INT64_MAX), "p50_us",
+			 (json_int_t)l->p50_us, "p99_us",
+			 (json_int_t)l->p99_us, "max_us",
+			 (json_int_t)l->max_us);
+}
+
+static json_t *speed_json(const struct member_info *m)
+{
+	return json_pack("{s:o, s:o, s:I, s:I, s:b, s:b, s:I, s:I}", "read",
+			 latency_json(&m->read_latency), "write",
+			 latency_json(&m->write_latency), "read_us",
+			 (json_int_t)m->reads_us, "peers_read_us",
+			 (json_int_t)m->peers_us, "slow_reads", m->slow_reads,
+			 "slow_writes", m->slow, "reads_around",
+			 (json_int_t)m->reads_around, "reads_hedged",
+			 (json_int_t)m->reads_hedged);
+}
+
 static json_t *member_json(const struct pool *pool,
 			   const struct pool_info *info, uint32_t i)
 {
@@ -159,10 +180,11 @@ static json_t *member_json(const struct pool *pool,
 	char     uuid[UUID_TEXT_BYTES];
 	uint64_t zone_bytes = blocks_to_bytes(1ull << info->zone_shift);
 	uint64_t used_bytes;
+	json_t  *o;
 
 	pool_get_member(pool, i, &m);
 	used_bytes = m.zones_used * zone_bytes;
-	return json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
+	o = json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
 			 " s:I, s:I, s:b, s:b, s:b, s:o}",
 			 "uuid", uuid_text(&m.uuid, uuid), "place",
 			 ctl_text(m.place), "domain", ctl_text(m.domain),
@@ -177,6 +199,9 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.errors_cksum, "draining", m.drains,
 			 "leaving", m.leaves, "offline", m.offline, "why",
 			 ctl_text(inventory_reason(m.place, m.why)));
+	if (o != NULL)
+		json_object_set_new(o, "speed", speed_json(&m));
+	return o;
 }
 
 json_t *ctl_members_json(const struct pool *pool)

@@ -251,6 +251,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "The open pool, and those that could be imported." },
 	{ "pool.status", ctl_pool_status, NULL, false,
 	  "Health: state, what is wrong, what to do, disks." },
+	{ "damage.list", ctl_damage_list, NULL, false,
+	  "Which blocks of volumes and snapshots are lost." },
 	{ "pool.df", ctl_pool_df, NULL, false,
 	  "Space: usable, used, free, provisioned, raw." },
 	{ "volume.create", ctl_volume_create, volume_create_params, true,

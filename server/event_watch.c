@@ -38,6 +38,29 @@ static const char *member_name(const struct member_info *m, char *text)
 	return m->place[0] != '\0' ? m->place : uuid_text(&m->uuid, text);
 }
 
+static void look_at_speed(struct tarnd *t, const struct member_info *m,
+			  const struct watch_member *w, const char *name)
+{
+	if (!t->watch.named)
+		return;
+	if (m->slow && !w->slow)
+		event_say(t, EVENT_WARNING, "disk.slow", name, 0, 0,
+			  "it is late by the standard of the others and is "
+			  "avoided for a while");
+	if (m->slow_reads && !w->slow_reads)
+		event_say(t, EVENT_WARNING, "disk.slow_reads", name,
+			  m->reads_us, m->peers_us,
+			  "reads take about %u us, those of the others %u us: "
+			  "they go round it", m->reads_us, m->peers_us);
+	if ((w->slow && !m->slow && m->state == MEMBER_ONLINE) ||
+	    (w->slow_reads && !m->slow_reads))
+		event_say(t, EVENT_INFO, "disk.not_slow", name,
+			  m->reads_us, m->peers_us,
+			  w->slow_reads && !m->slow_reads ?
+				  "it is read from again" :
+				  "it is written to again like the others");
+}
+
 static void look_at_member(struct tarnd *t, uint32_t i)
 {
 	struct watch_member *w = &t->watch.members[i];
@@ -67,12 +90,10 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 			  "since the pool was opened",
 			  (uintmax_t)m.errors_read, (uintmax_t)m.errors_write,
 			  (uintmax_t)m.errors_cksum);
-	if (t->watch.named && m.slow && !w->slow)
-		event_say(t, EVENT_WARNING, "disk.slow", name, 0, 0,
-			  "it is late by the standard of the others and is "
-			  "avoided for a while");
+	look_at_speed(t, &m, w, name);
 	w->state = m.state;
 	w->slow = m.slow;
+	w->slow_reads = m.slow_reads;
 	w->errors = errors;
 }
 
@@ -111,6 +132,9 @@ static void look_at_health(struct tarnd *t, const struct pool_info *info)
 			  info->lost_blocks, 0,
 			  "%ju blocks are known to be lost",
 			  (uintmax_t)info->lost_blocks);
+	else if (info->lost_blocks == 0 && w->lost_blocks > 0)
+		event_say(t, EVENT_INFO, "pool.no_damage", info->name, 0, 0,
+			  "nothing is known to be lost any more");
 	w->lost_blocks = info->lost_blocks;
 }
 

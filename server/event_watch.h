@@ -22,7 +22,8 @@ extern const unsigned space_levels[SPACE_LEVELS];
 
 struct watch_member {
 	uint8_t  state;
-	bool     slow;
+	bool     slow;        /* to write to */
+	bool     slow_reads;
 	uint64_t errors;
 };
 

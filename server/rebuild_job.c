@@ -10,6 +10,15 @@
 #include "server/bgjob.h"
 #include "server/event.h"
 
+/* Why it does not go on. */
+static const char *stuck_text(const struct pool_info *i)
+{
+	if (i->rebuild_damaged == i->rebuild_units)
+		return "waits for lost blocks to be healed, overwritten or "
+		       "deleted ('tarn status -v' names them)";
+	return "waits for room, or for a domain";
+}
+
 /* --- rebuild ------------------------------------------------------------- */
 
 static bool rebuild_get(struct tarnd *t, unsigned n, struct bgjob *ret)
@@ -29,11 +38,12 @@ static bool rebuild_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	ret->total = ret->done + i.rebuild_units;
 	ret->unit = "units";
 	snprintf(ret->text, sizeof(ret->text), "%s",
-		 i.rebuild_stuck ? "waits for room, or for a domain" : "");
+		 i.rebuild_stuck ? stuck_text(&i) : "");
 	return true;
 }
 
-const struct bgjob_source bgjob_rebuild = { .get = rebuild_get };
+const struct bgjob_source bgjob_rebuild = { .ids = "rebuild",
+					   .get = rebuild_get };
 
 /* --- disks that are drained ---------------------------------------------- */
 
@@ -43,6 +53,7 @@ static bool drain_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	struct pool_info info;
 	struct member_info m;
 	char uuid[UUID_TEXT_BYTES];
+	bool stuck;
 	uint32_t i;
 
 	pool_get_info(pool, &info);
@@ -59,20 +70,23 @@ static bool drain_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	ret->kind = "drain";
 	snprintf(ret->object, sizeof(ret->object), "%.*s", (int)TREE_NAME_MAX,
 		 m.place[0] != '\0' ? m.place : uuid);
+	stuck = info.rebuild_stuck && m.zones_used > 0;
 	/* Empty, and to stay so. */
-	ret->state = m.zones_used == 0 && !m.leaves ? BGJOB_WAITING :
-						      BGJOB_RUNNING;
+	ret->state = stuck || (m.zones_used == 0 && !m.leaves) ?
+			     BGJOB_WAITING : BGJOB_RUNNING;
 	ret->done = m.zones - m.zones_used;
 	ret->total = m.zones;
 	ret->unit = "zones";
 	snprintf(ret->text, sizeof(ret->text), "%s",
+		 stuck		     ? stuck_text(&info) :
 		 m.leaves	     ? "then it is removed from the pool" :
 		 m.zones_used == 0 ? "nothing is on it any more" :
 				       "");
 	return true;
 }
 
-const struct bgjob_source bgjob_drains = { .get = drain_get };
+const struct bgjob_source bgjob_drains = { .ids = "drain-",
+					  .get = drain_get };
 
 /* --- events -------------------------------------------------------------- */
 

@@ -345,6 +345,7 @@ void ctl_pool_export(struct ctl_call *call);
 void ctl_pool_list(struct ctl_call *call);
 void ctl_pool_status(struct ctl_call *call);
 void ctl_pool_df(struct ctl_call *call);
+void ctl_damage_list(struct ctl_call *call);
 void ctl_volume_create(struct ctl_call *call);
 void ctl_volume_list(struct ctl_call *call);
 void ctl_volume_show(struct ctl_call *call);

@@ -128,6 +128,22 @@ static const struct mnode *loaded_leaf(const struct map_load *l,
 	return NULL;
 }
 
+/* What could not be had is really lost: the map still says the same. */
+static void read_lost(const struct vol_part *p)
+{
+	for (uint32_t i = 0; i < p->n; i++) {
+		struct pool_damage d = {
+			.place = p->places[i],
+			.family = p->req->vol->family,
+			.block = p->block + i,
+			.sure = true,
+		};
+
+		if (bitmap_test(p->lost, i))
+			pool_damage_found(p->req->vol->vols->pool, &d);
+	}
+}
+
 /* --- steps --------------------------------------------------------------- */
 
 static void read_loaded(struct vol_part *p)
@@ -147,10 +163,12 @@ static void read_loaded(struct vol_part *p)
 		changed |= entries_take(p, i, loaded_leaf(&p->load, i));
 	map_load_release(&p->load);
 	if (p->tries > 0 && !changed) {
-		part_end(p, p->res); /* it is really lost */
+		read_lost(p);
+		part_end(p, p->res);
 		return;
 	}
 	p->res = 0;
+	memset(p->lost, 0, sizeof(p->lost));
 	read_issue(p);
 }
 
@@ -170,6 +188,7 @@ static void read_load(struct vol_part *p)
 
 void part_read_start(struct vol_part *p)
 {
+	memset(p->lost, 0, sizeof(p->lost));
 	if (entries_cached(p))
 		read_issue(p);
 	else
@@ -226,6 +245,10 @@ static void read_done(struct pool_read *r)
 		p->again = true;
 		if (p->res == 0)
 			p->res = r->res;
+		for (uint32_t i = 0; i < r->n; i++)
+			if (r->bad[i])
+				bitmap_set(p->lost, (uint64_t)(r->crcs -
+							       p->crcs) + i);
 	}
 	if (c != NULL && r->res == 0)
 		read_offer(p, r, c);
@@ -296,7 +319,7 @@ static void read_issue(struct vol_part *p)
 		pr->rd.buf = buf + blocks_to_bytes(i);
 		pr->rd.crcs = &p->crcs[i];
 		pr->rd.skip = NULL;
-		pr->rd.bad = NULL;
+		pr->rd.bad = pr->bad;
 		pr->rd.res = 0;
 		pr->rd.done = read_done;
 		p->pending++;

@@ -33,6 +33,7 @@
 struct part_read {
 	struct pool_read rd;
 	struct vol_part *part;
+	uint8_t          bad[ROW_PAYLOAD_MAX]; /* for rd */
 };
 
 struct vol_part {
@@ -62,6 +63,8 @@ struct vol_part {
 	struct iovec      iov[PART_IOVS];
 	place_t           places[ROW_PAYLOAD_MAX];
 	uint32_t          crcs[ROW_PAYLOAD_MAX];
+	uint64_t          lost[ROW_PAYLOAD_MAX / 64 + 1]; /* bit: it could not
+						* be had, the last time */
 };
 
 /* A walk of one request over leaves. */

@@ -5,6 +5,7 @@
 #define TARN_VOLUME_VOLUMES_H
 
 #include "volume/block_cache.h"
+#include "volume/damage.h"
 #include "volume/event.h"
 #include "volume/id_map.h"
 #include "volume/node_cache.h"
@@ -163,6 +164,7 @@ struct volumes {
 	uint64_t     refused;        /* requests that got -ENOSPC, */
 	uint64_t     refused_ns;     /* … the last one then */
 	struct event_log events;
+	struct damage_check damage;
 	struct vols_loader *opening; /* load() under way */
 };
 

@@ -250,6 +250,16 @@ static void count(struct sim *sim)
 	STAT_ADD(sim, rows, info.rows);
 	STAT_ADD(sim, commits, info.commits);
 	STAT_ADD(sim, late_rows, info.late_rows);
+	STAT_ADD(sim, around_reads, info.around_reads);
+	STAT_ADD(sim, hedged_reads, info.hedged_reads);
+	STAT_ADD(sim, hedges_won, info.hedges_won);
+	STAT_ADD(sim, probes, info.probes);
+	for (uint32_t i = 0; i < info.nmembers; i++) {
+		struct member_info m;
+
+		pool_get_member(sim->life->pool, i, &m);
+		STAT_ADD(sim, disks_found_slow, m.slow_reads);
+	}
 	STAT_ADD(sim, replayed_rows, info.replayed_rows);
 	STAT_ADD(sim, moved_blocks, info.moved_blocks);
 	STAT_ADD(sim, cleaned_segments, info.cleaned_segments);

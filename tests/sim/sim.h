@@ -42,6 +42,8 @@
 	X(stale_reads) X(stale_blocks) X(label_rot) X(heals)             \
 	X(takeovers) X(rows) X(replayed_rows) X(commits)                 \
 	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)   \
+	X(around_reads) X(hedged_reads) X(hedges_won) X(probes)          \
+	X(disks_found_slow) X(slow_reads_checked) X(lost_checks)         \
 	X(events) X(events_verified)                                     \
 	X(scrubs) X(scrub_checks) X(scrub_repaired)                      \
 	X(rebuilt_units) X(disk_removes) X(disk_adds) X(disk_offlines) X(disk_onlines) X(disk_rescans)

@@ -331,6 +331,16 @@ struct slot *work_write(struct sim *sim, int vol, uint64_t block)
 	return s;
 }
 
+void work_read(struct sim *sim, int vol, uint64_t block, uint32_t n)
+{
+	struct slot *s = work_free_slot(sim);
+
+	slot_take(sim, s, vol);
+	s->req.off_bytes = block * TARN_BLOCK;
+	s->req.len_bytes = n * TARN_BLOCK;
+	slot_submit(sim, s, KIND_READ);
+}
+
 static void check_stuck(struct sim *sim)
 {
 	for (unsigned i = 0; i < SLOTS_MAX; i++)

@@ -223,6 +223,9 @@ struct slot *work_free_slot(struct sim *sim);
 /* There is a free slot. */
 void work_flush(struct sim *sim, int vol);
 struct slot *work_write(struct sim *sim, int vol, uint64_t block);
+/* work_damage.c: nothing is listed as lost. */
+void damage_check_none(struct sim *sim);
+void work_read(struct sim *sim, int vol, uint64_t block, uint32_t n);
 
 /* work_range.c */
 /* A volume that takes requests, or -1. */

@@ -35,6 +35,7 @@ static void entry_decode(const struct ck *ck, const uint8_t *p,
 
 	s->generation = le32_get(e->generation);
 	s->state = e->state;
+	s->flags = e->flags;
 	s->live = le32_get(e->live);
 	s->scan_from = le32_get(e->scan_from);
 	s->missing = le32_get(e->missing);
@@ -48,6 +49,10 @@ static void entry_decode(const struct ck *ck, const uint8_t *p,
 
 static void entry_check(struct ck *ck, const struct ck_segment *s)
 {
+	if ((s->flags & ~SEG_FLAG_DAMAGED) != 0 ||
+	    (s->flags != 0 && s->state == SEG_DISK_FREE))
+		ck_error(ck, "segment %" PRIu32 ": flags %u that it cannot "
+			 "have", s->no, s->flags);
 	if (s->state == SEG_DISK_FREE) {
 		if (s->live != 0)
 			ck_error(ck, "segment %" PRIu32 " is free, but the "

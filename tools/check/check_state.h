@@ -131,6 +131,7 @@ struct ck_segment {
 	uint32_t    no;             /* from 1 */
 	uint32_t    generation;
 	uint8_t     state;          /* enum seg_disk_state */
+	uint8_t     flags;          /* SEG_FLAG_DAMAGED */
 	bool        extra;          /* only in the label's list */
 	bool        unknown;        /* its page of the table is lost */
 	uint32_t    live;           /* as the table says */

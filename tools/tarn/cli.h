@@ -66,6 +66,7 @@ enum cli_option {
 	CLI_OPT_SINCE = 1LL << 28,
 	CLI_OPT_EXIT_CODE = 1LL << 29,
 	CLI_OPT_FOR = 1LL << 30,
+	CLI_OPT_VERBOSE = 1LL << 40,
 };
 
 struct cli;

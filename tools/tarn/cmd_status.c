@@ -189,6 +189,39 @@ static void print_deleting(const struct cli *cli, json_t *d)
 	print_wrapped("freeing", text);
 }
 
+/* Which blocks of which volumes and snapshots are lost. */
+static void print_damage(const struct cli *cli, json_t *d)
+{
+	static const char *const heads[] = { "LOST IN", "-FROM", "-BYTES", "" };
+	json_t      *ranges = json_object_get(d, "ranges");
+	struct table t;
+	char         text[2][SIZE_TEXT_BYTES];
+
+	if (json_array_size(ranges) > 0) {
+		table_init(&t, heads, ARRAY_LEN(heads));
+		for (size_t i = 0; i < json_array_size(ranges); i++) {
+			json_t     *r = json_array_get(ranges, i);
+			char        from[24];
+			const char *row[] = {
+				js_string(r, "name"),
+				cmd_count(r, "offset", from),
+				out_size(cli, r, "length", text[0]),
+				js_bool(r, "trashed") ? "in the trash" : "",
+			};
+
+			table_row(&t, row);
+		}
+		putchar('\n');
+		table_print(&t, cli->bare, "\t");
+		table_fini(&t);
+	}
+	if (js_int(d, "more") > 0)
+		printf("\tand %jd more\n", (intmax_t)js_int(d, "more"));
+	if (js_int(d, "unnamed_bytes") > 0)
+		printf("\t%s only in what is being deleted\n",
+		       out_size(cli, d, "unnamed_bytes", text[1]));
+}
+
 static void print_status(const struct cli *cli, json_t *s)
 {
 	char        state[16], name[256], size[SIZE_TEXT_BYTES];
@@ -212,8 +245,11 @@ static void print_status(const struct cli *cli, json_t *s)
 	if (js_int(s, "lost_bytes") == 0)
 		printf("errors: no known data errors\n");
 	else
-		printf("errors: %s of data cannot be read\n",
-		       out_size(cli, s, "lost_bytes", size));
+		printf("errors: %s of data cannot be read%s\n",
+		       out_size(cli, s, "lost_bytes", size),
+		       json_object_get(s, "damage") == NULL ?
+			       "; 'tarn status -v' names it" : "");
+	print_damage(cli, json_object_get(s, "damage"));
 	if (json_array_size(json_object_get(s, "alarms")) > 0) {
 		printf("\nalarms:\n\n");
 		cmd_print_alarms(s);
@@ -230,6 +266,9 @@ enum cli_exit cmd_status(struct cli *cli)
 	/* Monitoring knows this one as "unknown". */
 	if (s == NULL)
 		return monitoring ? (enum cli_exit)3 : r;
+	if ((cli->given & CLI_OPT_VERBOSE) != 0 && js_int(s, "lost_bytes") > 0)
+		json_object_set_new(s, "damage",
+				    rpc_call(cli, "damage.list", NULL, &r));
 	exit_code = monitoring ? cmd_severity_exit(s) : CLI_OK;
 	if (cli->json) {
 		r = out_json(s);

@@ -12,7 +12,8 @@
 static enum cli_exit cmd_help(struct cli *cli);
 
 static const struct cli_command commands[] = {
-	{ "status", NULL, "[--exit-code]", 0, 0, CLI_OPT_EXIT_CODE,
+	{ "status", NULL, "[-v] [--exit-code]", 0, 0,
+	  CLI_OPT_EXIT_CODE | CLI_OPT_VERBOSE,
 	  "health of the pool, what is wrong and what to do", cmd_status },
 	{ "events", NULL, "[-f] [--since TIME]", 0, 0,
 	  CLI_OPT_FOLLOW | CLI_OPT_SINCE, "what happened to the pool",

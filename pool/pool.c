@@ -325,8 +325,8 @@ uint64_t pool_members_mark(const struct pool *p)
 		bool slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
 
 		mark = mark * 0x9e3779b97f4a7c15ull + m->state + slow * 64ull +
+		       member_is_offline(m) * 16ull +
 		       32 * (uint64_t)(m->speed.state == SPEED_SLOW) +
-		       member_is_offline(m) * 96ull +
 		       128 * (m->errors_read + m->errors_write +
 			      m->errors_cksum);
 	}

@@ -508,7 +508,9 @@ void pool_plan_rescan(const struct pool *p, uint32_t i, uint64_t size_bytes,
 {
 	const struct member *m = p->members[i];
 	uint32_t             all[DOMAINS_MAX];
-	uint32_t             zones = disk_zones(p, size_bytes);
+	uint32_t             zones = member_is_witness(m) ?
+					     0 :
+					     disk_zones(p, size_bytes);
 
 	plan_init(p, ret);
 	ret->zones = zones;
@@ -526,18 +528,49 @@ void pool_plan_rescan(const struct pool *p, uint32_t i, uint64_t size_bytes,
 	}
 }
 
+const char *pool_witness_vain(const struct pool *p, const char *domain)
+{
+	for (uint32_t d = 0; d < p->nvoters; d++) {
+		if ((p->flags & LABEL_FLAG_DOMAIN_DISK) == 0 &&
+		    strcmp(p->domains[d].name, domain) == 0)
+			return p->domains[d].name;
+	}
+	return NULL;
+}
+
+static void plan_witness(const struct pool *p, uint64_t blocks,
+			 const char *domain, struct pool_plan *ret)
+{
+	const char *other = pool_witness_vain(p, domain);
+
+	if (blocks < 2 * LABEL_AREA_BLOCKS) {
+		ret->res = -ENOSPC;
+		snprintf(ret->why, sizeof(ret->why), "it is too small");
+	} else if (other != NULL) {
+		ret->res = -EINVAL;
+		snprintf(ret->why, sizeof(ret->why),
+			 "%s has a disk of the pool already, and a witness "
+			 "there would fail with that", other);
+	}
+}
+
 void pool_plan_add(const struct pool *p, uint64_t size_bytes,
-		   const char *domain, uint32_t but, struct pool_plan *ret)
+		   const char *domain, unsigned how, uint32_t but,
+		   struct pool_plan *ret)
 {
 	uint32_t all[DOMAINS_MAX], zones = disk_zones(p, size_bytes), d = 0;
 
+	if (how & POOL_DISK_WITNESS)
+		zones = 0;
 	plan_init(p, ret);
 	while (d < p->ndomains && ((p->flags & LABEL_FLAG_DOMAIN_DISK) != 0 ||
 				   strcmp(p->domains[d].name, domain) != 0))
 		d++;
 	ret->domains = zones_if(p, but, d, zones, false, all);
 	ret->usable_blocks = usable_of(p, capacity_kept(p, all));
-	if (zones == 0) {
+	if (how & POOL_DISK_WITNESS) {
+		plan_witness(p, size_bytes / TARN_BLOCK, domain, ret);
+	} else if (zones == 0) {
 		ret->res = -ENOSPC;
 		snprintf(ret->why, sizeof(ret->why), "it is too small");
 	} else if (but != UINT32_MAX && ret->domains < p->units) {

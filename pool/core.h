@@ -448,7 +448,9 @@ struct pool {
 	/* Members. */
 	uint32_t           nmembers;
 	struct member    **members;
-	uint32_t           ndomains;
+	/* Those with zones come first; the others, up to nvoters, have a
+	 * witness only and count when the pool is opened. */
+	uint32_t           ndomains, nvoters;
 	struct domain     *domains;
 
 	/* Segments. */
@@ -755,6 +757,11 @@ void member_resolve_suspects(struct pool *p);
 
 /* Domains anew, of the members that there are. */
 void members_domains(struct pool *p);
+/* It carries labels only. */
+bool member_is_witness(const struct member *m);
+/* The domain by that name, if a witness there would tell nothing that another
+ * disk of the pool does not; or NULL. */
+const char *pool_witness_vain(const struct pool *p, const char *domain);
 /* What is on it is to move, or to be made again, elsewhere. */
 static inline bool member_drains(const struct member *m)
 {

@@ -13,6 +13,10 @@
  * Why it is in at once, why its label is the last one, what it is named for and
  * who settles: membership_change.c.
  *
+ * A witness has no zones: it carries labels only, and is one more domain when
+ * it is counted whether enough are there to open the pool.  It may be lost and
+ * come back like any; nothing else waits for it or is missed with it.
+ *
  * The ways to fail: the disk is not fit, or cannot be read or written, and
  * nothing has happened; it fails before its own label is written, and labels
  * without it are written (UNDO); it fails after that, and is a member that has
@@ -63,7 +67,7 @@ static struct member *member_make(struct change *c)
 	memset(&info, 0, sizeof(info));
 	new_uuid(p, &info.uuid);
 	info.size_blocks = c->disk->size_bytes / TARN_BLOCK;
-	info.zones = disk_zones(p, c->disk->size_bytes);
+	info.zones = c->witness ? 0 : disk_zones(p, c->disk->size_bytes);
 	info.state = LABEL_MEMBER_REMOVED; /* no domain yet */
 	memcpy(info.domain, c->domain, sizeof(info.domain));
 	if (i == UINT32_MAX || member_new(p, i, &info, &m) < 0)
@@ -96,7 +100,8 @@ static void join(struct change *c)
 	m->in = true;
 	m->state = MEMBER_ONLINE;
 	members_domains(p);
-	pool_log(p, "disk %s is a disk of the pool now", m->disk->place);
+	pool_log(p, "disk %s is a %s of the pool now", m->disk->place,
+		 member_is_witness(m) ? "witness" : "disk");
 	segs_capacity(p);
 	pool_commit_want(p);
 	starve_hope(p);
@@ -351,6 +356,26 @@ static void wipe_done(struct disk_req *req)
 
 /* --- the operation ------------------------------------------------------- */
 
+static bool witness_fits(struct change *c)
+{
+	const struct disk *d = c->disk;
+	const char        *other;
+
+	if (d->size_bytes < 2ull * LABEL_AREA_BLOCKS * TARN_BLOCK) {
+		change_say(c, -ENOSPC, "disk %.300s is too small for a witness: "
+			   "%u MiB are needed", d->place,
+			   2 * LABEL_AREA_BLOCKS / 256);
+		return false;
+	}
+	other = pool_witness_vain(c->pool, c->domain);
+	if (other != NULL)
+		change_say(c, -EINVAL, "disk %.200s would be a witness on %.64s, "
+			   "which has a disk of the pool already: it would "
+			   "fail with that; take one elsewhere", d->place,
+			   other);
+	return other == NULL;
+}
+
 static bool disk_fits(struct change *c, bool force)
 {
 	struct pool       *p = c->pool;
@@ -362,7 +387,9 @@ static bool disk_fits(struct change *c, bool force)
 	else if (d->read_only)
 		change_say(c, -EROFS, "disk %.300s is read-only: export it writable",
 		    d->place);
-	else if (disk_zones(p, d->size_bytes) < ZONES_MIN)
+	else if (c->witness && !witness_fits(c))
+		return false;
+	else if (!c->witness && disk_zones(p, d->size_bytes) < ZONES_MIN)
 		change_say(c, -ENOSPC, "disk %.300s is too small: at least %llu MiB "
 		    "are needed", d->place,
 		    (unsigned long long)(
@@ -378,7 +405,7 @@ static bool disk_fits(struct change *c, bool force)
 	return c->res == 0;
 }
 
-void pool_disk_add(struct pool *p, struct pool_disk *disk, bool force,
+void pool_disk_add(struct pool *p, struct pool_disk *disk, unsigned how,
 		   struct pool_op *op)
 {
 	struct change *c = p->change;
@@ -392,7 +419,8 @@ void pool_disk_add(struct pool *p, struct pool_disk *disk, bool force,
 	c->disk = disk->disk;
 	c->disk->event_arg = c;
 	snprintf(c->domain, sizeof(c->domain), "%s", disk->domain);
-	if (!disk_fits(c, force)) {
+	c->witness = (how & POOL_DISK_WITNESS) != 0;
+	if (!disk_fits(c, (how & POOL_DISK_FORCE) != 0)) {
 		change_end_later(c);
 		return;
 	}

@@ -240,7 +240,8 @@ static void look(struct change *c)
 
 	c->grow_bytes = m->disk->size_bytes;
 	c->epoch = m->disk->epoch;
-	if (disk_zones(c->pool, c->grow_bytes) <= m->zones) {
+	if (member_is_witness(m) ||
+	    disk_zones(c->pool, c->grow_bytes) <= m->zones) {
 		c->res = 1;
 		change_end_later(c);
 		return;

@@ -571,14 +571,14 @@ void member_attach(struct member *m, struct disk *d)
 
 static uint32_t domain_index(struct pool *p, const char *name)
 {
-	for (uint32_t d = 0; d < p->ndomains; d++) {
+	for (uint32_t d = 0; d < p->nvoters; d++) {
 		if (strcmp(p->domains[d].name, name) == 0)
 			return d;
 	}
-	assert(p->ndomains < POOL_MEMBERS_MAX);
-	snprintf(p->domains[p->ndomains].name, sizeof(p->domains[0].name),
+	assert(p->nvoters < POOL_MEMBERS_MAX);
+	snprintf(p->domains[p->nvoters].name, sizeof(p->domains[0].name),
 		 "%s", name);
-	return p->ndomains++;
+	return p->nvoters++;
 }
 
 static void member_domain(struct member *m)
@@ -596,9 +596,21 @@ static void member_domain(struct member *m)
 
 void members_domains(struct pool *p)
 {
-	p->ndomains = 0;
-	for (uint32_t i = 0; i < p->nmembers; i++)
-		member_domain(p->members[i]);
+	p->nvoters = 0;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (p->members[i]->zones > 0)
+			member_domain(p->members[i]);
+	}
+	p->ndomains = p->nvoters;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (p->members[i]->zones == 0)
+			member_domain(p->members[i]);
+	}
+}
+
+bool member_is_witness(const struct member *m)
+{
+	return m->zones == 0 && !m->removed;
 }
 
 int member_new(struct pool *p, uint32_t index,
@@ -628,7 +640,7 @@ int member_new(struct pool *p, uint32_t index,
 		m->state = MEMBER_REMOVED;
 		m->flags = 0;
 	}
-	member_domain(m);
+	m->domain = DOMAIN_NONE;
 	io_timer_init(&m->grace, grace_fn);
 	io_timer_init(&m->retry, retry_fn);
 	trim_init(m);

@@ -112,7 +112,7 @@ bool member_out_allowed(const struct pool *p, const struct member *out)
 {
 	uint32_t lost = 0, whole = 0, in = 0, need;
 
-	for (uint32_t d = 0; d < p->ndomains; d++) {
+	for (uint32_t d = 0; d < p->nvoters; d++) {
 		bool bad = false, any_in = false;
 
 		for (uint32_t i = 0; i < p->nmembers; i++) {
@@ -123,7 +123,7 @@ bool member_out_allowed(const struct pool *p, const struct member *out)
 			any_in |= m->in && !m->lacking;
 			bad |= !m->in || m->lacking || m->going_out || m == out;
 		}
-		lost += bad;
+		lost += bad && d < p->ndomains;
 		whole += !bad;
 		in += any_in;
 	}

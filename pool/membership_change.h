@@ -36,6 +36,7 @@ struct change {
 	uint8_t             step;    /* enum change_step */
 	struct disk        *disk;    /* being added, not a member yet */
 	char                domain[DOMAIN_NAME_MAX + 1];
+	bool                witness; /* … and will have no zones */
 	uint8_t            *area;    /* CHANGE_AREA_BYTES */
 	struct disk_req     reqs[2];
 	unsigned            pending;

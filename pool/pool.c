@@ -388,6 +388,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->state = m->state;
 	ret->drains = member_drains(m);
 	ret->leaves = (m->flags & LABEL_MEMBER_REMOVE) != 0;
+	ret->witness = member_is_witness(m);
 	ret->offline = member_is_offline(m);
 	ret->size_bytes = blocks_to_bytes(m->size_blocks);
 	ret->zones = m->zones;

@@ -469,12 +469,15 @@ struct pool_plan {
  * at that before.  The disk is taken in any case.
  * -EINVAL, -ENOSPC, -EROFS, -EOPNOTSUPP: the disk is not fit; -EIO: it failed.
  */
-void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
+#define POOL_DISK_FORCE   1u /* although its server has no FLUSH */
+#define POOL_DISK_WITNESS 2u /* it carries labels only, and counts when enough
+			      * domains must be there to open the pool */
+void pool_disk_add(struct pool *pool, struct pool_disk *disk, unsigned how,
 		   struct pool_op *op);
-/* What would be with a disk of that size in that domain, and without member
- * `but` (UINT32_MAX: with all), synchronous. */
+/* What would be with a disk of that size in that domain, added so (how: as
+ * above), and without member `but` (UINT32_MAX: with all), synchronous. */
 void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
-		   const char *domain, uint32_t but,
+		   const char *domain, unsigned how, uint32_t but,
 		   struct pool_plan *ret_plan);
 /* Member i is emptied (remove: and then leaves the pool), or stays (drain
  * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
@@ -541,6 +544,7 @@ struct member_info {
 	uint64_t errors_read, errors_write, errors_cksum;
 	bool     drains;         /* what is on it moves elsewhere, */
 	bool     leaves;         /* … and then it is removed */
+	bool     witness;        /* it carries labels only */
 	bool     offline;        /* an operator took it out */
 	uint64_t repaired;       /* blocks written again in place, by reads
 				  * and scrubs */

@@ -185,7 +185,7 @@ static json_t *member_json(const struct pool *pool,
 	pool_get_member(pool, i, &m);
 	used_bytes = m.zones_used * zone_bytes;
 	o = json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
-			 " s:I, s:I, s:b, s:b, s:b, s:o}",
+			 " s:I, s:I, s:b, s:b, s:b, s:b, s:o}",
 			 "uuid", uuid_text(&m.uuid, uuid), "place",
 			 ctl_text(m.place), "domain", ctl_text(m.domain),
 			 "state", member_state_text(&m), "size_bytes",
@@ -197,7 +197,8 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.errors_read, "write_errors",
 			 (json_int_t)m.errors_write, "checksum_errors",
 			 (json_int_t)m.errors_cksum, "draining", m.drains,
-			 "leaving", m.leaves, "offline", m.offline, "why",
+			 "leaving", m.leaves, "offline", m.offline, "witness",
+			 m.witness, "why",
 			 ctl_text(inventory_reason(m.place, m.why)));
 	if (o != NULL)
 		json_object_set_new(o, "speed", speed_json(&m));

@@ -97,6 +97,12 @@ static void added(struct pool_op *op)
 	job_end(job);
 }
 
+static unsigned job_how(const struct job *job)
+{
+	return (job->force ? POOL_DISK_FORCE : 0) |
+	       (job->witness ? POOL_DISK_WITNESS : 0);
+}
+
 static void connected(struct connect_set *set, void *arg)
 {
 	struct job   *job = arg;
@@ -119,7 +125,7 @@ static void connected(struct connect_set *set, void *arg)
 	}
 	job->ndisks = connect_hand_over(set, job->disks);
 	job->op.done = added;
-	pool_disk_add(t->hosted.pool, job->disks, job->force, &job->op);
+	pool_disk_add(t->hosted.pool, job->disks, job_how(job), &job->op);
 }
 
 /* Is it a disk of the open pool already? */
@@ -148,8 +154,8 @@ static void add_planned(struct job *job, const struct found_disk *d)
 	struct pool_plan plan;
 
 	/* 0 - 1: none. */
-	pool_plan_add(h->pool, d->size_bytes, d->host, job->replaces - 1,
-		      &plan);
+	pool_plan_add(h->pool, d->size_bytes, d->host, job_how(job),
+		      job->replaces - 1, &plan);
 	job->result = ctl_plan_json(h, &plan);
 	job_end(job);
 }
@@ -236,6 +242,7 @@ void ctl_disk_add(struct ctl_call *call)
 		return;
 	job->force = ctl_bool(call, "force");
 	job->dry_run = ctl_bool(call, "dry_run");
+	job->witness = ctl_bool(call, "witness");
 	job->replaces = replaces + 1;
 	places = json_pack("[s]", place);
 	if (places == NULL || job_set_places(job, NULL, 0, places) < 0)

@@ -14,6 +14,7 @@ static const struct ctl_param discover_params[] = {
 static const struct ctl_param disk_add_params[] = {
 	{ "disk", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
+	{ "witness", CTL_BOOL, false },
 	{ "replaces", CTL_STRING, false },
 	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },

@@ -159,7 +159,7 @@ struct job {
 	char           **places;    /* CREATE: its disks; OPEN: further ones */
 	unsigned         nplaces;
 	uint32_t         k, m;      /* CREATE */
-	bool             domain_disk, force, read_only, dry_run;
+	bool             domain_disk, force, read_only, dry_run, witness;
 	uint32_t         replaces;  /* DISK_ADD, dry_run: one more than the
 				     * index of a member that goes; 0 */
 	bool             partial;   /* OPEN: some members were not seen */

@@ -89,7 +89,8 @@ static void add(struct sim *sim, unsigned i)
 		media_blank(sim->media[i]);
 	life_connect(sim, i, &disk, domain);
 	space_used(sim, &sim->work->disks.usable_before);
-	pool_disk_add(sim->life->pool, &disk, false,
+	pool_disk_add(sim->life->pool, &disk,
+		      chance(&sim->fault_rng, 1, 5) ? POOL_DISK_WITNESS : 0,
 		      begin(sim, i, DISK_WORK_ADD));
 }
 

@@ -57,6 +57,7 @@ static const struct {
 	{ "--follow", CLI_OPT_FOLLOW, VALUE_NONE, 0 },
 	{ "--since", CLI_OPT_SINCE, VALUE_MUST, IN_CLI(since) },
 	{ "--exit-code", CLI_OPT_EXIT_CODE, VALUE_NONE, 0 },
+	{ "--witness", CLI_OPT_WITNESS, VALUE_NONE, 0 },
 	{ "-v", CLI_OPT_VERBOSE, VALUE_NONE, 0 },
 	{ "--for", CLI_OPT_FOR, VALUE_MUST, IN_CLI(span) },
 };

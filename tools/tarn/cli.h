@@ -69,6 +69,7 @@ enum cli_option {
 	CLI_OPT_VERBOSE = 1LL << 40,
 	CLI_OPT_RESERVE = 1LL << 41,
 	CLI_OPT_WHEN_FULL = 1LL << 42,
+	CLI_OPT_WITNESS = 1LL << 43,
 };
 
 struct cli;

@@ -98,6 +98,8 @@ static enum cli_exit add_one(struct cli *cli, const char *place,
 	json_decref(places);
 	if (cli->given & CLI_OPT_FORCE)
 		json_object_set_new(params, "force", json_true());
+	if (cli->given & CLI_OPT_WITNESS)
+		json_object_set_new(params, "witness", json_true());
 	if (old != NULL && (cli->given & CLI_OPT_DRY_RUN) != 0) {
 		member = member_params(cli, old);
 		if (member == NULL) {
@@ -110,7 +112,9 @@ static enum cli_exit add_one(struct cli *cli, const char *place,
 	}
 	return change(cli, "disk.add", params,
 		      old != NULL ? "replacing by" : "adding",
-		      "added to the pool");
+		      cli->given & CLI_OPT_WITNESS
+			      ? "added to the pool as a witness"
+			      : "added to the pool");
 }
 
 static enum cli_exit remove_one(struct cli *cli, const char *name)

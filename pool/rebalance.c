@@ -59,8 +59,10 @@ bool rebalance_allowed(const struct pool *p)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (!m->removed && (!m->in || m->state != MEMBER_ONLINE ||
-				    m->flags != 0 || m->joining || m->leaving))
+		if (m->removed || member_is_witness(m))
+			continue;
+		if (!m->in || m->state != MEMBER_ONLINE || m->flags != 0 ||
+		    m->joining || m->leaving)
 			return false;
 	}
 	return p->state == POOL_ST_ACTIVE && !p->last_commit;

@@ -24,8 +24,8 @@
  * at nothing.
  *
  * The ways to fail: a disk goes out, or is to go: what is not written yet is
- * dropped, and made again is what is lacking.  There is no zone to spare: nothing
- * moves, and the cleaner makes room, by moving blocks if need be.
+ * dropped, and made again is what is lacking.  There is no zone to spare:
+ * nothing moves, and the cleaner makes room, by moving blocks if need be.
  */
 #include <string.h>
 

@@ -29,6 +29,7 @@
  */
 #include <string.h>
 
+#include "base/canary.h"
 #include "pool/cleaner.h"
 #include "pool/rebuild.h"
 
@@ -219,7 +220,8 @@ static bool is_in_domain(const struct pool *p, const struct segment *s,
 			 uint32_t domain)
 {
 	for (uint32_t u = 0; u < p->units; u++) {
-		if (seg_member(p, s, u)->domain == domain)
+		if (seg_member(p, s, u)->domain == domain &&
+		    !CANARY(move_same_domain))
 			return true;
 	}
 	return false;

@@ -61,6 +61,7 @@
 	X(rebuild_fills, "rebuild takes the last free zones") \
 	X(move_same_domain, \
 	  "a unit moves to a domain that its segment is in already") \
+	X(move_endless, "units move although no disk has more room") \
 	X(remove_full, "a disk is removed while segments have zones of it") \
 	X(repairs_forgotten, \
 	  "segments that a dead server may have repaired are used again") \

@@ -189,7 +189,7 @@ static uint32_t worth(const struct spread *sp, uint32_t from_free,
 
 	if (sp->any)
 		least = 0;
-	least = max_u32(least, EVEN_MIN);
+	least = CANARY(move_endless) ? 1 : max_u32(least, EVEN_MIN);
 	return to_free >= from_free + least ? to_free - from_free : 0;
 }
 

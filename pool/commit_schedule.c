@@ -114,11 +114,19 @@ void pool_commit_want(struct pool *p)
 	commit_consider(p);
 }
 
+void commit_want_later(struct pool *p)
+{
+	p->commit.wanted_later = true;
+	if (!io_timer_armed(&p->commit_timer))
+		io_timer_arm(p->io, &p->commit_timer,
+			     io_now_ns(p->io) + IDLE_COMMIT_NS);
+}
+
 static void commit_timer_fn(struct io_timer *t)
 {
 	struct pool *p = container_of(t, struct pool, commit_timer);
 
-	if (p->sealed_dead > 0)
+	if (p->sealed_dead > 0 || p->commit.wanted_later)
 		pool_commit_want(p);
 }
 

@@ -91,6 +91,8 @@ static inline uint32_t rec_family(const struct rec *rec)
 enum log_class {
 	LOG_CLIENT,  /* waits (or -ENOSPC) when only the reserve is left */
 	LOG_CLEANER, /* may use the cleaner's part of the reserve */
+	LOG_COLD,    /* the cleaner's too: what was moved before.  Apart from
+		      * the rest while there is space enough for that */
 	LOG_COMMIT,  /* may use all of it */
 };
 

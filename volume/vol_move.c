@@ -207,7 +207,7 @@ static void append(struct mover *m, struct move_run *run)
 	};
 	a->iov = &run->iov;
 	a->niov = 1;
-	a->class = LOG_CLEANER;
+	a->class = run->r->rec.type == REC_MOVE ? LOG_COLD : LOG_CLEANER;
 	a->apply = append_apply;
 	a->done = append_done;
 	m->nappends++;

@@ -151,7 +151,7 @@ struct pool_read {
 	void           *buf;  /* n blocks, aligned to 4096 */
 	const uint32_t *crcs; /* n CRC32C */
 	const uint8_t  *skip; /* NULL, or n bytes: 1 where a block is not
-			       * wanted, only in between: not checked */
+			       * wanted: not checked */
 	/* Out: 0; -EBADMSG or -EIO: lost (bad[] says which, if not NULL). */
 	int             res;
 	uint8_t        *bad;  /* n bytes: 1 where the block could not be had */

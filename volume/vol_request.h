@@ -33,6 +33,7 @@
 struct part_read {
 	struct pool_read rd;
 	struct vol_part *part;
+	struct around_slot *around; /* read_around.h; NULL */
 };
 
 struct vol_part {

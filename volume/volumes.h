@@ -5,6 +5,7 @@
 #define TARN_VOLUME_VOLUMES_H
 
 #include "volume/block_cache.h"
+#include "volume/read_around.h"
 #include "volume/event.h"
 #include "volume/id_map.h"
 #include "volume/node_cache.h"
@@ -143,6 +144,7 @@ struct volumes {
 	bool         commit_wanted;  /* since the last freeze */
 	struct slab  slab;
 	struct block_cache blocks;
+	struct read_around around;
 	struct id_map ids;
 	struct node_cache cache;
 	struct node_table table;

@@ -216,6 +216,7 @@ check-style: check-layers check-headers check-docs
 	@tests/scripts/check-style.sh '$(PC_CFLAGS)'
 check-docs:
 	@tests/scripts/check-docs.sh $(BUILD)
+	@tests/scripts/check-names.sh
 
 # make sim [SEEDS=n] [SEED=s]: many seeds, or one again, with its trace.
 sim: $(SIM)

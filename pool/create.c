@@ -397,13 +397,15 @@ static const char *params_problem(const struct pool_create_params *c,
 static void prepare(struct creator *c)
 {
 	struct pool *p = c->pool;
-	int          r;
+	int          r = 0;
 
-	if (p->params.owner.lock != NULL &&
-	    p->params.owner.lock(p->params.owner.lock_arg, &p->uuid) < 0) {
-		c->res = -EBUSY;
+	if (p->params.owner.lock != NULL)
+		r = p->params.owner.lock(p->params.owner.lock_arg, &p->uuid);
+	if (r < 0) {
+		c->res = r;
 		snprintf(c->error, sizeof(c->error),
-			 "pool %s: its lock is taken", p->name);
+			 "pool %s: cannot take its lock: %s", p->name,
+			 strerror(-r));
 		return;
 	}
 	p->locked = true;

@@ -10,6 +10,8 @@
 
 #include "server/event.h"
 
+#define MUTE_NAME_MAX (EVENT_OBJECT_MAX - 8)
+
 struct collect {
 	struct tarnd *t;
 	struct alarm *alarms;
@@ -69,13 +71,32 @@ static void risk(struct alarm *a, const char *text, const char *action)
 
 /* --- muting -------------------------------------------------------------- */
 
+/* The history keeps it to the letter: short enough, and nothing in it that is
+ * changed there. */
+void alarm_mute_name(const char *id, const char *object,
+		     char ret_name[EVENT_OBJECT_MAX + 1])
+{
+	size_t room = MUTE_NAME_MAX - strlen(id) - 1;
+	size_t len = object != NULL ? strnlen(object, EVENT_OBJECT_MAX) : 0;
+	size_t from = len > room ? len - room : 0;
+
+	if (object == NULL)
+		snprintf(ret_name, EVENT_OBJECT_MAX + 1, "%s", id);
+	else
+		snprintf(ret_name, EVENT_OBJECT_MAX + 1, "%s %.*s", id,
+			 (int)(len - from), object + from);
+	for (char *p = ret_name; *p != '\0'; p++)
+		if (*p < 0x20 || *p >= 0x7f)
+			*p = '?';
+}
+
 uint64_t alarm_muted(const struct tarnd *t, const char *id, const char *object)
 {
-	char     both[2 * EVENT_OBJECT_MAX];
+	char     both[EVENT_OBJECT_MAX + 1];
 	uint64_t until_s = 0, both_s = 0;
 	struct vol_event e = { .change = 0 };
 
-	snprintf(both, sizeof(both), "%s %s", id, object);
+	alarm_mute_name(id, object, both);
 	while (t->hosted.vols != NULL &&
 	       vols_event_next(t->hosted.vols, e.change, &e)) {
 		if (strcmp(e.what, "alarm.mute") != 0)
@@ -158,8 +179,9 @@ static void health_alarms(struct collect *c, const struct pool_info *info,
 
 static void space_alarms(struct collect *c, const struct pool_info *info)
 {
-	static const char *const ids[SPACE_LEVELS] = {
-		"pool.space_85", "pool.space_90", "pool.space_95" };
+	static const char *const ids[SPACE_LEVELS] = { "pool.space_85",
+						       "pool.space_90",
+						       "pool.space_95" };
 	const struct watch *w = &c->t->watch;
 	uint64_t full_s = watch_full_s(w, info), spare;
 	char     when[80] = "new data will get ENOSPC when it is full";
@@ -207,13 +229,14 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 {
 	enum event_severity gravity = away >= info->m ? EVENT_CRITICAL :
 							EVENT_WARNING;
+	const char *why = inventory_reason(m->place, m->why);
 
 	switch ((enum member_state)m->state) {
 	case MEMBER_ONLINE:
 		break;
 	case MEMBER_SUSPECT:
 		risk(add(c, EVENT_WARNING, "disk.suspect", name,
-			 "It is waited for: %s.", m->why),
+			 "It is waited for: %s.", why),
 		     loss_risk(info, away),
 		     "Nothing, if it comes back by itself; otherwise see to "
 		     "its host.");
@@ -221,7 +244,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
 		risk(add(c, gravity, "disk.missing", name,
-			 "It is not there: %s.", m->why),
+			 "It is not there: %s.", why),
 		     loss_risk(info, away),
 		     "Bring it back: it then gets what it missed.");
 		break;
@@ -232,7 +255,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		break;
 	case MEMBER_FAULTED:
 		risk(add(c, gravity, "disk.refused", name,
-			 "It is not used: %s.", m->why), loss_risk(info, away),
+			 "It is not used: %s.", why), loss_risk(info, away),
 		     "See to it that the right disk is at that place.");
 		break;
 	}
@@ -320,4 +343,20 @@ unsigned alarm_collect(struct tarnd *t, struct alarm *ret, unsigned *ret_more)
 		ret[i].muted_until_s = alarm_muted(t, ret[i].id, ret[i].object);
 	*ret_more = c.more;
 	return c.n;
+}
+
+bool alarm_holds(struct tarnd *t, const char *id, const char *object)
+{
+	struct alarm *a = calloc(ALARMS_MAX, sizeof(a[0]));
+	unsigned n = 0, more;
+	bool     holds = false;
+
+	if (a != NULL)
+		n = alarm_collect(t, a, &more);
+	for (unsigned i = 0; i < n && !holds; i++)
+		holds = strcmp(a[i].id, id) == 0 &&
+			(object == NULL || strncmp(a[i].object, object,
+						   EVENT_OBJECT_MAX) == 0);
+	free(a);
+	return holds;
 }

@@ -1,8 +1,8 @@
 /* server/bgjob.c - the jobs of all sources.
  *
- * Rates are from when a job was seen first by this server, which is at the first
- * heartbeat after it began.  There is room to note so many; others are listed
- * without a rate.
+ * Rates are from when a job was seen first by this server, which is at the
+ * first heartbeat after it began.  There is room to note so many; others are
+ * listed without a rate.
  */
 #include <errno.h>
 #include <string.h>
@@ -133,6 +133,18 @@ static void no_such_job(struct ctl_call *call, const char *id)
 		 id);
 }
 
+/* May there have been such a job? */
+static bool is_id(const char *id)
+{
+	for (unsigned s = 0; s < ARRAY_LEN(sources); s++) {
+		const char *ids = sources[s]->ids;
+
+		if (ids == NULL || strncmp(id, ids, strlen(ids)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* True: answered. */
 static bool show(struct ctl_call *call)
 {
@@ -142,7 +154,7 @@ static bool show(struct ctl_call *call)
 	struct bgjob  job;
 
 	if (job_find(t, id, &job) == NULL) {
-		if (wait)
+		if (wait && is_id(id))
 			ctl_reply(call, json_pack("{s:o, s:s}", "job",
 						  ctl_text(id), "state",
 						  "ended"));

@@ -1,11 +1,12 @@
 /* server/bgjob.h - what takes long and goes on by itself: the list of it, with
- * progress and time left.  (What is done to the pool one at a time, tarnd_job.c,
- * is something else.)
+ * progress and time left.  (What is done to the pool one at a time,
+ * tarnd_job.c, is something else.)
  *
  * A source is whatever does such work, and keeps in the pool how far it is, so
- * that it goes on after a restart.  It is asked for its jobs when somebody wants
- * to know, and at heartbeats while it has some; there is nothing to register or
- * to end.  To add one: a struct bgjob_source, and its line in bgjob.c.
+ * that it goes on after a restart.  It is asked for its jobs when somebody
+ * wants to know, and at heartbeats while it has some; there is nothing to
+ * register or to end.  To add one: a struct bgjob_source, and its line in
+ * bgjob.c.
  *
  * A job that is not there any more has ended.
  */
@@ -37,6 +38,8 @@ struct bgjob {
 };
 
 struct bgjob_source {
+	/* What the ids of its jobs begin with.  NULL: anything. */
+	const char *ids;
 	/* Its i-th job; false: there are not so many.  Asked for i = 0, 1, 2…
 	 * in one go; ret->at is as the call before left it. */
 	bool (*get)(struct tarnd *t, unsigned i, struct bgjob *ret);

@@ -77,6 +77,7 @@ static bool deletion_find(struct tarnd *t, const char *id, struct bgjob *ret)
 }
 
 const struct bgjob_source bgjob_deletions = {
+	.ids = "delete-",
 	.get = deletion_get,
 	.find = deletion_find,
 };

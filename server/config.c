@@ -10,6 +10,7 @@
 
 #include "base/size.h"
 #include "base/util.h"
+#include "base/version.h"
 #include "server/config.h"
 
 enum option_type {

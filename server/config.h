@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TARN_VERSION         "0.1.0"
 #define CONFIG_LISTEN_MAX    16
 #define CONFIG_PLACES_MAX    256
 #define CONFIG_CONTROL_DFLT  "/run/tarn/control.sock"

@@ -3,27 +3,25 @@
  *
  *	recv --> session --> calls --> session --> send
  *
- * Per connection one receive and one send are in flight at most.  What goes
- * wrong and what happens then:
+ * Per connection one receive and one send are in flight at most.  While there
+ * is no receive, because all was read or too much was asked, an epoll tells
+ * when the client has gone: a call may wait for ever, and must not hold a
+ * connection for nobody.  (A poll on the ring would not do: it also ends when
+ * the client has only stopped sending.)  What goes wrong and what happens then:
  *  - too many connections: one line that says so, then the end;
+ *  - a client that goes away: the connection ends, and what it asked goes on;
  *  - a client that does not read its replies for 30 s, or asks nothing for
  *    5 min: cut;
  *  - a client that stops sending (half-close) still gets its replies;
  *  - no descriptors left: accepting pauses for 100 ms.
- *
- * PATH.lock is held while we listen, so that of two servers started at once
- * only one replaces a stale socket.
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server/control.h"
@@ -31,20 +29,15 @@
 #define STALL_NS        (30 * NS_PER_S)
 #define IDLE_NS         (300 * NS_PER_S)
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
-#define BACKLOG         64
-/* Times that a path in use is looked at again, with a pause between them. */
-#define LISTEN_TRIES    20
 
 struct ctl_server {
 	struct io       *io;
 	struct ctl_core *core;
-	int              fd;       /* listening */
-	int              lock_fd;  /* PATH.lock, locked */
-	char             path[108];
-	dev_t            dev;      /* of our socket, so that no other is */
-	ino_t            ino;      /* unlinked at the end */
+	struct ctl_listener listener;
 	struct io_req    accept;
 	struct io_timer  timer;    /* accepts again, or ends draining */
+	int              gone_fd;  /* epoll: clients that have gone */
+	struct io_req    gone;     /* it has something */
 	struct list      conns;    /* struct ctl_conn */
 	struct ctl_server_stats stats;
 	bool             closing;
@@ -63,6 +56,8 @@ struct ctl_conn {
 	char              *out;    /* being sent */
 	struct io_timer    timer;  /* nothing moves, or nothing is asked */
 	bool               eof;    /* no more input */
+	bool               watched; /* its fd is in gone_fd */
+	bool               gone;   /* nobody reads any more */
 	bool               cut;    /* end now */
 };
 
@@ -72,7 +67,8 @@ static void conn_pump(struct ctl_conn *c);
 
 static void server_check_closed(struct ctl_server *srv)
 {
-	if (srv->closing && list_empty(&srv->conns) && !srv->accept.inflight)
+	if (srv->closing && list_empty(&srv->conns) &&
+	    !srv->accept.inflight && !srv->gone.inflight)
 		io_defer(srv->io, &srv->close_work);
 }
 
@@ -84,6 +80,8 @@ static void conn_free(struct ctl_conn *c)
 	io_timer_cancel(srv->io, &c->timer);
 	ctl_session_fini(&c->session);
 	list_remove(&c->link);
+	if (c->watched)
+		epoll_ctl(srv->gone_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	free(c->out);
 	free(c);
@@ -172,16 +170,31 @@ static void start_send(struct ctl_conn *c)
 	io_submit(c->srv->io, &c->tx);
 }
 
+/* There is no receive that would end when the client goes away. */
+static void watch_client(struct ctl_conn *c)
+{
+	struct epoll_event e = { .events = EPOLLET, .data.ptr = c };
+
+	if (c->gone)
+		conn_cut(c);
+	else if (!c->watched)
+		c->watched = epoll_ctl(c->srv->gone_fd, EPOLL_CTL_ADD, c->fd,
+				       &e) == 0;
+}
+
 static void start_receive(struct ctl_conn *c)
 {
 	char  *buf;
 	size_t len;
 
-	if (c->rx.inflight || c->eof || c->srv->closing)
+	if (c->rx.inflight)
 		return;
-	len = ctl_session_space(&c->session, &buf);
-	if (len == 0)
+	len = c->eof || c->srv->closing
+		      ? 0 : ctl_session_space(&c->session, &buf);
+	if (len == 0) {
+		watch_client(c);
 		return;
+	}
 	c->rx.buf = buf;
 	c->rx.len = len;
 	io_submit(c->srv->io, &c->rx);
@@ -252,6 +265,24 @@ static int conn_open(struct ctl_server *srv, int fd)
 	return 0;
 }
 
+/* Hung up is all that the epoll tells, once of each. */
+static void clients_gone(struct io_req *req)
+{
+	struct ctl_server *srv = container_of(req, struct ctl_server, gone);
+	struct epoll_event e;
+
+	while (epoll_wait(srv->gone_fd, &e, 1, 0) == 1) {
+		struct ctl_conn *c = e.data.ptr;
+
+		c->gone = true;
+		conn_pump(c);
+	}
+	if (srv->closing)
+		server_check_closed(srv);
+	else
+		io_submit(srv->io, &srv->gone);
+}
+
 /* --- accepting ----------------------------------------------------------- */
 
 static void refuse(struct ctl_server *srv, int fd)
@@ -307,141 +338,14 @@ static void server_timer(struct io_timer *t)
 
 /* --- opening and closing ------------------------------------------------- */
 
-/* The holder of the lock removes the file; one that was removed after it was
- * opened here protects nothing. */
-static bool same_file(int fd, const char *path)
-{
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static void lock_path(const struct ctl_server *srv, char *ret, size_t bytes)
-{
-	snprintf(ret, bytes, "%s.lock", srv->path);
-}
-
-static void drop_lock(const struct ctl_server *srv)
-{
-	char path[sizeof(srv->path) + 8];
-
-	lock_path(srv, path, sizeof(path));
-	unlink(path);
-}
-
-static int take_lock(struct ctl_server *srv, char *ret_err)
-{
-	char path[sizeof(srv->path) + 8];
-
-	lock_path(srv, path, sizeof(path));
-	srv->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			    0600);
-	if (srv->lock_fd < 0) {
-		int r = -errno;
-
-		snprintf(ret_err, 256,
-			 "control socket: cannot create %s: %s: make its "
-			 "directory, or choose another path with --control",
-			 path, strerror(-r));
-		return r;
-	}
-	if (flock(srv->lock_fd, LOCK_EX | LOCK_NB) < 0 ||
-	    !same_file(srv->lock_fd, path)) {
-		snprintf(ret_err, 256,
-			 "control socket %s is in use by another server: "
-			 "choose another path with --control",
-			 srv->path);
-		return -EADDRINUSE;
-	}
-	return 0;
-}
-
-/* Is somebody listening there?  Then -EADDRINUSE; a stale socket goes. */
-static int remove_stale(const struct sockaddr_un *sa, char *ret_err)
-{
-	struct stat st;
-	int         fd, r;
-
-	if (lstat(sa->sun_path, &st) < 0)
-		return 0; /* bind() will say what is wrong */
-	if (!S_ISSOCK(st.st_mode)) {
-		snprintf(ret_err, 256,
-			 "control socket %s: there is something else at this "
-			 "path: remove it, or choose another with --control",
-			 sa->sun_path);
-		return -EEXIST;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? -errno
-								       : 0;
-	close(fd);
-	if (r != -ECONNREFUSED) {
-		snprintf(ret_err, 256,
-			 "control socket %s is in use: another program "
-			 "answers there: choose another path with --control",
-			 sa->sun_path);
-		return -EADDRINUSE;
-	}
-	unlink(sa->sun_path);
-	return 0;
-}
-
-static int start_listening(struct ctl_server *srv, char *ret_err)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	static const struct timespec pause = { .tv_nsec = 50 * NS_PER_MS };
-	struct stat st;
-	mode_t      mask;
-	int         r;
-
-	memcpy(sa.sun_path, srv->path, strlen(srv->path) + 1);
-	r = remove_stale(&sa, ret_err);
-	/* A ring outlives its process for a moment, and the socket that it
-	 * accepts on with it: a server that was just killed gets the time to
-	 * be gone. */
-	for (unsigned i = 0; r == -EADDRINUSE && i < LISTEN_TRIES; i++) {
-		nanosleep(&pause, NULL);
-		r = remove_stale(&sa, ret_err);
-	}
-	if (r < 0)
-		return r;
-	srv->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (srv->fd < 0)
-		goto err;
-	mask = umask(0117);
-	r = bind(srv->fd, (const struct sockaddr *)&sa, sizeof(sa));
-	umask(mask);
-	if (r < 0 || listen(srv->fd, BACKLOG) < 0)
-		goto err;
-	if (lstat(srv->path, &st) == 0) {
-		srv->dev = st.st_dev;
-		srv->ino = st.st_ino;
-	}
-	return 0;
-
-err:
-	r = -errno;
-	snprintf(ret_err, 256, "control socket %s: cannot listen: %s",
-		 srv->path, strerror(-r));
-	return r;
-}
-
 static void server_closed(struct io_work *w)
 {
 	struct ctl_server *srv = container_of(w, struct ctl_server, close_work);
 	void (*closed)(void *arg) = srv->closed;
 	void       *arg = srv->closed_arg;
-	struct stat st;
 
-	if (lstat(srv->path, &st) == 0 && st.st_dev == srv->dev &&
-	    st.st_ino == srv->ino)
-		unlink(srv->path);
-	drop_lock(srv);
-	close(srv->fd);
-	close(srv->lock_fd);
+	ctl_unlisten(&srv->listener);
+	close(srv->gone_fd);
 	io_timer_cancel(srv->io, &srv->timer);
 	free(srv);
 	closed(arg);
@@ -453,13 +357,6 @@ int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
 	struct ctl_server *srv;
 	int r;
 
-	if (path[0] == '\0' ||
-	    strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-		snprintf(ret_err, 256,
-			 "control socket: the path must be 1 to 107 bytes "
-			 "long: choose another with --control");
-		return -ENAMETOOLONG;
-	}
 	srv = calloc(1, sizeof(*srv));
 	if (srv == NULL) {
 		snprintf(ret_err, 256, "control socket: out of memory");
@@ -467,31 +364,34 @@ int ctl_server_open(struct io *io, struct ctl_core *core, const char *path,
 	}
 	srv->io = io;
 	srv->core = core;
-	srv->fd = -1;
-	memcpy(srv->path, path, strlen(path) + 1);
 	list_init(&srv->conns);
 	io_timer_init(&srv->timer, server_timer);
 	io_work_init(&srv->close_work, server_closed);
-	r = take_lock(srv, ret_err);
-	if (r < 0)
+	srv->gone_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (srv->gone_fd < 0) {
+		r = -errno;
+		snprintf(ret_err, 256, "control socket: no epoll: %s",
+			 strerror(-r));
 		goto err_srv;
-	r = start_listening(srv, ret_err);
+	}
+	r = ctl_listen(&srv->listener, path, ret_err);
 	if (r < 0)
-		goto err_lock;
+		goto err_gone;
+	srv->gone.op = IO_POLL;
+	srv->gone.fd = srv->gone_fd;
+	srv->gone.len = POLLIN;
+	srv->gone.done = clients_gone;
+	io_submit(io, &srv->gone);
 	srv->accept.op = IO_ACCEPT;
-	srv->accept.fd = srv->fd;
+	srv->accept.fd = srv->listener.fd;
 	srv->accept.done = accepted;
 	io_submit(io, &srv->accept);
 	*ret_srv = srv;
 	return 0;
 
-err_lock:
-	drop_lock(srv);
+err_gone:
+	close(srv->gone_fd);
 err_srv:
-	if (srv->fd >= 0)
-		close(srv->fd);
-	if (srv->lock_fd >= 0)
-		close(srv->lock_fd);
 	free(srv);
 	return r;
 }
@@ -504,6 +404,7 @@ void ctl_server_close(struct ctl_server *srv, uint64_t drain_ns,
 	srv->closed = done;
 	srv->closed_arg = arg;
 	io_cancel(srv->io, &srv->accept);
+	io_cancel(srv->io, &srv->gone);
 	io_timer_arm(srv->io, &srv->timer, io_now_ns(srv->io) + drain_ns);
 	list_for_each_safe(l, tmp, &srv->conns)
 		conn_pump(list_entry(l, struct ctl_conn, link));

@@ -2,7 +2,8 @@
  *
  *	control_session.c  sans-I/O: bytes in, calls out, replies in, bytes out
  *	control_call.c     a call's parameters and its answer
- *	control.c          the unix socket and its connections on the engine
+ *	control.c          connections on the engine
+ *	control_listen.c   the path of the unix socket
  *	control_*.c        the methods
  *
  * Rules of use
@@ -160,6 +161,21 @@ const char *ctl_params_problem(const struct ctl_method *m, json_t *params,
 			       char *ret_err);
 
 /* --- the socket ---------------------------------------------------------- */
+
+/* A path that we listen at, and that no other server does. */
+struct ctl_listener {
+	int   fd;        /* listening */
+	int   lock_fd;   /* PATH.lock, locked */
+	char  path[108];
+	dev_t dev;       /* of our socket, so that no other is unlinked at the
+			  * end */
+	ino_t ino;
+};
+
+/* As ctl_server_open() says. */
+int ctl_listen(struct ctl_listener *l, const char *path, char *ret_err);
+/* Close, and remove the socket. */
+void ctl_unlisten(struct ctl_listener *l);
 
 struct ctl_server;
 

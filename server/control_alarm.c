@@ -51,40 +51,53 @@ void ctl_alarm_list(struct ctl_call *call)
 	ctl_reply(call, alarm_json(ctl_arg(call)));
 }
 
+/* False: answered. */
+static bool mute_ok(struct ctl_call *call, const char *id, const char *object,
+		    uint64_t seconds)
+{
+	if (!alarm_is_known(id))
+		ctl_bad_param(call, "alarm", "there is no alarm '%.80s': 'tarn "
+			      "alarm list' shows those that there are now", id);
+	else if (object != NULL && object[0] == '\0')
+		ctl_bad_param(call, "object", "'' is no object: leave it out "
+			      "to mute '%s' of all", id);
+	else if (seconds > MUTE_MAX_S)
+		ctl_bad_param(call, "seconds", "an alarm is muted for a year "
+			      "at most");
+	else
+		return true;
+	return false;
+}
+
 void ctl_alarm_mute(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
 	struct tarnd  *t = ctl_arg(call);
 	const char *id = ctl_string(call, "alarm");
 	const char *object = ctl_string(call, "object");
-	uint64_t seconds = ctl_uint(call, "seconds", 0), until_s;
-	char     what[2 * EVENT_OBJECT_MAX];
+	uint64_t seconds = ctl_uint(call, "seconds", 0), until_s = 0;
+	struct hosted *h = ctl_need_pool(call);
+	char     name[EVENT_OBJECT_MAX + 1];
+	bool     already;
 
-	if (h == NULL)
+	if (h == NULL || !mute_ok(call, id, object, seconds))
 		return;
-	if (!alarm_is_known(id)) {
-		ctl_bad_param(call, "alarm", "there is no alarm '%.80s': 'tarn "
-			      "alarm list' shows those that there are now", id);
-		return;
-	}
-	if (seconds > MUTE_MAX_S) {
-		ctl_bad_param(call, "seconds", "an alarm is muted for a year "
-			      "at most");
-		return;
-	}
-	snprintf(what, sizeof(what), "%s%s%.*s", id, object != NULL ? " " : "",
-		 (int)(EVENT_OBJECT_MAX - 40), object != NULL ? object : "");
-	until_s = seconds == 0 ? 0 : tarnd_now_s() + seconds;
-	event_say(t, EVENT_WARNING, "alarm.mute", what, until_s, 0,
-		  "by uid %ld: %s", call->session != NULL ?
-					   (long)call->session->uid : -1l,
-		  seconds == 0 ? "no longer muted" : "muted");
-	ctl_reply(call, json_pack("{s:s, s:o, s:o, s:b}", "alarm", id, "object",
-				  object != NULL ? ctl_text(object) :
-						   json_null(),
+	if (seconds > 0)
+		until_s = tarnd_now_s() + seconds;
+	already = seconds == 0 &&
+		  alarm_muted(t, id, object != NULL ? object : "") == 0;
+	alarm_mute_name(id, object, name);
+	if (!already)
+		event_say(t, EVENT_WARNING, "alarm.mute", name, until_s, 0,
+			  "by uid %ld: %s", call->session != NULL ?
+				(long)call->session->uid : -1l,
+			  seconds == 0 ? "no longer muted" : "muted");
+	ctl_reply(call, json_pack("{s:s, s:o, s:o, s:b, s:b}", "alarm", id,
+				  "object", object != NULL ? ctl_text(object) :
+							     json_null(),
 				  "muted_until_s",
 				  until_s == 0 ?
 					  json_null() :
 					  json_integer((json_int_t)until_s),
-				  "already", false));
+				  "holds", alarm_holds(t, id, object),
+				  "already", already));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/place_parse.h"
 #include "server/tarnd.h"
 
 /* --- disk.discover ------------------------------------------------------- */
@@ -105,6 +106,8 @@ void ctl_disk_discover(struct ctl_call *call)
 	json_t       *given = ctl_strings(call, "places");
 	size_t        n = json_array_size(given);
 	const char   *places[CTL_ARRAY_MAX];
+	struct place_addr addr;
+	char          err[PLACE_ERR_BYTES];
 
 	if (n == 0) {
 		scan_for(call, (const char *const *)t->places, t->nplaces,
@@ -117,7 +120,8 @@ void ctl_disk_discover(struct ctl_call *call)
 		return;
 	/* Found once, it can be imported from. */
 	for (size_t i = 0; i < n; i++)
-		tarnd_add_place(t, places[i]);
+		if (place_resolve(places[i], &addr, err) == 0)
+			tarnd_add_place(t, places[i]);
 }
 
 /* --- disk.list ----------------------------------------------------------- */
@@ -155,7 +159,8 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.zones_quarantined, "read_errors",
 			 (json_int_t)m.errors_read, "write_errors",
 			 (json_int_t)m.errors_write, "checksum_errors",
-			 (json_int_t)m.errors_cksum, "why", ctl_text(m.why));
+			 (json_int_t)m.errors_cksum, "why",
+			 ctl_text(inventory_reason(m.place, m.why)));
 }
 
 json_t *ctl_members_json(const struct pool *pool)

@@ -2,8 +2,8 @@
  *
  * Three walks, one after the other: of the volumes alone (what is theirs only),
  * of their snapshots (what only these hold), and of all of it together (what
- * would be free without any of it).  Each walk is of what there is when it begins;
- * while clients write, the three are of slightly different moments.
+ * would be free without any of it).  Each walk is of what there is when it
+ * begins; while clients write, the three are of slightly different moments.
  *
  *   submit(DU_OWN) --> done: note --> submit(DU_SNAPSHOTS) --> … --> answered
  *
@@ -18,9 +18,6 @@
 #include "server/control_used.h"
 #include "server/control_vol.h"
 
-/* Named in one call; without names there may be any number. */
-#define DU_NAMES_MAX 1000u
-
 enum du_walk {
 	DU_OWN,
 	DU_SNAPSHOTS,
@@ -30,7 +27,8 @@ enum du_walk {
 
 struct du {
 	struct vol_used  used;
-	struct ctl_call *call;
+	struct tarnd    *t;
+	struct ctl_call *call;    /* gone when it is answered */
 	uint32_t        *ids;     /* of the volumes that are named; NULL: all */
 	unsigned         n;
 	unsigned         walk;    /* enum du_walk */
@@ -40,10 +38,7 @@ struct du {
 
 static bool unwanted(struct vol_used *u)
 {
-	const struct du *d = container_of(u, struct du, used);
-	const struct tarnd *t = ctl_arg(d->call);
-
-	return d->call->session == NULL || t->hosted.state != HOSTED_OPEN;
+	return used_unwanted(container_of(u, struct du, used)->call);
 }
 
 /* --- which --------------------------------------------------------------- */
@@ -61,13 +56,12 @@ static bool is_asked(const struct du *d, const struct volume *v)
 	return false;
 }
 
-/* One of the volumes after the other, in order of name; prev NULL: the first. */
+/* One of the volumes after the other, in order of name; prev NULL: the first.
+ */
 static struct volume *next_asked(const struct du *d, struct volume *prev)
 {
-	const struct tarnd *t = ctl_arg(d->call);
-
 	do {
-		prev = vols_next(t->hosted.vols, prev);
+		prev = vols_next(d->t->hosted.vols, prev);
 	} while (prev != NULL && !is_asked(d, prev));
 	return prev;
 }
@@ -80,13 +74,7 @@ static bool ids_take(struct du *d, struct volumes *vols)
 
 	if (names == NULL)
 		return true;
-	if (json_array_size(names) > DU_NAMES_MAX) {
-		ctl_fail(d->call, -E2BIG, NULL, "%zu volumes are named: "
-			 "%u may be, or none for all of them",
-			 json_array_size(names), DU_NAMES_MAX);
-		return false;
-	}
-	d->ids = calloc(DU_NAMES_MAX, sizeof(d->ids[0]));
+	d->ids = calloc(CTL_ARRAY_MAX, sizeof(d->ids[0]));
 	if (d->ids == NULL) {
 		ctl_fail(d->call, -ENOMEM, NULL, "the server is out of memory");
 		return false;
@@ -108,7 +96,8 @@ static bool ids_take(struct du *d, struct volumes *vols)
 
 /* --- walking ------------------------------------------------------------- */
 
-/* What this walk is of.  False: some of what was named is not there any more. */
+/* What this walk is of.  False: some of what was named is not there any more.
+ */
 static bool set_make(struct du *d, struct used_set *s)
 {
 	struct volume *v = NULL;
@@ -126,7 +115,7 @@ static bool set_make(struct du *d, struct used_set *s)
 
 static void du_free(struct du *d)
 {
-	struct tarnd *t = ctl_arg(d->call);
+	struct tarnd *t = d->t;
 
 	free(d->ids);
 	free(d);
@@ -135,14 +124,7 @@ static void du_free(struct du *d)
 
 static void fail(struct du *d, int r)
 {
-	if (unwanted(&d->used))
-		ctl_fail(d->call, -ESHUTDOWN, NULL, "the pool is being closed");
-	else
-		ctl_fail(d->call, r, NULL, "what they take cannot be told: %s",
-			 r == -ENOENT ? "some of it was deleted or changed its "
-					"name meanwhile" :
-			 r == -ENOMEM ? "the server is out of memory" :
-			 "some of the map cannot be read; see 'tarn status'");
+	used_fail(d->call, r, "what they take");
 	du_free(d);
 }
 
@@ -250,6 +232,7 @@ void ctl_volume_du(struct ctl_call *call)
 		ctl_fail(call, -ENOMEM, NULL, "the server is out of memory");
 		return;
 	}
+	d->t = ctl_arg(call);
 	d->call = call;
 	d->used.stop = unwanted;
 	d->used.done = walked;

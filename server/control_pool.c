@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/place_parse.h"
 #include "server/control_trash.h"
 #include "server/control_used.h"
 #include "server/event.h"
@@ -99,33 +100,56 @@ void ctl_pool_create(struct ctl_call *call)
 	job->domain_disk = domain != NULL && strcmp(domain, "disk") == 0;
 	job->force = ctl_bool(call, "force");
 	if (job_set_places(job, NULL, 0, ctl_strings(call, "disks")) < 0)
-		job->nplaces = 0;
-	job_submit(job);
+		job_drop(job);
+	else
+		job_submit(job);
 }
 
-/* A copy of the name of a pool, if one was given and can be one. */
+/* The name of a pool, "" if none was given.  False: answered. */
 static bool take_name(struct ctl_call *call, const char **ret_name)
 {
-	*ret_name = ctl_string(call, "name");
-	if (*ret_name == NULL)
-		*ret_name = "";
-	if (strlen(*ret_name) <= POOL_NAME_MAX)
+	const char *name = ctl_string(call, "name");
+
+	*ret_name = name != NULL ? name : "";
+	if (name == NULL || (name[0] != '\0' && strlen(name) <= POOL_NAME_MAX))
 		return true;
-	ctl_bad_param(call, "name", "there is no pool with so long a name");
+	ctl_bad_param(call, "name", "'%.80s' is not the name of a pool, which "
+		      "has 1 to %u characters: 'tarn pool list' shows those "
+		      "that there are", name, POOL_NAME_MAX);
 	return false;
+}
+
+/* Places to look at, now and later.  False: answered. */
+static bool places_take(struct ctl_call *call, json_t *disks)
+{
+	struct place_addr addr;
+	char    err[PLACE_ERR_BYTES];
+	json_t *place;
+	size_t  i;
+
+	json_array_foreach(disks, i, place) {
+		const char *text = json_string_value(place);
+
+		if (place_resolve(text, &addr, err) == 0)
+			continue;
+		ctl_bad_param(call, "disks", "'%.200s' is no place of a disk: "
+			      "%s", text, err);
+		return false;
+	}
+	json_array_foreach(disks, i, place)
+		tarnd_add_place(ctl_arg(call), json_string_value(place));
+	return true;
 }
 
 void ctl_pool_import(struct ctl_call *call)
 {
 	struct tarnd *t = ctl_arg(call);
-	json_t       *disks = ctl_strings(call, "disks");
 	const char   *name;
 	struct job   *job;
 
-	if (!take_name(call, &name))
+	if (!take_name(call, &name) ||
+	    !places_take(call, ctl_strings(call, "disks")))
 		return;
-	for (size_t i = 0; i < json_array_size(disks); i++)
-		tarnd_add_place(t, json_string_value(json_array_get(disks, i)));
 	job = job_new(t, JOB_OPEN, call);
 	if (job == NULL)
 		return;
@@ -250,9 +274,10 @@ static json_t *status_json(struct tarnd *t)
 	alarms = alarm_json(t);
 	json_object_update(o, alarms);
 	json_decref(alarms);
-	json_object_set_new(o, "deleting", h->state == HOSTED_OPEN ?
-						   deleting_json(h->vols, UINT64_MAX) :
-						   json_null());
+	json_object_set_new(o, "deleting",
+			    h->state == HOSTED_OPEN ?
+				    deleting_json(h->vols, UINT64_MAX) :
+				    json_null());
 	return o;
 }
 

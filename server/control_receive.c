@@ -329,8 +329,8 @@ static void shrunk(struct vol_ctl *ctl)
 
 void ctl_receive_publish(struct ctl_call *call)
 {
-	struct hosted  *h = ctl_need_pool(call);
 	const char     *snapshot = ctl_string(call, "snapshot");
+	struct hosted  *h = ctl_need_pool(call);
 	struct volume  *v;
 	struct uuid     uuid = { 0 };
 	uint64_t        size;
@@ -421,17 +421,5 @@ static json_t *hidden_json(const struct volume *v)
 
 void ctl_receive_list(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
-	struct volume *v;
-	json_t        *a;
-
-	if (h == NULL)
-		return;
-	a = json_array();
-	for (v = vols_hidden_next(h->vols, NULL);
-	     v != NULL && json_array_size(a) < LIST_MAX;
-	     v = vols_hidden_next(h->vols, v))
-		json_array_append_new(a, hidden_json(v));
-	ctl_reply(call, json_pack("{s:o, s:b}", "receives", a, "more",
-				  v != NULL));
+	ctl_reply_list(call, "receives", vols_hidden_next, hidden_json);
 }

@@ -98,9 +98,9 @@ static json_t *schedules(struct volumes *vols, const char *after,
 void ctl_schedule_list(struct ctl_call *call)
 {
 	struct tarnd  *t = ctl_arg(call);
-	struct hosted *h = ctl_need_pool(call);
 	const char    *name = ctl_string(call, "volume");
 	const char    *problem = t->schedule.problem;
+	struct hosted *h = ctl_need_pool(call);
 	struct volume *v;
 	json_t *a, *one;
 	bool    more = false;

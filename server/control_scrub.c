@@ -157,8 +157,11 @@ static int scrub_cancel(struct tarnd *t, const struct bgjob *job, char *ret_err)
 	return r;
 }
 
-const struct bgjob_source bgjob_scrub = { .get = scrub_get,
-					  .cancel = scrub_cancel };
+const struct bgjob_source bgjob_scrub = {
+	.ids = "scrub",
+	.get = scrub_get,
+	.cancel = scrub_cancel,
+};
 
 /* --- events -------------------------------------------------------------- */
 

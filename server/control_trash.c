@@ -34,19 +34,7 @@ static json_t *trashed_json(const struct volume *v)
 
 void ctl_trash_list(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
-	struct volume *v;
-	json_t        *a;
-
-	if (h == NULL)
-		return;
-	a = json_array();
-	for (v = vols_trash_next(h->vols, NULL);
-	     v != NULL && json_array_size(a) < LIST_MAX;
-	     v = vols_trash_next(h->vols, v))
-		json_array_append_new(a, trashed_json(v));
-	ctl_reply(call, json_pack("{s:o, s:b}", "volumes", a, "more",
-				  v != NULL));
+	ctl_reply_list(call, "volumes", vols_trash_next, trashed_json);
 }
 
 /* "UUID of Mon, ...": which of those of one name? */
@@ -263,35 +251,33 @@ static void empty_next(struct empty *e)
 	vol_purge(t->hosted.vols, &e->ctl);
 }
 
-/* What is named, or all; with its snapshots in the set, if that is not NULL.
- * NULL: answered. */
+/* One of them; with its snapshots in the set, if that is not NULL. */
+static void choose(json_t *a, struct volume *v, struct used_set *ret_set)
+{
+	json_array_append_new(a, trashed_json(v));
+	if (ret_set != NULL)
+		used_set_add_all(ret_set, v);
+}
+
+/* What is named, or all.  NULL: answered. */
 static json_t *chosen(struct ctl_call *call, struct volumes *vols,
 		      struct used_set *ret_set)
 {
 	json_t *names = ctl_strings(call, "names"), *name;
 	json_t *a = json_array();
-	struct volume *v;
+	struct volume *v = NULL;
 	size_t i;
 
+	if (names == NULL)
+		while ((v = vols_trash_next(vols, v)) != NULL)
+			choose(a, v, ret_set);
 	json_array_foreach(names, i, name) {
 		v = find(call, vols, json_string_value(name));
 		if (v == NULL) {
 			json_decref(a);
 			return NULL;
 		}
-		json_array_append_new(a, trashed_json(v));
-		if (ret_set == NULL)
-			continue;
-		used_set_add(ret_set, v);
-		used_set_add_snapshots(ret_set, v);
-	}
-	for (v = names == NULL ? vols_trash_next(vols, NULL) : NULL; v != NULL;
-	     v = vols_trash_next(vols, v)) {
-		json_array_append_new(a, trashed_json(v));
-		if (ret_set == NULL)
-			continue;
-		used_set_add(ret_set, v);
-		used_set_add_snapshots(ret_set, v);
+		choose(a, v, ret_set);
 	}
 	return a;
 }
@@ -354,8 +340,7 @@ void ctl_volume_freed(struct ctl_call *call)
 			return;
 		}
 		json_array_append_new(a, ctl_vol_json(v));
-		used_set_add(&set, v);
-		used_set_add_snapshots(&set, v);
+		used_set_add_all(&set, v);
 	}
 	used_reply_set(call, json_pack("{s:o}", "of", a), &set);
 }

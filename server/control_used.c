@@ -37,12 +37,28 @@ static struct tarnd *tarnd_of(const struct measure *m)
 	return ctl_arg(m->call);
 }
 
+bool used_unwanted(const struct ctl_call *call)
+{
+	const struct tarnd *t = ctl_arg(call);
+
+	return call->session == NULL || t->hosted.state != HOSTED_OPEN;
+}
+
+void used_fail(struct ctl_call *call, int err, const char *what)
+{
+	if (used_unwanted(call))
+		ctl_fail(call, -ESHUTDOWN, NULL, "the pool is being closed");
+	else
+		ctl_fail(call, err, NULL, "%s cannot be told: %s", what,
+			 err == -ENOENT ? "some of it was deleted or changed "
+					  "its name meanwhile; ask again" :
+			 err == -ENOMEM ? "the server is out of memory" :
+			 "some of the map cannot be read; see 'tarn status'");
+}
+
 static bool unwanted(struct vol_used *u)
 {
-	const struct measure *m = container_of(u, struct measure, used);
-
-	return m->call->session == NULL ||
-	       tarnd_of(m)->hosted.state != HOSTED_OPEN;
+	return used_unwanted(container_of(u, struct measure, used)->call);
 }
 
 static void measure_end(struct measure *m)

@@ -9,6 +9,12 @@
 
 #include "server/tarnd.h"
 
+/* A walk for this call is to end: its client has gone, or the pool is being
+ * closed. */
+bool used_unwanted(const struct ctl_call *call);
+/* Answer why `what` cannot be told: err is what the walk said. */
+void used_fail(struct ctl_call *call, int err, const char *what);
+
 /* Answer with a snapshot, as ctl_vol_json() says it, and what only it holds.
  * Takes result. */
 void used_reply(struct ctl_call *call, json_t *result);
@@ -29,6 +35,8 @@ struct used_set {
 };
 void used_set_add(struct used_set *s, struct volume *v);
 void used_set_add_snapshots(struct used_set *s, struct volume *v);
+/* Both. */
+void used_set_add_all(struct used_set *s, struct volume *v);
 /* Answer with result and what that would free: freed_bytes, freed_map_bytes,
  * kept_for_clones; or why that cannot be told.  Takes result and the set. */
 void used_reply_set(struct ctl_call *call, json_t *result, struct used_set *s);

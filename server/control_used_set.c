@@ -59,41 +59,26 @@ void used_set_add_snapshots(struct used_set *s, struct volume *v)
 		used_set_add(s, snap);
 }
 
-/* --- measuring ----------------------------------------------------------- */
-
-static bool unwanted(const struct measure_set *m)
+void used_set_add_all(struct used_set *s, struct volume *v)
 {
-	const struct tarnd *t = ctl_arg(m->call);
-
-	return m->call->session == NULL || t->hosted.state != HOSTED_OPEN;
+	used_set_add(s, v);
+	used_set_add_snapshots(s, v);
 }
+
+/* --- measuring ----------------------------------------------------------- */
 
 static bool stop(struct vol_used *u)
 {
 	const struct measure_set *m = container_of(u, struct measure_set, used);
 	const struct tarnd *t = ctl_arg(m->call);
 
-	return unwanted(m) ||
+	return used_unwanted(m->call) ||
 	       (m->end_ns != 0 && io_now_ns(t->io) >= m->end_ns);
 }
 
 static json_t *bytes(uint64_t blocks)
 {
 	return json_integer((json_int_t)blocks_to_bytes(blocks));
-}
-
-static void fail(const struct measure_set *m)
-{
-	int r = m->used.res;
-
-	if (unwanted(m))
-		ctl_fail(m->call, -ESHUTDOWN, NULL, "the pool is being closed");
-	else
-		ctl_fail(m->call, r, NULL, "what this would free cannot be "
-			 "told: %s",
-			 r == -ENOENT ? "some of it was deleted meanwhile" :
-			 r == -ENOMEM ? "the server is out of memory" :
-			 "some of the map cannot be read; see 'tarn status'");
 }
 
 static bool same(const struct vols_trash_mark *a,
@@ -136,8 +121,8 @@ static void done(struct vol_used *u)
 	struct measure_set *m = container_of(u, struct measure_set, used);
 	struct tarnd *t = ctl_arg(m->call);
 
-	if (unwanted(m) || (u->res < 0 && m->member == NULL)) {
-		fail(m);
+	if (used_unwanted(m->call) || (u->res < 0 && m->member == NULL)) {
+		used_fail(m->call, u->res, "what this would free");
 		json_decref(m->result);
 	} else if (m->member != NULL) {
 		trash_keep(m);
@@ -213,10 +198,8 @@ void used_reply_trash(struct ctl_call *call, json_t *result,
 		return;
 	}
 	for (v = vols_trash_next(t->hosted.vols, NULL); v != NULL;
-	     v = vols_trash_next(t->hosted.vols, v)) {
-		used_set_add(&s, v);
-		used_set_add_snapshots(&s, v);
-	}
+	     v = vols_trash_next(t->hosted.vols, v))
+		used_set_add_all(&s, v);
 	if (s.n > 0 || s.no_memory) {
 		start(call, result, member, &s);
 		return;

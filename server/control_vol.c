@@ -63,6 +63,23 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 	return v;
 }
 
+void ctl_reply_list(struct ctl_call *call, const char *member,
+		    struct volume *(*next)(struct volumes *vols,
+					   const struct volume *prev),
+		    json_t *(*json)(const struct volume *v))
+{
+	struct hosted *h = ctl_need_pool(call);
+	struct volume *v = NULL;
+	json_t        *a;
+
+	if (h == NULL)
+		return;
+	a = json_array();
+	while ((v = next(h->vols, v)) != NULL && json_array_size(a) < LIST_MAX)
+		json_array_append_new(a, json(v));
+	ctl_reply(call, json_pack("{s:o, s:b}", member, a, "more", v != NULL));
+}
+
 /* --- what is said of each ------------------------------------------------ */
 
 static json_t *volume_json(const struct volume *v,

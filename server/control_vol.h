@@ -22,6 +22,13 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 /* False: the call was answered, this is no name of one of these kinds. */
 bool ctl_is_name(struct ctl_call *call, const char *name, unsigned kinds);
 
+/* Answer with those that next() gives, at most LIST_MAX, as member of the
+ * result, and `more`. */
+void ctl_reply_list(struct ctl_call *call, const char *member,
+		    struct volume *(*next)(struct volumes *vols,
+					   const struct volume *prev),
+		    json_t *(*json)(const struct volume *v));
+
 /* {"hourly":24, …}, or null. */
 json_t *ctl_schedule_brief(const struct volume *v);
 /* A volume, snapshot or checkpoint as its show method answers. */

@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/version.h"
 #include "server/config.h"
 #include "server/export_disk.h"
 #include "server/nbd.h"

@@ -53,6 +53,7 @@ const char *event_advice(const char *what)
 
 /* --- recording ----------------------------------------------------------- */
 
+/* NOLINTNEXTLINE(readability-function-size): 7 parameters */
 void event_say(struct tarnd *t, enum event_severity severity, const char *what,
 	       const char *object, uint64_t n0, uint64_t n1, const char *fmt,
 	       ...)
@@ -135,8 +136,8 @@ static void sweep(struct tarnd *t)
 
 void ctl_event_list(struct ctl_call *call)
 {
-	struct hosted *h = ctl_need_pool(call);
 	struct tarnd  *t = ctl_arg(call);
+	struct hosted *h = ctl_need_pool(call);
 
 	if (h == NULL || answer(call))
 		return;

@@ -67,6 +67,12 @@ unsigned alarm_collect(struct tarnd *t, struct alarm *ret, unsigned *ret_more);
 json_t *alarm_json(struct tarnd *t);
 /* Is there such an alarm? */
 bool alarm_is_known(const char *id);
+/* Does it hold now, of this object (NULL: any)? */
+bool alarm_holds(struct tarnd *t, const char *id, const char *object);
+/* As what the history knows that it is muted, of this object (NULL: all); of an
+ * object that is too long its end, in which disks differ. */
+void alarm_mute_name(const char *id, const char *object,
+		     char ret_name[EVENT_OBJECT_MAX + 1]);
 /* Until when is it muted?  0: it is not. */
 uint64_t alarm_muted(const struct tarnd *t, const char *id,
 		     const char *object);

@@ -51,7 +51,8 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 	if (m.state < ARRAY_LEN(state_events) &&
 	    (t->watch.named ? m.state != w->state : m.state != MEMBER_ONLINE))
 		event_say(t, state_events[m.state].severity,
-			  state_events[m.state].what, name, 0, 0, "%s", m.why);
+			  state_events[m.state].what, name, 0, 0, "%s",
+			  inventory_reason(m.place, m.why));
 	if (t->watch.named && errors > w->errors)
 		event_say(t, EVENT_WARNING, "disk.errors", name, errors,
 			  m.errors_cksum,

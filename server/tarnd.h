@@ -117,6 +117,9 @@ struct hosted {
 					 * the next look for missing disks */
 	uint64_t             backoff_ns;
 	struct pool_info     last;      /* FAILED: as it was */
+	char                 exported[POOL_NAME_MAX + 1]; /* the last that was,
+						       * "": none */
+	char                 exported_uuid[UUID_TEXT_BYTES];
 	bool                 failed;    /* FAILED until opened or exported,
 					 * whatever is tried meanwhile */
 	bool                 read_only;
@@ -202,7 +205,6 @@ struct tarnd {
 	 * import and discover. */
 	char             *places[TARND_PLACES_MAX];
 	unsigned          nplaces;
-	unsigned          nplaces_cfg; /* of --disks */
 	struct pool_owner_params owner;
 	int               lock_fd;    /* of the pool's lock; -1 */
 	int               signal_fd;
@@ -263,6 +265,8 @@ struct job *job_new(struct tarnd *t, enum job_kind kind, struct ctl_call *call);
 int job_set_places(struct job *job, char **places, unsigned nplaces,
 		   json_t *more);
 void job_submit(struct job *job);
+/* Instead of that: answer that there is no memory. */
+void job_drop(struct job *job);
 /* Ends the job that runs, with job->res, error, result; answers its call. */
 void job_end(struct job *job);
 /* The same, with a failure. */
@@ -360,8 +364,9 @@ json_t *ctl_space_json(const struct pool_info *info,
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);
 const char *ctl_health_name(uint8_t health);
-/* The open pool, or NULL after having answered the call with the reason, or
- * after having parked it because the pool is just being opened. */
+/* The open pool, or NULL after having answered the call with the reason (it is
+ * gone then), or after having parked it because the pool is just being opened.
+ */
 struct hosted *ctl_need_pool(struct ctl_call *call);
 void control_park_init(struct tarnd *t);
 /* A job ended: what is parked goes on. */

@@ -64,14 +64,20 @@ void hosted_end(struct job *job, uint64_t drain_ns,
 
 static void export_ended(struct job *job)
 {
-	struct tarnd *t = job->t;
+	struct tarnd  *t = job->t;
+	struct hosted *h = &t->hosted;
+	json_t        *uuid = json_object_get(job->result, "uuid");
 
-	if (job->res < 0)
+	if (job->res < 0) {
 		tarnd_log(t, "pool '%s' could not be closed cleanly: %s",
-			  t->hosted.name, job->error);
-	else
-		tarnd_log(t, "pool '%s' is exported", t->hosted.name);
-	t->hosted.wanted = false;
+			  h->name, job->error);
+	} else {
+		tarnd_log(t, "pool '%s' is exported", h->name);
+		memcpy(h->exported, h->name, sizeof(h->exported));
+		snprintf(h->exported_uuid, sizeof(h->exported_uuid), "%s",
+			 json_string_value(uuid));
+	}
+	h->wanted = false;
 	hosted_none(t);
 	tarnd_nbd_restart(t);
 	job_end(job);
@@ -122,6 +128,24 @@ static void export_closed(struct job *job)
 	job_end(job);
 }
 
+/* There is none: is that because it was exported before? */
+static void export_again(struct job *job)
+{
+	const struct hosted *h = &job->t->hosted;
+
+	if (h->exported[0] == '\0' ||
+	    (job->name[0] != '\0' && strcmp(job->name, h->exported) != 0 &&
+	     strcasecmp(job->name, h->exported_uuid) != 0)) {
+		job_fail(job, -ENODEV, "no pool is open, so there is none to "
+				       "export");
+		return;
+	}
+	job->result = json_pack("{s:o, s:s, s:b}", "name",
+				ctl_text(h->exported), "uuid",
+				h->exported_uuid, "already", true);
+	job_end(job);
+}
+
 void job_export_run(struct job *job)
 {
 	struct tarnd  *t = job->t;
@@ -130,8 +154,7 @@ void job_export_run(struct job *job)
 	char           why[TARND_ERROR_BYTES];
 
 	if (h->state == HOSTED_NONE) {
-		job_fail(job, -ENODEV, "no pool is open, so there is none to "
-				       "export");
+		export_again(job);
 		return;
 	}
 	if (!name_matches(h, job->name)) {

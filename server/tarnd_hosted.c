@@ -191,8 +191,8 @@ int hosted_serve(struct tarnd *t, bool read_only)
 		  read_only ? ", read-only" : "");
 	if (info.taken_over)
 		event_say(t, EVENT_WARNING, "pool.taken_over", h->name,
-			  info.claim, 0, "the last owner is on another machine, "
-			  "or force was used; it was not heard of");
+			  info.claim, 0, "the last owner is on another "
+			  "machine, or force was used; it was not heard of");
 	if (info.replayed_rows > 0)
 		event_say(t, EVENT_WARNING, "pool.recovered", h->name,
 			  info.claim, info.replayed_rows,

@@ -146,8 +146,13 @@ int tarnd_identity(struct tarnd *t)
 	r = make_dir(t, path);
 	if (r < 0)
 		return r;
-	if (stat(path, &st) < 0)
-		return -errno;
+	if (stat(path, &st) < 0 || faccessat(AT_FDCWD, path, W_OK | X_OK,
+					     AT_EACCESS) < 0) {
+		r = -errno;
+		tarnd_log(t, "cannot make locks in %s: %s: choose another "
+			     "directory with --run-dir", path, strerror(-r));
+		return r;
+	}
 	read_machine(t, &o->machine);
 	mix(&o->machine, &st.st_dev, sizeof(st.st_dev));
 	mix(&o->machine, &st.st_ino, sizeof(st.st_ino));

@@ -69,6 +69,12 @@ static void job_free(struct job *job)
 	free(job);
 }
 
+void job_drop(struct job *job)
+{
+	ctl_fail(job->call, -ENOMEM, NULL, "the server is out of memory");
+	job_free(job);
+}
+
 static void start_first(struct io_work *w)
 {
 	struct tarnd *t = container_of(w, struct tarnd, job_work);

@@ -306,6 +306,13 @@ static void already_open(struct job *job)
 				 "first, then import it again", info.name);
 			return;
 		}
+		if (!h->read_only && job->read_only) {
+			job_fail(job, -EBUSY,
+				 "pool '%s' is open for writing: export it "
+				 "first, then import it with --read-only",
+				 info.name);
+			return;
+		}
 		job->result = hosted_brief(job->t, true);
 		job_end(job);
 		return;

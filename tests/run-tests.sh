@@ -43,6 +43,7 @@ list_house() {
 	echo "house/layers|60|tests/scripts/check-layers.sh $build"
 	echo "house/headers|120|make -s check-headers"
 	echo "house/docs|60|tests/scripts/check-docs.sh $build"
+	echo "house/names|60|tests/scripts/check-names.sh"
 }
 list_unit() {
 	for t in "$build"/tests/unit/test_*; do

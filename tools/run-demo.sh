@@ -17,6 +17,7 @@ port=${PORT:-10809}
 disk_port=$((port + 1))
 hosts="127.0.0.1 127.0.0.2 127.0.0.3"
 sock=$state/nbd.sock
+locks=$state/locks
 export TARN_CONTROL=$state/control.sock
 tarn=$build/tarn
 pids=()
@@ -34,8 +35,8 @@ flock -n 9 || fail "it runs already in $state; end that one with Ctrl-C"
 if [ -n "$clean" ]; then
 	# Only what the demo made.
 	rm -f "$state"/disk-?.img "$state"/*.log "$sock" "$TARN_CONTROL" \
-		"$state/lock"
-	rmdir "$state" 2> /dev/null
+		"$TARN_CONTROL.lock" "$locks"/lock/* "$state/lock"
+	rmdir "$locks/lock" "$locks" "$state" 2> /dev/null
 	echo "The demo's disks are gone."
 	exit 0
 fi
@@ -116,7 +117,7 @@ done
 # --- the server -------------------------------------------------------------------
 
 start tarnd "$build/tarnd" --listen "unix:$sock" --listen "127.0.0.1:$port" \
-	--control "$TARN_CONTROL" --disks "${places[@]}" --pool lake
+	--control "$TARN_CONTROL" --run-dir "$locks" --disks "${places[@]}" --pool lake
 wait_for "tarnd" "$tarn" status
 
 echo "Disks that are out there (tarn disk discover):"

@@ -198,11 +198,11 @@ void vol_delete(struct volumes *vols, struct vol_ctl *ctl)
 void vol_held_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct catalog_set *rec = (struct catalog_set *)ctl->body;
-	struct volume *s = vol_ctl_find(vols, ctl);
 	bool held = ctl->op == CTL_HOLD;
+	struct volume *s = vol_ctl_find(vols, ctl);
 
 	if (s == NULL)
-		return;
+		return; /* and so has ctl */
 	if (((s->flags & CATALOG_HELD) != 0) == held) {
 		ctl->already = true;
 		vol_ctl_end(vols, ctl, 0);

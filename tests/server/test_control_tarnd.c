@@ -73,6 +73,11 @@ static void test_restart(void **state)
 	assert_string_equal(reply_str(r, "state"), "none");
 	json_decref(r);
 	refused(w, "volume.list", "{}", "ENODEV", "no pool is open");
+	r = must(w, "pool.export", "{\"name\":\"tank\"}");
+	assert_true(json_is_true(json_object_get(r, "already")));
+	json_decref(r);
+	refused(w, "pool.export", "{\"name\":\"pond\"}", "ENODEV",
+		"no pool is open");
 	refused(w, "pool.import", "{\"name\":\"pond\"}", "ENOENT",
 		"'pond' was not found");
 	must_do(w, "pool.import", "{\"read_only\":true}");

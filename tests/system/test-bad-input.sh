@@ -94,6 +94,30 @@ free() { t volume delete v; }
 wait_for 10 free
 
 say "usage"
+code() {
+	local want=$1
+	shift
+	t "$@" > "$W/out" 2>&1
+	[ $? = "$want" ] || die "exit $? of: tarn $*: $(cat "$W/out")"
+}
+code 0 help
+code 0 volume --help
+code 0 help snapshot delete
+code 2 help nonsense
+code 2 volume
+code 2 df surplus
+code 2 volume create v
+code 2 --control '' status
+code 2 pool export ''
+code 2 pool import --disk '' p
+code 2 alarm mute pool.full '' --for 1h
+code 1 pool import p --read-only
+code 1 job wait nothere
+code 1 volume show "$(printf 'x%.0s' {1..300})"
+code 2 volume show "$(printf 'a\377')"
+# Nothing that was typed reaches the terminal as it is.
+code 0 job wait "$(printf 'delete-\033[31mb')"
+grep -q "$(printf '\033')" "$W/out" && die "an escape sequence"
 refuse 'usage|unknown|no such' t
 refuse 'usage|unknown|no such' t nonsense
 refuse 'usage|unknown|no such' t volume nonsense

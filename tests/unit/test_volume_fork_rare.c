@@ -64,7 +64,7 @@ static int ctl_run(const char *name, const char *new_name, uint64_t size,
 		   void (*op)(struct volumes *, struct vol_ctl *))
 {
 	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
-	int r;
+	int r = 0;
 
 	ctl->name = name;
 	ctl->new_name = new_name;

@@ -140,7 +140,7 @@ static int take_option(struct cli *cli, const char *word, const char *next,
 			set_option(cli, i, value, ret_err);
 			return words;
 		}
-		if (value != NULL &&
+		if (value != NULL && value[0] != '\0' &&
 		    set_common_value(cli, name, value, ret_err) == 1)
 			return words;
 		if (strcmp(name, "--control") == 0 ||
@@ -188,12 +188,18 @@ static const char *find_command(struct cli *cli,
 			used = 2;
 		}
 	}
-	if (cli->command == NULL) {
+	if (cli->command == NULL && noun_known) {
 		snprintf(ret_err, 512,
 			 "there is no such command as '%.40s%s%.40s'; 'tarn "
-			 "help' lists those that there are", noun,
-			 noun_known && verb != NULL ? " " : "",
-			 noun_known && verb != NULL ? verb : "");
+			 "help %s' lists those that there are", noun,
+			 verb != NULL ? " " : "", verb != NULL ? verb : "",
+			 noun);
+		return ret_err;
+	}
+	if (cli->command == NULL) {
+		snprintf(ret_err, 512,
+			 "there is no such command as '%.40s'; 'tarn help' "
+			 "lists those that there are", noun);
 		return ret_err;
 	}
 	cli->nargs -= used;
@@ -216,8 +222,9 @@ static const char *check_command(const struct cli *cli, char *ret_err)
 	}
 	if (cli->nargs >= c->args_min && cli->nargs <= c->args_max)
 		return NULL;
-	snprintf(ret_err, 512, "usage: tarn %s%s%s %s", c->noun,
+	snprintf(ret_err, 512, "usage: tarn %s%s%s%s%s", c->noun,
 		 c->verb != NULL ? " " : "", c->verb != NULL ? c->verb : "",
+		 c->args[0] != '\0' ? " " : ", which takes no arguments",
 		 c->args);
 	return ret_err;
 }

@@ -180,6 +180,9 @@ void table_row(struct table *t, const char *const *cells);
 /* bare: no header, tabs between columns. indent: before each line. */
 void table_print(const struct table *t, bool bare, const char *indent);
 void table_fini(struct table *t);
+/* Print it, or if it has no rows, say so to stderr ("there are no volumes");
+ * then table_fini(). */
+void table_end(struct table *t, bool bare, const char *none);
 /* Columns that text takes on a terminal: its characters. */
 size_t text_width(const char *text);
 

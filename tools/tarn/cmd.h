@@ -23,8 +23,8 @@ void cmd_property(struct table *t, const char *key, const char *value);
 
 /* Those of alarm.list or pool.status. */
 void cmd_print_alarms(json_t *o);
-/* As plugins of monitoring systems end: 0 fine, 1 warning, 2 critical, 3 there is
- * no pool; muted alarms do not count. */
+/* As plugins of monitoring systems end: 0 fine, 1 warning, 2 critical, 3 there
+ * is no pool; muted alarms do not count. */
 int cmd_severity_exit(json_t *status);
 
 /* --- cmd_change.c -------------------------------------------------------- */

@@ -57,9 +57,24 @@ enum cli_exit cmd_alarm_list(struct cli *cli)
 	return CLI_OK;
 }
 
+static void print_muted(json_t *o)
+{
+	char object[800], date[CMD_DATE_BYTES];
+	bool one = json_is_string(json_object_get(o, "object"));
+
+	text_escape(js_string(o, "object"), object, sizeof(object));
+	printf("alarm '%s'%s%s%s is ", js_string(o, "alarm"),
+	       one ? " of '" : "", object, one ? "'" : "");
+	if (json_is_integer(json_object_get(o, "muted_until_s")))
+		printf("muted until %s%s\n", cmd_date(o, "muted_until_s", date),
+		       js_bool(o, "holds") ? "" : "; it does not hold now");
+	else
+		printf("not muted%s\n", js_bool(o, "already") ? "" :
+							      " any more");
+}
+
 enum cli_exit cmd_alarm_mute(struct cli *cli)
 {
-	char date[CMD_DATE_BYTES];
 	uint64_t seconds;
 	enum cli_exit r;
 	json_t *o;
@@ -78,11 +93,7 @@ enum cli_exit cmd_alarm_mute(struct cli *cli)
 		return r;
 	if (cli->json)
 		return out_json(o);
-	if (seconds == 0)
-		printf("alarm '%s' is not muted any more\n", cli->args[0]);
-	else
-		printf("alarm '%s' is muted until %s\n", cli->args[0],
-		       cmd_date(o, "muted_until_s", date));
+	print_muted(o);
 	json_decref(o);
 	return CLI_OK;
 }

@@ -52,8 +52,8 @@ json_t *cmd_name_params(const struct cli *cli)
 	return params;
 }
 
-/* Counting what each snapshot alone has takes time: then that of the rest is not
- * asked for. */
+/* Counting what each snapshot alone has takes time: then that of the rest is
+ * not asked for. */
 #define USED_S 30
 
 static time_t now_s(void)

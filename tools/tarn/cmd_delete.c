@@ -218,8 +218,8 @@ static json_t *delete_params(const struct cli *cli, const char *name)
 	return params;
 }
 
-/* One after the other; results go to all, unless there is only one.  Exit as the
- * worst of them. */
+/* One after the other; results go to all, unless there is only one.  Exit as
+ * the worst of them. */
 static enum cli_exit delete_each(struct cli *cli, json_t *names, json_t *all,
 				 json_int_t *ret_deletion)
 {
@@ -321,11 +321,7 @@ enum cli_exit cmd_deleting_list(struct cli *cli)
 
 		table_row(&t, row);
 	}
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		fprintf(stderr, "tarn: nothing is being deleted\n");
-	table_fini(&t);
+	table_end(&t, cli->bare, "nothing is being deleted");
 	json_decref(result);
 	return CLI_OK;
 }

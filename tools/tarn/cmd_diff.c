@@ -81,11 +81,7 @@ enum cli_exit cmd_diff(struct cli *cli)
 
 		table_row(&t, row);
 	}
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		fprintf(stderr, "tarn: nothing has changed\n");
-	table_fini(&t);
+	table_end(&t, cli->bare, "nothing has changed");
 	json_decref(result);
 	return CLI_OK;
 }

@@ -49,8 +49,8 @@ static json_t *measure(const struct cli *cli, json_t *names,
 	return rpc_call(cli, "volume.du", params, ret_exit);
 }
 
-/* Each of the volumes, into ret_each.  Of all volumes, one that has gone meanwhile
- * is left out. */
+/* Each of the volumes, into ret_each.  Of all volumes, one that has gone
+ * meanwhile is left out. */
 static enum cli_exit measure_each(struct cli *cli, json_t *volumes,
 				  struct progress *p, json_t *ret_each)
 {
@@ -118,10 +118,9 @@ static void row_add(const struct cli *cli, struct table *t, json_t *o,
 
 static void print(const struct cli *cli, json_t *each, json_t *total)
 {
-	static const char *const heads[] = { "NAME", "-SIZE", "-LOGICAL",
-					     "-UNIQUE", "-SHARED",
-					     "-HELD-BY-SNAPSHOTS",
-					     "-RECLAIMABLE", "-MAP" };
+	static const char *const heads[] = {
+		"NAME", "-SIZE", "-LOGICAL", "-UNIQUE", "-SHARED",
+		"-HELD-BY-SNAPSHOTS", "-RECLAIMABLE", "-MAP" };
 	struct table t;
 	json_t *o;
 	size_t  i;
@@ -132,11 +131,7 @@ static void print(const struct cli *cli, json_t *each, json_t *total)
 	/* No volume has such a name beside the others: it has a '/'. */
 	if (t.nrows > 1)
 		row_add(cli, &t, total, "/");
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		fprintf(stderr, "tarn: there are no volumes\n");
-	table_fini(&t);
+	table_end(&t, cli->bare, "there are no volumes");
 }
 
 enum cli_exit cmd_volume_du(struct cli *cli)

@@ -107,6 +107,19 @@ enum cli_exit cmd_job_show(struct cli *cli)
 	return CLI_OK;
 }
 
+static enum cli_exit print_state(const struct cli *cli, json_t *o,
+				 const char *state)
+{
+	char id[800];
+
+	if (cli->json)
+		return out_json(o);
+	text_escape(cli->args[0], id, sizeof(id));
+	printf("job '%s' %s\n", id, state);
+	json_decref(o);
+	return CLI_OK;
+}
+
 enum cli_exit cmd_job_wait(struct cli *cli)
 {
 	struct cli patient = *cli;
@@ -115,14 +128,7 @@ enum cli_exit cmd_job_wait(struct cli *cli)
 
 	patient.timeout_s = PATIENCE_S;
 	o = job_call(&patient, "job.show", true, &r);
-
-	if (o == NULL)
-		return r;
-	if (cli->json)
-		return out_json(o);
-	printf("job '%s' has ended\n", cli->args[0]);
-	json_decref(o);
-	return CLI_OK;
+	return o == NULL ? r : print_state(cli, o, "has ended");
 }
 
 enum cli_exit cmd_job_cancel(struct cli *cli)
@@ -130,11 +136,5 @@ enum cli_exit cmd_job_cancel(struct cli *cli)
 	enum cli_exit r;
 	json_t *o = job_call(cli, "job.cancel", false, &r);
 
-	if (o == NULL)
-		return r;
-	if (cli->json)
-		return out_json(o);
-	printf("job '%s' is cancelled\n", cli->args[0]);
-	json_decref(o);
-	return CLI_OK;
+	return o == NULL ? r : print_state(cli, o, "is cancelled");
 }

@@ -75,13 +75,9 @@ enum cli_exit cmd_receive_list(struct cli *cli)
 
 		table_row(&t, row);
 	}
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		puts("nothing is being received");
+	table_end(&t, cli->bare, "nothing is being received");
 	if (!cli->bare)
 		tokens_print(json_object_get(result, "receives"));
-	table_fini(&t);
 	json_decref(result);
 	return CLI_OK;
 }

@@ -99,8 +99,8 @@ enum cli_exit cmd_scrub_status(struct cli *cli)
 		return out_json(o);
 	state = js_string(o, "state");
 	if (!cli->bare && strcmp(state, "none") == 0)
-		printf("state:       none runs; %jd finished since the pool was "
-		       "opened\n", (intmax_t)js_int(o, "finished"));
+		printf("state:       none runs; %jd finished since the pool "
+		       "was opened\n", (intmax_t)js_int(o, "finished"));
 	else if (!cli->bare)
 		printf("state:       %s, at segment %jd of %jd\n", state,
 		       (intmax_t)js_int(o, "segment"),
@@ -114,8 +114,8 @@ enum cli_exit cmd_scrub_status(struct cli *cli)
 		       (intmax_t)js_int(o, "repaired_blocks"),
 		       (intmax_t)js_int(o, "unrepaired_blocks"));
 		if (js_int(o, "skipped_units") > 0)
-			printf("not checked: %jd units of segments: their disks "
-			       "were not there\n",
+			printf("not checked: %jd units of segments: their "
+			       "disks were not there\n",
 			       (intmax_t)js_int(o, "skipped_units"));
 		print_lost(o);
 	}

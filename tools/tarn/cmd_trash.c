@@ -47,13 +47,9 @@ enum cli_exit cmd_trash_list(struct cli *cli)
 
 		table_row(&t, row);
 	}
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		fprintf(stderr, "tarn: the trash is empty\n");
+	table_end(&t, cli->bare, "the trash is empty");
 	if (js_bool(result, "more"))
 		fprintf(stderr, "tarn: there are more\n");
-	table_fini(&t);
 	json_decref(result);
 	return CLI_OK;
 }

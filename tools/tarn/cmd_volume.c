@@ -106,12 +106,8 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 
 		table_row(&t, row);
 	}
-	if (t.nrows > 0 || cli->bare)
-		table_print(&t, cli->bare, "");
-	else
-		fprintf(stderr, "tarn: there are no volumes: make one with "
-				"'tarn volume create NAME SIZE'\n");
-	table_fini(&t);
+	table_end(&t, cli->bare, "there are no volumes: make one with 'tarn "
+				 "volume create NAME SIZE'");
 	json_decref(result);
 	return CLI_OK;
 }

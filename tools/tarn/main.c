@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/version.h"
 #include "tools/tarn/cli.h"
 
-#define TARN_VERSION "0.1.0"
 #define TIMEOUT_DFLT_S 120
 
 static enum cli_exit cmd_help(struct cli *cli);
@@ -155,20 +155,52 @@ static const struct cli_command commands[] = {
 	  2, 2, CLI_OPT_FORCE | CLI_OPT_PROGRESS,
 	  "make a file or a new volume of a backup", cmd_backup_restore },
 	{ "stats", NULL, "", 0, 0, 0, "counters of the server", cmd_stats },
-	{ "help", NULL, "", 0, 2, 0, "print this", cmd_help },
+	{ "help", NULL, "[COMMAND]", 0, 2, 0,
+	  "print this, or what there is of a command", cmd_help },
 };
 
-static enum cli_exit cmd_help(struct cli *cli)
+/* Is that what "tarn help NOUN VERB" asks for? */
+static bool help_wanted(const struct cli *cli, const struct cli_command *c)
 {
-	(void)cli;
-	puts("usage: tarn [OPTION...] COMMAND\n\nCommands:");
+	const char *noun = cli->nargs > 0 ? cli->args[0] : c->noun;
+	const char *verb = cli->nargs > 1 ? cli->args[1] : NULL;
+
+	return strcmp(noun, c->noun) == 0 &&
+	       (verb == NULL || c->verb == NULL || strcmp(verb, c->verb) == 0);
+}
+
+static unsigned help_commands(const struct cli *cli)
+{
+	unsigned n = 0;
+
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		const struct cli_command *c = &commands[i];
 
-		printf("  %s%s%s %s\n      %s\n", c->noun,
+		if (!help_wanted(cli, c))
+			continue;
+		if (n++ == 0)
+			puts("usage: tarn [OPTION...] COMMAND\n\nCommands:");
+		printf("  %s%s%s%s%s\n      %s\n", c->noun,
 		       c->verb != NULL ? " " : "",
-		       c->verb != NULL ? c->verb : "", c->args, c->doc);
+		       c->verb != NULL ? c->verb : "",
+		       c->args[0] != '\0' ? " " : "", c->args, c->doc);
 	}
+	return n;
+}
+
+static enum cli_exit cmd_help(struct cli *cli)
+{
+	unsigned n = help_commands(cli);
+
+	if (n == 0) {
+		out_error(cli, "EINVAL", "there is no such command as "
+			  "'%.40s%s%.40s'; 'tarn help' lists those that there "
+			  "are", cli->args[0], cli->nargs > 1 ? " " : "",
+			  cli->nargs > 1 ? cli->args[1] : "");
+		return CLI_USAGE;
+	}
+	if (cli->nargs > 0)
+		return CLI_OK;
 	puts("\nOptions:\n"
 	     "  --control PATH     control socket of tarnd (default: "
 	     "$TARN_CONTROL or\n"

@@ -54,8 +54,8 @@ struct sink *sink_file_open(const char *path, const char *base, bool force);
 
 /* A volume of the server's pool: a new one, or with a base one that has that
  * and was not changed since.  as: how the snapshot will be called; NULL: as the
- * stream says; "": none is taken, of a stream without a base.  force: disconnect who uses the volume.  cli stays the
- * caller's.
+ * stream says; "": none is taken, of a stream without a base.  force:
+ * disconnect who uses the volume.  cli stays the caller's.
  *
  * It is written to a hidden volume, which also keeps where a broken transfer
  * goes on, and is deleted if it does not.  NULL: out of memory. */

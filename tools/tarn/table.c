@@ -121,3 +121,12 @@ void table_fini(struct table *t)
 	free(t->cells);
 	memset(t, 0, sizeof(*t));
 }
+
+void table_end(struct table *t, bool bare, const char *none)
+{
+	if (t->nrows > 0 || bare)
+		table_print(t, bare, "");
+	else
+		fprintf(stderr, "tarn: %s\n", none);
+	table_fini(t);
+}

@@ -42,7 +42,9 @@ struct trim {
 	uint32_t        off_blocks; /* of the zone: trimmed up to there */
 	uint64_t        sent_ns;    /* the piece in flight */
 	bool            inflight;
-	bool            off;        /* the disk gets no more */
+	uint64_t        off_until_ns; /* the disk gets no more until then */
+	uint64_t        off_ns;     /* how long, the last time; 0: never, or it
+				     * has done one well since */
 	struct io_timer timer;      /* the next piece is due */
 };
 
@@ -66,6 +68,8 @@ struct member {
 	uint64_t     out_claim;     /* … that recorded that */
 	uint64_t     epoch;         /* of the disk, as verified last */
 	uint64_t     up_since_ns;   /* when that was */
+	bool         two_ways;      /* opening: its identity is also elsewhere;
+				     * the claim will show if that is it */
 	uint64_t     errors_read, errors_write, errors_cksum;
 	uint64_t     repaired;      /* blocks written again in place */
 	char         why[200];
@@ -827,6 +831,8 @@ place_t root_block_place(const struct pool *p, const struct commit_ref *r,
 void reads_init(struct pool *p);
 void reads_fail_all(struct pool *p, int res);
 void reads_unpark(struct pool *p);
+/* A disk is back: reads that wait for one try again. */
+void reads_hope(struct pool *p);
 
 /* --- cleaner.c ----------------------------------------------------------- */
 int  cleaner_init(struct pool *p);

@@ -1,11 +1,12 @@
 /* pool/disk_offer.c - a disk that turns up when the pool is open.
  *
  * Its label says which member it is.  That one takes it, in place of a disk
- * that is not there any more, and then it is verified and made whole as after a
- * reconnect (member.c).
+ * that is not there any more or turned out to be another one (places were
+ * exchanged), and then it is verified and made whole as after a reconnect
+ * (member.c).
  *
  * The ways to fail: it is of no use (it cannot be read, is of another pool or
- * no member, its member has a disk that is up) and is closed.  When the pool is
+ * no member, its member has its disk) and is closed.  When the pool is
  * closed meanwhile, it is closed with the others.
  */
 #include <stdlib.h>
@@ -63,6 +64,29 @@ unsigned late_disks_close(struct pool *p, void (*closed)(void *arg), void *arg)
 	return n;
 }
 
+static bool is_open(const struct pool *p)
+{
+	return p->state == POOL_ST_ACTIVE || p->state == POOL_ST_READ_ONLY;
+}
+
+/* Its own disk is there: up, and verified since. */
+static bool has_disk(const struct member *m)
+{
+	return m->disk != NULL && m->disk->up && m->epoch == m->disk->epoch;
+}
+
+/* m takes the disk.  Of its connection nothing is known: epoch 0 is none. */
+static void late_take(struct member *m, struct disk *d)
+{
+	if (m->disk != NULL)
+		disk_close(m->disk, disk_forgotten, NULL);
+	if (m->state == MEMBER_FAULTED || m->state == MEMBER_MISSING)
+		m->state = m->in ? MEMBER_SUSPECT : MEMBER_OUT;
+	member_attach(m, d);
+	m->epoch = 0;
+	d->event(d, DISK_EV_UP, m);
+}
+
 static void late_read(struct disk_req *req)
 {
 	struct late_disk *ld = container_of(req, struct late_disk, req);
@@ -74,7 +98,7 @@ static void late_read(struct disk_req *req)
 
 	if (ld->closing)
 		return;
-	if (req->res < 0 || p->state != POOL_ST_ACTIVE ||
+	if (req->res < 0 || !is_open(p) ||
 	    label_newest(ld->area, NULL, &l, &damaged, &why) < 0 ||
 	    !uuid_equal(&l->pool, &p->uuid)) {
 		free(l);
@@ -86,20 +110,15 @@ static void late_read(struct disk_req *req)
 
 		if (!uuid_equal(&m->uuid, &l->disk))
 			continue;
-		if (m->disk != NULL && m->disk->up) {
+		if (has_disk(m)) {
 			pool_log(p,
 				 "disk %s is refused: disk %s carries the same "
 				 "identity",
 				 ld->disk->place, m->disk->place);
 			continue;
 		}
-		if (m->disk != NULL)
-			disk_close(m->disk, disk_forgotten, NULL);
-		if (m->state == MEMBER_FAULTED || m->state == MEMBER_MISSING)
-			m->state = m->in ? MEMBER_SUSPECT : MEMBER_OUT;
-		member_attach(m, ld->disk);
 		keep = true;
-		ld->disk->event(ld->disk, DISK_EV_UP, m);
+		late_take(m, ld->disk);
 	}
 	free(l);
 	late_end(ld, keep);
@@ -112,7 +131,7 @@ void pool_offer_disk(struct pool *p, struct pool_disk *disk)
 	disk->disk->event = disk_event_ignore;
 	if (ld != NULL)
 		ld->area = aligned_alloc(TARN_BLOCK, LABEL_AREA_BYTES);
-	if (ld == NULL || ld->area == NULL || p->state != POOL_ST_ACTIVE) {
+	if (ld == NULL || ld->area == NULL || !is_open(p)) {
 		disk_close(disk->disk, disk_forgotten, NULL);
 		free(ld);
 		return;

@@ -19,6 +19,9 @@
  * A member that comes back after it was out is written to at once, when it has
  * proved with a label that it takes writes.  The labels call it out until a
  * commit says what it lacks: membership.c.
+ *
+ * Of a pool that is open read-only nothing is recorded or written: a member is
+ * suspect while it is away, and online when it is back and its label is right.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -281,6 +284,7 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	starve_hope(p);
+	reads_hope(p);
 	quarantine_start(p);
 }
 
@@ -304,12 +308,25 @@ static void member_in_done(struct label_waiter *w)
 	cleaner_kick(m->pool);
 }
 
+/* Of a pool that is only read nothing is recorded. */
+static void member_back_to_read(struct member *m)
+{
+	m->state = MEMBER_ONLINE;
+	m->why[0] = '\0';
+	pool_log(m->pool, "disk %s is back", m->disk->place);
+	reads_hope(m->pool);
+}
+
 static void member_back(struct member *m)
 {
 	struct pool *p = m->pool;
 
 	m->epoch = m->disk->epoch;
 	m->up_since_ns = io_now_ns(p->io);
+	if (p->state == POOL_ST_READ_ONLY) {
+		member_back_to_read(m);
+		return;
+	}
 	if (m->in && !m->going_out) {
 		pool_log(p, "disk %s is back, writing again what it missed",
 			 m->disk->place);
@@ -332,6 +349,27 @@ static void member_refuse(struct member *m, const char *why)
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
 	io_timer_arm(m->pool->io, &m->retry,
 		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+	/* Its grace may have ended while its label was being read. */
+	member_resolve_suspects(m->pool);
+}
+
+/* Does the pool look after its disks?  While it is being opened nobody does
+ * before there is a claim. */
+static bool looks_after(const struct pool *p)
+{
+	return p->state == POOL_ST_READ_ONLY ||
+	       (pool_running(p) && p->claim != 0);
+}
+
+/* Is the label's claim one that ours comes from? */
+static bool claim_known(const struct pool *p, const struct label *l)
+{
+	for (uint32_t a = 0; a < p->nancestors; a++) {
+		if (p->ancestors[a].claim == l->claim &&
+		    uuid_equal(&p->ancestors[a].id, &l->claim_id))
+			return true;
+	}
+	return false;
 }
 
 static void verify_done(struct disk_req *req)
@@ -344,12 +382,19 @@ static void verify_done(struct disk_req *req)
 	int            r;
 
 	m->verifying = false;
-	if (!pool_running(p) || p->claim == 0)
+	if (!looks_after(p))
 		return;
+	if (req->disk != m->disk) {
+		/* It was exchanged meanwhile (disk_offer.c). */
+		member_verify(m);
+		return;
+	}
 	if (req->res < 0 || !m->disk->up) {
 		if (m->disk->up)
 			member_refuse(m, "its label cannot be read");
-		return; /* the next UP tries again */
+		else /* the next UP tries again */
+			member_resolve_suspects(p);
+		return;
 	}
 	r = label_newest(m->verify_buf, NULL, &l, &damaged, &why);
 	if (r < 0)
@@ -357,24 +402,18 @@ static void verify_done(struct disk_req *req)
 	else if (!uuid_equal(&l->pool, &p->uuid) ||
 		 !uuid_equal(&l->disk, &m->uuid))
 		member_refuse(m, "another disk answers at its place");
-	else if (l->claim > p->claim)
+	else if (p->state == POOL_ST_READ_ONLY && l->claim > p->last_claim)
+		member_refuse(m, "another server has claimed the pool since it "
+				 "was opened");
+	else if (p->state != POOL_ST_READ_ONLY && l->claim > p->claim)
 		pool_fail(p, -ESTALE,
 			  "another server has claimed the pool (disk %s)",
 			  m->disk->place);
-	else if (l->claim != p->claim) {
-		bool known = false;
-
-		for (uint32_t a = 0; a < p->nancestors; a++)
-			known |= p->ancestors[a].claim == l->claim &&
-				 uuid_equal(&p->ancestors[a].id, &l->claim_id);
-		if (known)
-			member_back(m);
-		else
-			member_refuse(m, "it was changed under another claim "
-					 "and has diverged");
-	} else {
+	else if (l->claim != p->claim && !claim_known(p, l))
+		member_refuse(m, "it was changed under another claim and has "
+				 "diverged");
+	else
 		member_back(m);
-	}
 	free(l);
 }
 
@@ -386,7 +425,7 @@ static void member_verify(struct member *m)
 		member_refuse(m, "it is smaller than its label says");
 		return;
 	}
-	if (m->disk->read_only) {
+	if (m->disk->read_only && m->pool->state != POOL_ST_READ_ONLY) {
 		member_refuse(m, "it has become read-only");
 		return;
 	}
@@ -410,11 +449,23 @@ static void retry_fn(struct io_timer *t)
 {
 	struct member *m = container_of(t, struct member, retry);
 
-	if (!pool_running(m->pool) || m->going_out || m->coming_in ||
+	if (!looks_after(m->pool) || m->going_out || m->coming_in ||
 	    m->disk == NULL || !m->disk->up || m->state == MEMBER_ONLINE)
 		return;
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
 	member_verify(m);
+}
+
+static void member_down(struct member *m)
+{
+	if (m->pool->state != POOL_ST_READ_ONLY) {
+		member_error(m, -ENOTCONN);
+	} else if (m->state == MEMBER_ONLINE) {
+		m->state = MEMBER_SUSPECT;
+		set_why(m, m->disk->error_text);
+		pool_log(m->pool, "disk %s is away: %s", m->disk->place,
+			 m->why);
+	}
 }
 
 void member_event(struct disk *d, enum disk_event ev, void *arg)
@@ -422,17 +473,17 @@ void member_event(struct disk *d, enum disk_event ev, void *arg)
 	struct member *m = arg;
 	struct pool   *p = m->pool;
 
-	if (!pool_running(p) || p->claim == 0 || m->disk != d)
+	if (!looks_after(p) || m->disk != d)
 		return;
 	if (ev == DISK_EV_DOWN) {
-		member_error(m, -ENOTCONN);
+		member_down(m);
 		return;
 	}
 	if (m->state == MEMBER_ONLINE && m->epoch == d->epoch)
 		return;
 	/* Up again before anybody noticed that it was down. */
 	if (m->state == MEMBER_ONLINE)
-		member_error(m, -ENOTCONN);
+		member_down(m);
 	m->retry_s = RETRY_MIN_S;
 	member_verify(m);
 }

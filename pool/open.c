@@ -221,6 +221,8 @@ void open_labels_again(struct opener *o)
 			  o->pool->name);
 		return;
 	}
+	if (!open_duplicates_judge(o))
+		return;
 	/* Before the claim nobody looked after the connections. */
 	for (unsigned i = 0; i < o->ndisks; i++) {
 		struct open_disk *d = &o->disks[i];
@@ -256,7 +258,7 @@ void open_labels_first(struct opener *o)
 		open_abort(o, -ENOENT);
 		return;
 	}
-	open_duplicates_refuse(o);
+	open_duplicates_part(o);
 	for (unsigned i = 0; i < o->ndisks; i++)
 		open_disk_check(o, &o->disks[i]);
 	r = open_identity_take(o);

@@ -15,6 +15,8 @@ struct open_disk {
 	struct label   *label;      /* its newest, or NULL */
 	struct member  *member;     /* that it became */
 	bool            refused;
+	struct open_disk *twin;     /* is taken, and says to be the same disk:
+				     * to be found out */
 	uint8_t        *area[2];
 	struct disk_req reqs[2];
 	bool            read_ok[2];
@@ -62,8 +64,13 @@ void open_labels_put(struct opener *o);
 void open_refuse(struct opener *o, struct open_disk *d, const char *why);
 /* o->newest, of the labels that were read; NULL: there are none. */
 void open_newest_choose(struct opener *o);
-/* Refuse disks that carry the same identity. */
-void open_duplicates_refuse(struct opener *o);
+/* Of disks that carry the same identity take the first, if they may be one disk
+ * by two ways; else refuse them. */
+void open_duplicates_part(struct opener *o);
+/* The claim is on the disks: one disk by two ways shows it by both.  Others are
+ * refused, also the one that was taken; false: then there are too few, and the
+ * opening has failed. */
+bool open_duplicates_judge(struct opener *o);
 /* Refuse it if it does not go with the newest label. */
 void open_disk_check(struct opener *o, struct open_disk *d);
 /* What the newest label says becomes the pool's; -ENOMEM. */

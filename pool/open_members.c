@@ -34,31 +34,100 @@ void open_refuse(struct opener *o, struct open_disk *d, const char *why)
 			 "disk %.200s is refused: %.280s", d->disk->place, why);
 }
 
-void open_duplicates_refuse(struct opener *o)
+/* --- one identity, two places --------------------------------------------- */
+
+/* Either one disk that can be reached by two ways (two spellings of a place,
+ * the default export and its name, two networks), or a copy of a disk.  A copy
+ * is never used, and nor is what it was copied from, since nobody can tell which
+ * is which.  To tell ways from copies one has to write by one and read by the
+ * other; our slot of the lease area is written anyway. */
+
+static void refuse_twins(struct opener *o, struct open_disk *a,
+			 struct open_disk *b)
+{
+	struct open_disk *both[] = { a, b };
+
+	for (unsigned i = 0; i < 2; i++) {
+		char why[280];
+
+		snprintf(why, sizeof(why),
+			 "disk %.200s carries the same identity; detach one of "
+			 "the two",
+			 both[1 - i]->disk->place);
+		if (!both[i]->refused)
+			open_refuse(o, both[i], why);
+	}
+}
+
+/* May they be one?  Who opens read-only writes nothing, and cannot find out;
+ * but of a pool that was closed cleanly nothing is younger than its label, so that
+ * either is as good. */
+static bool may_be_one(const struct opener *o, const struct open_disk *a,
+		       const struct open_disk *b)
+{
+	if (o->read_only && (a->label->flags & LABEL_FLAG_RELEASED) == 0)
+		return false;
+	return a->disk->size_bytes == b->disk->size_bytes &&
+	       label_compare(a->label, b->label) == 0 &&
+	       uuid_equal(&a->label->claim_id, &b->label->claim_id);
+}
+
+void open_duplicates_part(struct opener *o)
 {
 	for (unsigned i = 0; i < o->ndisks; i++) {
 		for (unsigned j = i + 1; j < o->ndisks; j++) {
 			struct open_disk *a = &o->disks[i], *b = &o->disks[j];
-			char              why[280];
 
 			if (a->label == NULL || b->label == NULL ||
 			    !uuid_equal(&a->label->disk, &b->label->disk))
 				continue;
-			snprintf(why, sizeof(why),
-				 "disk %.200s carries the same identity; "
-				 "detach one of the two",
-				 b->disk->place);
-			if (!a->refused)
-				open_refuse(o, a, why);
-			snprintf(why, sizeof(why),
-				 "disk %.200s carries the same identity; "
-				 "detach one of the two",
-				 a->disk->place);
-			if (!b->refused)
-				open_refuse(o, b, why);
+			if (!may_be_one(o, a, b))
+				refuse_twins(o, a, b);
+			else if (a->twin == NULL && b->twin == NULL)
+				b->twin = a;
 		}
 	}
 }
+
+/* Is our claim in the lease area that was read from there? */
+static bool shows_claim(const struct pool *p, const struct open_disk *d)
+{
+	struct lease l;
+
+	for (uint32_t s = 0; s < LEASE_SLOTS && d->read_ok[0]; s++) {
+		if (lease_validate(d->area[0] + s * TARN_BLOCK, &l) == 0 &&
+		    uuid_equal(&l.pool, &p->uuid) && l.claim == p->claim &&
+		    uuid_equal(&l.claim_id, &p->claim_id))
+			return true;
+	}
+	return false;
+}
+
+bool open_duplicates_judge(struct opener *o)
+{
+	bool refused = false;
+
+	for (unsigned i = 0; i < o->ndisks; i++) {
+		struct open_disk *d = &o->disks[i];
+
+		if (d->twin == NULL)
+			continue;
+		if (d->twin->member != NULL)
+			d->twin->member->two_ways = false;
+		if (!d->refused && !d->twin->refused &&
+		    shows_claim(o->pool, d)) {
+			pool_log(o->pool, "disk %s is also at %s",
+				 d->twin->disk->place, d->disk->place);
+			d->refused = true;
+			continue;
+		}
+		refuse_twins(o, d->twin, d);
+		refused = true;
+	}
+	return !refused || open_rule_satisfied(o);
+}
+
+/* --- which label counts -------------------------------------------------- */
 
 void open_newest_choose(struct opener *o)
 {
@@ -154,7 +223,8 @@ void open_disks_attach(struct opener *o)
 		for (uint32_t n = 0; n < p->nmembers && d->label != NULL; n++) {
 			struct member *m = p->members[n];
 
-			if (!uuid_equal(&m->uuid, &d->label->disk))
+			if (!uuid_equal(&m->uuid, &d->label->disk) ||
+			    d->twin != NULL)
 				continue;
 			d->member = m;
 			if (d->refused) {
@@ -169,6 +239,12 @@ void open_disks_attach(struct opener *o)
 			m->up_since_ns = io_now_ns(p->io);
 			m->state = MEMBER_ONLINE;
 		}
+	}
+	for (unsigned i = 0; i < o->ndisks; i++) {
+		const struct open_disk *a = o->disks[i].twin;
+
+		if (a != NULL && a->member != NULL)
+			a->member->two_ways = true;
 	}
 }
 
@@ -232,6 +308,7 @@ bool open_rule_satisfied(struct opener *o)
 {
 	struct pool        *p = o->pool;
 	struct domain_count c;
+	char                refused[sizeof(o->error)];
 	uint32_t            r;
 
 	count_domains(p, &c);
@@ -245,10 +322,12 @@ bool open_rule_satisfied(struct opener *o)
 	}
 	if (c.present > c.in - r && c.missing <= p->m)
 		return true;
+	snprintf(refused, sizeof(refused), "%s", o->error);
 	open_fail(o, -EAGAIN,
 		  "pool %s is missing too many disks to be opened safely (%s): "
 		  "bring them back, or import it with --read-only, or with "
-		  "--force if they are lost for ever",
-		  p->name, c.names[0] != '\0' ? c.names : "too few domains");
+		  "--force if they are lost for ever%s%s",
+		  p->name, c.names[0] != '\0' ? c.names : "too few domains",
+		  refused[0] != '\0' ? "; " : "", refused);
 	return false;
 }

@@ -106,6 +106,16 @@ static bool reachable(const struct member *m)
 	       m->epoch == m->disk->epoch;
 }
 
+/* … or asked all the same, so that the claim can be seen by its other way. */
+static bool asked(const struct member *m, enum owner_step step)
+{
+	if (m->two_ways && (step == OWNER_TRY || step == OWNER_FLUSH))
+		return m->disk != NULL && m->disk->up &&
+		       m->state == MEMBER_ONLINE &&
+		       m->epoch == m->disk->epoch;
+	return reachable(m);
+}
+
 static void lease_req_done(struct disk_req *req)
 {
 	struct member *m = container_of(req, struct member, lease_req);
@@ -160,7 +170,7 @@ static void own_encode(struct member *m, enum lease_state state)
 
 static void pass_work_fn(struct io_work *w);
 
-/* Start a pass: the same request to every reachable member. */
+/* Start a pass: the same request to every member that is reachable. */
 static void pass_start(struct owner *o, enum owner_step step, enum disk_op op,
 		       enum lease_state state)
 {
@@ -173,7 +183,7 @@ static void pass_start(struct owner *o, enum owner_step step, enum disk_op op,
 		struct member *m = p->members[i];
 
 		m->lease_state = LEASE_IO_NONE;
-		if (!reachable(m))
+		if (!asked(m, step))
 			continue;
 		if (op == DISK_WRITE)
 			own_encode(m, state);

@@ -287,6 +287,8 @@ struct log_client_ops {
 	 * Load what must be in memory (catalog…), then pool_client_loaded().
 	 * Asynchronous. */
 	void (*load)(void *arg, const void *root, uint32_t root_bytes);
+	/* Is a CATALOG record of this subtype understood?  Synchronous. */
+	bool (*redo_knows)(void *arg, uint32_t subtype);
 	/* Redo: prepare() loads what apply() will need (many at once, any
 	 * order of completion), apply() is synchronous, in row order. */
 	void (*redo_prepare)(void *arg, struct redo *r);

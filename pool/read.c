@@ -8,8 +8,9 @@
  *              again there
  *
  * When a disk that is needed is expected back soon (suspect), the read waits
- * for it, up to READ_PATIENCE_NS.  Finished reads are held while the lease is
- * in doubt.
+ * for it, up to READ_PATIENCE_NS; as long as more domains are away than the
+ * redundancy covers without an end, as writes do.  Finished reads are held
+ * while the lease is in doubt.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 #define READ_PATIENCE_NS (8 * NS_PER_S)
 #define RETRY_NS         (20 * NS_PER_MS)
+#define RETRY_LONG_NS    NS_PER_S /* … after that; and when a disk is back */
 #define RECON_BLOCKS     16u
 /* In pool_read.unit: the place cannot exist. */
 #define UNIT_NOWHERE     0xffffffffu
@@ -64,14 +66,31 @@ static void read_finish(struct pool_read *r)
 	r->done(r);
 }
 
+static void retry_at(struct pool *p, uint64_t when_ns)
+{
+	if (!io_timer_armed(&p->reads_timer) ||
+	    when_ns < p->reads_timer.deadline_ns)
+		io_timer_arm(p->io, &p->reads_timer, when_ns);
+}
+
+static bool was_patient(const struct pool_read *r)
+{
+	return io_now_ns(r->pool->io) - r->started_ns > READ_PATIENCE_NS;
+}
+
 static void read_wait(struct pool_read *r)
 {
 	struct pool *p = r->pool;
 
 	list_push(&p->recon_wait, &r->link);
-	if (!io_timer_armed(&p->reads_timer))
-		io_timer_arm(p->io, &p->reads_timer,
-			     io_now_ns(p->io) + RETRY_NS);
+	retry_at(p, io_now_ns(p->io) +
+			    (was_patient(r) ? RETRY_LONG_NS : RETRY_NS));
+}
+
+void reads_hope(struct pool *p)
+{
+	if (!list_empty(&p->recon_wait))
+		retry_at(p, io_now_ns(p->io));
 }
 
 static void reads_timer_fn(struct io_timer *t)
@@ -126,8 +145,11 @@ static bool worth_waiting(const struct pool_read *r)
 	const struct pool    *p = r->pool;
 	const struct segment *s = read_seg(r);
 
-	if (!pool_running(p) ||
-	    io_now_ns(p->io) - r->started_ns > READ_PATIENCE_NS)
+	if (!pool_running(p) && p->state != POOL_ST_READ_ONLY)
+		return false;
+	/* Who only reads can be told so, and can do without. */
+	if (was_patient(r) && (p->state == POOL_ST_READ_ONLY ||
+			       pool_domains_away(p) <= p->m))
 		return false;
 	for (uint32_t u = 0; u < p->units; u++) {
 		const struct member *m = seg_member(p, s, u);

@@ -329,6 +329,42 @@ void recover_redo_step(struct recover *r)
 		recover_repair_start(r);
 }
 
+/* The subtype of a CATALOG record in the row that must be understood, and is
+ * not; 0: there is none. */
+static uint32_t row_unknown(const struct recover *r, const struct scan_row *row)
+{
+	const struct pool *p = r->pool;
+	uint32_t pos = 0;
+	struct rec rec;
+	const void *body;
+
+	while (row_rec_next(row->info.recs, row->info.recs_bytes, &pos, &rec,
+			    &body) == 1)
+		if (rec.type == REC_CATALOG &&
+		    rec.flags & REC_MUST_UNDERSTAND &&
+		    !p->client->redo_knows(p->client_arg, rec.id))
+			return rec.id;
+	return 0;
+}
+
+/* Before anything is redone.  True: the pool is not opened. */
+static bool log_unknown(struct recover *r)
+{
+	for (uint32_t i = 0; i < r->naccepted; i++) {
+		const struct scan_row *row = recover_row(r, i);
+		uint32_t subtype = row_unknown(r, row);
+
+		if (subtype == 0)
+			continue;
+		recover_fail(r, -ENOTSUP, "row %llu of its log has a change of "
+			     "a kind, %u, that this version of Tarn does not "
+			     "know: open it with the version that wrote it",
+			     (unsigned long long)row->info.row_no, subtype);
+		return true;
+	}
+	return false;
+}
+
 static void redo_start(struct recover *r)
 {
 	uint32_t n = 0;
@@ -345,5 +381,6 @@ static void redo_start(struct recover *r)
 			r->chosen[n++] = r->rows[i];
 	}
 	assert(n == r->naccepted);
-	recover_redo_step(r);
+	if (!log_unknown(r))
+		recover_redo_step(r);
 }

@@ -88,6 +88,19 @@ static bool rec_plausible(const struct rec *rec)
 	}
 }
 
+static bool ext_plausible(const struct rec *rec)
+{
+	switch (rec->type) {
+	case REC_WRITE: /* a family */
+		return rec->ext >= 1 && rec->ext <= UINT32_MAX;
+	case REC_MOVE: /* places */
+		return rec->ext != PLACE_NONE &&
+		       rec->ext < (1ull << PLACE_BITS) - rec->n;
+	default:
+		return true;
+	}
+}
+
 int row_rec_next(const uint8_t *recs, uint32_t bytes, uint32_t *pos,
 		 struct rec *ret_rec, const void **ret_body)
 {
@@ -113,6 +126,8 @@ int row_rec_next(const uint8_t *recs, uint32_t bytes, uint32_t *pos,
 
 		memcpy(&ext, recs + *pos + sizeof(r), sizeof(ext));
 		rec.ext = le64_get(ext);
+		if (!ext_plausible(&rec))
+			return -EBADMSG;
 	}
 	*ret_body = rec.type == REC_CATALOG ? recs + *pos + sizeof(r) : NULL;
 	*pos += row_rec_bytes(&rec);

@@ -17,10 +17,14 @@
  * Segments that are needed are freed without that.  When space gets low, what
  * has not been sent is not sent any more.
  *
- * The ways to fail: none that stops anything.  A disk that refuses a trim, or
- * takes too long over one, gets no more.  One that failed with the connection
- * may yet arrive: its zone waits in quarantine like any with a stray write.
+ * The ways to fail: none that stops anything.  A disk that refuses a trim gets
+ * no more.  One that takes too long over one, or whose connection breaks with
+ * it, gets none for ten minutes, and for twice as long each time that it
+ * happens again before one was done well: perhaps it was the network, perhaps
+ * the disk hangs with each.  A trim that failed with the connection may yet
+ * arrive: its zone waits in quarantine like any with a stray write.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/canary.h"
@@ -31,6 +35,9 @@
 #define SLOW_NS          (1 * NS_PER_S)
 /* A shorter pause between two is none. */
 #define PAUSE_MIN_NS     (1 * NS_PER_MS)
+/* How long a disk gets none. */
+#define OFF_MIN_NS       (600 * NS_PER_S)
+#define OFF_MAX_NS       (86400 * NS_PER_S)
 
 static void trim_next(struct member *m);
 
@@ -38,7 +45,8 @@ bool trim_possible(const struct pool *p, const struct segment *s, uint32_t u)
 {
 	const struct member *m = seg_member(p, s, u);
 
-	return m != NULL && m->in && !m->trim.off && m->disk != NULL &&
+	return m != NULL && m->in && m->disk != NULL &&
+	       m->trim.off_until_ns <= io_now_ns(p->io) &&
 	       m->disk->can_trim && !m->disk->read_only &&
 	       p->state == POOL_ST_ACTIVE;
 }
@@ -61,16 +69,29 @@ static void trim_end(struct member *m)
 	quarantine_start(m->pool);
 }
 
+/* None for a while. */
+static void trim_off(struct member *m)
+{
+	struct trim *t = &m->trim;
+
+	t->off_ns = t->off_ns == 0 ? OFF_MIN_NS
+				   : min_u64(2 * t->off_ns, OFF_MAX_NS);
+	t->off_until_ns = io_now_ns(m->pool->io) + t->off_ns;
+}
+
 static void trim_fail(struct member *m, int res)
 {
 	struct trim *t = &m->trim;
 
-	t->off = true;
-	if (pool_running(m->pool))
-		pool_log(m->pool, "disk %s: a trim failed (%s): it gets no "
-				  "more",
-			 m->disk != NULL ? m->disk->place : "?",
-			 strerror(-res));
+	trim_off(m);
+	if (res != -ENOTCONN && res != -ETIMEDOUT && res != -ECANCELED) {
+		t->off_until_ns = UINT64_MAX;
+		if (pool_running(m->pool))
+			pool_log(m->pool, "disk %s: a trim failed (%s): it "
+					  "gets no more",
+				 m->disk != NULL ? m->disk->place : "?",
+				 strerror(-res));
+	}
 	seg_stray_mark(m->pool, t->seg);
 	trim_end(m);
 }
@@ -91,9 +112,11 @@ static void trim_done(struct disk_req *req)
 	}
 	t->off_blocks += req->len_bytes / TARN_BLOCK;
 	if (took_ns > SLOW_NS)
-		t->off = true;
+		trim_off(m);
+	else
+		t->off_ns = 0;
 	/* The whole zone, or that is enough, or it is needed now. */
-	if (t->off_blocks == p->zone_blocks || t->off ||
+	if (t->off_blocks == p->zone_blocks || took_ns > SLOW_NS ||
 	    (t->seg->trim & (1u << t->unit)) == 0)
 		trim_end(m);
 	/* No more than half of its time. */

@@ -10,6 +10,9 @@
 
 #include "server/event.h"
 
+/* Members are known by their labels: to be shown one is enough. */
+#define IF_MOVED "If it is at another place now: 'tarn disk discover PLACE'."
+
 #define MUTE_NAME_MAX (EVENT_OBJECT_MAX - 8)
 
 struct collect {
@@ -239,14 +242,14 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 			 "It is waited for: %s.", why),
 		     loss_risk(info, away),
 		     "Nothing, if it comes back by itself; otherwise see to "
-		     "its host.");
+		     "its host. " IF_MOVED);
 		break;
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", why),
 		     loss_risk(info, away),
-		     "Bring it back: it then gets what it missed.");
+		     "Bring it back: it then gets what it missed. " IF_MOVED);
 		break;
 	case MEMBER_RETURNING:
 		risk(add(c, EVENT_INFO, "disk.returning", name,

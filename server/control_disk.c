@@ -63,11 +63,17 @@ static void discovered(struct inventory *inv, void *arg)
 	struct ctl_call *call = arg;
 	struct tarnd    *t = ctl_arg(call);
 	json_t          *a = json_array();
+	bool             members = false;
 
-	for (unsigned i = 0; i < inv->ndisks; i++)
+	for (unsigned i = 0; i < inv->ndisks; i++) {
+		members |= inv->disks[i].state == FOUND_MEMBER;
 		if (!seen_before(inv, i))
 			json_array_append_new(a, found_json(&inv->disks[i]));
+	}
 	inventory_free(inv);
+	/* Perhaps one that is missed. */
+	if (members)
+		hosted_hurry(t);
 	ctl_reply(call, json_pack("{s:o}", "disks", a));
 	scan_ended(t);
 }

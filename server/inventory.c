@@ -210,19 +210,15 @@ static const char *plain_host(const char *host)
 	return strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
 }
 
-bool inventory_same_disk(const struct found_disk *a,
-			 const struct found_disk *b)
+bool inventory_same_place(const char *a, const char *b)
 {
 	struct place_addr pa, pb;
 	char              err[PLACE_ERR_BYTES];
 
-	if (a->label.is_tarn && b->label.is_tarn && a->label.error == 0 &&
-	    b->label.error == 0 && uuid_equal(&a->label.disk, &b->label.disk))
+	if (strcmp(a, b) == 0)
 		return true;
-	if (strcmp(a->place, b->place) == 0)
-		return true;
-	if (place_parse(a->place, &pa, err) < 0 ||
-	    place_parse(b->place, &pb, err) < 0 || pa.kind != pb.kind)
+	if (place_parse(a, &pa, err) < 0 || place_parse(b, &pb, err) < 0 ||
+	    pa.kind != pb.kind)
 		return false;
 	if (pa.kind == PLACE_PATH)
 		return same_file(pa.path, pb.path);
@@ -235,4 +231,13 @@ bool inventory_same_disk(const struct found_disk *a,
 	place_host(&pb, pb.host, sizeof(pb.host));
 	return strcmp(plain_host(pa.host), plain_host(pb.host)) == 0 &&
 	       strcmp(pa.port, pb.port) == 0;
+}
+
+bool inventory_same_disk(const struct found_disk *a,
+			 const struct found_disk *b)
+{
+	if (a->label.is_tarn && b->label.is_tarn && a->label.error == 0 &&
+	    b->label.error == 0 && uuid_equal(&a->label.disk, &b->label.disk))
+		return true;
+	return inventory_same_place(a->place, b->place);
 }

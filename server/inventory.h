@@ -56,8 +56,10 @@ void inventory_free(struct inventory *inv);
 
 /* Judge one export.  Pure. */
 void inventory_judge(const struct place_export *e, struct found_disk *ret);
-/* Are these two one disk, as far as the places tell?  Looks at files' inodes.
- */
+/* Do two places mean the same, however they are written?  Looks at files'
+ * inodes. */
+bool inventory_same_place(const char *a, const char *b);
+/* Are these two one disk, as far as labels and places tell? */
 bool inventory_same_disk(const struct found_disk *a,
 			 const struct found_disk *b);
 

@@ -294,6 +294,9 @@ void hosted_none(struct tarnd *t);
 void hosted_search(struct tarnd *t, bool soon);
 /* Look for members that are not online, soon or after the back-off. */
 void hosted_watch(struct tarnd *t, bool soon);
+/* A member of some pool was seen: look now for what is waited for, the pool or
+ * disks of it. */
+void hosted_hurry(struct tarnd *t);
 void hosted_init(struct tarnd *t);
 /* A control call inside the volumes ended. */
 void hosted_call_end(struct tarnd *t);

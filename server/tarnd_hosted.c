@@ -330,6 +330,31 @@ void hosted_watch(struct tarnd *t, bool soon)
 	arm_retry(t, soon);
 }
 
+/* Does a job wait that will look for the same? */
+static bool look_is_due(const struct tarnd *t)
+{
+	list_for_each(l, &t->jobs) {
+		const struct job *job = list_entry(l, struct job, link);
+
+		if ((job->kind == JOB_WATCH || job->kind == JOB_OPEN) &&
+		    job->call == NULL &&
+		    !(t->job_running && l == t->jobs.next))
+			return true;
+	}
+	return false;
+}
+
+void hosted_hurry(struct tarnd *t)
+{
+	struct hosted *h = &t->hosted;
+
+	if (t->stopping || look_is_due(t) ||
+	    (h->state != HOSTED_OPEN && h->state != HOSTED_SEARCHING))
+		return;
+	h->backoff_ns = 0;
+	io_timer_arm(t->io, &h->retry, io_now_ns(t->io));
+}
+
 void hosted_init(struct tarnd *t)
 {
 	struct hosted *h = &t->hosted;

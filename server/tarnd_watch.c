@@ -34,24 +34,25 @@ static void look_again(struct tarnd *t)
 		hosted_watch(t, false);
 }
 
-/* Is d a member that is away, at a place that the pool does not know? */
+/* Is d a member that is away, at another place than the one where it was?  Its
+ * own connection comes back by itself. */
 static bool is_news(const struct pool *pool, const struct pool_info *info,
 		    const struct found_disk *d)
 {
 	struct member_info m;
-	bool away = false;
 
 	if (d->state != FOUND_MEMBER ||
 	    !uuid_equal(&d->label.pool, &info->uuid))
 		return false;
 	for (uint32_t i = 0; i < info->nmembers; i++) {
 		pool_get_member(pool, i, &m);
-		if (strcmp(m.place, d->place) == 0 && m.state != MEMBER_MISSING)
-			return false;
-		if (uuid_equal(&m.uuid, &d->label.disk))
-			away = !is_back(m.state) && m.state != MEMBER_FAULTED;
+		if (!uuid_equal(&m.uuid, &d->label.disk))
+			continue;
+		return !is_back(m.state) && m.state != MEMBER_FAULTED &&
+		       (m.state == MEMBER_MISSING || m.place[0] == '\0' ||
+			!inventory_same_place(m.place, d->place));
 	}
-	return away;
+	return false;
 }
 
 static void offer(struct job *job, struct connect_set *set)
@@ -77,6 +78,15 @@ static void connected(struct connect_set *set, void *arg)
 	job_end(job);
 }
 
+/* Is it among those that will be connected, by another spelling? */
+static bool is_listed(const struct connect_set *set, const char *place)
+{
+	for (unsigned i = 0; i < set->nitems; i++)
+		if (inventory_same_place(set->items[i].place, place))
+			return true;
+	return false;
+}
+
 static void scanned(struct inventory *inv, void *arg)
 {
 	struct job         *job = arg;
@@ -92,7 +102,8 @@ static void scanned(struct inventory *inv, void *arg)
 			const struct found_disk *d = &inv->disks[i];
 			struct connect_item *item = &set->items[set->nitems];
 
-			if (!is_news(t->hosted.pool, &info, d))
+			if (!is_news(t->hosted.pool, &info, d) ||
+			    is_listed(set, d->place))
 				continue;
 			set->nitems++;
 			memcpy(item->place, d->place, sizeof(item->place));

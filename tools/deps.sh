@@ -12,7 +12,8 @@ build="gcc libc6-dev make pkg-config liburing-dev libnbd-dev libjansson-dev
 tests="libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
 	libnbd-bin nbdkit nbd-server nbd-client qemu-utils qemu-system-x86
 	qemu-system-common fio e2fsprogs kmod busybox-static lz4 xz-utils
-	procps python3 netcat-openbsd"
+	procps python3 netcat-openbsd
+	iproute2 nftables"
 
 case ${1-} in
 run) want=$build ;;

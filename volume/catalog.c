@@ -20,6 +20,7 @@ int catalog_init(struct volumes *vols)
 	struct catalog *c = &vols->catalog;
 
 	memset(c, 0, sizeof(*c));
+	list_init(&c->deleted);
 	c->next_volume = 1;
 	return 0;
 }
@@ -341,6 +342,7 @@ struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
 	list_init(&v->users);
 	list_init(&v->ranges);
 	list_init(&v->reap_link);
+	list_init(&v->deleted_link);
 	for (unsigned i = 0; i < REQ_KINDS; i++)
 		list_init(&v->wait_spans[i]);
 	list_init(&v->tip_link);
@@ -387,6 +389,7 @@ void catalog_volume_gone(struct volume *v)
 	catalog_touch(v);
 	take_out(v);
 	list_remove(&v->reap_link);
+	list_remove(&v->deleted_link);
 	v->gone = true;
 }
 

@@ -50,6 +50,14 @@ struct volume *catalog_volume_new(struct volumes *vols, uint32_t id,
 /* One with the next id, in the lowest free slot: there is one, see
  * catalog_reserve(). */
 struct volume *catalog_volume_next(struct volumes *vols);
+/* What records that make a volume have in common: one of the next id, which must
+ * be `id`, with this name, which nobody has (with CATALOG_HIDDEN in flags,
+ * nobody asks).  What it holds comes then.  -EBADMSG: it does not fit. */
+int  catalog_volume_make(struct volumes *vols, uint64_t id, const char *name,
+			 uint32_t name_bytes, uint8_t flags,
+			 struct volume **ret_v);
+/* It is empty, and the first of a family. */
+void catalog_volume_start(struct volume *v, uint64_t size_bytes);
 /* The two objects swap their ids and slots. */
 void catalog_volume_renumber(struct volume *v, struct volume *with);
 /* Its id and slot are free; who holds the object last frees it. */

@@ -17,16 +17,18 @@
 #include "volume/tree_thin.h"
 #include "volume/volumes.h"
 
-static int apply_create(struct volumes *vols, uint64_t id, const void *body)
+int catalog_volume_make(struct volumes *vols, uint64_t id, const char *bytes,
+			uint32_t len_bytes, uint8_t flags,
+			struct volume **ret_v)
 {
-	const struct catalog_create *rec = body;
 	struct catalog *c = &vols->catalog;
 	char name[VOLUME_NAME_MAX + 1] = "";
 	struct volume *v;
 	int r;
 
-	memcpy(name, rec->name, le16_get(rec->name_len));
-	if (id != c->next_volume || catalog_find_name(c, name) != NULL)
+	memcpy(name, bytes, len_bytes);
+	if (id != c->next_volume || ((flags & CATALOG_HIDDEN) == 0 &&
+				     catalog_find_name(c, name) != NULL))
 		return -EBADMSG;
 	/* Live, this was done before. */
 	r = catalog_reserve(c, 1);
@@ -35,15 +37,35 @@ static int apply_create(struct volumes *vols, uint64_t id, const void *body)
 	v = catalog_volume_next(vols);
 	v->kind = CATALOG_VOLUME;
 	v->state = CATALOG_READY;
-	v->uuid = rec->uuid;
-	v->size_bytes = le64_get(rec->size_bytes);
-	v->levels = size_to_levels(v->size_bytes);
-	v->created_s = le64_get(rec->created_s);
+	v->flags = flags;
+	memcpy(v->name, name, sizeof(name));
+	catalog_name_insert(c, v);
+	*ret_v = v;
+	return 0;
+}
+
+void catalog_volume_start(struct volume *v, uint64_t size_bytes)
+{
+	v->size_bytes = size_bytes;
+	v->levels = size_to_levels(size_bytes);
 	v->family = v->id;
 	v->birth = 1;
-	memcpy(v->name, name, sizeof(name));
 	tree_add(v, NULL);
-	catalog_name_insert(c, v);
+}
+
+static int apply_create(struct volumes *vols, uint64_t id, const void *body)
+{
+	const struct catalog_create *rec = body;
+	struct volume *v;
+	int r;
+
+	r = catalog_volume_make(vols, id, rec->name, le16_get(rec->name_len),
+				0, &v);
+	if (r < 0)
+		return r;
+	v->uuid = rec->uuid;
+	v->created_s = le64_get(rec->created_s);
+	catalog_volume_start(v, le64_get(rec->size_bytes));
 	return 0;
 }
 
@@ -53,6 +75,7 @@ void catalog_set_size(struct volume *v, uint64_t size_bytes)
 		v->flags &= (uint8_t)~CATALOG_SHRUNK;
 	} else if (size_bytes < v->size_bytes) {
 		v->flags |= CATALOG_SHRUNK;
+		vol_reaper_add(v);
 	} else {
 		while (levels_to_leaves(v->levels) <
 		       size_to_leaves(size_bytes))
@@ -109,19 +132,9 @@ void catalog_checkpoint_free(struct volume *p)
 
 void catalog_tree_delete(struct volume *t)
 {
-	struct catalog *c = &t->vols->catalog;
-
-	t->deletion_no = c->deletions++;
 	t->flags &= (uint8_t)~(CATALOG_HIDDEN | CATALOG_SCHEDULED);
 	memset(&t->schedule, 0, sizeof(t->schedule));
-	catalog_touch(t);
-	if (t->nkids > 1 && !CANARY(fork_reaped)) {
-		tree_fork(t);
-		return;
-	}
-	t->state = CATALOG_DELETING;
-	t->cursor = 0;
-	c->ndeleting++;
+	tree_delete(t);
 }
 
 static int apply_delete(struct volume *v)
@@ -206,6 +219,10 @@ static int apply_thin(struct volume *v, const void *body)
 			  rec->leaves[i].slots);
 	if (v->cursor == le64_get(rec->from))
 		tree_thinned(v, le64_get(rec->upto));
+	if (le32_get(rec->first_shared) > 0 && v->origin != NULL)
+		tree_thin_from(v->origin,
+			       le64_get(rec->leaves[le32_get(
+						rec->first_shared) - 1].leaf));
 	return 0;
 }
 

@@ -106,13 +106,13 @@ int catalog_apply_snap(struct volumes *vols, uint64_t id, const void *body,
 static void derive_from(struct volume *t, struct volume *s)
 {
 	t->levels = s->levels;
-	t->flags = s->flags & CATALOG_SHRUNK;
+	t->flags |= s->flags & CATALOG_SHRUNK;
 	t->size_bytes = s->size_bytes;
 	t->root_id = s->root_id;
 	t->mapped = s->mapped;
 	t->family = s->family;
 	tree_add(t, s);
-	t->vols->reaper.scanned = false; /* it may be shrunk */
+	vol_reaper_add(t); /* it may be shrunk */
 }
 
 static struct volume *ready_snapshot(const struct catalog *c, le32 id)
@@ -130,27 +130,19 @@ static struct volume *ready_snapshot(const struct catalog *c, le32 id)
 int catalog_apply_clone(struct volumes *vols, uint64_t id, const void *body)
 {
 	const struct catalog_branch *rec = body;
-	struct catalog *c = &vols->catalog;
-	struct volume *s = ready_snapshot(c, rec->of), *v;
-	char name[VOLUME_NAME_MAX + 1] = "";
+	struct volume *s = ready_snapshot(&vols->catalog, rec->of), *v;
 	int r;
 
-	memcpy(name, rec->name, le16_get(rec->name_len));
-	if (s == NULL || id != c->next_volume ||
-	    catalog_find_name(c, name) != NULL)
+	if (s == NULL)
 		return -EBADMSG;
-	r = catalog_reserve(c, 1);
+	r = catalog_volume_make(vols, id, rec->name, le16_get(rec->name_len),
+				0, &v);
 	if (r < 0)
-		return r == -ENOSPC ? -EBADMSG : r;
-	v = catalog_volume_next(vols);
-	v->kind = CATALOG_VOLUME;
-	v->state = CATALOG_READY;
+		return r;
 	v->uuid = rec->uuid;
 	v->created_s = le64_get(rec->created_s);
 	v->birth = s->birth + 1;
-	memcpy(v->name, name, sizeof(name));
 	derive_from(v, s);
-	catalog_name_insert(c, v);
 	return 0;
 }
 
@@ -208,17 +200,6 @@ static void identity_move(struct volume *v, struct volume *t)
 	t->kind = CATALOG_SNAPSHOT;
 }
 
-/* A snapshot that belongs to no volume. */
-static void tree_delete(struct volume *t)
-{
-	t->state = CATALOG_DELETING;
-	t->cursor = 0;
-	t->vols->catalog.ndeleting++;
-	t->deletion_no = t->vols->catalog.deletions++;
-	t->vols->reaper.scanned = false; /* to be found */
-	catalog_touch(t);
-}
-
 int catalog_apply_rollback(struct volume *t, const void *body)
 {
 	const struct catalog_branch *rec = body;
@@ -248,7 +229,7 @@ int catalog_apply_rollback(struct volume *t, const void *body)
 		memcpy(t->name, name, sizeof(t->name));
 		catalog_of_insert(t, v);
 	} else {
-		tree_delete(t);
+		catalog_tree_delete(t);
 	}
 	return 0;
 }
@@ -258,38 +239,27 @@ int catalog_apply_rollback(struct volume *t, const void *body)
 int catalog_apply_receive(struct volumes *vols, uint64_t id, const void *body)
 {
 	const struct catalog_receive *rec = body;
-	struct catalog *c = &vols->catalog;
 	uint64_t size_bytes = le64_get(rec->size_bytes);
 	struct volume *s = NULL, *h;
 	int r;
 
 	if (le32_get(rec->snapshot) != 0) {
-		s = ready_snapshot(c, rec->snapshot);
+		s = ready_snapshot(&vols->catalog, rec->snapshot);
 		if (s == NULL)
 			return -EBADMSG;
 	}
-	if (id != c->next_volume)
-		return -EBADMSG;
-	r = catalog_reserve(c, 1);
+	r = catalog_volume_make(vols, id, rec->name, le16_get(rec->name_len),
+				CATALOG_HIDDEN, &h);
 	if (r < 0)
-		return r == -ENOSPC ? -EBADMSG : r;
-	h = catalog_volume_next(vols);
-	h->kind = CATALOG_VOLUME;
-	h->state = CATALOG_READY;
+		return r;
 	h->uuid = rec->uuid;
 	h->created_s = le64_get(rec->created_s);
-	memcpy(h->name, rec->name, le16_get(rec->name_len));
 	if (s != NULL) {
 		h->birth = s->birth + 1;
 		derive_from(h, s);
 	} else {
-		h->birth = 1;
-		h->family = h->id;
-		h->levels = size_to_levels(size_bytes);
-		h->size_bytes = size_bytes;
-		tree_add(h, NULL);
+		catalog_volume_start(h, size_bytes);
 	}
-	h->flags |= CATALOG_HIDDEN;
 	/* One that is shrunk already stays so. */
 	if (size_bytes != h->size_bytes)
 		catalog_set_size(h, size_bytes);
@@ -345,7 +315,7 @@ int catalog_apply_publish(struct volume *h, const void *body)
 		h->birth = max_u32(h->birth, v->birth) + 1;
 		identity_move(h, v);
 		checkpoints_lose(h, h->origin->birth);
-		tree_delete(v);
+		catalog_tree_delete(v);
 	}
 	if (snap.name[0] != '\0')
 		snap_make(h, &snap);

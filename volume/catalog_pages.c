@@ -99,6 +99,8 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	memcpy(v->name, name, sizeof(name));
 	if (v->state == CATALOG_DELETING || tree_to_thin(v))
 		c->ndeleting++;
+	if (v->state != CATALOG_READY)
+		list_push(&c->deleted, &v->deleted_link);
 	else if (v->kind == CATALOG_VOLUME)
 		catalog_name_insert(c, v);
 	return 0;
@@ -235,6 +237,9 @@ int catalog_link(struct volumes *vols, const char **ret_why)
 			some[n++] = c->slots[i];
 	if (*ret_why == NULL)
 		*ret_why = link_owned(c, some, n);
+	for (uint32_t i = 0; *ret_why == NULL && i < c->nslots; i++)
+		if (c->slots[i] != NULL)
+			vol_reaper_add(c->slots[i]);
 	free(some);
 	return *ret_why == NULL ? 0 : -EBADMSG;
 }

@@ -211,6 +211,5 @@ int catalog_apply_purge(struct volume *v)
 			catalog_tree_delete(s);
 	}
 	catalog_tree_delete(v);
-	v->vols->reaper.scanned = false; /* to be found */
 	return 0;
 }

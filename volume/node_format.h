@@ -100,9 +100,10 @@
  *                deleted, its checkpoints are gone
  *   270 schedule: as in a slot: that of a volume; its snapshots of kinds that
  *                are no longer kept are not SCHEDULED any more
- *   271 thin:    from 8, upto 8, nleaves 4, zero 4, then for each: leaf 8,
- *                slots 32 (entries that a FORK drops of that leaf; the cursor
- *                goes from `from` to `upto`)
+ *   271 thin:    from 8, upto 8, nleaves 4, first_shared 4, then for each: leaf
+ *                8, slots 32 (entries that a FORK drops of that leaf; the cursor
+ *                goes from `from` to `upto`; and if its origin is a FORK, that
+ *                one's goes back to leaf `first_shared` of these, from 1)
  * rec.block is the id of the volume (or snapshot...); for a create, clone or
  * receive, the id that it gets; for snapshots, the id of the first one, the others
  * follow.  What a rollback leaves gets the next id.
@@ -310,7 +311,9 @@ struct catalog_thin {
 	le64             from; /* the cursor before; leaves from there on … */
 	le64             upto; /* … to there were looked at; ~0: all */
 	le32             nleaves;
-	le32             zero;
+	le32             first_shared; /* of the leaves, from 1, of which
+					* something goes that the origin has
+					* too; 0: of none */
 	struct thin_leaf leaves[];
 };
 static_assert(sizeof(struct catalog_thin) == 24, "catalog_thin");

@@ -171,7 +171,9 @@ int catalog_slot_validate(const struct catalog_slot *slot,
 		BAD("catalog: no family");
 	if (le32_get(slot->birth) == 0)
 		BAD("catalog: no birth");
-	if (!name_bytes_valid(slot->name, le16_get(slot->name_len)))
+	/* What is deleted has none, or still what was its name. */
+	if ((ready || le16_get(slot->name_len) != 0) &&
+	    !name_bytes_valid(slot->name, le16_get(slot->name_len)))
 		BAD("catalog: bad name");
 	if (schedule_validate(slot, ret_why) < 0)
 		return -EBADMSG;
@@ -307,6 +309,8 @@ static int thin_body_validate(const struct catalog_thin *t, uint32_t len_bytes,
 	if (le32_get(t->nleaves) >
 	    (len_bytes - sizeof(*t)) / sizeof(t->leaves[0]))
 		BAD("thin record: cut off");
+	if (le32_get(t->first_shared) > le32_get(t->nleaves))
+		BAD("thin record: it names no such leaf");
 	for (uint32_t i = 0; i < le32_get(t->nleaves); i++) {
 		uint64_t leaf = le64_get(t->leaves[i].leaf);
 

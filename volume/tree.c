@@ -296,18 +296,41 @@ void tree_thinned(struct volume *t, uint64_t cursor)
 	catalog_touch(t);
 }
 
+void tree_thin_from(struct volume *t, uint64_t leaf)
+{
+	if (t->state != CATALOG_FORK || t->nkids > THIN_KIDS_MAX ||
+	    leaf >= t->cursor)
+		return;
+	tree_thinned(t, leaf);
+	vol_reaper_add(t);
+}
+
 /* From the front, as others derive from it than before. */
 static void thin_again(struct volume *t)
 {
 	tree_thinned(t, t->nkids > THIN_KIDS_MAX ? UINT64_MAX : 0);
-	t->vols->reaper.scanned = false; /* to be found */
+	vol_reaper_add(t);
 }
 
-void tree_fork(struct volume *t)
+void tree_delete(struct volume *t)
 {
-	t->state = CATALOG_FORK;
-	t->cursor = UINT64_MAX;
-	thin_again(t);
+	struct catalog *c = &t->vols->catalog;
+
+	assert(t->state != CATALOG_DELETING);
+	t->deletion_no = c->deletions++;
+	if (t->state != CATALOG_FORK)
+		list_push(&c->deleted, &t->deleted_link);
+	catalog_touch(t);
+	if (t->nkids > 1 && !CANARY(fork_reaped)) {
+		t->state = CATALOG_FORK;
+		t->cursor = UINT64_MAX;
+		thin_again(t);
+		return;
+	}
+	t->state = CATALOG_DELETING;
+	t->cursor = 0;
+	c->ndeleting++;
+	vol_reaper_add(t);
 }
 
 /* If only one tree, or none, derives from it now, it is its turn to go. */
@@ -320,12 +343,7 @@ static void fork_changed(struct volume *t)
 		return;
 	}
 	tree_thinned(t, UINT64_MAX);
-	t->state = CATALOG_DELETING;
-	t->cursor = 0;
-	t->vols->catalog.ndeleting++;
-	t->deletion_no = t->vols->catalog.deletions++;
-	t->vols->reaper.scanned = false; /* to be found */
-	catalog_touch(t);
+	tree_delete(t);
 }
 
 void tree_remove(struct volume *t)

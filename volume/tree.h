@@ -14,8 +14,9 @@
  * derives from it derives from its origin.  At most one tree derives from it:
  * from two or more, one comparison would not say what is still needed, so then
  * it stays as a FORK until only one of them is left.  What none of them has is
- * dropped from it, when it becomes a FORK and each time that one of them or
- * its origin goes (tree_thin.h).
+ * dropped from it, when it becomes a FORK, each time that one of them or its
+ * origin goes, and when one of them, a FORK itself, lets something go that it
+ * shared with this one (tree_thin.h).
  *
  * All that hang together are a family; the tips are those of its trees from
  * which none derives: every volume, and snapshots that a rollback left behind.
@@ -89,11 +90,15 @@ void tree_add_before(struct volume *n, struct volume *t);
  * be DELETING now, or has to be thinned out again; and so has a FORK that derived
  * from it, which has taken over what it shared with t. */
 void tree_remove(struct volume *t);
-/* t, from which two or more trees derive, is deleted: it is a FORK now. */
-void tree_fork(struct volume *t);
+/* t is deleted: it begins to go, or is a FORK while two or more trees derive from
+ * it. */
+void tree_delete(struct volume *t);
 /* Is there something to be dropped from a FORK, perhaps? */
 bool tree_to_thin(const struct volume *t);
 /* The leaves of a FORK before `cursor` have been thinned out. */
 void tree_thinned(struct volume *t, uint64_t cursor);
+/* From a leaf on, what derives from t has let go some of what t has too: if t is
+ * a FORK, that may be nobody's by now. */
+void tree_thin_from(struct volume *t, uint64_t leaf);
 
 #endif

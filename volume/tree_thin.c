@@ -5,9 +5,9 @@
  * hangs from it.  If a node of any of them cannot be read, nobody knows, and all
  * below stays.
  */
+#include <assert.h>
 #include <string.h>
 
-#include "base/bitmap.h"
 #include "base/canary.h"
 #include "volume/catalog.h"
 #include "volume/node_validate.h"
@@ -42,6 +42,12 @@ static uint32_t shared_birth(const struct thin_find *f, unsigned level,
 				 tree_shared_birth(f->vol, level, index);
 }
 
+/* What those that derive from it have at a level, on the way down. */
+static struct mnode **young_at(const struct thin_find *f, unsigned level)
+{
+	return &f->young[(size_t)level * f->young_max];
+}
+
 /* --- those that derive from it ------------------------------------------- */
 
 /* The next one, and at the end NULL. */
@@ -51,7 +57,7 @@ static struct volume *next_kid(const struct thin_find *f,
 	const struct list *next;
 
 	if (f->kids != NULL)
-		return i < f->nkids ? f->kids[i] : NULL;
+		return i < f->nkids ? f->kids[i].tree : NULL;
 	next = prev == NULL ? f->vol->kids.next : prev->kid_link.next;
 	return next == &f->vol->kids || i >= THIN_KIDS_MAX ?
 		       NULL :
@@ -64,7 +70,7 @@ static struct volume *next_kid(const struct thin_find *f,
 static bool young_get(struct thin_find *f, const struct mnode *n,
 		      bool *ret_shown)
 {
-	struct mnode  **young = f->young[n->level];
+	struct mnode  **young = young_at(f, n->level);
 	struct volume  *k = NULL;
 	bool known = true;
 	unsigned i;
@@ -73,6 +79,7 @@ static bool young_get(struct thin_find *f, const struct mnode *n,
 	for (i = 0; (k = next_kid(f, k, i)) != NULL; i++) {
 		struct volume *t = tree_holder(k, n->level, n->index);
 
+		assert(i < f->young_max);
 		f->visited++;
 		young[i] = NULL;
 		if (f->look.nloading >= THIN_LOADS)
@@ -96,7 +103,7 @@ static bool young_get(struct thin_find *f, const struct mnode *n,
 static void young_put(struct thin_find *f, unsigned level)
 {
 	for (unsigned i = 0; i < f->nkids; i++)
-		tree_look_put(f->young[level][i]);
+		tree_look_put(young_at(f, level)[i]);
 }
 
 /* --- finding ------------------------------------------------------------- */
@@ -106,13 +113,35 @@ static struct catalog_thin *body_of(struct thin_find *f)
 	return (struct catalog_thin *)f->body;
 }
 
+/* Kid k has the place in entry i of its leaf, and will.  One that is thinned out
+ * keeps what those have that derive from it, who are asked themselves; and a leaf
+ * that is not its own. */
+static bool kid_has(const struct thin_find *f, unsigned k, unsigned i,
+		    place_t place)
+{
+	struct mnode *const *young = young_at(f, 0);
+	const struct thin_kid *kid;
+
+	if (young[k] == NULL ||
+	    entry_place(&leaf_entries(young[k])[i]) != place)
+		return false;
+	if (f->kids == NULL)
+		return true;
+	kid = &f->kids[k];
+	/* If it is the FORK's own leaf, nobody asks (young_get()). */
+	return young[k]->index < kid->from ||
+	       (kid->parent != NO_PARENT && young[kid->parent] != NULL &&
+		young[kid->parent]->node == young[k]->node);
+}
+
 /* Entries of the leaf that have a place which none of the others has there. */
 static void leaf_find(struct thin_find *f, const struct mnode *n,
 		      uint32_t shared)
 {
 	const struct leaf_entry *e = leaf_entries(n);
-	struct thin_leaf *out = &body_of(f)->leaves[f->found];
-	unsigned dropped = 0;
+	struct catalog_thin *body = body_of(f);
+	struct thin_leaf *out = &body->leaves[f->found];
+	unsigned dropped = 0, dead = 0;
 
 	memset(out, 0, sizeof(*out));
 	out->leaf = le64_of(n->index);
@@ -120,22 +149,23 @@ static void leaf_find(struct thin_find *f, const struct mnode *n,
 		place_t place = entry_place(&e[i]);
 		bool    held = place == PLACE_NONE;
 
-		for (unsigned k = 0; k < f->nkids && !held; k++) {
-			const struct mnode *y = f->young[0][k];
-
-			held = y != NULL &&
-			       entry_place(&leaf_entries(y)[i]) == place;
-		}
+		for (unsigned k = 0; k < f->nkids && !held; k++)
+			held = kid_has(f, k, i, place);
 		if (held)
 			continue;
 		out->slots[i / 8] |= (uint8_t)(1u << i % 8);
-		f->data_blocks += le32_get(e[i].birth) > shared;
+		dead += le32_get(e[i].birth) > shared;
 		dropped++;
 	}
 	if (dropped == 0 && n->node->used > 0)
 		return;
+	f->data_blocks += dead;
 	f->node_blocks += dropped == n->node->used;
 	f->found++;
+	if (dead < dropped && f->shared_leaf == UINT64_MAX) {
+		f->shared_leaf = n->index;
+		body->first_shared = le32_of(f->found);
+	}
 }
 
 static void find_at(struct thin_find *f, unsigned level, uint64_t index);
@@ -145,7 +175,7 @@ static bool child_is_shown(const struct thin_find *f, const struct mnode *n,
 			   unsigned i)
 {
 	for (unsigned k = 0; k < f->nkids; k++) {
-		const struct mnode *y = f->young[n->level][k];
+		const struct mnode *y = young_at(f, n->level)[k];
 
 		if (y != NULL && le32_get(child(y, i)->node) ==
 					 le32_get(child(n, i)->node))
@@ -212,7 +242,6 @@ static void find_end(struct thin_find *f)
 	body->from = le64_of(f->from);
 	body->upto = le64_of(f->upto);
 	body->nleaves = le32_of(f->found);
-	body->zero = le32_of(0);
 	f->body_bytes = (uint32_t)(sizeof(*body) +
 				   f->found * sizeof(body->leaves[0]));
 	f->done(f);
@@ -223,7 +252,8 @@ static void find_step(struct thin_find *f)
 {
 	f->found = f->visited = 0;
 	f->data_blocks = f->node_blocks = 0;
-	f->upto = UINT64_MAX;
+	f->upto = f->shared_leaf = UINT64_MAX;
+	body_of(f)->first_shared = le32_of(0);
 	tree_look_begin(&f->look);
 	if (f->vol->root_id != 0)
 		find_at(f, f->vol->levels, 0);
@@ -242,6 +272,7 @@ static void find_work(struct io_work *w)
 
 void thin_find(struct thin_find *f)
 {
+	assert(f->young_max >= (f->kids != NULL ? f->nkids : THIN_KIDS_MAX));
 	vol_hold(f->vol);
 	memset(&f->look, 0, sizeof(f->look));
 	f->guard.family = f->vol->family;

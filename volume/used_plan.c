@@ -1,4 +1,5 @@
 /* volume/used_plan.c - see used_plan.h. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,38 +109,87 @@ static bool go(struct used_plan *plan, struct volume *t)
 
 /* --- what is thinned out ------------------------------------------------- */
 
-/* With too many trees behind it a FORK is kept whole.  False: out of memory. */
+static bool stays_fork(const struct volume *t)
+{
+	return t != NULL && t->state == CATALOG_FORK && lasts(t);
+}
+
+/* t is thinned out, and FORKs that it derives from then may be.  With too many
+ * trees behind it one is kept whole.  False: out of memory. */
 static bool thin(struct used_plan *plan, struct volume *t)
 {
-	struct used_tree *u;
-	struct volume *k;
-	unsigned n = lasting_kids(t, &k);
+	uint64_t from = 0;
 
-	if (t->used_thin || n > THIN_KIDS_MAX)
-		return true;
-	u = add(plan);
-	if (u == NULL)
-		return false;
-	*u = (struct used_tree){ .tree = t,
-				 .shared = birth_of(lasting_origin(t)) };
-	vol_hold(t);
-	t->used_thin = true;
-	u->kids = calloc(n, sizeof(u->kids[0]));
+	for (; t->used_at == 0; t = lasting_origin(t)) {
+		struct volume *o = lasting_origin(t), *k;
+		struct used_tree *u;
+
+		if (lasting_kids(t, &k) > THIN_KIDS_MAX)
+			return true;
+		u = add(plan);
+		if (u == NULL)
+			return false;
+		*u = (struct used_tree){ .tree = t, .shared = birth_of(o),
+					 .from = from,
+					 .origin_at = NOT_IN_PLAN };
+		vol_hold(t);
+		t->used_at = plan->n;
+		from = UINT64_MAX;
+		if (!stays_fork(o))
+			return true;
+	}
+	if (from == 0)
+		plan->trees[t->used_at - 1].from = 0;
+	return true;
+}
+
+/* False: out of memory. */
+static bool kids_note(struct used_tree *u)
+{
+	struct volume *k;
+
+	u->kids = calloc(lasting_kids(u->tree, &k), sizeof(u->kids[0]));
 	if (u->kids == NULL)
 		return false;
-	list_for_each(it, &t->kids) {
+	list_for_each(it, &u->tree->kids) {
 		k = lasting_kid(list_entry(it, struct volume, kid_link));
 		if (k == NULL)
 			continue;
 		vol_hold(k);
-		u->kids[u->nkids++] = k;
+		u->kids[u->nkids++] = (struct used_kid){ k, k->used_at - 1 };
 	}
 	return true;
 }
 
-static bool stays_fork(const struct volume *t)
+static int order_thin(const void *a, const void *b)
 {
-	return t != NULL && t->state == CATALOG_FORK && lasts(t);
+	const struct used_tree *x = a, *y = b;
+
+	if (x->tree->birth != y->tree->birth)
+		return x->tree->birth > y->tree->birth ? -1 : 1;
+	return x->tree->id < y->tree->id ? -1 : x->tree->id > y->tree->id;
+}
+
+/* Those that are thinned out begin at `first`: youngest first, and who derives
+ * from each.  False: out of memory. */
+static bool thin_order(struct used_plan *plan, unsigned first)
+{
+	if (plan->n == first)
+		return true;
+	qsort(&plan->trees[first], plan->n - first, sizeof(plan->trees[0]),
+	      order_thin);
+	for (unsigned i = first; i < plan->n; i++)
+		plan->trees[i].tree->used_at = i + 1;
+	for (unsigned i = first; i < plan->n; i++) {
+		struct used_tree *u = &plan->trees[i];
+		struct volume *o = lasting_origin(u->tree);
+
+		if (o != NULL)
+			u->origin_at = o->used_at - 1;
+		if (!kids_note(u))
+			return false;
+	}
+	return true;
 }
 
 /* All that will be, when the set has gone.  False: out of memory. */
@@ -161,7 +211,65 @@ static bool thin_all(struct used_plan *plan, struct volume *const *set,
 		if (stays_fork(heir) && ok)
 			ok = thin(plan, heir);
 	}
-	return ok;
+	return ok && thin_order(plan, ngone);
+}
+
+void used_plan_thin_from(struct used_plan *plan, unsigned at, uint64_t leaf)
+{
+	unsigned o = plan->trees[at].origin_at;
+
+	if (o == NOT_IN_PLAN)
+		return;
+	assert(o > at);
+	plan->trees[o].from = min_u64(plan->trees[o].from, leaf);
+}
+
+/* Adds those that derive from u, which is the array's `parent`.  False: out of
+ * memory. */
+static bool kids_add(struct thin_kid **kids, unsigned *n,
+		     const struct used_plan *plan, const struct used_tree *u,
+		     unsigned parent)
+{
+	struct thin_kid *k = realloc(*kids, (*n + u->nkids) * sizeof(*k));
+
+	if (k == NULL)
+		return false;
+	*kids = k;
+	for (unsigned i = 0; i < u->nkids; i++) {
+		unsigned at = u->kids[i].at;
+
+		k[(*n)++] = (struct thin_kid){
+			.tree = u->kids[i].tree,
+			.parent = parent,
+			.from = at == NOT_IN_PLAN ? UINT64_MAX :
+						    plan->trees[at].from,
+			.at = at,
+		};
+	}
+	return true;
+}
+
+struct thin_kid *used_plan_kids(const struct used_plan *plan, unsigned at,
+				unsigned *ret_n)
+{
+	const struct used_tree *u = &plan->trees[at];
+	struct thin_kid *kids = NULL;
+	unsigned n = 0;
+	bool ok = kids_add(&kids, &n, plan, u, NO_PARENT);
+
+	for (unsigned i = 0; i < n && n <= USED_KIDS_MAX && ok; i++)
+		if (kids[i].from != UINT64_MAX)
+			ok = kids_add(&kids, &n, plan,
+				      &plan->trees[kids[i].at], i);
+	if (n > USED_KIDS_MAX)
+		n = u->nkids;
+	for (unsigned i = 0; i < n && n == u->nkids; i++)
+		kids[i].from = UINT64_MAX; /* nobody is asked behind it */
+	*ret_n = n;
+	if (ok)
+		return kids;
+	free(kids);
+	return NULL;
 }
 
 /* --- the plan ------------------------------------------------------------ */
@@ -195,7 +303,7 @@ struct used_plan *used_plan_make(struct volume *const *set, unsigned n)
 		ok = thin_all(plan, order, n);
 	for (unsigned i = 0; plan != NULL && i < plan->n; i++) {
 		plan->trees[i].tree->used_gone = false;
-		plan->trees[i].tree->used_thin = false;
+		plan->trees[i].tree->used_at = 0;
 	}
 	free(order);
 	if (ok)
@@ -210,7 +318,7 @@ static void tree_free(struct used_tree *u)
 	if (u->young != NULL)
 		vol_release(u->young);
 	for (unsigned i = 0; i < u->nkids; i++)
-		vol_release(u->kids[i]);
+		vol_release(u->kids[i].tree);
 	free(u->kids);
 }
 
@@ -238,7 +346,7 @@ static bool tree_same(const struct used_tree *a, const struct used_tree *b)
 	    a->shared != b->shared || a->nkids != b->nkids)
 		return false;
 	for (unsigned i = 0; i < a->nkids; i++)
-		if (a->kids[i] != b->kids[i])
+		if (a->kids[i].tree != b->kids[i].tree)
 			return false;
 	return true;
 }

@@ -70,14 +70,9 @@ void vol_reaper_add(struct volume *v)
 void vol_reaper_kick(struct volumes *vols)
 {
 	struct vol_reaper *rp = &vols->reaper;
-	struct catalog *c = &vols->catalog;
 
 	if (!vols->committed || vols->failed || rp->busy != NULL)
 		return;
-	for (uint32_t i = 0; !rp->scanned && i < c->nslots; i++)
-		if (c->slots[i] != NULL)
-			vol_reaper_add(c->slots[i]);
-	rp->scanned = true;
 	if (!list_empty(&rp->queue))
 		io_defer(vols->io, &rp->work);
 }
@@ -229,6 +224,8 @@ static void thin_slice(struct vol_reaper *rp)
 	}
 	f->vol = rp->busy;
 	f->kids = NULL;
+	f->young = rp->young;
+	f->young_max = THIN_KIDS_MAX;
 	f->from = f->vol->cursor;
 	f->max = max_u32(1, (uint32_t)min_u64(THIN_LEAVES,
 					      f->vol->vols->dirty_max / 4));

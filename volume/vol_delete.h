@@ -18,9 +18,9 @@
 struct vol_reaper {
 	struct list        queue;   /* struct volume, by reap_link */
 	struct volume     *busy;    /* being reaped, held; or NULL */
-	bool               scanned; /* all that is to be done is in the queue */
 	struct reap_find   find;
 	struct thin_find   thin;
+	struct mnode      *young[(LEVEL_MAX + 1) * THIN_KIDS_MAX]; /* for it */
 	struct log_append  append;
 	le64               cursor;  /* body of the record in flight */
 	struct vol_req     req;     /* what is beyond the size */
@@ -30,9 +30,10 @@ struct vol_reaper {
 
 void vol_reaper_init(struct volumes *vols);
 void vol_reaper_fini(struct volumes *vols);
-/* There may be something to do: after a commit, and when v (or NULL) was
- * deleted or shrunk. */
+/* v may have something to be done: it was deleted or shrunk, or has to be thinned
+ * out. */
 void vol_reaper_add(struct volume *v);
+/* It may be done now: after a commit, and when something was added. */
 void vol_reaper_kick(struct volumes *vols);
 
 #endif

@@ -8,11 +8,6 @@
 #include "volume/catalog.h"
 #include "volume/volumes.h"
 
-static bool is_deleted(const struct volume *v)
-{
-	return v->state == CATALOG_DELETING || v->state == CATALOG_FORK;
-}
-
 /* A FORK counts while it is thinned out. */
 static bool is_going(const struct volume *v)
 {
@@ -36,12 +31,15 @@ void vols_deletion(const struct volumes *vols, uint64_t upto,
 	const struct catalog *c = &vols->catalog;
 
 	memset(ret, 0, sizeof(*ret));
-	for (uint32_t i = 0; c->ndeleting > 0 && i < c->nslots; i++) {
-		const struct volume *v = c->slots[i];
+	if (c->ndeleting == 0)
+		return;
+	list_for_each(it, &c->deleted) {
+		const struct volume *v = list_entry(it, struct volume,
+						    deleted_link);
 		struct vols_deletion one;
 		bool kept;
 
-		if (v == NULL || !is_going(v) || v->deletion_no >= upto)
+		if (!is_going(v) || v->deletion_no >= upto)
 			continue;
 		vol_deletion(v, &one, &kept);
 		ret->trees++;
@@ -54,12 +52,11 @@ void vols_deletion(const struct volumes *vols, uint64_t upto,
 struct volume *vols_deletion_next(struct volumes *vols,
 				  const struct volume *prev)
 {
-	const struct catalog *c = &vols->catalog;
+	struct list *all = &vols->catalog.deleted;
+	struct list *next = prev == NULL ? all->next : prev->deleted_link.next;
 
-	for (uint32_t i = prev == NULL ? 0 : prev->slot + 1; i < c->nslots; i++)
-		if (c->slots[i] != NULL && is_deleted(c->slots[i]))
-			return c->slots[i];
-	return NULL;
+	return next == all ? NULL :
+			     list_entry(next, struct volume, deleted_link);
 }
 
 bool vols_deletion_any(const struct volumes *vols)
@@ -71,7 +68,7 @@ struct volume *vols_deletion_find(struct volumes *vols, uint32_t id)
 {
 	struct volume *v = catalog_find_id(&vols->catalog, id);
 
-	return v != NULL && is_deleted(v) ? v : NULL;
+	return v != NULL && !list_empty(&v->deleted_link) ? v : NULL;
 }
 
 bool vol_deletion_runs(const struct volume *v)

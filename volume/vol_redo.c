@@ -337,16 +337,19 @@ static void waiting_wake(struct volumes *vols)
 	}
 }
 
+bool vols_redo_knows(void *arg, uint32_t subtype)
+{
+	(void)arg;
+	return subtype == CATALOG_EVENT || (subtype >= CATALOG_CREATE &&
+					    subtype <= CATALOG_OP_LAST);
+}
+
 static void prepare_catalog(struct volumes *vols, struct redo *r)
 {
 	const struct rec *rec = &r->rec;
 	const char *why;
 
-	if (rec->id > CATALOG_OP_LAST && rec->id != CATALOG_EVENT &&
-	    rec->flags & REC_MUST_UNDERSTAND) {
-		pool_redo_ready(r, -ENOTSUP);
-		return;
-	}
+	/* What need not be understood is left out, or is an event. */
 	if (rec->id > CATALOG_OP_LAST) {
 		pool_redo_ready(r, 0);
 		return;

@@ -362,8 +362,6 @@ static void trash_work(struct io_work *work)
 
 void vol_trash_users_tell(struct volume *v, uint32_t subtype)
 {
-	const struct catalog *c = &v->vols->catalog;
-
 	vol_users_tell(v, true);
 	if (subtype == CATALOG_DELETE)
 		return;
@@ -371,11 +369,12 @@ void vol_trash_users_tell(struct volume *v, uint32_t subtype)
 	list_for_each(it, &v->snaps)
 		vol_users_tell(list_entry(it, struct volume, of_link), true);
 	/* Purged, it has none any more: they are being deleted. */
-	for (uint32_t i = 0; subtype == CATALOG_PURGE && i < c->nslots; i++) {
-		struct volume *s = c->slots[i];
+	if (subtype != CATALOG_PURGE)
+		return;
+	list_for_each(it, &v->vols->catalog.deleted) {
+		struct volume *s = list_entry(it, struct volume, deleted_link);
 
-		if (s != NULL && s->nusers > 0 && s->kind == CATALOG_SNAPSHOT &&
-		    s->state != CATALOG_READY)
+		if (s->nusers > 0 && s->kind == CATALOG_SNAPSHOT)
 			vol_users_tell(s, true);
 	}
 }

@@ -26,206 +26,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "volume/map.h"
 #include "volume/node_validate.h"
-#include "volume/tree_thin.h"
-#include "volume/used_plan.h"
+#include "volume/used_walk.h"
 #include "volume/volumes.h"
 
 /* Steps of one turn; of them, those that look ahead. */
 #define TURN_STEPS  32u
 #define AHEAD_STEPS 16u
 #define RESTARTS_MAX 8u
-/* A step needs two paths; each node of them may be waited for and held. */
-#define KEPT_MAX     (4u * (LEVEL_MAX + 1))
-
-/* What both have at a position, pinned. */
-struct used_pair {
-	struct mnode *n;
-	struct mnode *young;
-};
-
-struct used_walk {
-	struct volume   **set;      /* what is to go, held */
-	unsigned          nset;
-	bool              looked;   /* all of it was READY, … */
-	uint64_t          deletions; /* … when catalog.deletions was that */
-	struct used_plan *plan;
-	unsigned          at;       /* which of its trees is walked */
-	uint64_t          cursor;   /* leaf: all before it is counted */
-	unsigned          restarts;
-	struct mnode     *loading;  /* the first that has to be waited for */
-	struct used_pair  held;     /* what the step that waits has so far */
-	struct mnode     *kept[KEPT_MAX]; /* pinned: what it had in turns before,
-				     * or with little memory one would go
-				     * while the other is read, for ever */
-	unsigned          nkept;
-	struct volume    *lost_vol; /* a position that could not be read: who
-				     * asks for it again would start to read
-				     * it again */
-	unsigned          lost_level;
-	uint64_t          lost_index;
-	struct node_waiter wait;
-	struct vol_used  *used;     /* whose walk it is */
-	struct thin_find  thin;
-};
-
-/* --- one step ------------------------------------------------------------ */
-
-static void note_error(struct vol_used *u, int res)
-{
-	if (u->res == 0)
-		u->res = res;
-}
-
-static bool is_lost(const struct used_walk *w, const struct volume *v,
-		    unsigned level, uint64_t index)
-{
-	return w->lost_vol == v && w->lost_level >= level &&
-	       w->lost_index == index >> (9 * (w->lost_level - level));
-}
-
-static void put(struct mnode *n)
-{
-	if (n != NULL)
-		node_unpin(n);
-}
-
-static void pair_put(const struct used_pair *p)
-{
-	put(p->young);
-	put(p->n);
-}
-
-/* What a tree (or none) has at a position, pinned.  False: it cannot be told;
- * perhaps not yet. */
-static bool get(struct vol_used *u, struct volume *v, unsigned level,
-		uint64_t index, struct mnode **ret_n)
-{
-	struct used_walk *w = u->walk;
-	struct map_pos pos;
-
-	if (v == NULL)
-		return true;
-	if (is_lost(w, v, level, index))
-		return false;
-	switch (map_find(v, level, index, 0, &pos)) {
-	case POS_NODE:
-		*ret_n = pos.node;
-		node_pin(pos.node);
-		return true;
-	case POS_ABSENT:
-		return true;
-	case POS_LOADING:
-		if (w->loading == NULL) {
-			w->loading = pos.node;
-			node_pin(pos.node);
-		}
-		return false;
-	case POS_FAILED:
-	case POS_UNKNOWN:
-		note_error(u, pos.error);
-		return false;
-	}
-	return false;
-}
-
-/* True if the node is the tree's own. */
-static bool pair_get(struct vol_used *u, unsigned level, uint64_t index,
-		     struct used_pair *ret_p)
-{
-	const struct used_tree *t = &u->walk->plan->trees[u->walk->at];
-	bool known;
-
-	*ret_p = (struct used_pair){ NULL, NULL };
-	known = get(u, t->tree, level, index, &ret_p->n);
-	/* What is lost is lost, whatever the other one has. */
-	if (known || u->walk->loading != NULL)
-		known &= get(u, t->young, level, index, &ret_p->young);
-	return known && ret_p->n != NULL &&
-	       ret_p->n->node->birth > t->shared &&
-	       (ret_p->young == NULL ||
-		ret_p->young->node != ret_p->n->node);
-}
-
-/* Blocks that only this leaf has. */
-static uint64_t own_blocks(const struct used_pair *p, uint32_t shared)
-{
-	const struct leaf_entry *e = leaf_entries(p->n);
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < LEAF_ENTRIES; i++) {
-		place_t place = entry_place(&e[i]);
-
-		n += place != PLACE_NONE && le32_get(e[i].birth) > shared &&
-		     (p->young == NULL ||
-		      entry_place(&leaf_entries(p->young)[i]) != place);
-	}
-	return n;
-}
-
-/* From leaf `from` on: the first one below a child that a neighbour may not
- * have, or the one behind all children. */
-static uint64_t next_own(const struct used_pair *p, uint64_t from,
-			 uint32_t shared)
-{
-	const struct inner_child *c = inner_children(p->n);
-	unsigned shift = 9u * (p->n->level - 1u);
-	uint64_t first = p->n->index * INNER_CHILDREN;
-	uint64_t i = (from >> shift) - first;
-
-	for (; i < INNER_CHILDREN; i++, from = (first + i) << shift) {
-		uint32_t id = le32_get(c[i].node);
-
-		if (id != 0 && le32_get(c[i].birth) > shared &&
-		    (p->young == NULL ||
-		     le32_get(inner_children(p->young)[i].node) != id))
-			break;
-	}
-	return from;
-}
-
-/* Down from the root to leaf `at`, as far as nodes are the tree's own; counts
- * those that begin there.  Returns the leaf where the next step begins. */
-static uint64_t step(struct vol_used *u, uint64_t at)
-{
-	struct used_walk *w = u->walk;
-	const struct used_tree *t = &w->plan->trees[w->at];
-	uint64_t nodes = 0, blocks = 0, next = 0;
-	bool     ahead = w->loading != NULL, own = true;
-
-	for (unsigned level = t->tree->levels + 1u; own && level-- > 0;) {
-		uint64_t index = at >> (9 * level);
-		struct used_pair p;
-
-		own = pair_get(u, level, index, &p);
-		next = (index + 1) << (9 * level);
-		if (own && at == index << (9 * level))
-			nodes++;
-		if (own && level == 0)
-			blocks = own_blocks(&p, t->shared);
-		else if (own)
-			next = next_own(&p, at, t->shared);
-		own &= next == at;
-		if (w->loading != NULL && !ahead)
-			w->held = p;
-		else
-			pair_put(&p);
-	}
-	if (w->loading == NULL) {
-		u->node_blocks += nodes;
-		u->data_blocks += blocks;
-	}
-	return next;
-}
 
 /* --- turns --------------------------------------------------------------- */
+
+static void kids_forget(struct used_walk *w)
+{
+	free(w->kids);
+	free(w->young);
+	w->kids = NULL;
+	w->young = NULL;
+}
+
+/* The next tree of the plan: the first one is number 0. */
+static void tree_start(struct used_walk *w, unsigned at)
+{
+	kids_forget(w);
+	w->at = at;
+	w->cursor = at < w->plan->n ? w->plan->trees[at].from : 0;
+}
 
 static void used_end(struct vol_used *u, int res)
 {
 	struct used_walk *w = u->walk;
 
 	if (w != NULL) {
+		kids_forget(w);
 		used_plan_free(w->plan);
 		for (unsigned i = 0; i < w->nset; i++)
 			vol_release(w->set[i]);
@@ -233,7 +66,7 @@ static void used_end(struct vol_used *u, int res)
 	}
 	free(w);
 	u->walk = NULL;
-	note_error(u, res);
+	used_note_error(u, res);
 	vol_release(u->vol);
 	u->done(u);
 }
@@ -259,12 +92,12 @@ static int plan_check(struct vol_used *u)
 	/* The old one is still needed by who calls. */
 	w->plan = plan;
 	u->forked = plan->forked > 0;
+	kids_forget(w);
 	/* It may have become shorter. */
 	if (w->restarts == RESTARTS_MAX && w->at < plan->n)
 		return 0;
 	w->restarts++;
-	w->at = 0;
-	w->cursor = 0;
+	tree_start(w, 0);
 	u->data_blocks = u->node_blocks = 0;
 	return 0;
 }
@@ -275,7 +108,7 @@ static void used_waited(struct node_waiter *wait, int res)
 	struct used_walk *w = u->walk;
 
 	if (res < 0) {
-		note_error(u, res);
+		used_note_error(u, res);
 		w->lost_vol = w->loading->vol;
 		w->lost_level = w->loading->level;
 		w->lost_index = w->loading->index;
@@ -319,7 +152,7 @@ static void walk(struct vol_used *u)
 		if (t->tree->root_id == 0 ||
 		    at >= levels_to_leaves(t->tree->levels))
 			return;
-		at = step(u, at);
+		at = used_step(u, at);
 		if (w->loading == NULL)
 			w->cursor = at;
 		else
@@ -346,12 +179,27 @@ static void thin_counted(struct thin_find *f)
 	struct used_walk *w = container_of(f, struct used_walk, thin);
 	struct vol_used  *u = w->used;
 
-	note_error(u, f->res);
+	used_note_error(u, f->res);
 	u->data_blocks += f->data_blocks;
 	u->node_blocks += f->node_blocks;
+	if (f->shared_leaf != UINT64_MAX)
+		used_plan_thin_from(w->plan, w->at, f->shared_leaf);
 	w->cursor = f->upto;
 	thin_find_release(f);
 	io_defer(u->vol->vols->io, &u->work);
+}
+
+/* Who derives from it then.  False: out of memory. */
+static bool kids_ready(struct used_walk *w)
+{
+	if (w->kids != NULL)
+		return true;
+	w->kids = used_plan_kids(w->plan, w->at, &w->nkids);
+	if (w->kids == NULL)
+		return false;
+	w->young = calloc((LEVEL_MAX + 1) * (size_t)w->nkids,
+			  sizeof(w->young[0]));
+	return w->young != NULL;
 }
 
 /* A slice of it, until which the plan stays as it is. */
@@ -361,10 +209,15 @@ static void thin_count(struct vol_used *u)
 	const struct used_tree *t = &w->plan->trees[w->at];
 	struct thin_find *f = &w->thin;
 
+	if (!kids_ready(w)) {
+		used_end(u, -ENOMEM);
+		return;
+	}
 	w->used = u;
 	f->vol = t->tree;
-	f->kids = t->kids;
-	f->nkids = t->nkids;
+	f->kids = w->kids;
+	f->nkids = f->young_max = w->nkids;
+	f->young = w->young;
 	f->shared = t->shared;
 	f->from = w->cursor;
 	f->max = THIN_LEAVES;
@@ -420,8 +273,7 @@ static void used_turn(struct vol_used *u)
 		return;
 	}
 	if (r == 0 && tree_is_done(w) && w->at + 1 < w->plan->n) {
-		w->at++;
-		w->cursor = 0;
+		tree_start(w, w->at + 1);
 	} else if (r < 0 || tree_is_done(w)) {
 		used_end(u, r);
 		return;

@@ -231,7 +231,8 @@ void vol_submit(struct vol_req *req);
 /* What deleting a volume without snapshots, or a snapshot, would free: what
  * only it has.  It is counted bit by bit, with clients going on, and is exact as
  * long as nothing changes that it shares something with; but that more may be
- * freed when what is kept for clones derives from what is kept so, too. */
+ * freed where more than a thousand trees derive from deleted snapshots that are
+ * kept for clones, one behind the other (USED_KIDS_MAX). */
 struct vol_used {
 	struct volume *vol;      /* no checkpoint */
 	/* Or several, that go together, and what only they have among them;

@@ -15,6 +15,7 @@
 static const struct log_client_ops client_ops = {
 	.format = vols_format,
 	.load = vols_load,
+	.redo_knows = vols_redo_knows,
 	.redo_prepare = vols_redo_prepare,
 	.redo_apply = vols_redo_apply,
 	.commit_freeze = vols_commit_freeze,

@@ -63,7 +63,8 @@ struct volume {
 				      * FORK: … have been thinned out */
 	bool        used_gone;       /* while a used_plan is made: it goes, */
 	struct volume *used_kid;     /* … and this is in its place; */
-	bool        used_thin;       /* … or it is thinned out */
+	uint32_t    used_at;         /* … or it may be thinned out: where it is
+				      * in the plan, from 1; 0: it is not */
 	uint64_t    deletion_no;     /* DELETING: catalog.deletions then */
 	uint64_t    freed_blocks;    /* DELETING: since the pool was opened */
 	uint64_t    trashed_s;       /* TRASHED: since then, wall clock */
@@ -74,6 +75,7 @@ struct volume {
 	struct list users;           /* struct vol_user */
 	unsigned    nusers;
 	struct list reap_link;       /* waiting for the reaper, or in none */
+	struct list deleted_link;    /* DELETING, FORK: in catalog.deleted */
 	uint32_t    nspans[REQ_KINDS]; /* spans in use */
 	struct list wait_spans[REQ_KINDS]; /* struct vol_req: too many are */
 	/* Ranges that requests are changing (vol_range.c). */
@@ -90,7 +92,9 @@ struct catalog {
 	uint32_t    cap;             /* room in slots, sorted, trashed, dirty */
 	struct volume **sorted;      /* READY volumes by name, no snapshots */
 	uint32_t    nsorted;
-	uint32_t    ndeleting;
+	uint32_t    ndeleting;       /* trees for which the reaper has work */
+	struct list deleted;         /* trees that are DELETING or FORK, by
+				      * deleted_link, as they became so */
 	struct volume **trashed;     /* volumes in the trash, by when they go */
 	uint32_t    ntrashed;
 	uint64_t    trash_changes;   /* volumes that went in or out */
@@ -172,6 +176,7 @@ int  vols_redo_init(struct volumes *vols);
 int  vol_relocs_init(struct volumes *vols);
 void vol_relocs_fini(struct volumes *vols);
 /* vol_redo.c, vol_relocate.c: operations of struct log_client_ops. */
+bool vols_redo_knows(void *arg, uint32_t subtype);
 void vols_redo_prepare(void *arg, struct redo *r);
 void vols_redo_apply(void *arg, struct redo *r);
 void vols_relocate(void *arg, struct reloc *r);

@@ -38,10 +38,8 @@
 # disks, not the client) spent per million operations, hit rates, and what is
 # asked of tarn beside what was seen.  A figure that is missed is no failure.
 set -u -o pipefail
-here=$(dirname "$(realpath "$0")")
-cd "$here/../.." || exit 1
-build=${1:-build}
-case $build in /*) ;; *) build=$PWD/$build ;; esac
+# shellcheck source=tests/bench/kit.sh
+. "$(dirname "$0")/kit.sh"
 runs=${RUNS:-5}
 seconds=${SECONDS_EACH:-3}
 volume_mib=${VOLUME_MIB:-}
@@ -52,8 +50,6 @@ extras=${EXTRAS:-1}
 transport=${TRANSPORT:-unix}
 port=$((20000 + $$ % 10000))
 declare -A SERVER TARGET
-# shellcheck source=tests/bench/kit.sh
-. "$here/kit.sh"
 need fio nbdkit nbdinfo qemu-storage-daemon qemu-img
 
 wants() {
@@ -184,15 +180,13 @@ tarn_start() {
 }
 
 tarn_create() {
-	local name=$1 redundancy=$2
+	local name=$1 redundancy=$2 pool=$1
 
 	tarn_start "$name"
-	wait_for "$build/tarn" --control "$D/$name.ctl" status
-	"$build/tarn" --control "$D/$name.ctl" pool create "$name" \
-		--redundancy "$redundancy" --domain disk "${DISKS[@]}" \
-		> /dev/null || fail "pool create $redundancy"
-	"$build/tarn" --control "$D/$name.ctl" volume create vol \
-		${volume_mib}M > /dev/null || fail "volume create"
+	wait_for tarn status
+	tarn pool create "$name" --redundancy "$redundancy" --domain disk \
+		"${DISKS[@]}" > /dev/null || fail "pool create $redundancy"
+	volume_create vol "${volume_mib}M"
 }
 
 if wants tarn11; then tarn_create tarn11 1+1; fi
@@ -220,22 +214,12 @@ done
 
 hz=$(getconf CLK_TCK)
 
-# CPU ticks that a process spent, all threads, user and system.
-ticks() {
-	sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
-}
+# counter_of CONTENDER KEY: a number out of what tarnd counts; nothing for
+# others.
+counter_of() {
+	local pool=$1
 
-fio_run() {
-	fio --minimal --terse-version=3 --name=b --ioengine=nbd --uri="$1" \
-		--size=${volume_mib}M --randrepeat=0 --norandommap=1 \
-		--refill_buffers=0 --scramble_buffers=1 "${@:2}"
-}
-
-# counter CONTENDER KEY: a number out of what tarnd counts; nothing for others.
-counter() {
-	case $1 in tarn*) ;; *) return ;; esac
-	"$build/tarn" --control "$D/$1.ctl" stats --json | tr ',{}' '\n\n\n' |
-		sed -n "s/^ *\"$2\": *//p" | head -n 1
+	case $1 in tarn*) counter "$2" ;; esac
 }
 
 # What tarnd looked for in memory so far: nodes found and not, blocks found and
@@ -244,18 +228,15 @@ lookups() {
 	local key
 
 	for key in node_hits node_misses block_hits block_misses; do
-		counter "$1" $key
+		counter_of "$1" $key
 	done | tr '\n' ' '
 }
 
-# Every block of every volume, front to back.
-fill() {
+# Every block of the volumes of these contenders.
+fill_all() {
 	local c
 
-	for c in $1; do
-		fio_run "${TARGET[$c]}" --rw=write --bs=1M --iodepth=8 \
-			--end_fsync=1 > "$D/fill.out" || fail "filling $c"
-	done
+	for c in $1; do fill_uri "${TARGET[$c]}" "$volume_mib"; done
 	# What a pool tidies up after a write, it does within two seconds.
 	sleep 3
 }
@@ -277,19 +258,14 @@ measure() {
 	*) fail "no such workload: $w" ;;
 	esac
 	t0=$(ticks "${SERVER[$c]}")
-	out=$(fio_run "${TARGET[$c]}" --time_based --runtime="$seconds" \
-		"${how[@]}") || fail "$w on $c: $out"
+	out=$(fio_uri "${TARGET[$c]}" "$volume_mib" --time_based \
+		--runtime="$seconds" "${how[@]}") || fail "$w on $c: $out"
 	t1=$(ticks "${SERVER[$c]}")
 	kill -0 "${SERVER[$c]}" 2> /dev/null || fail "$c died in $w"
-	# Terse output, version 3: KiB, KiB/s, operations/s and milliseconds
-	# of reads from field 6, of writes from field 47.
-	echo "$out" | awk -F';' -v bs=$bs -v hz="$hz" -v t=$((t1 - t0)) '
-	/^3;/ {
-		kib = $6 + $47
-		ms = $9 > $50 ? $9 : $50
-		ops = kib * 1024 / bs
-		rate = bs == 4096 ? ops * 1000 / ms : kib / 1024 * 1000 / ms
-		printf "%.1f %.0f %.3f\n", rate, ops, t / hz
+	echo "$out" | fio_sums | awk -v bs=$bs -v hz="$hz" -v t=$((t1 - t0)) '{
+		ops = $1 * 1024 / bs
+		rate = bs == 4096 ? ops : $1 / 1024
+		printf "%.1f %.0f %.3f\n", rate * 1000 / $2, ops, t / hz
 	}'
 }
 
@@ -303,7 +279,7 @@ for ((run = 1; run <= runs; run++)); do
 	[ $((run % 2)) = 1 ] || order=$(echo "$order" |
 		awk '{ for (i = NF; i > 0; i--) printf "%s ", $i }')
 	case "$run $workloads" in
-	"1 "* | *seqread* | *seqwrite*) fill "$order" ;;
+	"1 "* | *seqread* | *seqwrite*) fill_all "$order" ;;
 	esac
 	for w in $workloads; do
 		for c in $order; do
@@ -320,7 +296,7 @@ done
 
 report() {
 	awk -v contenders="$contenders" -v workloads="$workloads" "$@" \
-		-f "$here/report.awk" "$results"
+		-f tests/bench/report.awk "$results"
 }
 
 report -v part=table
@@ -335,7 +311,7 @@ awk -v volume="$volume_mib" -v cache="$cache_mib" -v node="$node_mib" 'BEGIN {
 for c in tarn11 tarn21; do
 	wants $c || continue
 	awk -v c=$c -v all=$((volume_mib * 256)) \
-		-v mapped="$(counter $c mapped_blocks)" '
+		-v mapped="$(counter_of $c mapped_blocks)" '
 	$1 == c {
 		nh += $6 - $2; nm += $7 - $3
 		bh += $8 - $4; bm += $9 - $5
@@ -353,6 +329,6 @@ for c in tarn11 tarn21; do
 done
 if [ "$extras" = 1 ] && wants tarn11; then
 	# shellcheck source=/dev/null
-	. "$here/extras.sh"
+	. tests/bench/extras.sh
 fi
 report -v part=targets -v settings="$settings" -v runs="$runs"

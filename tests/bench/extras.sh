@@ -50,15 +50,15 @@ log_write() {
 	local i commits bytes
 
 	for ((i = 0; i < 4; i++)); do
-		fill $name
+		fill_all $name
 		again --commit-log 512M
-		commits=$(counter $name commits)
-		bytes=$(counter $name row_bytes)
-		fio_run "$uri" --rw=randwrite --bs=4k --iodepth=32 \
-			--io_size=256M > /dev/null || fail "writing the log"
+		commits=$(counter_of $name commits)
+		bytes=$(counter_of $name row_bytes)
+		fio_uri "$uri" "$volume_mib" --rw=randwrite --bs=4k \
+			--iodepth=32 --io_size=256M > /dev/null || fail "writing the log"
 		# The same on both disks of a mirror.
-		log_mib=$((($(counter $name row_bytes) - bytes) >> 21))
-		[ "$(counter $name commits)" != "$commits" ] || return 0
+		log_mib=$((($(counter_of $name row_bytes) - bytes) >> 21))
+		[ "$(counter_of $name commits)" != "$commits" ] || return 0
 	done
 	return 1
 }
@@ -83,9 +83,9 @@ echo
 if [ -n "$times" ]; then
 	echo "recovery after kill -9, until the first read:$times ms"
 	[ $i -lt 3 ] ||
-		echo "  the last of them replayed $(counter $name \
+		echo "  the last of them replayed $(counter_of $name \
 			replayed_rows) rows, $log_mib MiB of log, in" \
-			"$(($(counter $name replay_ns) / 1000000)) ms"
+			"$(($(counter_of $name replay_ns) / 1000000)) ms"
 fi
 [ $i = 3 ] ||
 	echo "recovery: measured $i times of 3, as a pool of this size makes a" \

@@ -14,10 +14,8 @@
 # snapshots beside qcow2, BENCH_DIR (a directory on tmpfs), PARTS ("create many
 # chain send").
 set -u -o pipefail
-here=$(dirname "$(realpath "$0")")
-cd "$here/../.." || exit 1
-build=${1:-build}
-case $build in /*) ;; *) build=$PWD/$build ;; esac
+# shellcheck source=tests/bench/kit.sh
+. "$(dirname "$0")/kit.sh"
 snapshots=${SNAPSHOTS:-1000}
 runs=${RUNS:-3}
 seconds=${SECONDS_EACH:-3}
@@ -26,65 +24,7 @@ send_gib=${SEND_GIB:-8}
 chain=${CHAIN:-16}
 parts=${PARTS:-create many chain send}
 volume_mib=1024
-# shellcheck source=tests/bench/kit.sh
-. "$here/kit.sh"
 need fio nbdkit nbdinfo nbdcopy qemu-storage-daemon qemu-img
-
-tarn() {
-	"$build/tarn" --control "$D/$pool.ctl" "$@"
-}
-
-# A number out of what tarnd counts.
-counter() {
-	tarn stats --json | tr ',{}' '\n\n\n' |
-		sed -n "s/^ *\"$1\": *//p" | head -n 1
-}
-
-uri() {
-	echo "nbd+unix:///$1?socket=$D/$pool.sock"
-}
-
-# pool_start NAME REDUNDANCY DISKS MIB: disks of that size, each with a server.
-pool_start() {
-	local i disks=()
-
-	pool=$1
-	for ((i = 1; i <= $3; i++)); do
-		mkdir "$D/$pool$i"
-		truncate -s "$4M" "$D/$pool$i/d" || fail "no room for disks"
-		start "disk-$pool$i" nbdkit -f -U "$D/$pool$i.sock" \
-			file dir="$D/$pool$i"
-		disks+=("nbd+unix:///d?socket=$D/$pool$i.sock")
-		wait_for nbdinfo --size "${disks[-1]}"
-	done
-	start "$pool" "$build/tarnd" --listen "unix:$D/$pool.sock" \
-		--control "$D/$pool.ctl" --disks "${disks[@]}"
-	wait_for tarn status
-	tarn pool create "$pool" --redundancy "$2" --domain disk \
-		"${disks[@]}" > /dev/null || fail "pool create"
-}
-
-pool_stop() {
-	local p
-
-	for p in "$pool" "disk-$pool"{1..2}; do
-		[ -n "${PID[$p]-}" ] || continue
-		kill -KILL "${PID[$p]}"
-		unset "PID[$p]"
-	done
-	rm -rf "$D/$pool"?
-}
-
-fio_run() {
-	fio --minimal --terse-version=3 --name=b --ioengine=nbd --randrepeat=0 \
-		--norandommap=1 --refill_buffers=0 --scramble_buffers=1 \
-		--uri="$(uri "$1")" --size="$2M" "${@:3}"
-}
-
-fill() {
-	fio_run "$1" "$2" --rw=write --bs=1M --iodepth=8 --end_fsync=1 \
-		> "$D/fill.out" || fail "filling $1"
-}
 
 # rate VOLUME MIB HOW...: operations a second.
 rate() {
@@ -92,32 +32,7 @@ rate() {
 
 	out=$(fio_run "$1" "$2" --time_based --runtime="$seconds" --bs=4k \
 		--iodepth=32 "${@:3}") || fail "$*: $out"
-	echo "$out" | awk -F';' '/^3;/ {
-		ms = $9 > $50 ? $9 : $50
-		printf "%.0f\n", ($6 + $47) / 4 * 1000 / ms
-	}'
-}
-
-median() {
-	sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
-}
-
-ratio() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
-}
-
-# Likewise, of small ones.
-fine() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.4f", a / b }'
-}
-
-# target TEXT SEEN ASKED OPERATOR(>= or <=)
-target() {
-	awk -v t="$1" -v s="$2" -v a="$3" -v op="$4" 'BEGIN {
-		met = op == ">=" ? s >= a : s <= a
-		printf "%-56s %8s   %s %-6s %s\n", t, s, op, a,
-			met ? "met" : "missed"
-	}' >> "$D/targets"
+	echo "$out" | fio_sums | awk '{ printf "%.0f\n", $1 / 4 * 1000 / $2 }'
 }
 
 # --- taking one ----------------------------------------------------------------
@@ -140,9 +55,8 @@ part_create() {
 	local small large
 
 	pool_start create 1+1 2 6144
-	tarn volume create small 64M > /dev/null || fail "volume create"
-	tarn volume create large "${large_gib}G" > /dev/null ||
-		fail "volume create"
+	volume_create small 64M
+	volume_create large "${large_gib}G"
 	fill small 64
 	# One block in each MiB, so that every leaf of the map is there.
 	fio_run large $((large_gib * 1024)) --rw=write:1020k --bs=4k \
@@ -167,7 +81,7 @@ rss_mib() {
 }
 
 used_mib() {
-	echo $(((($(counter mapped_blocks) + $(counter node_blocks))) / 256))
+	echo $((($(counter mapped_blocks) + $(counter node_blocks)) / 256))
 }
 
 # Snapshots of `many`, each after random writes to more than a tenth of its
@@ -212,8 +126,8 @@ part_many() {
 	local rss0 used0 after t0 s w r n
 
 	pool_start many 1+1 2 10240
-	tarn volume create none ${volume_mib}M > /dev/null || fail create
-	tarn volume create many ${volume_mib}M > /dev/null || fail create
+	volume_create none ${volume_mib}M
+	volume_create many ${volume_mib}M
 	fill none $volume_mib
 	fill many $volume_mib
 	sleep 3
@@ -258,10 +172,10 @@ part_many() {
 
 # The same writes before each snapshot of either, then reads and writes.
 part_chain() {
-	local i q=$D/qcow2 layer nodes
+	local i q=$D/qcow2
 
 	pool_start chain 1+1 2 6144
-	tarn volume create v ${volume_mib}M > /dev/null || fail "create"
+	volume_create v ${volume_mib}M
 	fill v $volume_mib
 	for ((i = 0; i < chain; i++)); do
 		tarn snapshot create "v@s$i" > /dev/null || fail "create"
@@ -326,7 +240,7 @@ part_send() {
 	local i base=first mib=$((send_gib * 1024)) full copy part bytes
 
 	pool_start send 1+0 1 $((mib + mib / 4 + 2048))
-	tarn volume create v "${send_gib}G" > /dev/null || fail "create"
+	volume_create v "${send_gib}G"
 	fill v $mib
 	tarn snapshot create v@first > /dev/null || fail "create"
 	for ((i = 0; i < runs; i++)); do
@@ -348,17 +262,11 @@ part_send() {
 		"increment $part ms and $bytes bytes"
 	target "full send : nbdcopy, speed" "$(ratio "$copy" "$full")" 0.8 ">="
 	target "increment of 1 % : full send, time" \
-		"$(fine "$part" "$full")" 0.04 "<="
+		"$(ratio "$part" "$full" 4)" 0.04 "<="
 	target "increment of 1 % : full, bytes" \
-		"$(awk -v a="$bytes" -v b=$((mib * 1048576)) \
-			'BEGIN { printf "%.4f", a / b }')" 0.012 "<="
+		"$(ratio "$bytes" $((mib * 1048576)) 4)" 0.012 "<="
 	pool_stop
 }
 
-for part in $parts; do
-	"part_$part"
-	echo
-done
-[ -e "$D/targets" ] || exit 0 # a table has none
-cat "$D/targets"
-grep -c missed "$D/targets" | sed 's/$/ missed/'
+# shellcheck disable=SC2086 # words
+parts_run $parts

@@ -137,7 +137,7 @@ static void block_seal(struct pool *p, struct fake_block *b)
 static void record_patch(struct pool *p, unsigned n, unsigned off,
 			 uint8_t value)
 {
-	for (uint32_t i = p->commit_row; i < p->nrows; i++) {
+	for (uint32_t i = p->commit_row + 1; i <= p->nrows; i++) {
 		struct fake_row *row = &p->rows[i];
 
 		if (row->rec.type != REC_CATALOG || n-- > 0)
@@ -145,7 +145,9 @@ static void record_patch(struct pool *p, unsigned n, unsigned off,
 		if (off < 8)
 			row->rec.block = (row->rec.block & ~0xffull) | value;
 		else if (off < 16)
-			row->rec.id = CATALOG_CREATE + value % 16;
+			row->rec.id = CATALOG_CREATE +
+				      value % (CATALOG_OP_LAST + 2 -
+					       CATALOG_CREATE);
 		else if (row->rec.n > 0)
 			row->body[off % row->rec.n] = value;
 		return;

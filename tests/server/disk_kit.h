@@ -16,7 +16,7 @@
 
 #include "io/place.h"
 
-#define WAIT_NS (30 * NS_PER_S)
+#define WAIT_NS (60 * NS_PER_S)
 
 struct rig {
 	struct io   *io;

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define BUFS_BYTES (256u << 20)
-#define PATIENCE_S 20
 
 /* --- the child ---------------------------------------------------------- */
 

@@ -10,6 +10,10 @@
 #include "tests/server/nbd_mem.h"
 #include "tests/server/nbd_raw.h"
 
+/* How long anything waits, in seconds; only so that a broken server ends the
+ * test. */
+#define PATIENCE_S 60
+
 struct child {
 	pid_t           pid;
 	int             life;      /* closed to stop the child */
@@ -35,12 +39,12 @@ void child_stop(struct child *c, struct child_report *ret_report);
 /* kill -9 */
 void child_kill(struct child *c);
 
-/* A connected socket, reads of which give up after 20 s. */
+/* A connected socket, reads of which give up after PATIENCE_S. */
 int  dial(const struct child *c);
 /* All of it; false when the other side has closed. */
 bool put_all(int fd, const void *p, size_t n);
 bool get_all(int fd, void *p, size_t n);
-/* True if the server ends the connection (within 20 s), whatever it sends
+/* True if the server ends the connection (within PATIENCE_S), whatever it sends
  * before. */
 bool ends(int fd);
 /* Negotiate with raw_connect() and take the answers. */

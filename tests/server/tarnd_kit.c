@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -64,6 +66,14 @@ void pause_ms(long ms)
 	nanosleep(&ts, NULL);
 }
 
+void wait_above(atomic_uint *counter, unsigned than)
+{
+	for (int i = 0; atomic_load(counter) <= than; i++) {
+		assert_true(i < PATIENCE_S * 1000);
+		pause_ms(1);
+	}
+}
+
 pid_t tarnd_spawn(struct world *w, const char *const *extra)
 {
 	char        path[4200], listen[120], log[120];
@@ -82,6 +92,8 @@ pid_t tarnd_spawn(struct world *w, const char *const *extra)
 	if (pid == 0) {
 		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
+		/* Also when the test crashes. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(fd, STDERR_FILENO);
 		execv(path, (char *const *)argv);
 		_exit(127);
@@ -141,14 +153,37 @@ void tarnd_start(struct world *w)
 	close(fd);
 }
 
+/* A process has ended a moment before the kernel is done with its ring, and
+ * what was under way in that keeps the disks open and locked.  Who starts
+ * meanwhile finds them in use, says so, and tries again later; what is asked
+ * of it then is refused. */
+static void disks_wait_free(const struct world *w)
+{
+	for (int i = 0; i < 3; i++) {
+		int fd = open(w->disk[i], O_RDWR | O_CLOEXEC);
+		int tries = PATIENCE_S * 100;
+
+		if (fd < 0)
+			continue; /* the test has moved it away */
+		while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			assert_true(tries-- > 0);
+			pause_ms(10);
+		}
+		close(fd);
+	}
+}
+
 int tarnd_stop(struct world *w, int sig)
 {
 	pid_t pid = w->pid;
+	int   r;
 
 	assert_true(pid > 0);
 	w->pid = 0;
 	kill(pid, sig);
-	return tarnd_wait_exit(pid);
+	r = tarnd_wait_exit(pid);
+	disks_wait_free(w);
+	return r;
 }
 
 /* --- talking ------------------------------------------------------------- */
@@ -316,8 +351,7 @@ int world_setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	strcpy(w->dir, "/tmp/tarn-control.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
+	assert_int_equal(work_dir_make(w->dir, sizeof(w->dir)), 0);
 	text(w->control, sizeof(w->control), "%s/ctl", w->dir);
 	for (int i = 0; i < 4; i++) {
 		int fd;

@@ -8,6 +8,7 @@
 #define TARN_TESTS_SERVER_TARND_KIT_H
 
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +22,7 @@
 #define PATIENCE_S 60
 
 struct world {
-	char  dir[64];     /* everything is in it */
+	char  dir[80];     /* everything is in it */
 	char  control[96]; /* the socket */
 	char  disk[4][96]; /* files; the last one is too small for a pool */
 	pid_t pid;         /* of tarnd; 0: none */
@@ -36,6 +37,8 @@ int world_teardown(void **state);
 void text(char *ret, size_t bytes, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void pause_ms(long ms);
+/* Until what another thread counts is more than this. */
+void wait_above(atomic_uint *counter, unsigned than);
 
 /* --- the server ---------------------------------------------------------- */
 
@@ -45,7 +48,8 @@ pid_t tarnd_spawn(struct world *w, const char *const *extra);
 int   tarnd_wait_exit(pid_t pid);
 /* tarnd over the first three disks; returns when it answers. */
 void  tarnd_start(struct world *w);
-/* Send it the signal and wait for its end, as tarnd_wait_exit(). */
+/* Send it the signal and wait for its end, as tarnd_wait_exit(), and until the
+ * disks can be had by another. */
 int   tarnd_stop(struct world *w, int sig);
 
 /* --- talking ------------------------------------------------------------- */

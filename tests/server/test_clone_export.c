@@ -23,7 +23,7 @@ static void killed(struct world *w)
 struct writer {
 	struct nbd_handle *nbd;
 	char               tag;    /* what it writes, and a number */
-	uint64_t           last;   /* number acknowledged for every spot */
+	atomic_uint        last;   /* number acknowledged for every spot */
 	atomic_bool        stop;
 };
 
@@ -47,7 +47,7 @@ static void *write_rounds(void *arg)
 			if (nbd_pwrite(x->nbd, block, sizeof(block),
 				       spot_off(i), 0) < 0)
 				return arg;
-		x->last = n;
+		atomic_store(&x->last, (unsigned)n);
 	}
 	return NULL;
 }
@@ -61,10 +61,10 @@ static void stop(pthread_t thread, struct writer *x)
 {
 	void *failed;
 
+	wait_above(&x->last, 0);
 	atomic_store(&x->stop, true);
 	assert_int_equal(pthread_join(thread, &failed), 0);
 	assert_null(failed);
-	assert_true(x->last > 0);
 }
 
 /* Every spot has this tag and one of the two numbers. */
@@ -220,7 +220,7 @@ static void test_rollback(void **state)
 struct visitor {
 	struct world *w;
 	atomic_bool   stop;
-	unsigned      seen; /* times that it got in */
+	atomic_uint   seen; /* times that it got in */
 };
 
 /* Comes again and again and writes as much as it can. */
@@ -235,7 +235,7 @@ static void *visit(void *arg)
 
 		nbd_set_export_name(nbd, "v");
 		if (dial_nbd(x->w, nbd) == 0) {
-			x->seen++;
+			atomic_fetch_add(&x->seen, 1);
 			for (unsigned i = 0; i < 1000; i++)
 				if (nbd_pwrite(nbd, block, sizeof(block),
 					       (i % 1000) * 4096, 0) < 0)
@@ -269,9 +269,9 @@ static void test_rollback_busy(void **state)
 		must_do(w, "snapshot.rollback", p);
 	}
 	for (int i = 0; i < 3; i++) {
+		wait_above(&x[i].seen, 0);
 		atomic_store(&x[i].stop, true);
 		assert_int_equal(pthread_join(t[i], NULL), 0);
-		assert_true(x[i].seen > 0);
 	}
 	must_do(w, "snapshot.rollback", "{\"name\":\"v@a\",\"force\":true}");
 	holds_in(w, "v", 'a', 0, 4 * MIB);

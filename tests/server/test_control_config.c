@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "server/config.h"
+#include "tests/lib/work_dir.h"
 
 /* Read "a b c" as a command line. */
 static enum config_result parse(struct config *cfg, const char *line)
@@ -132,18 +133,19 @@ static void test_many(void **state)
 static enum config_result with_file(struct config *cfg, const char *text,
 				    const char *flags)
 {
-	char  path[] = "/tmp/tarn-config.XXXXXX", line[300];
-	int   fd = mkstemp(path);
+	char  dir[80], path[100], line[300];
 	FILE *f;
 	enum config_result r;
 
-	assert_true(fd >= 0);
-	f = fdopen(fd, "w");
+	assert_int_equal(work_dir_make(dir, sizeof(dir)), 0);
+	snprintf(path, sizeof(path), "%s/conf", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
 	fputs(text, f);
 	fclose(f);
 	snprintf(line, sizeof(line), "--config %s %s", path, flags);
 	r = parse(cfg, line);
-	unlink(path);
+	assert_int_equal(work_dir_remove(dir), 0);
 	return r;
 }
 

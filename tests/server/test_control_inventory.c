@@ -15,6 +15,7 @@
 
 #include "base/util.h"
 #include "server/inventory.h"
+#include "tests/lib/work_dir.h"
 
 static uint8_t head[LABEL_AREA_BYTES], tail[LABEL_AREA_BYTES];
 
@@ -140,8 +141,7 @@ static bool same(const char *a, const char *b)
 
 static void test_same(void **state)
 {
-	char dir[] = "/tmp/tarn-same.XXXXXX", a[64], b[64], c[64];
-	char ua[128], ub[128];
+	char dir[80], a[96], b[96], c[96], ua[160], ub[160];
 
 	(void)state;
 	assert_true(same("nbd://h/x", "nbd://h/x"));
@@ -154,7 +154,7 @@ static void test_same(void **state)
 	assert_false(same("nbd://h/x", "/x"));
 	assert_false(same("not a : place", "nbd://h/x"));
 
-	assert_non_null(mkdtemp(dir));
+	assert_int_equal(work_dir_make(dir, sizeof(dir)), 0);
 	snprintf(a, sizeof(a), "%s/a", dir);
 	snprintf(b, sizeof(b), "%s/b", dir);
 	snprintf(c, sizeof(c), "%s/c", dir);
@@ -171,9 +171,7 @@ static void test_same(void **state)
 	assert_false(same(ua, "nbd://h/x"));
 	unlink(c);
 	assert_false(same(a, c));
-	unlink(b);
-	unlink(a);
-	rmdir(dir);
+	assert_int_equal(work_dir_remove(dir), 0);
 }
 
 int main(void)

@@ -110,8 +110,8 @@ static void test_refusals(void **state)
 	refused(w, "pool.create", p, "EINVAL", "at least 3 disks");
 	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s\"", a, a);
 	refused(w, "pool.create", p, "EEXIST", "twice");
-	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s/../%s\"", a, w->dir,
-	       a + strlen("/tmp/"));
+	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s/./%s\"", a, w->dir,
+	       a + strlen(w->dir) + 1);
 	refused(w, "pool.create", p, "EEXIST", "same disk");
 	CREATE("t", "1+1", BY_DISK, "\"%s\",\"%s\"", a, w->disk[3]);
 	refused(w, "pool.create", p, "EINVAL", "too small");
@@ -167,7 +167,7 @@ static void test_foreign_data(void **state)
 static void test_missing_disk(void **state)
 {
 	struct world *w = *state;
-	char          hidden[120];
+	char          hidden[128];
 
 	tarnd_start(w);
 	tank_create(w, "2+1", 3);

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "server/sockaddr.h"
+#include "tests/server/disk_kit.h"
 #include "tests/server/nbd_child.h"
 
 #define MB (1u << 20)
@@ -103,10 +104,12 @@ static void test_listen(void **state)
 	unlink(path);
 	assert_int_equal(try_listen(where, err), 0);
 	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(try_listen("127.0.0.1:39871", err), 0);
-	assert_int_equal(try_listen("[::1]:39871", err), 0);
-	assert_true(try_listen("192.0.2.77:39871", err) < 0);
-	assert_non_null(strstr(err, "192.0.2.77:39871"));
+	snprintf(where, sizeof(where), "127.0.0.1:%u", kit_free_port());
+	assert_int_equal(try_listen(where, err), 0);
+	snprintf(where, sizeof(where), "[::1]:%u", kit_free_port());
+	assert_int_equal(try_listen(where, err), 0);
+	assert_true(try_listen("192.0.2.77:10809", err) < 0);
+	assert_non_null(strstr(err, "192.0.2.77:10809"));
 }
 
 /* Over TCP, with the limit of handshakes from one address. */
@@ -114,8 +117,8 @@ static void test_tcp(void **state)
 {
 	struct child       c = { 0 };
 	struct sockaddr_in in = { .sin_family = AF_INET };
-	struct timeval     tv = { .tv_sec = 20 };
-	int                fd[20], port = 30000 + (int)(getpid() % 20000);
+	struct timeval     tv = { .tv_sec = PATIENCE_S };
+	int                fd[20], port = (int)kit_free_port();
 	unsigned           refused = 0;
 
 	(void)state;
@@ -138,14 +141,14 @@ static void test_tcp(void **state)
 		close(fd[i]);
 	snprintf(c.uri, sizeof(c.uri), "nbd://127.0.0.1:%d/", port);
 	/* The server may not have seen yet that those have gone. */
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0;; i++) {
 		struct nbd_handle *h = nbd_create();
 		int                r = nbd_connect_uri(h, c.uri);
 
 		nbd_close(h);
 		if (r == 0)
 			break;
-		assert_true(i < 99);
+		assert_true(i < PATIENCE_S * 50);
 		usleep(20000);
 	}
 	child_stop(&c, NULL);

@@ -95,7 +95,8 @@ static void test_never_reads(void **state)
 		assert_true(alive(good));
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		/* Until the server has given up on it. */
-		for (unsigned k = 0; c.ctl->users > 1 && k < 200; k++) {
+		for (unsigned k = 0;
+		     c.ctl->users > 1 && k < PATIENCE_S * 20; k++) {
 			assert_true(alive(good));
 			usleep(50000);
 		}
@@ -146,7 +147,7 @@ static void test_too_many(void **state)
 		assert_true(alive(fd[i]));
 	close(fd[0]);
 	/* Its place is free as soon as the server has seen that. */
-	for (unsigned i = 0; c.ctl->users == 10 && i < 400; i++)
+	for (unsigned i = 0; c.ctl->users == 10 && i < PATIENCE_S * 100; i++)
 		usleep(10000);
 	fd[0] = dial_to(&c, 1, "mem");
 	assert_true(alive(fd[0]));
@@ -174,7 +175,7 @@ static void test_no_descriptors(void **state)
 	assert_true(alive(good));
 	for (unsigned i = 0; i < ARRAY_LEN(fd); i++)
 		close(fd[i]);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0;; i++) {
 		char b[18];
 		int  again = dial(&c);
 		bool served = get_all(again, b, sizeof(b));
@@ -182,7 +183,7 @@ static void test_no_descriptors(void **state)
 		close(again);
 		if (served)
 			break;
-		assert_true(i < 99);
+		assert_true(i < PATIENCE_S * 20);
 		usleep(50000);
 	}
 	assert_true(alive(good));

@@ -1,6 +1,5 @@
-/* Schedules of snapshots, with a wall clock of the test's own over a pool in
- * memory: what is taken and deleted when, also after crashes at any record,
- * with clocks that jump, and when something is in the way.
+/* Schedules of snapshots: what is taken and deleted when, with clocks that
+ * jump, and when something is in the way.  Crashes: test_schedule_crash.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,216 +8,7 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "base/util.h"
-#include "server/schedule.h"
-#include "tests/lib/fake/vol_kit.c"
-
-#define MIN  60u
-#define HOUR 3600u
-#define DAY  86400u
-
-static struct pool     *P;
-static struct volumes  *V;
-static struct schedule  S;
-static uint64_t         now;      /* the wall clock */
-static uint64_t         armed;    /* when to be woken */
-static unsigned         busy;     /* operations under way */
-static unsigned         lines;    /* for the operator */
-static char             line[700];
-static uint64_t         uuids;
-
-/* --- the world ----------------------------------------------------------- */
-
-static uint64_t w_now_s(void *arg)
-{
-	(void)arg;
-	return now;
-}
-
-static void w_arm(void *arg, uint64_t at_s)
-{
-	(void)arg;
-	armed = at_s;
-}
-
-static void w_uuid(void *arg, struct uuid *ret)
-{
-	(void)arg;
-	memset(ret, 0, sizeof(*ret));
-	uuids++;
-	memcpy(ret->b, &uuids, sizeof(uuids));
-}
-
-static void w_begin(void *arg)
-{
-	(void)arg;
-	busy++;
-}
-
-static void w_end(void *arg)
-{
-	(void)arg;
-	assert_true(busy > 0);
-	busy--;
-}
-
-static void w_log(void *arg, const char *text)
-{
-	(void)arg;
-	lines++;
-	snprintf(line, sizeof(line), "%s", text);
-}
-
-static const struct schedule_ops ops = {
-	.now_s = w_now_s, .arm = w_arm,	.uuid = w_uuid,
-	.begin = w_begin, .end = w_end, .log = w_log,
-};
-
-static void settle(void)
-{
-	fake_settle(P);
-	assert_int_equal(S.state, SCHEDULE_IDLE);
-	assert_int_equal(busy, 0);
-}
-
-static void serve(void)
-{
-	schedule_init(&S, &P->io, &ops, NULL);
-	schedule_start(&S, V);
-	settle();
-}
-
-/* The clock goes on to t, and wakes whoever wants that on its way. */
-static void pass_to(uint64_t t)
-{
-	while (armed <= t) {
-		assert_true(armed > now);
-		now = armed;
-		schedule_wake(&S);
-		settle();
-	}
-	now = t;
-}
-
-/* Somebody sets the clock. */
-static void jump_to(uint64_t t)
-{
-	now = t;
-	schedule_wake(&S);
-	settle();
-}
-
-static void crash(uint32_t keep_row)
-{
-	busy = 0;
-	io_timer_cancel(&P->io, &S.retry);
-	fake_crash(P, V, keep_row);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
-}
-
-/* Not while the server serves. */
-static void down_until(uint64_t t)
-{
-	schedule_stop(&S);
-	settle();
-	assert_int_equal(armed, UINT64_MAX);
-	now = t;
-	schedule_start(&S, V);
-	settle();
-}
-
-/* What has failed is tried again now. */
-static void try_again(void)
-{
-	assert_true(io_timer_armed(&S.retry));
-	P->io.now_ns = S.retry.deadline_ns;
-	fake_turn(P);
-	settle();
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	P = fake_pool_new(17);
-	P->auto_commit = true;
-	V = fake_format(P, NULL);
-	busy = lines = 0;
-	line[0] = '\0';
-	/* A Monday. */
-	now = civil_to_s(2026, 11, 23) + 19 * HOUR + 7 * MIN;
-	assert_int_equal(kit_create(P, V, "v", 1 << 20), 0);
-	serve();
-	assert_int_equal(armed, UINT64_MAX);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	schedule_stop(&S);
-	settle();
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
-}
-
-/* --- what people do ------------------------------------------------------ */
-
-/* keep: in order of enum period, ended by what is not there. */
-static struct vol_ctl set(const char *name, const uint16_t keep[PERIODS])
-{
-	struct vol_ctl ctl = { .name = name, .now_s = now };
-
-	memcpy(ctl.schedule.keep, keep, sizeof(ctl.schedule.keep));
-	kit_ctl_run(P, V, &ctl, vol_schedule_set);
-	schedule_wake(&S);
-	settle();
-	return ctl;
-}
-
-#define SET(name, ...) \
-	assert_int_equal(set(name, (const uint16_t[PERIODS]){ __VA_ARGS__ })\
-				 .res, 0)
-
-static int run(const char *name, const char *new_name,
-	       void (*op)(struct volumes *, struct vol_ctl *))
-{
-	struct vol_ctl ctl = { .name = name, .new_name = new_name,
-			       .now_s = now };
-
-	w_uuid(NULL, &ctl.uuid);
-	kit_ctl_run(P, V, &ctl, op);
-	return ctl.res;
-}
-
-static void take(const char *name)
-{
-	assert_int_equal(kit_snapshot(P, V, &name, 1, NULL), 0);
-}
-
-/* --- what there is ------------------------------------------------------- */
-
-/* Of a kind (PERIODS: that no schedule took). */
-static unsigned count(const char *volume, enum period kind)
-{
-	struct volume *v = vols_find(V, volume), *s = NULL;
-	unsigned n = 0;
-
-	while ((s = vol_snap_next(v, s)) != NULL)
-		n += vol_schedule_kind(s) == kind;
-	return n;
-}
-
-static bool there(const char *name)
-{
-	return vols_find(V, name) != NULL;
-}
-
-static enum period kind_of(const char *name)
-{
-	assert_true(there(name));
-	return vol_schedule_kind(vols_find(V, name));
-}
+#include "tests/lib/fake/schedule_kit.c"
 
 /* --- the plan ------------------------------------------------------------ */
 
@@ -296,7 +86,7 @@ static void test_days(void **state)
 	/* Nothing at once. */
 	assert_int_equal(S.taken, 0);
 	assert_int_equal(armed, start + 53 * MIN);
-	take("v@hourly-2026-11-23-2000");
+	snap("v@hourly-2026-11-23-2000");
 	pass_to(start + HOUR);
 	/* A name that is taken stops nobody. */
 	assert_int_equal(kind_of("v@hourly-2026-11-23-2000"), PERIODS);
@@ -405,7 +195,7 @@ static void test_kept(void **state)
 	(void)state;
 	SET("v", 0, 2);
 	pass_to(now + 2 * HOUR);
-	take("v@mine");
+	snap("v@mine");
 	/* Held, in use, renamed. */
 	assert_int_equal(run("v@hourly-2026-11-23-2000", NULL,
 			     vol_snapshot_hold), 0);
@@ -572,191 +362,17 @@ static void test_clock(void **state)
 	assert_int_equal(count("v", PERIOD_HOUR), 24);
 }
 
-/* --- crashes ------------------------------------------------------------- */
-
-/* Names of all snapshots, in order. */
-static void names_of_all(char *ret, size_t bytes)
-{
-	size_t at = 0;
-
-	ret[0] = '\0';
-	for (struct volume *v = vols_next(V, NULL); v != NULL;
-	     v = vols_next(V, v)) {
-		struct volume *s = NULL;
-		char name[TREE_NAME_MAX + 1];
-
-		while ((s = vol_snap_next(v, s)) != NULL)
-			at += (size_t)snprintf(ret + at, bytes - at, "%s %d\n",
-					       vol_full_name(s, name),
-					       vol_schedule_kind(s));
-	}
-	assert_true(at < bytes);
-}
-
-/* The server dies when so many rows of a midnight are durable. */
-static bool midnight(uint32_t rows, char *ret_names, size_t bytes)
-{
-	uint32_t first;
-	bool     all;
-
-	for (int i = 0; i < 3; i++) {
-		char name[] = "w0";
-
-		name[1] = (char)('0' + i);
-		assert_int_equal(kit_create(P, V, name, 1 << 20), 0);
-		SET(name, 0, 2, 1, 1);
-	}
-	pass_to(civil_to_s(2026, 11, 30) - 1);
-	P->auto_commit = false;
-	fake_commit(P);
-	first = P->nrows;
-	pass_to(now + 1);
-	all = rows >= P->nrows - first;
-	crash(min_u64(first + rows, P->nrows));
-	serve();
-	names_of_all(ret_names, bytes);
-	return all;
-}
-
-static void test_crash(void **state)
-{
-	static char want[8192], got[8192];
-	uint32_t rows = 0;
-	bool     all;
-
-	assert_true(midnight(UINT32_MAX, want, sizeof(want)));
-	assert_non_null(strstr(want, "w1@weekly-2026-11-30-0000 3\n"));
-	do {
-		teardown(state);
-		setup(state);
-		all = midnight(rows++, got, sizeof(got));
-		assert_string_equal(got, want);
-	} while (!all);
-	/* A group, and a deletion for each volume and kind. */
-	assert_in_range(rows, 2 + 9, 100);
-}
-
-/* Nothing of an operation that is under way is touched when it ends. */
-static void test_stop(void **state)
-{
-	(void)state;
-	SET("v", 0, 1);
-	for (int turns = 0; turns < 40; turns++) {
-		now = armed;
-		schedule_wake(&S);
-		for (int i = 0; i < turns; i++)
-			fake_turn(P);
-		schedule_stop(&S);
-		settle();
-		assert_true(armed == UINT64_MAX);
-		schedule_start(&S, V);
-		settle();
-		assert_int_equal(count("v", PERIOD_HOUR), 1);
-	}
-	assert_int_equal(lines, 0);
-}
-
-/* --- anything ------------------------------------------------------------ */
-
-static unsigned mine; /* snapshots that a person took, and nobody deleted */
-
-static void person(struct prng *rng)
-{
-	struct volume *v = vols_find(V, "v"), *s = NULL, *pick = NULL;
-	char     name[TREE_NAME_MAX + 1], own[32];
-	uint64_t n = 0;
-
-	if (prng_below(rng, 3) == 0) {
-		snprintf(name, sizeof(name), "v@%s-%u", prng_below(rng, 2) ?
-			 "hourly" : "me", ++mine);
-		take(name);
-		return;
-	}
-	while ((s = vol_snap_next(v, s)) != NULL)
-		if (vol_schedule_kind(s) < PERIODS && prng_below(rng, ++n) == 0)
-			pick = s;
-	if (pick == NULL)
-		return;
-	vol_full_name(pick, name);
-	switch (prng_below(rng, 4)) {
-	case 0:
-		snprintf(own, sizeof(own), "r%u", ++mine);
-		assert_int_equal(run(name, own, vol_rename), 0);
-		return;
-	case 1:
-		assert_int_equal(run(name, NULL, vol_snapshot_hold), 0);
-		return;
-	case 2:
-		assert_int_equal(run(name, NULL, vol_snapshot_release), 0);
-		return;
-	default:
-		run(name, NULL, vol_delete);
-	}
-}
-
-static void check_all(const uint16_t *keep)
-{
-	struct volume *v = vols_find(V, "v"), *s = NULL;
-	unsigned n[PERIODS + 1] = { 0 }, held[PERIODS + 1] = { 0 };
-
-	while ((s = vol_snap_next(v, s)) != NULL) {
-		struct volume_info i;
-
-		vol_info(s, &i);
-		n[i.schedule]++;
-		held[i.schedule] += i.held;
-	}
-	assert_int_equal(n[PERIODS], mine);
-	for (unsigned p = 0; p < PERIODS; p++)
-		assert_true(n[p] <= keep[p] + held[p]);
-}
-
-static void test_random(void **state)
-{
-	static const uint16_t keep[PERIODS] = { 3, 5, 4, 3, 2, 1 };
-	struct prng rng;
-
-	(void)state;
-	prng_init(&rng, 99);
-	mine = 0;
-	assert_int_equal(set("v", keep).res, 0);
-	for (int i = 0; i < 1500; i++) {
-		uint64_t taken = S.taken;
-		uint64_t most = prng_below(&rng, 4) ? HOUR : 3 * DAY;
-		uint64_t step = prng_below(&rng, most);
-
-		switch (prng_below(&rng, 8)) {
-		case 0:
-			jump_to(prng_below(&rng, 2) ? now + 100 * step
-						   : now - min_u64(now, step));
-			assert_true(S.taken - taken <= PERIODS);
-			break;
-		case 1:
-			crash(P->nrows);
-			serve();
-			break;
-		case 2:
-		case 3:
-			if (mine < 40)
-				person(&rng);
-			schedule_wake(&S);
-			settle();
-			break;
-		default:
-			pass_to(now + step);
-		}
-		check_all(keep);
-	}
-	assert_int_equal(lines, 0);
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plan), T(test_days), T(test_groups),
-		T(test_kept), T(test_receiving), T(test_full), T(test_clock),
-		T(test_crash), T(test_stop), T(test_random),
+		cmocka_unit_test(test_plan),
+		T(test_days),
+		T(test_groups),
+		T(test_kept),
+		T(test_receiving),
+		T(test_full),
+		T(test_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -217,6 +217,7 @@ static void test_in_use(void **state)
 
 struct writer {
 	struct nbd_handle *v, *w;
+	atomic_uint        rounds;
 	atomic_bool        stop;
 };
 
@@ -229,6 +230,7 @@ static void *write_pairs(void *arg)
 		if (nbd_pwrite(x->v, &n, sizeof(n), 8192, 0) < 0 ||
 		    nbd_pwrite(x->w, &n, sizeof(n), 4096, 0) < 0)
 			return arg;
+		atomic_store(&x->rounds, n);
 	}
 	return NULL;
 }
@@ -261,7 +263,7 @@ static void test_group(void **state)
 	x.w = attach(w, "w");
 	assert_int_equal(pthread_create(&thread, NULL, write_pairs, &x), 0);
 	for (unsigned i = 0; i < 20; i++) {
-		pause_ms(5);
+		wait_above(&x.rounds, atomic_load(&x.rounds));
 		text(p, sizeof(p), "{\"names\":[\"w@%u\",\"v@%u\"]}", i, i);
 		must_do(w, "snapshot.create", p);
 	}

@@ -191,8 +191,7 @@ bool fault_none(const struct sim *sim)
 
 /* --- beginnings ---------------------------------------------------------- */
 
-/* A disk that may be struck, or NULL. */
-static struct sim_media *pick_weak(struct sim *sim)
+struct sim_media *fault_pick_weak(struct sim *sim)
 {
 	unsigned n = sim->cfg.ndisks;
 	unsigned i = (unsigned)prng_below(&sim->fault_rng, n);
@@ -385,7 +384,7 @@ void fault_inject(struct sim *sim)
 		fault_heal(sim);
 		choose_weak(sim);
 	}
-	m = pick_weak(sim);
+	m = fault_pick_weak(sim);
 	if (m == NULL)
 		return;
 	strike(sim, m, (enum fault_kind)f->order[f->next++ % FAULT_KINDS]);
@@ -393,7 +392,7 @@ void fault_inject(struct sim *sim)
 
 void fault_between_lives(struct sim *sim)
 {
-	struct sim_media *m = pick_weak(sim);
+	struct sim_media *m = fault_pick_weak(sim);
 
 	if (m == NULL || sim->life != NULL || m->gone)
 		return;

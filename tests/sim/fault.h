@@ -20,6 +20,8 @@ void fault_open(struct sim *sim);
 void fault_tick(struct sim *sim);
 /* Something breaks now. */
 void fault_inject(struct sim *sim);
+/* A disk that may be struck, or NULL. */
+struct sim_media *fault_pick_weak(struct sim *sim);
 /* Number of kinds, so that the caller can see that each comes. */
 unsigned fault_kinds(void);
 /* Choose up to domains_max of the weak domains; members of ret_disks become

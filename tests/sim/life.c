@@ -7,6 +7,7 @@
 #include "pool/core.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/life.h"
+#include "tests/sim/moment.h"
 
 #define TURN_WAIT_NS   (20 * NS_PER_MS)
 #define OPEN_LIMIT_S   120u
@@ -66,6 +67,7 @@ static struct life *life_new(struct sim *sim)
 
 	assert(l != NULL && sim->life == NULL);
 	memset(sim->out, 0, sizeof(sim->out));
+	moment_forget(sim);
 	l->sim = sim;
 	STAT(sim, lives);
 	sim_io_open(&l->io, sim->now_ns, prng_u64(&sim->disk_rng));
@@ -142,6 +144,7 @@ bool life_turn(struct sim *sim, uint64_t max_wait_ns)
 	int          r;
 
 	fault_tick(sim);
+	moment_tick(sim);
 	sim_late_run(sim);
 	r = io_run(&l->io.io, min_u64(max_wait_ns, TURN_WAIT_NS));
 	if (l->io.turns > TURNS_MAX)

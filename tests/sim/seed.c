@@ -13,6 +13,7 @@
 
 #include "pool/label_format.h"
 #include "tests/sim/fault.h"
+#include "tests/sim/moment.h"
 #include "tests/sim/offline.h"
 #include "tests/sim/seed.h"
 #include "tests/sim/work.h"
@@ -268,7 +269,7 @@ static void shift(struct sim *sim, uint64_t steps, bool must_crash)
 	if (chance(&sim->fault_rng, 1, 3))
 		fault_inject(sim);
 	/* Go on until the axe falls, between any two events. */
-	sim->life->io.events_left = between(&sim->rng, 0, 600);
+	moment_choose(sim);
 	while (work_run(sim, 16))
 		;
 	kill_now(sim);

@@ -29,7 +29,7 @@
 	X(snap_blocks) X(clones) X(rollbacks) X(received) X(diffs)       \
 	X(diff_blocks)                                                   \
 	X(enospc) X(enospc_checks) X(fills)                              \
-	X(lives) X(kills) X(power_losses) X(kills_in_recovery)           \
+	X(lives) X(kills) X(power_losses) X(kills_in_recovery) X(moments) \
 	X(clean_closes) X(unclean_closes)                                \
 	X(forced_opens) X(refused_opens) X(checks)                       \
 	X(audits)                                                        \
@@ -103,6 +103,7 @@ struct sim {
 	uint64_t          boots;   /* power losses so far */
 	char              refusal[512]; /* why the pool would not open */
 	struct fault     *fault;   /* what is broken now */
+	uint8_t           moment;  /* enum moment: when the life is to end */
 	uint64_t          hash;    /* of everything that was traced */
 	bool              trace;   /* print it, too */
 };

@@ -267,6 +267,9 @@ static void op_fire(struct sim_event *ev)
 
 	if (!sd->d.up) {
 		finish(op, -ENOTCONN);
+	} else if (m->hold_flush_ns > now_ns && op->req->op == DISK_FLUSH &&
+		   op->deadline_ns > now_ns) {
+		sim_event_at(sd->io, ev, now_ns + 100 * NS_PER_US);
 	} else if (!m->hung && !m->gone && op->ready_ns <= now_ns) {
 		finish(op, perform(op));
 	} else if (op->deadline_ns <= now_ns) {

@@ -59,6 +59,8 @@ struct sim_media {
 	uint32_t            slow;     /* latency factor, 1: normal */
 	bool                keep_olds; /* gather old contents */
 	bool                battery;  /* a power loss spares it all */
+	uint64_t            hold_flush_ns; /* flushes wait until then; all
+					    * else goes on */
 	/* How many of the next requests go wrong. */
 	uint32_t            arm_write_error;
 	uint32_t            arm_phantom;

@@ -22,7 +22,7 @@ for round in 1 2 3 4 5; do
 		--flush-every 20 --run-blocks 256 > "$W/w.out" 2>&1 &
 	w=$!
 	lines=$(cat "$W/v.j" 2> /dev/null | wc -l)
-	more() { [ "$(wc -l < "$W/v.j")" -gt $((lines + 2000 * round)) ]; }
+	more() { [ "$(wc -l < "$W/v.j")" -gt $((lines + 300 * round)) ]; }
 	wait_for 15 more
 	stop tarnd KILL
 	wait $v
@@ -41,7 +41,7 @@ say "killed while it recovers"
 "$STAMP" write "$(vol v)" "$W/v.j" --seconds 20 --qd 32 > "$W/v.out" 2>&1 &
 v=$!
 lines=$(wc -l < "$W/v.j")
-more() { [ "$(wc -l < "$W/v.j")" -gt $((lines + 6000)) ]; }
+more() { [ "$(wc -l < "$W/v.j")" -gt $((lines + 1000)) ]; }
 wait_for 15 more
 stop tarnd KILL
 wait $v

@@ -15,7 +15,10 @@ start tarnd2 "$BUILD/tarnd" --listen "unix:$W/nbd2.sock" \
 	--control "$W/ctl2" --disks "${DISKS[@]}"
 up2() { "$BUILD/tarn" --control "$W/ctl2" pool list; }
 wait_for 20 up2
-sleep 1
+# It has looked at the disks, and says whose they are.
+told2() { "$BUILD/tarn" --control "$W/ctl2" status |
+	grep -qiE 'another|owner|lock'; }
+wait_for 20 told2
 answers "nbd+unix:///v?socket=$W/nbd2.sock" && die "two servers serve v"
 refuse 'another|owner|held|in use|lock' "$BUILD/tarn" --control "$W/ctl2" \
 	pool import p

@@ -64,13 +64,25 @@ same() {
 	must timeout 60 nbdcopy "$(vol "$1")" "$W/here.img"
 	must timeout 60 nbdcopy "$(vol2 "${2:-$1}")" "$W/there.img"
 	must cmp "$W/here.img" "$W/there.img"
-	[ "$(t snapshot show "$1" --json | json uuid)" = \
-		"$(there snapshot show "${2:-$1}" --json | json uuid)" ] ||
+	[ "$(t snapshot show "$1" --json | key uuid)" = \
+		"$(there snapshot show "${2:-$1}" --json | key uuid)" ] ||
 		die "$1 has another identity there"
 }
 
-json() {
-	python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"
+# receive_open ARGUMENTS…: one in the background ($p), which gets what is written
+# to descriptor 9; receive_shut: the end of that, and how it ended.
+mkfifo "$W/in"
+receive_open() {
+	TARN_CONTROL=$W/ctl2 "$BUILD/tarn" receive "$@" < "$W/in" 2> "$W/err" &
+	p=$!
+	exec 9> "$W/in"
+}
+receive_shut() {
+	exec 9>&-
+	wait $p
+}
+under_way() {
+	there receive --list -H | grep -q receiving
 }
 
 nothing_left() {
@@ -140,12 +152,12 @@ same v@b d@b
 nothing_left
 say "it changes while it receives; then it is rolled back, and the rest is nothing"
 head -c 100000 "$W/bc" > "$W/part"
-{
-	cat "$W/part"
-	sleep 1
-	io "$(vol2 d)" "write -P 0x67 0 4k"
-	tail -c +100001 "$W/bc"
-} | there receive d 2> "$W/err" && die "received though changed"
+receive_open d
+cat "$W/part" >&9
+wait_for 20 under_way
+io "$(vol2 d)" "write -P 0x67 0 4k"
+tail -c +100001 "$W/bc" >&9
+receive_shut && die "received though changed"
 cat "$W/err"
 grep -q 'changed since' "$W/err" || die "not said"
 nothing_left
@@ -178,9 +190,8 @@ refuse_stream 'cut off at byte' "$W/bad" receive n
 nothing_left
 
 say "hidden: not listed, not to be had by other means"
-{ head -c 3000000 "$W/a"; sleep 4; } | there receive n 2> "$W/err" &
-p=$!
-under_way() { there receive --list -H | grep -q receiving; }
+receive_open n
+head -c 3000000 "$W/a" >&9
 wait_for 20 under_way
 e=$(there receive --list --json | python3 -c "import json, sys
 print(json.load(sys.stdin)['receives'][0]['export'])")
@@ -194,7 +205,7 @@ refuse 'not being received' there receive --abort v
 refuse 'not being received' there receive --abort 'v@a'
 refuse 'not being received' there receive --abort "${e%?}"
 must there receive --abort "$e" --force
-wait $p && die "received though aborted"
+receive_shut && die "received though aborted"
 cat "$W/err"
 nothing_left
 
@@ -220,11 +231,11 @@ same v@b n@b
 say "kill -9 of the receiving server"
 timeout 60 "$BUILD/tarn" send v@a --rate 12M | there receive k 2> "$W/err" &
 p=$!
-under_way() {
+half_way() {
 	[ "$(there receive --list --json | python3 -c "import json, sys
 print(json.load(sys.stdin)['receives'][0]['used_bytes'])")" -gt 20000000 ]
 }
-wait_for 30 under_way
+wait_for 30 half_way
 stop tarnd2 KILL
 wait $p && die "received though killed"
 start2
@@ -237,13 +248,11 @@ for x in json.load(sys.stdin)['receives']: print(x['export'])")
 must receive "$W/a" k
 same v@a k@a
 nothing_left
-TARN_CONTROL=$W/ctl2 "$BUILD/tarn" receive k > /dev/null 2>&1 \
-	< <(head -c 3000000 "$W/ab"; sleep 10) &
-p=$!
-disown $p
-under_way() { there receive --list -H | grep -q k@a; }
+receive_open k
+head -c 3000000 "$W/ab" >&9
 wait_for 20 under_way
 kill -KILL $p
+receive_shut
 restart2
 has 'k +k@a .*waiting' there receive --list
 must there receive --abort "$(there receive --list --json | python3 -c "
@@ -252,7 +261,7 @@ nothing_left
 
 say "the volume is in use; a smaller one"
 start client qemu-io -r -f raw -c "sleep 50000" "$(vol2 v)"
-in_use() { [ "$(there volume show v --json | json clients)" = 1 ]; }
+in_use() { [ "$(there volume show v --json | key clients)" = 1 ]; }
 wait_for 20 in_use
 must t volume resize v 128M --force
 io "$(vol v)" "write -P 0x31 127M 1M"
@@ -271,7 +280,7 @@ must receive "$W/de" v
 same v@e
 
 say "the pool is full in the middle"
-free() { there df --json | json free_bytes; }
+free() { there df --json | key free_bytes; }
 must t volume create big 1G
 served big
 for ((i = 0; i < 600; i += 50)); do

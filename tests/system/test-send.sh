@@ -39,10 +39,6 @@ refuse_stream() {
 		"exec \"\$0\" \"\$@\" < '$stream'" "$BUILD/tarn" "$@"
 }
 
-json() {
-	python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"
-}
-
 say "a snapshot is sent while its volume is written"
 head -c 48M /dev/urandom > "$W/rnd"
 must timeout 60 nbdcopy "$W/rnd" "$(vol v)"
@@ -80,9 +76,9 @@ has '^snapshot +v@s' t stream show "$W/zst"
 has '^compressed +no' t stream show "$W/raw"
 has '^data +79\.' t stream verify "$W/raw"
 t stream verify --json "$W/zst" > "$W/out" || die "verify --json"
-[ "$(json uuid < "$W/out")" = "$(t snapshot show v@s --json | json uuid)" ] ||
+[ "$(key uuid < "$W/out")" = "$(t snapshot show v@s --json | key uuid)" ] ||
 	die "not the uuid of the snapshot"
-[ "$(json size_bytes < "$W/out")" = 268435456 ] || die "size: $(cat "$W/out")"
+[ "$(key size_bytes < "$W/out")" = 268435456 ] || die "size: $(cat "$W/out")"
 t stream verify - < "$W/zst" > /dev/null || die "verify -"
 timeout 60 "$BUILD/tarn" send v@s --json --progress 2> "$W/lines" > "$W/js" ||
 	die "send --json --progress"
@@ -119,7 +115,7 @@ refuse_stream 'no-such' "$W/zst" receive --file "$W/no-such/x"
 refuse_stream 'Not a directory' "$W/zst" receive --file /dev/full/x
 t send v@none --json > "$W/out" 2> "$W/err" && die "sent what is not there"
 [ -s "$W/out" ] && die "an error in the stream: $(cat "$W/out")"
-[ "$(json error < "$W/err" | grep -c ENOENT)" = 1 ] || die "$(cat "$W/err")"
+[ "$(key error < "$W/err" | grep -c ENOENT)" = 1 ] || die "$(cat "$W/err")"
 [ -e "$W/x" ] && die "made of nothing"
 
 say "damaged and cut"
@@ -220,7 +216,7 @@ increments() {
 	must receive "$W/i2" --file "$W/inc" --base v@later
 	must cmp "$W/inc" "$W/two.want"
 	must receive "$W/i3" --file "$W/inc" --base \
-		"$(t snapshot show v@two --json | json uuid)"
+		"$(t snapshot show v@two --json | key uuid)"
 	must cmp "$W/inc" "$W/last.want"
 	# In one, broken and done again; meanwhile it is no base of others.
 	cp "$W/raw.img" "$W/inc"

@@ -15,9 +15,10 @@
 #include <cmocka.h>
 
 #include "tests/lib/image_builder.h"
+#include "tests/lib/work_dir.h"
 
 static char bin_dir[PATH_MAX]; /* where the programs are */
-static char tmp_dir[] = "/tmp/tarn-check-XXXXXX";
+static char tmp_dir[80];
 static char out[65536];        /* what the last one printed */
 
 /* In the child. */
@@ -196,20 +197,13 @@ static void test_dump_forks(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	return mkdtemp(tmp_dir) == NULL;
+	return work_dir_make(tmp_dir, sizeof(tmp_dir));
 }
 
 static int teardown(void **state)
 {
-	static const char *const names[] = { "d0", "d1", "d2", "blank" };
-	char path[PATH_MAX];
-
 	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
-		snprintf(path, sizeof(path), "%s/%s", tmp_dir, names[i]);
-		unlink(path);
-	}
-	return rmdir(tmp_dir);
+	return work_dir_remove(tmp_dir);
 }
 
 int main(int argc, char **argv)

@@ -9,49 +9,15 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "pool/core.h"
+#include "tests/lib/fake/bare_pool.c"
 
-#define HOSTS   3u
-#define DISKS   (2 * HOSTS)
-#define ZONES   10u
-
-static struct pool   *p;
-static struct member  members[DISKS];
-static struct member *list[DISKS];
-static uint64_t       zone_maps[DISKS][(ZONES + 63) / 64];
+#define ZONES BARE_ZONES
 
 /* 1+2 over three hosts of two disks each. */
 static int setup(void **state)
 {
 	(void)state;
-	p = calloc(1, sizeof(*p));
-	assert_non_null(p);
-	memset(members, 0, sizeof(members));
-	memset(zone_maps, 0, sizeof(zone_maps));
-	p->k = 1;
-	p->m = 2;
-	p->units = 3;
-	p->ndomains = HOSTS;
-	p->nmembers = DISKS;
-	p->members = list;
-	for (uint32_t i = 0; i < DISKS; i++) {
-		members[i].index = i;
-		members[i].domain = i / 2;
-		members[i].in = true;
-		members[i].state = MEMBER_ONLINE;
-		members[i].zones = ZONES;
-		members[i].zone_map = zone_maps[i];
-		list[i] = &members[i];
-	}
-	return segs_init(p);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	segs_fini(p);
-	free(p);
-	return 0;
+	return bare_open(1, 2, 6, 2);
 }
 
 static void fill(uint32_t member, uint32_t but)
@@ -64,12 +30,6 @@ static void fill(uint32_t member, uint32_t but)
 
 		zone_take(p, &z);
 	}
-}
-
-static void lose(uint32_t member)
-{
-	members[member].in = false;
-	members[member].state = MEMBER_MISSING;
 }
 
 static uint32_t whole_segments(void)
@@ -95,8 +55,8 @@ static void test_full_domain(void **state)
 static void test_lost_domain(void **state)
 {
 	(void)state;
-	lose(2);
-	lose(3);
+	lose(2, MEMBER_MISSING);
+	lose(3, MEMBER_MISSING);
 	assert_int_equal(segs_free_possible(p), 2 * ZONES);
 	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 5);
 	assert_int_equal(whole_segments(), 0);
@@ -106,7 +66,7 @@ static void test_lost_domain(void **state)
 static void test_full_rest(void **state)
 {
 	(void)state;
-	lose(2);
+	lose(2, MEMBER_MISSING);
 	fill(3, 2);
 	assert_int_equal(segs_free_possible(p), 2 * ZONES);
 	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 5);
@@ -118,7 +78,7 @@ static void test_full_rest(void **state)
 static void test_other_domain_full(void **state)
 {
 	(void)state;
-	lose(2);
+	lose(2, MEMBER_MISSING);
 	fill(4, 0);
 	fill(5, 3);
 	assert_int_equal(segs_free_possible(p), 3);
@@ -130,26 +90,24 @@ static void test_min_parity(void **state)
 {
 	(void)state;
 	p->min_parity = 2;
-	lose(2);
+	lose(2, MEMBER_MISSING);
 	fill(3, 2);
 	assert_int_equal(segs_free_possible(p), 2);
 	assert_int_equal(segs_compose(p, 5, SEG_NEXT), 2);
 	assert_int_equal(whole_segments(), 2);
 }
 
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_full_domain, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_lost_domain, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_full_rest, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_other_domain_full, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_min_parity, setup,
-						teardown),
+		TEST(full_domain),
+		TEST(lost_domain),
+		TEST(full_rest),
+		TEST(other_domain_full),
+		TEST(min_parity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

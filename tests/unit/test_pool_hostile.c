@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "tests/lib/hostile.h"
 
 #ifndef SEEDS
@@ -104,6 +105,31 @@ static void test_clean(void **state)
 			assert_int_equal(res.failed, 0);
 			assert_int_equal(res.lost, 0);
 		}
+		image_free(im);
+	}
+}
+
+/* A change that must be understood: the pool is not opened without it, not even
+ * by force; one that need not be is left out. */
+static void test_unknown(void **state)
+{
+	static const uint32_t subtypes[] = { 1, 255, 400, UINT32_MAX };
+	struct hostile_opts opts = { .seed = 1, .force = true };
+	struct hostile_result res;
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(subtypes); i++) {
+		struct image *im = image_build(1, 1, NULL, NULL);
+		struct img_rec r = { .rec = { .type = REC_CATALOG,
+					      .n = 4,
+					      .id = subtypes[i / 2],
+					      .block = 1 },
+				     .body = "body" };
+
+		r.rec.flags = i % 2 == 0 ? REC_MUST_UNDERSTAND : 0;
+		image_row(im, IMG_SEG_DATA, &r, 1, NULL);
+		assert_int_equal(hostile_life(im, &opts, &res), 0);
+		assert_int_equal(res.opened, i % 2 == 0 ? -ENOTSUP : 0);
 		image_free(im);
 	}
 }
@@ -256,7 +282,7 @@ static void test_found(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_clean), cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_found),
 		cmocka_unit_test(test_seeds),
 	};

@@ -7,19 +7,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "pool/core.h"
-#include "pool/label_format.h"
-#include "tests/sim/fault.h"
-#include "tests/sim/life.h"
-#include "tests/sim/offline.h"
+#include "tests/lib/pool_kit.h"
 
 #define BLOCKS    64u
 #define LIMIT_NS  (2 * NS_PER_S)
-#define ZONES     40u
 
 struct writer {
 	struct vol_req req;
@@ -29,86 +23,22 @@ struct writer {
 	uint8_t        buf[TARN_BLOCK];
 };
 
-static struct sim_stats stats;
-static struct sim      *sim;
-static struct vol_user  user;
-static struct volume   *vol;
-static struct writer    writers[BLOCKS];
-static uint8_t          version[BLOCKS]; /* what each block holds */
-static bool             ctl_ended;
-
-static void turn(void)
-{
-	assert_int_equal(io_run(&sim->life->io.io, NS_PER_MS), 0);
-}
-
-static struct pool *pool(void)
-{
-	return sim->life->pool;
-}
+static struct writer writers[BLOCKS];
+static uint8_t       version[BLOCKS]; /* what each block holds */
 
 static uint64_t late_rows(void)
 {
 	struct pool_info info;
 
-	pool_get_info(pool(), &info);
+	pool_get_info(pk_pool(), &info);
 	return info.late_rows;
 }
 
-static void ctl_done(struct vol_ctl *ctl)
+static void create(uint32_t k, uint32_t m, uint32_t ndisks)
 {
-	assert_int_equal(ctl->res, 0);
-	ctl_ended = true;
-}
-
-static void attach(void)
-{
-	memset(&user, 0, sizeof(user));
-	vol = vols_find(sim->life->vols, "v");
-	assert_non_null(vol);
-	vol_get(vol, &user);
-}
-
-static void setup_sim(uint32_t k, uint32_t m, uint32_t ndisks)
-{
-	struct vol_ctl ctl = { .name = "v", .size_bytes = BLOCKS * TARN_BLOCK,
-			       .uuid.b[0] = 1, .done = ctl_done };
-
-	sim = calloc(1, sizeof(*sim));
-	assert_non_null(sim);
-	sim_current = sim;
-	sim->stats = &stats;
-	sim->now_ns = 1000 * NS_PER_S;
-	sim->cfg = (struct sim_config){
-		.k = k,
-		.m = m,
-		.ndisks = ndisks,
-		.disks_a_domain = 1,
-		.zone_shift = ZONE_SHIFT_MIN + 1,
-		.row_blocks_max = 64,
-		.disk_blocks = 2 * LABEL_AREA_BLOCKS +
-			       (ZONES << (ZONE_SHIFT_MIN + 1)),
-		.node_budget_bytes = 1 << 22,
-		.dirty_nodes_max = 64,
-		.commit_log_bytes = 1 << 23,
-		.rows_memory_bytes = 1 << 24,
-		.bufs_bytes = 1 << 25,
-	};
-	prng_init(&sim->rng, 1);
-	prng_init(&sim->disk_rng, 2);
-	prng_init(&sim->fault_rng, 3);
-	if (pages_base == NULL)
-		pages_open();
-	for (unsigned i = 0; i < ndisks; i++)
-		sim->media[i] = media_open(sim, i, i, sim->cfg.disk_blocks);
-	fault_open(sim);
-	assert_int_equal(life_create(sim), LIFE_OK);
+	pk_create(&(struct pk_pool){ .k = k, .m = m, .ndisks = ndisks,
+				     .blocks = BLOCKS, .row_blocks_max = 64 });
 	memset(version, 0, sizeof(version));
-	ctl_ended = false;
-	vol_create(sim->life->vols, &ctl);
-	while (!ctl_ended)
-		turn();
-	attach();
 }
 
 static void write_done(struct vol_req *req)
@@ -142,66 +72,41 @@ static void write_start(uint32_t block)
 static uint64_t write_block(uint32_t block)
 {
 	write_start(block);
-	while (writers[block].busy)
-		turn();
+	pk_until(!writers[block].busy);
 	return writers[block].took_ns;
-}
-
-static void read_done(struct vol_req *req)
-{
-	assert_int_equal(req->res, 0);
-	ctl_ended = true;
 }
 
 static void check_blocks(void)
 {
 	static uint8_t buf[BLOCKS * TARN_BLOCK]
 		__attribute__((aligned(TARN_BLOCK)));
-	struct vol_req r = { .vol = vol, .op = VOL_READ, .buf = buf,
-			     .len_bytes = sizeof(buf), .done = read_done };
 
-	ctl_ended = false;
-	vol_submit(&r);
-	while (!ctl_ended)
-		turn();
-	for (uint32_t b = 0; b < BLOCKS; b++) {
-		assert_int_equal(buf[b * TARN_BLOCK], version[b]);
-		assert_int_equal(buf[(b + 1) * TARN_BLOCK - 1], version[b]);
-	}
+	pk_do(VOL_READ, 0, BLOCKS, buf);
+	for (uint32_t b = 0; b < BLOCKS; b++)
+		pk_assert_bytes(buf + b * TARN_BLOCK, 1, version[b]);
 }
 
 /* A member that the next row will have a unit on. */
 static struct sim_media *a_member(void)
 {
-	const struct segment *s = pool()->open[LOG_CLIENT][0];
+	const struct segment *s = pk_pool()->open[LOG_CLIENT][0];
 
 	assert_non_null(s);
 	return sim->media[s->zones[0].member];
 }
 
-static void answer_again(struct sim_media *m)
-{
-	m->hung = false;
-	if (m->handle != NULL)
-		sim_disk_kick(m->handle);
-}
-
 /* Killed and started again: everything is there, once. */
 static void kill_and_check(void)
 {
-	const struct life_span span = { .events = UINT64_MAX };
-
 	life_kill(sim, false);
 	offline_check(sim);
-	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
-	attach();
+	assert_int_equal(pk_open(), LIFE_OK);
 	check_blocks();
 }
 
 static void close_and_check(void)
 {
-	vol_put(vol, &user);
-	assert_int_equal(life_close(sim, UINT64_MAX), LIFE_OK);
+	pk_close();
 	offline_check(sim);
 }
 
@@ -209,28 +114,26 @@ static void hang_and_write(uint32_t k, uint32_t m, bool answers)
 {
 	struct sim_media *slow;
 
-	setup_sim(k, m, k + m + 1);
+	create(k, m, k + m + 1);
 	for (uint32_t b = 0; b < BLOCKS; b++)
 		write_block(b);
 	assert_int_equal(late_rows(), 0);
 	slow = a_member();
-	slow->hung = true;
+	pk_disk_hang(slow, true);
 	/* The first waits until it is found late, the others go elsewhere. */
 	assert_in_range(write_block(0), NS_PER_MS, LIMIT_NS);
 	assert_int_equal(late_rows(), 1);
 	for (uint32_t b = 1; b < BLOCKS / 2; b++)
 		assert_in_range(write_block(b), 0, 50 * NS_PER_MS);
 	assert_int_equal(late_rows(), 1);
-	assert_false(late_idle(pool()));
+	assert_false(late_idle(pk_pool()));
 	if (answers) {
 		/* Now both copies are whole; the old one is at rest. */
-		answer_again(slow);
-		for (unsigned i = 0; i < 100 && !late_idle(pool()); i++)
-			turn();
-		assert_true(late_idle(pool()));
+		pk_disk_hang(slow, false);
+		pk_until(late_idle(pk_pool()));
 	}
 	kill_and_check();
-	answer_again(slow);
+	pk_disk_hang(slow, false);
 	close_and_check();
 }
 
@@ -255,19 +158,17 @@ static void test_old_copy_first(void **state)
 	struct sim_media *slow;
 
 	(void)state;
-	setup_sim(2, 1, 5);
+	create(2, 1, 5);
 	for (uint32_t b = 0; b < BLOCKS; b++)
 		write_block(b);
 	slow = a_member();
-	slow->hung = true;
+	pk_disk_hang(slow, true);
 	for (uint32_t b = 0; b < 8; b++)
 		write_start(b);
-	while (late_rows() == 0)
-		turn();
-	answer_again(slow);
+	pk_until(late_rows() != 0);
+	pk_disk_hang(slow, false);
 	for (uint32_t b = 0; b < 8; b++) {
-		while (writers[b].busy)
-			turn();
+		pk_until(!writers[b].busy);
 		assert_in_range(writers[b].took_ns, 0, LIMIT_NS);
 	}
 	check_blocks();
@@ -281,13 +182,13 @@ static void test_no_spare_domain(void **state)
 	struct sim_media *slow;
 
 	(void)state;
-	setup_sim(1, 1, 2);
+	create(1, 1, 2);
 	write_block(0);
 	slow = a_member();
-	slow->hung = true;
+	pk_disk_hang(slow, true);
 	assert_in_range(write_block(1), LIMIT_NS, 10 * NS_PER_S);
 	assert_int_equal(late_rows(), 0);
-	answer_again(slow);
+	pk_disk_hang(slow, false);
 	kill_and_check();
 	close_and_check();
 }
@@ -300,9 +201,6 @@ int main(void)
 		cmocka_unit_test(test_old_copy_first),
 		cmocka_unit_test(test_no_spare_domain),
 	};
-	int r = cmocka_run_group_tests(tests, NULL, NULL);
 
-	/* The memory of killed servers is nobody's: no count of leaks. */
-	fflush(NULL);
-	_exit(r);
+	pk_exit(cmocka_run_group_tests(tests, NULL, NULL));
 }

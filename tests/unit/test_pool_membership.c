@@ -9,50 +9,17 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "pool/core.h"
+#include "tests/lib/fake/bare_pool.c"
 
 #define DISKS 4u
 
-static struct pool   *p;
-static struct member  members[DISKS];
-static struct member *list[DISKS];
-static bool           in[POOL_MEMBERS_MAX];
+static bool in[POOL_MEMBERS_MAX];
 
 /* 2+2 over four disks, each a domain. */
 static int setup(void **state)
 {
 	(void)state;
-	p = calloc(1, sizeof(*p));
-	assert_non_null(p);
-	memset(members, 0, sizeof(members));
-	p->k = 2;
-	p->m = 2;
-	p->units = DISKS;
-	p->ndomains = DISKS;
-	p->nmembers = DISKS;
-	p->members = list;
-	for (uint32_t i = 0; i < DISKS; i++) {
-		members[i].index = i;
-		members[i].domain = i;
-		members[i].in = true;
-		members[i].state = MEMBER_ONLINE;
-		list[i] = &members[i];
-	}
-	return segs_init(p);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	segs_fini(p);
-	free(p);
-	return 0;
-}
-
-static void lose(uint32_t member)
-{
-	members[member].in = false;
-	members[member].state = MEMBER_OUT;
+	return bare_open(2, 2, DISKS, 1);
 }
 
 /* A segment of the first n disks. */
@@ -144,7 +111,7 @@ static void test_absent_for_another(void **state)
 	struct row      row = {.seg = s, .no = 20};
 
 	(void)state;
-	lose(3);
+	lose(3, MEMBER_OUT);
 	member_lacks(&members[2], 10);
 	members_lack_placed(p, &row);
 	assert_int_equal(members[2].lacks_row, 10);
@@ -158,7 +125,7 @@ static void test_absent_for_both(void **state)
 	struct segment *s = segment(2, SEG_OPEN);
 
 	(void)state;
-	lose(3);
+	lose(3, MEMBER_OUT);
 	member_lacks(&members[2], 10);
 	assert_false(is_recorded(2, 10));
 	s->state = SEG_SEALING;
@@ -171,7 +138,7 @@ static void test_absent_beside_out(void **state)
 {
 	(void)state;
 	segment(3, SEG_OPEN);
-	lose(2);
+	lose(2, MEMBER_OUT);
 	member_lacks(&members[3], 10);
 	assert_false(is_recorded(3, 10));
 }
@@ -185,25 +152,20 @@ static void test_clean_close(void **state)
 	assert_true(is_recorded(3, 9));
 }
 
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_commit_has_all, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_label_ends_it, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_counts_as_lost, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_absent_units, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_absent_for_another, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_absent_for_both, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_absent_beside_out, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_clean_close, setup,
-						teardown),
+		TEST(commit_has_all),
+		TEST(label_ends_it),
+		TEST(counts_as_lost),
+		TEST(absent_units),
+		TEST(absent_for_another),
+		TEST(absent_for_both),
+		TEST(absent_beside_out),
+		TEST(clean_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

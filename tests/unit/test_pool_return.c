@@ -1,5 +1,6 @@
 /* A disk was away and is back.  Until a commit says what it lacks, it stands
  * for nothing: not for another disk when the pool is opened, nor in the lease.
+ * And when too many are away, what they have is waited for.
  * Over simulated disks and a simulated clock. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,186 +11,71 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "pool/core.h"
-#include "pool/label_format.h"
-#include "tests/sim/fault.h"
-#include "tests/sim/life.h"
-#include "tests/sim/offline.h"
+#include "tests/lib/pool_kit.h"
 
 #define BLOCKS   16u
-#define ZONES    40u
-#define TURNS    100000u
 #define LEASE_NS (12 * NS_PER_S)
 
-static struct sim_stats stats;
-static struct sim      *sim;
-static struct vol_user  user;
-static struct volume   *vol;
-static struct vol_req   req;
-static uint32_t         last; /* the disk that returned */
-static bool             ended;
-static uint8_t          version;
-static uint8_t buf[BLOCKS * TARN_BLOCK] __attribute__((aligned(TARN_BLOCK)));
-
-static struct pool *pool(void)
-{
-	return sim->life->pool;
-}
-
-static void turn(void)
-{
-	assert_int_equal(io_run(&sim->life->io.io, NS_PER_MS), 0);
-}
-
-static void ctl_done(struct vol_ctl *ctl)
-{
-	assert_int_equal(ctl->res, 0);
-	ended = true;
-}
-
-static void req_done(struct vol_req *r)
-{
-	assert_int_equal(r->res, 0);
-	ended = true;
-}
-
-static void wait_end(void)
-{
-	for (uint32_t i = 0; i < TURNS && !ended; i++)
-		turn();
-	assert_true(ended);
-}
-
-static void attach(void)
-{
-	memset(&user, 0, sizeof(user));
-	vol = vols_find(sim->life->vols, "v");
-	assert_non_null(vol);
-	vol_get(vol, &user);
-}
-
-static void ask(enum vol_op op)
-{
-	memset(&req, 0, sizeof(req));
-	req.vol = vol;
-	req.op = (uint8_t)op;
-	req.buf = buf;
-	req.len_bytes = op == VOL_FLUSH ? 0 : sizeof(buf);
-	req.done = req_done;
-	ended = false;
-	vol_submit(&req);
-	wait_end();
-}
+static uint32_t last; /* the disk that returned */
+static uint8_t  version;
+static uint8_t  buf[BLOCKS * TARN_BLOCK] __attribute__((aligned(TARN_BLOCK)));
 
 static void write_all(void)
 {
 	memset(buf, ++version, sizeof(buf));
-	ask(VOL_WRITE);
-	ask(VOL_FLUSH);
+	pk_do(VOL_WRITE, 0, BLOCKS, buf);
+	pk_do(VOL_FLUSH, 0, 0, NULL);
 }
 
 static void check_all(void)
 {
 	memset(buf, 0, sizeof(buf));
-	ask(VOL_READ);
-	for (uint32_t i = 0; i < sizeof(buf); i++)
-		assert_int_equal(buf[i], version);
-}
-
-static void set_gone(uint32_t disk, bool gone)
-{
-	struct sim_media *m = sim->media[disk];
-
-	m->gone = gone;
-	if (gone && m->handle != NULL)
-		sim_disk_drop(m->handle);
+	pk_do(VOL_READ, 0, BLOCKS, buf);
+	pk_assert_bytes(buf, BLOCKS, version);
 }
 
 /* k+1.  The last disk was out, missed what was flushed, and is back now. */
-static void setup_returned(uint32_t k)
+static void create_returned(uint32_t k)
 {
-	struct vol_ctl ctl = { .name = "v", .size_bytes = BLOCKS * TARN_BLOCK,
-			       .uuid.b[0] = 1, .done = ctl_done };
-
-	sim = calloc(1, sizeof(*sim));
-	assert_non_null(sim);
-	sim_current = sim;
-	sim->stats = &stats;
-	sim->now_ns = 1000 * NS_PER_S;
-	sim->cfg = (struct sim_config){
-		.k = k,
-		.m = 1,
-		.ndisks = k + 1,
-		.disks_a_domain = 1,
-		.zone_shift = ZONE_SHIFT_MIN + 1,
-		.row_blocks_max = 64,
-		.disk_blocks = 2 * LABEL_AREA_BLOCKS +
-			       (ZONES << (ZONE_SHIFT_MIN + 1)),
-		.node_budget_bytes = 1 << 22,
-		.dirty_nodes_max = 64,
-		.commit_log_bytes = 1 << 23,
-		.rows_memory_bytes = 1 << 24,
-		.bufs_bytes = 1 << 25,
-	};
-	prng_init(&sim->rng, 1);
-	prng_init(&sim->disk_rng, 2);
-	prng_init(&sim->fault_rng, 3);
-	if (pages_base == NULL)
-		pages_open();
+	pk_create(&(struct pk_pool){ .k = k, .m = 1, .blocks = BLOCKS,
+				     .row_blocks_max = 64 });
 	last = k;
-	for (unsigned i = 0; i <= last; i++)
-		sim->media[i] = media_open(sim, i, i, sim->cfg.disk_blocks);
-	fault_open(sim);
-	assert_int_equal(life_create(sim), LIFE_OK);
-	ended = false;
-	vol_create(sim->life->vols, &ctl);
-	wait_end();
-	attach();
 	write_all();
-	set_gone(last, true);
-	for (uint32_t i = 0; i < TURNS && pool()->members[last]->in; i++)
-		turn();
-	assert_false(pool()->members[last]->in);
+	pk_disk_gone(last, true);
+	pk_until(!pk_pool()->members[last]->in);
 	write_all();
-	set_gone(last, false);
-	for (uint32_t i = 0; i < TURNS && !pool()->members[last]->in; i++)
-		turn();
-	assert_true(pool()->members[last]->lacking);
+	pk_disk_gone(last, false);
+	pk_until(pk_pool()->members[last]->in);
+	assert_true(pk_pool()->members[last]->lacking);
 }
 
 /* The server dies, and another disk is lost: the two that are left are not
  * enough for what was flushed, and must not be served. */
 static void test_death_and_loss(void **state)
 {
-	const struct life_span span = { .events = UINT64_MAX };
-
 	(void)state;
-	setup_returned(2);
+	create_returned(2);
 	life_kill(sim, false);
-	set_gone(0, true);
-	assert_int_equal(life_open(sim, false, &span), LIFE_REFUSED);
-	set_gone(0, false);
-	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
-	attach();
+	pk_disk_gone(0, true);
+	assert_int_equal(pk_open(), LIFE_REFUSED);
+	pk_disk_gone(0, false);
+	assert_int_equal(pk_open(), LIFE_OK);
 	check_all();
 	/* Now it is as good as the others. */
 	life_kill(sim, false);
-	set_gone(0, true);
-	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
+	pk_disk_gone(0, true);
+	assert_int_equal(pk_open(), LIFE_OK);
 	life_kill(sim, false);
 }
 
 /* It can be done without. */
 static void test_without_it(void **state)
 {
-	const struct life_span span = { .events = UINT64_MAX };
-
 	(void)state;
-	setup_returned(1);
+	create_returned(1);
 	life_kill(sim, false);
-	set_gone(last, true);
-	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
-	attach();
+	pk_disk_gone(last, true);
+	assert_int_equal(pk_open(), LIFE_OK);
 	check_all();
 	life_kill(sim, false);
 }
@@ -197,22 +83,72 @@ static void test_without_it(void **state)
 /* Another server could open the pool with disk 0 alone. */
 static void test_lease(void **state)
 {
-	uint64_t until_ns;
+	(void)state;
+	create_returned(1);
+	assert_true(pool_is_ours(pk_pool()));
+	sim->media[0]->hung = true;
+	pk_run_for(LEASE_NS);
+	assert_true(pk_pool()->members[last]->lacking);
+	assert_false(pool_is_ours(pk_pool()));
+	sim->media[0]->hung = false;
+	pk_until(!pk_pool()->members[last]->lacking);
+	assert_true(pool_is_ours(pk_pool()));
+	check_all();
+	life_kill(sim, false);
+}
+
+static void read_done(struct vol_req *req)
+{
+	assert_int_equal(req->res, 0);
+	req->buf = NULL;
+}
+
+/* More are away than the redundancy covers: a read waits, however long that
+ * takes, and nothing is called lost. */
+static void test_read_waits(void **state)
+{
+	struct vol_req req = { .op = VOL_READ, .buf = buf,
+			       .len_bytes = sizeof(buf), .done = read_done };
 
 	(void)state;
-	setup_returned(1);
-	assert_true(pool_is_ours(pool()));
-	sim->media[0]->hung = true;
-	until_ns = sim_now_ns(sim) + LEASE_NS;
-	while (sim_now_ns(sim) < until_ns)
-		turn();
-	assert_true(pool()->members[last]->lacking);
-	assert_false(pool_is_ours(pool()));
-	sim->media[0]->hung = false;
-	for (uint32_t i = 0; i < TURNS && pool()->members[last]->lacking; i++)
-		turn();
-	assert_false(pool()->members[last]->lacking);
-	assert_true(pool_is_ours(pool()));
+	create_returned(2);
+	pk_kill_and_open(false);
+	req.vol = vol;
+	pk_disk_gone(0, true);
+	pk_disk_gone(1, true);
+	memset(buf, 0, sizeof(buf));
+	vol_submit(&req);
+	pk_run_for(60 * NS_PER_S);
+	assert_non_null(req.buf);
+	pk_disk_gone(0, false);
+	pk_disk_gone(1, false);
+	pk_until(req.buf == NULL);
+	pk_assert_bytes(buf, BLOCKS, version);
+	assert_int_equal(pk_pool()->lost_blocks, 0);
+	life_kill(sim, false);
+}
+
+/* It comes back, and while its label is being read its grace ends; then that
+ * cannot be read.  So it goes out, and what waits for it goes on. */
+static void test_refused_is_out(void **state)
+{
+	struct member *m;
+
+	(void)state;
+	create_returned(2);
+	m = pk_pool()->members[last];
+	pk_until(!m->lacking);
+	pk_disk_gone(last, true);
+	pk_until(m->state == MEMBER_SUSPECT);
+	sim->media[last]->slow = 512;
+	sim->media[last]->arm_read_error = 1;
+	pk_disk_gone(last, false);
+	pk_until(m->verifying && m->grace_over);
+	pk_until(!m->verifying);
+	assert_int_equal(sim->media[last]->arm_read_error, 0);
+	assert_true(m->disk->up);
+	write_all();
+	assert_false(m->in);
 	check_all();
 	life_kill(sim, false);
 }
@@ -223,7 +159,9 @@ int main(void)
 		cmocka_unit_test(test_death_and_loss),
 		cmocka_unit_test(test_without_it),
 		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_read_waits),
+		cmocka_unit_test(test_refused_is_out),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	pk_exit(cmocka_run_group_tests(tests, NULL, NULL));
 }

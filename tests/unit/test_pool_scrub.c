@@ -7,113 +7,21 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "pool/core.h"
-#include "pool/label_format.h"
-#include "tests/sim/fault.h"
-#include "tests/sim/life.h"
-#include "tests/sim/offline.h"
+#include "tests/lib/pool_kit.h"
 #include "tests/sim/pages.h"
-#include "tests/sim/sim_media.h"
 
 #define BLOCKS 64u
-#define ZONES  40u
 #define RUN    16u
 
-static struct sim_stats stats;
-static struct sim      *sim;
-static struct vol_user  user;
-static struct volume   *vol;
-static bool             ended;
-static int              ended_res;
-static uint8_t          buf[BLOCKS * TARN_BLOCK]
-	__attribute__((aligned(TARN_BLOCK)));
+static uint8_t buf[BLOCKS * TARN_BLOCK] __attribute__((aligned(TARN_BLOCK)));
 
-static void turn(void)
+static void create(uint32_t k, uint32_t m)
 {
-	assert_int_equal(io_run(&sim->life->io.io, NS_PER_MS), 0);
-}
-
-static struct pool *pool(void)
-{
-	return sim->life->pool;
-}
-
-static void ctl_done(struct vol_ctl *ctl)
-{
-	assert_int_equal(ctl->res, 0);
-	ended = true;
-}
-
-static void attach(void)
-{
-	memset(&user, 0, sizeof(user));
-	vol = vols_find(sim->life->vols, "v");
-	assert_non_null(vol);
-	vol_get(vol, &user);
-}
-
-static void setup_sim(uint32_t k, uint32_t m)
-{
-	struct vol_ctl ctl = { .name = "v", .size_bytes = BLOCKS * TARN_BLOCK,
-			       .uuid.b[0] = 1, .done = ctl_done };
-
-	sim = calloc(1, sizeof(*sim));
-	assert_non_null(sim);
-	sim_current = sim;
-	sim->stats = &stats;
-	sim->now_ns = 1000 * NS_PER_S;
-	sim->cfg = (struct sim_config){
-		.k = k,
-		.m = m,
-		.ndisks = k + m,
-		.disks_a_domain = 1,
-		.zone_shift = ZONE_SHIFT_MIN + 1,
-		.row_blocks_max = 64,
-		.disk_blocks = 2 * LABEL_AREA_BLOCKS +
-			       (ZONES << (ZONE_SHIFT_MIN + 1)),
-		.node_budget_bytes = 1 << 22,
-		.dirty_nodes_max = 64,
-		.commit_log_bytes = 1 << 23,
-		.rows_memory_bytes = 1 << 24,
-		.bufs_bytes = 1 << 25,
-	};
-	prng_init(&sim->rng, 1);
-	prng_init(&sim->disk_rng, 2);
-	prng_init(&sim->fault_rng, 3);
-	if (pages_base == NULL)
-		pages_open();
-	for (unsigned i = 0; i < sim->cfg.ndisks; i++)
-		sim->media[i] = media_open(sim, i, i, sim->cfg.disk_blocks);
-	fault_open(sim);
-	assert_int_equal(life_create(sim), LIFE_OK);
-	ended = false;
-	vol_create(sim->life->vols, &ctl);
-	while (!ended)
-		turn();
-	attach();
-}
-
-static void req_done(struct vol_req *req)
-{
-	ended_res = req->res;
-	ended = true;
-}
-
-static int request(uint8_t op, uint32_t block, uint32_t n, void *data)
-{
-	struct vol_req r = { .vol = vol, .op = op, .buf = data,
-			     .off_bytes = (uint64_t)block * TARN_BLOCK,
-			     .len_bytes = n * TARN_BLOCK, .done = req_done };
-
-	ended = false;
-	vol_submit(&r);
-	while (!ended)
-		turn();
-	return ended_res;
+	pk_create(&(struct pk_pool){ .k = k, .m = m, .blocks = BLOCKS,
+				     .row_blocks_max = 64 });
 }
 
 static uint8_t pattern(uint32_t block)
@@ -126,27 +34,24 @@ static void write_all(void)
 	for (uint32_t b = 0; b < BLOCKS; b++)
 		memset(buf + b * TARN_BLOCK, pattern(b), TARN_BLOCK);
 	for (uint32_t b = 0; b < BLOCKS; b += RUN)
-		assert_int_equal(request(VOL_WRITE, b, RUN,
-					 buf + b * TARN_BLOCK), 0);
-	assert_int_equal(request(VOL_FLUSH, 0, 0, NULL), 0);
+		pk_do(VOL_WRITE, b, RUN, buf + b * TARN_BLOCK);
+	pk_do(VOL_FLUSH, 0, 0, NULL);
 }
 
 static void check_all(void)
 {
 	memset(buf, 0, sizeof(buf));
-	assert_int_equal(request(VOL_READ, 0, BLOCKS, buf), 0);
-	for (uint32_t b = 0; b < BLOCKS; b++) {
-		assert_int_equal(buf[b * TARN_BLOCK], pattern(b));
-		assert_int_equal(buf[(b + 1) * TARN_BLOCK - 1], pattern(b));
-	}
+	pk_do(VOL_READ, 0, BLOCKS, buf);
+	for (uint32_t b = 0; b < BLOCKS; b++)
+		pk_assert_bytes(buf + b * TARN_BLOCK, 1, pattern(b));
 }
 
 /* What was written is flushed. */
 static void settle(void)
 {
-	flush_want(pool());
+	flush_want(pk_pool());
 	for (unsigned i = 0; i < 100; i++)
-		turn();
+		pk_turn();
 }
 
 /* The segment that what clients wrote is in, sealed and flushed. */
@@ -155,14 +60,13 @@ static struct segment *seal(void)
 	struct segment *s = NULL;
 
 	for (unsigned i = 0; i < OPEN_SLOTS && s == NULL; i++) {
-		s = pool()->open[LOG_CLIENT][i];
-		pool()->open[LOG_CLIENT][i] = NULL;
+		s = pk_pool()->open[LOG_CLIENT][i];
+		pk_pool()->open[LOG_CLIENT][i] = NULL;
 	}
 	assert_non_null(s);
-	seg_seal(pool(), s);
-	while (s->state != SEG_SEALED)
-		turn();
-	assert_int_equal(request(VOL_FLUSH, 0, 0, NULL), 0);
+	seg_seal(pk_pool(), s);
+	pk_until(s->state == SEG_SEALED);
+	pk_do(VOL_FLUSH, 0, 0, NULL);
 	settle();
 	return s;
 }
@@ -170,7 +74,7 @@ static struct segment *seal(void)
 static uint32_t media_block(const struct segment *s, uint32_t unit,
 			    uint32_t off)
 {
-	return (uint32_t)(zone_off_bytes(pool(), s->zones[unit].zone, off) /
+	return (uint32_t)(zone_off_bytes(pk_pool(), s->zones[unit].zone, off) /
 			  TARN_BLOCK);
 }
 
@@ -207,23 +111,20 @@ static uint32_t damaged(void)
 
 static void scrub_wait(struct pool_scrub_info *ret)
 {
-	do {
-		turn();
-		pool_scrub_info(pool(), ret);
-	} while (ret->state != POOL_SCRUB_NONE);
+	pk_until((pool_scrub_info(pk_pool(), ret),
+		  ret->state == POOL_SCRUB_NONE));
 	settle();
 }
 
 static void scrub(struct pool_scrub_info *ret)
 {
-	assert_int_equal(pool_scrub_start(pool()), 0);
+	assert_int_equal(pool_scrub_start(pk_pool()), 0);
 	scrub_wait(ret);
 }
 
 static void end(void)
 {
-	vol_put(vol, &user);
-	assert_int_equal(life_close(sim, UINT64_MAX), LIFE_OK);
+	pk_close();
 	offline_check(sim);
 }
 
@@ -234,7 +135,7 @@ static void everything(uint32_t k, uint32_t m, bool unreadable)
 	struct segment *s;
 	uint32_t n;
 
-	setup_sim(k, m);
+	create(k, m);
 	write_all();
 	s = seal();
 	scrub(&info);
@@ -283,7 +184,7 @@ static void spread(uint32_t k, uint32_t m)
 	struct segment *s;
 	uint32_t n;
 
-	setup_sim(k, m);
+	create(k, m);
 	write_all();
 	s = seal();
 	for (uint32_t b = 0; b < s->write_off; b++) {
@@ -315,7 +216,7 @@ static void lose(uint32_t k, uint32_t m)
 	struct segment *s;
 	unsigned lost = 0;
 
-	setup_sim(k, m);
+	create(k, m);
 	write_all();
 	s = seal();
 	/* The first row made the volume; behind the header of the second: */
@@ -329,10 +230,8 @@ static void lose(uint32_t k, uint32_t m)
 	assert_int_equal(info.lost[0].blocks, info.lost_blocks);
 	assert_true(info.repaired >= 1);
 	for (uint32_t b = 0; b < BLOCKS; b++) {
-		int r = request(VOL_READ, b, 1, buf);
-
-		if (r == 0)
-			assert_int_equal(buf[0], pattern(b));
+		if (pk_try(VOL_READ, b, 1, buf) == 0)
+			pk_assert_bytes(buf, 1, pattern(b));
 		else
 			lost++;
 	}
@@ -340,8 +239,7 @@ static void lose(uint32_t k, uint32_t m)
 	/* An overwrite heals. */
 	write_all();
 	check_all();
-	vol_put(vol, &user);
-	assert_int_equal(life_close(sim, UINT64_MAX), LIFE_OK);
+	pk_close();
 }
 
 static void test_lost(void **state)
@@ -355,31 +253,28 @@ static void test_lost(void **state)
 /* It stays paused over a crash, and then goes on where it was. */
 static void test_pause(void **state)
 {
-	const struct life_span span = { .events = UINT64_MAX };
 	struct pool_scrub_info info;
 	uint64_t commits;
 
 	(void)state;
-	setup_sim(2, 1);
+	create(2, 1);
 	write_all();
 	seal();
-	assert_int_equal(pool_scrub_pause(pool()), -ENOENT);
-	assert_int_equal(pool_scrub_stop(pool()), -EALREADY);
-	assert_int_equal(pool_scrub_start(pool()), 0);
-	assert_int_equal(pool_scrub_start(pool()), -EALREADY);
-	assert_int_equal(pool_scrub_pause(pool()), 0);
-	assert_int_equal(pool_scrub_pause(pool()), -EALREADY);
-	commits = pool()->last.commit;
-	while (pool()->last.commit < commits + 2) {
-		pool_commit_want(pool());
-		turn();
+	assert_int_equal(pool_scrub_pause(pk_pool()), -ENOENT);
+	assert_int_equal(pool_scrub_stop(pk_pool()), -EALREADY);
+	assert_int_equal(pool_scrub_start(pk_pool()), 0);
+	assert_int_equal(pool_scrub_start(pk_pool()), -EALREADY);
+	assert_int_equal(pool_scrub_pause(pk_pool()), 0);
+	assert_int_equal(pool_scrub_pause(pk_pool()), -EALREADY);
+	commits = pk_pool()->last.commit;
+	while (pk_pool()->last.commit < commits + 2) {
+		pool_commit_want(pk_pool());
+		pk_turn();
 	}
-	life_kill(sim, false);
-	assert_int_equal(life_open(sim, false, &span), LIFE_OK);
-	attach();
-	pool_scrub_info(pool(), &info);
+	pk_kill_and_open(false);
+	pool_scrub_info(pk_pool(), &info);
 	assert_int_equal(info.state, POOL_SCRUB_PAUSED);
-	assert_int_equal(pool_scrub_start(pool()), 0);
+	assert_int_equal(pool_scrub_start(pk_pool()), 0);
 	scrub_wait(&info);
 	assert_true(info.blocks > 0);
 	assert_int_equal(info.found, 0);
@@ -396,7 +291,7 @@ static void test_read(void **state)
 	uint32_t n;
 
 	(void)state;
-	setup_sim(2, 1);
+	create(2, 1);
 	write_all();
 	s = seal();
 	rot(s, 0, 2);
@@ -405,7 +300,7 @@ static void test_read(void **state)
 	check_all();
 	settle();
 	assert_int_equal(damaged(), 0);
-	pool_get_member(pool(), s->zones[0].member, &m);
+	pool_get_member(pk_pool(), s->zones[0].member, &m);
 	assert_int_equal(m.errors_cksum, 1);
 	assert_int_equal(m.repaired, 1);
 	end();
@@ -420,9 +315,6 @@ int main(void)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_read),
 	};
-	int r = cmocka_run_group_tests(tests, NULL, NULL);
 
-	/* The memory of killed servers is nobody's: no count of leaks. */
-	fflush(NULL);
-	_exit(r);
+	pk_exit(cmocka_run_group_tests(tests, NULL, NULL));
 }

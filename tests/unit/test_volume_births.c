@@ -126,7 +126,7 @@ static void test_births(void **state)
 		diffs();
 		verify_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(compared > 0 && differed > 0);
@@ -135,7 +135,8 @@ static void test_births(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_births, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_births, setup,
+						one_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

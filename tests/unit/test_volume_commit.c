@@ -7,33 +7,11 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 
-#define MIB    (1ull << 20)
 #define LEAVES 200u
 
-static struct pool    *P;
-static struct volumes *V;
 static unsigned        pending;
-
-static void put_block(const char *name, uint64_t off, uint8_t byte)
-{
-	uint8_t buf[4096];
-
-	memset(buf, byte, sizeof(buf));
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off,
-				 sizeof(buf), buf, 0), 0);
-}
-
-static int get_byte(const char *name, uint64_t off)
-{
-	int res;
-	uint8_t *buf = kit_read(P, vols_find(V, name), off, 1, &res);
-	int r = res < 0 ? res : buf[off % TARN_BLOCK];
-
-	free(buf);
-	return r;
-}
 
 static void async_done(struct vol_req *req)
 {

@@ -7,38 +7,7 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
-
-#define MIB (1ull << 20)
-
-static struct pool    *P;
-static struct volumes *V;
-
-static int setup(void **state)
-{
-	(void)state;
-	P = fake_pool_new(7);
-	V = fake_format(P, NULL);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
-}
-
-static struct vol_ctl run(void (*op)(struct volumes *, struct vol_ctl *),
-			  struct vol_ctl ctl)
-{
-	static struct vol_ctl c;
-
-	c = ctl;
-	kit_ctl_run(P, V, &c, op);
-	return c;
-}
+#include "tests/lib/fake/one_pool.c"
 
 static void test_names(void **state)
 {
@@ -142,21 +111,21 @@ static void test_create(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(bad_sizes); i++) {
-		c = run(vol_create, (struct vol_ctl){
+		c = one_run(vol_create, (struct vol_ctl){
 			.name = "v", .size_bytes = bad_sizes[i] });
 		assert_int_equal(c.res, -EINVAL);
 		assert_non_null(strstr(c.error, "'v'"));
 	}
 	assert_null(vols_next(V, NULL));
-	c = run(vol_create, (struct vol_ctl){
+	c = one_run(vol_create, (struct vol_ctl){
 		.name = "v", .size_bytes = 512, .now_s = 77 });
 	assert_int_equal(c.res, 0);
 	assert_false(c.already);
-	c = run(vol_create, (struct vol_ctl){ .name = "v",
+	c = one_run(vol_create, (struct vol_ctl){ .name = "v",
 					      .size_bytes = 512 });
 	assert_int_equal(c.res, 0);
 	assert_true(c.already);
-	c = run(vol_create, (struct vol_ctl){ .name = "v",
+	c = one_run(vol_create, (struct vol_ctl){ .name = "v",
 					      .size_bytes = 1024 });
 	assert_int_equal(c.res, -EEXIST);
 	assert_int_equal(kit_create(P, V, "u", 128ull << 40), 0);
@@ -181,44 +150,28 @@ static void test_rename(void **state)
 	(void)state;
 	kit_create(P, V, "a", MIB);
 	kit_create(P, V, "b", MIB);
-	c = run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "b" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "b" });
 	assert_int_equal(c.res, -EEXIST);
-	c = run(vol_rename, (struct vol_ctl){ .name = "x", .new_name = "y" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "x",
+						.new_name = "y" });
 	assert_int_equal(c.res, -ENOENT);
 	assert_non_null(strstr(c.error, "'x'"));
-	c = run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "/" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "/" });
 	assert_int_equal(c.res, -EINVAL);
-	c = run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "a" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "a" });
 	assert_int_equal(c.res, 0);
 	assert_true(c.already);
-	c = run(vol_rename, (struct vol_ctl){ .name = "a", .new_name = "z" });
+	c = one_run(vol_rename, (struct vol_ctl){ .name = "a",
+						.new_name = "z" });
 	assert_int_equal(c.res, 0);
 	assert_null(vols_find(V, "a"));
 	assert_non_null(vols_find(V, "z"));
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
+	one_reopen(false);
 	assert_non_null(vols_find(V, "z"));
 	assert_null(vols_find(V, "a"));
-}
-
-static void put_block(const char *name, uint64_t off, uint8_t byte)
-{
-	uint8_t buf[4096];
-
-	memset(buf, byte, sizeof(buf));
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off,
-				 sizeof(buf), buf, 0), 0);
-}
-
-static uint8_t get_byte(const char *name, uint64_t off)
-{
-	int res;
-	uint8_t *buf = kit_read(P, vols_find(V, name), off, 1, &res);
-	uint8_t byte = buf[off % TARN_BLOCK];
-
-	assert_int_equal(res, 0);
-	free(buf);
-	return byte;
 }
 
 static void test_grow(void **state)
@@ -243,8 +196,7 @@ static void test_grow(void **state)
 		for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
 			assert_int_equal(get_byte("v", sizes[i] - 1), 10 + i);
 		kit_check_counts(P, V);
-		fake_crash(P, V, P->nrows);
-		assert_int_equal(fake_open(P, NULL, &V), 0);
+		one_reopen(false);
 	}
 }
 
@@ -357,7 +309,7 @@ static void test_pool_errors(void **state)
 	kit_create(P, V, "v", MIB);
 	P->append_error = -ENOSPC;
 	P->append_error_class = LOG_CLIENT;
-	c = run(vol_create, (struct vol_ctl){ .name = "w",
+	c = one_run(vol_create, (struct vol_ctl){ .name = "w",
 					      .size_bytes = MIB });
 	assert_int_equal(c.res, -ENOSPC);
 	assert_non_null(strstr(c.error, "full"));
@@ -366,7 +318,7 @@ static void test_pool_errors(void **state)
 	assert_int_equal(kit_delete(P, V, "v", false), 0);
 	P->append_error = -EROFS;
 	P->append_error_class = LOG_COMMIT;
-	c = run(vol_create, (struct vol_ctl){ .name = "w",
+	c = one_run(vol_create, (struct vol_ctl){ .name = "w",
 					      .size_bytes = MIB });
 	assert_int_equal(c.res, -EROFS);
 	P->append_error = 0;
@@ -398,8 +350,7 @@ static void test_many(void **state)
 		assert_null(vols_find(V, "v99"));
 		if (again == 0) {
 			kit_check_counts(P, V);
-			fake_crash(P, V, P->nrows);
-			assert_int_equal(fake_open(P, NULL, &V), 0);
+			one_reopen(false);
 		}
 	}
 	/* The lowest free slot is taken again, with a new id. */
@@ -408,7 +359,7 @@ static void test_many(void **state)
 	assert_int_equal(vols_find(V, "new")->id, 101);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, one_setup, one_teardown)
 
 int main(void)
 {

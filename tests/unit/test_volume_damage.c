@@ -7,58 +7,18 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
-
-#define MIB (1ull << 20)
-
-static struct pool    *P;
-static struct volumes *V;
-
-static void put_block(const char *name, uint64_t off, uint8_t byte)
-{
-	uint8_t buf[4096];
-
-	memset(buf, byte, sizeof(buf));
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off,
-				 sizeof(buf), buf, 0), 0);
-}
-
-/* The first byte, or an error. */
-static int get_byte(const char *name, uint64_t off)
-{
-	int res;
-	uint8_t *buf = kit_read(P, vols_find(V, name), off, 1, &res);
-	int r = res < 0 ? res : buf[off % TARN_BLOCK];
-
-	free(buf);
-	return r;
-}
+#include "tests/lib/fake/one_pool.c"
 
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(11);
-	V = fake_format(P, NULL);
+	one_open(11, NULL);
 	assert_int_equal(kit_create(P, V, "v", 700 * MIB), 0);
 	for (unsigned i = 0; i < 20; i++)
 		put_block("v", i * MIB, (uint8_t)(i + 1));
 	put_block("v", 600 * MIB, 99);
 	kit_check_counts(P, V);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
-}
-
-static void reopen(void)
-{
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
 }
 
 /* Place of the node at a position, from the table in memory. */
@@ -112,7 +72,7 @@ static void test_leaf(void **state)
 
 	(void)state;
 	P->blocks[place].lost = true;
-	reopen();
+	one_reopen(false);
 	memset(buf, 0, 4096);
 	assert_int_equal(get_byte("v", 3 * MIB), -EBADMSG);
 	assert_int_equal(get_byte("v", 3 * MIB + 9000), -EBADMSG);
@@ -138,7 +98,7 @@ static void test_inner(void **state)
 
 	(void)state;
 	P->blocks[place].lost = true;
-	reopen();
+	one_reopen(false);
 	for (unsigned i = 0; i < 20; i++)
 		assert_int_equal(get_byte("v", i * MIB), -EBADMSG);
 	assert_int_equal(get_byte("v", 511 * MIB), -EBADMSG);
@@ -160,13 +120,13 @@ static void test_redo(void **state)
 	put_block("v", 3 * MIB, 77);
 	put_block("v", 4 * MIB, 78);
 	P->blocks[place].lost = true;
-	reopen();
+	one_reopen(false);
 	assert_int_equal(P->redo_res, -EBADMSG);
 	assert_int_equal(get_byte("v", 3 * MIB), -EBADMSG);
 	assert_int_equal(get_byte("v", 4 * MIB), 78);
 	P->blocks[place].lost = false;
 	assert_int_equal(get_byte("v", 3 * MIB), -EBADMSG);
-	reopen();
+	one_reopen(false);
 	assert_int_equal(get_byte("v", 3 * MIB), -EBADMSG);
 	assert_int_equal(get_byte("v", 4 * MIB), 78);
 	/* The volume can be deleted nevertheless, and others made. */
@@ -185,7 +145,7 @@ static void test_delete_damaged(void **state)
 	(void)state;
 	P->blocks[node_place(0, 3)].lost = true;
 	P->blocks[node_place(1, 1)].lost = true;
-	reopen();
+	one_reopen(false);
 	assert_int_equal(kit_delete(P, V, "v", false), 0);
 	fake_settle(P);
 	fake_commit(P);
@@ -203,7 +163,7 @@ static void test_table_page(void **state)
 	place_t place;
 
 	(void)state;
-	reopen();
+	one_reopen(false);
 	assert_int_equal(get_byte("v", 5 * MIB), 6);
 	put_block("v", 5 * MIB, 66);
 	place = P->tables[TABLE_NODES].place[0];
@@ -216,7 +176,7 @@ static void test_table_page(void **state)
 	put_block("w", MIB, 4);
 	fake_commit(P);
 	assert_int_equal(get_byte("w", MIB), 4);
-	reopen();
+	one_reopen(false);
 	assert_int_equal(get_byte("w", 0), 3);
 	assert_int_equal(get_byte("w", MIB), 4);
 	assert_true(get_byte("v", 5 * MIB) < 0);
@@ -239,7 +199,7 @@ static void test_table_page_partial(void **state)
 	fake_commit(P);
 	P->blocks[place].lost = false;
 	assert_int_equal(get_byte("v", 5 * MIB), 67);
-	reopen();
+	one_reopen(false);
 	assert_int_equal(get_byte("v", 5 * MIB), 67);
 	assert_int_equal(get_byte("v", 6 * MIB), 68);
 	kit_check_counts(P, V);
@@ -276,7 +236,7 @@ static void test_open(void **state)
 	assert_int_equal(get_byte("v", 600 * MIB), 99);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {

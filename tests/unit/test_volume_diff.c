@@ -10,10 +10,9 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 #include "base/bitmap.h"
 
-#define MIB      (1ull << 20)
 #define BASES    6u
 #define SIZES    4u
 #define BLOCKS   (6u << 8) /* of the model, at two places of the volume */
@@ -32,8 +31,6 @@ struct mbase {
 	uint64_t before[BASES][BITMAP_WORDS(BLOCKS)];
 };
 
-static struct pool    *P;
-static struct volumes *V;
 static struct prng     R;
 static struct volumes_params params;
 static uint64_t        size;
@@ -347,16 +344,7 @@ static int setup(void **state)
 {
 	(void)state;
 	params = (struct volumes_params){ .node_budget_bytes = 16 << 20 };
-	P = fake_pool_new(7);
-	V = fake_format(P, &params);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
+	one_open(7, &params);
 	return 0;
 }
 
@@ -370,11 +358,6 @@ static void write_at(uint64_t off, uint64_t len)
 static void trim_at(uint64_t off, uint64_t len)
 {
 	assert_int_equal(kit_req(P, vol(), VOL_TRIM, off, len, NULL, 0), 0);
-}
-
-static void snap(const char *name)
-{
-	assert_int_equal(kit_snapshot(P, V, &name, 1, NULL), 0);
 }
 
 static uint32_t birth_of(const char *name)
@@ -536,7 +519,7 @@ static void test_cost(void **state)
 	assert_int_equal(V->cache.misses, misses + 3);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {

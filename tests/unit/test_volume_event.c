@@ -7,26 +7,15 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 
-static struct pool    *P;
-static struct volumes *V;
 static uint64_t        now_s;
 
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(11);
-	V = fake_format(P, NULL);
+	one_open(11, NULL);
 	now_s = 1000000;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
 	return 0;
 }
 
@@ -319,7 +308,7 @@ static void test_hostile(void **state)
 	kit_check_counts(P, V);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {

@@ -18,7 +18,7 @@ static void test_random(void **state)
 			step();
 		verify_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 }
@@ -218,7 +218,7 @@ static void test_force(void **state)
 	free(ctl);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {

@@ -81,7 +81,7 @@ static void test_random(void **state)
 		history();
 		verify_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(ended > 0 && moved > 0);
@@ -90,7 +90,8 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_random, setup,
+						one_teardown),
 	};
 
 	params.node_budget_bytes = 64 << 10;

@@ -9,84 +9,17 @@
 #include <cmocka.h>
 
 #define FAKE_PLACES (1u << 19)
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 #include "volume/catalog.h"
 #include "volume/node_validate.h"
 
-#define MIB (1ull << 20)
 #define GIB (1ull << 30)
 
-static struct pool    *P;
-static struct volumes *V;
-
-static int setup(void **state)
+/* A clone, "c", of v@s. */
+static void clone(void)
 {
-	(void)state;
-	P = fake_pool_new(7);
-	V = fake_format(P, NULL);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
-}
-
-static void put(const char *name, uint64_t off, uint32_t what)
-{
-	uint32_t *block = calloc(1, TARN_BLOCK);
-
-	block[0] = what;
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off,
-				 TARN_BLOCK, block, 0), 0);
-	free(block);
-}
-
-/* -errno, or what put() wrote. */
-static int64_t get(const char *name, uint64_t off)
-{
-	uint32_t got;
-	uint8_t *buf;
-	int r;
-
-	assert_non_null(vols_find(V, name));
-	buf = kit_read(P, vols_find(V, name), off, TARN_BLOCK, &r);
-	memcpy(&got, buf, sizeof(got));
-	free(buf);
-	return r < 0 ? r : (int64_t)got;
-}
-
-static int ctl_run(const char *name, const char *new_name, uint64_t size,
-		   uint8_t uuid,
-		   void (*op)(struct volumes *, struct vol_ctl *))
-{
-	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
-	int r = 0;
-
-	ctl->name = name;
-	ctl->new_name = new_name;
-	ctl->size_bytes = size;
-	ctl->uuid.b[0] = uuid;
-	kit_ctl_run(P, V, ctl, op);
-	if (ctl->res < 0)
-		r = ctl->res;
-	free(ctl);
-	return r;
-}
-
-static void snap(const char *name)
-{
-	assert_int_equal(kit_snapshot(P, V, &name, 1, NULL), 0);
-}
-
-static void reopen(void)
-{
-	fake_commit(P);
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
+	assert_int_equal(one_run(vol_clone, (struct vol_ctl){
+		.name = "v@s", .new_name = "c", .uuid.b[0] = 1 }).res, 0);
 }
 
 static place_t node_place(const char *name, unsigned level)
@@ -100,28 +33,28 @@ static place_t node_place(const char *name, unsigned level)
 }
 
 /* A clone that was made larger is deleted while the root that it shares with
- * its snapshot cannot be read for a moment: the snapshot and the volume lose
- * it for good. */
+ * its snapshot cannot be read for a moment: the snapshot and the volume do not
+ * lose it for that. */
 static void test_raised_root_forgotten(void **state)
 {
 	place_t place;
 
 	(void)state;
 	assert_int_equal(kit_create(P, V, "v", 640 * MIB), 0);
-	put("v", 0, 11);
-	put("v", 600 * MIB, 12);
+	put_block("v", 0, 11);
+	put_block("v", 600 * MIB, 12);
 	snap("v@s");
-	assert_int_equal(ctl_run("v@s", "c", 0, 1, vol_clone), 0);
+	clone();
 	assert_int_equal(kit_resize(P, V, "c", 300 * GIB, false), 0);
 	fake_commit(P);
 	place = node_place("v", 2);
-	reopen();
+	one_reopen(true);
 	P->blocks[place].lost = true;
 	assert_int_equal(kit_delete(P, V, "c", false), 0);
 	fake_settle(P);
 	P->blocks[place].lost = false;
-	assert_int_equal(get("v@s", 0), 11);
-	assert_int_equal(get("v", 600 * MIB), 12);
+	assert_int_equal(get_byte("v@s", 0), 11);
+	assert_int_equal(get_byte("v", 600 * MIB), 12);
 }
 
 /* The same without a clone: the volume grew between two snapshots. */
@@ -131,22 +64,22 @@ static void test_raised_root_forgotten_snap(void **state)
 
 	(void)state;
 	assert_int_equal(kit_create(P, V, "v", 640 * MIB), 0);
-	put("v", 0, 11);
-	put("v", 600 * MIB, 12);
+	put_block("v", 0, 11);
+	put_block("v", 600 * MIB, 12);
 	snap("v@a");
 	assert_int_equal(kit_resize(P, V, "v", 300 * GIB, false), 0);
 	snap("v@b");
-	put("v", 0, 13); /* a copy of all above it */
+	put_block("v", 0, 13); /* a copy of all above it */
 	fake_commit(P);
-	assert_int_equal(get("v@a", 0), 11); /* into memory */
+	assert_int_equal(get_byte("v@a", 0), 11); /* into memory */
 	place = node_place("v@a", 2);
-	reopen();
+	one_reopen(true);
 	P->blocks[place].lost = true;
 	assert_int_equal(kit_delete(P, V, "v@b", false), 0);
 	fake_settle(P);
 	P->blocks[place].lost = false;
-	assert_int_equal(get("v@a", 0), 11);
-	assert_int_equal(get("v@a", 600 * MIB), 12);
+	assert_int_equal(get_byte("v@a", 0), 11);
+	assert_int_equal(get_byte("v@a", 600 * MIB), 12);
 }
 
 /* --- a client that comes while a rollback is on its way ------------------- */
@@ -160,85 +93,45 @@ static bool rollback_is_queued(void)
 	return false;
 }
 
-static bool write_ended;
-
-static void write_done(struct vol_req *req)
-{
-	(void)req;
-	write_ended = true;
-}
-
-/* The rollback's record is on its way; a client attaches (nothing says that it
- * must not) and writes.  keep: what the volume was becomes a snapshot. */
-static void attach_and_write(const char *keep, int *ret_res)
-{
-	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
-	uint32_t *block = calloc(1, TARN_BLOCK);
-	struct vol_user user = { .gone = NULL };
-	struct vol_req req;
-	struct volume *v = vols_find(V, "v");
-
-	block[0] = 99;
-	ctl->name = "v@s";
-	ctl->new_name = keep;
-	ctl->done = kit_ctl_done;
-	ctl->uuid.b[0] = 5;
-	kit_done = write_ended = false;
-	vol_rollback(V, ctl);
-	io_run(&P->io, 0); /* its record is handed in */
-	assert_true(rollback_is_queued() && !kit_done);
-	/* What export_volume.c does. */
-	assert_ptr_equal(vols_find(V, "v"), v);
-	if (vol_is_detaching(v)) {
-		*ret_res = -EBUSY; /* that would be right */
-		kit_wait(P);
-		goto out;
-	}
-	vol_get(v, &user);
-	req = kit_req_make(v, VOL_WRITE, 0, TARN_BLOCK, block, 0);
-	req.done = write_done;
-	vol_submit(&req);
-	while (!write_ended || !kit_done)
-		fake_turn(P);
-	*ret_res = req.res;
-	vol_put(v, &user);
-	assert_int_equal(ctl->res, 0);
-out:
-	free(ctl);
-	free(block);
-}
-
+/* The rollback's record is on its way when a client comes: the volume says that
+ * it is not to be had (export_volume.c asks), and what it holds when the
+ * rollback is done is the snapshot, before a crash and after it.  keep: what
+ * the volume was becomes a snapshot. */
 static void rollback_race(const char *keep)
 {
-	int64_t live, redone;
-	int res;
+	struct vol_ctl ctl = { .name = "v@s", .new_name = keep,
+			       .uuid.b[0] = 5, .done = kit_ctl_done };
+	struct volume *v;
 
 	assert_int_equal(kit_create(P, V, "v", 640 * MIB), 0);
-	put("v", 0, 1);
+	put_block("v", 0, 1);
 	snap("v@s");
-	put("v", 0, 2);
+	put_block("v", 0, 2);
 	fake_settle(P);
-	attach_and_write(keep, &res);
-	fake_settle(P);
-	live = get("v", 0);
-	print_message("write: %d; v: %d\n", res, (int)live);
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
-	redone = get("v", 0);
-	assert_int_equal(live, redone);
-	if (res == 0)
-		assert_int_equal(redone, 99);
+	v = vols_find(V, "v");
+	kit_done = false;
+	vol_rollback(V, &ctl);
+	io_run(&P->io, 0); /* its record is handed in */
+	assert_true(rollback_is_queued() && !kit_done);
+	assert_ptr_equal(vols_find(V, "v"), v);
+	assert_true(vol_is_detaching(v));
+	kit_wait(P);
+	assert_int_equal(ctl.res, 0);
+	assert_false(vol_is_detaching(vols_find(V, "v")));
+	for (unsigned again = 0; again < 2; again++) {
+		assert_int_equal(get_byte("v", 0), 1);
+		if (keep != NULL)
+			assert_int_equal(get_byte("v@k", 0), 2);
+		one_reopen(false);
+	}
 }
 
-/* The kept snapshot is written to (P11); after a crash the same write is in the
- * volume instead. */
 static void test_rollback_attach_keep(void **state)
 {
 	(void)state;
 	rollback_race("k");
 }
 
-/* The write fails; after a crash it is there. */
 static void test_rollback_attach(void **state)
 {
 	(void)state;
@@ -248,28 +141,26 @@ static void test_rollback_attach(void **state)
 /* --- a lost leaf of a clone ------------------------------------------------ */
 
 /* A leaf that all share cannot be read for a moment, while a write to a clone is
- * redone: the volume and the snapshot, of which nothing is lost, lose it for
- * good. */
+ * redone: the clone has lost it, and the volume and the snapshot have not. */
 static void test_poison_shared(void **state)
 {
 	place_t place;
 
 	(void)state;
 	assert_int_equal(kit_create(P, V, "v", 640 * MIB), 0);
-	put("v", 0, 11);
-	put("v", TARN_BLOCK, 12);
+	put_block("v", 0, 11);
+	put_block("v", TARN_BLOCK, 12);
 	snap("v@s");
-	assert_int_equal(ctl_run("v@s", "c", 0, 1, vol_clone), 0);
+	clone();
 	fake_commit(P);
 	place = node_place("v", 0);
-	put("c", 0, 21);
+	put_block("c", 0, 21);
 	P->blocks[place].lost = true;
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
+	one_reopen(false);
 	P->blocks[place].lost = false;
-	assert_int_equal(get("v", TARN_BLOCK), 12);
-	assert_int_equal(get("v@s", 0), 11);
-	assert_int_equal(get("c", 0), -EBADMSG);
+	assert_int_equal(get_byte("v", TARN_BLOCK), 12);
+	assert_int_equal(get_byte("v@s", 0), 11);
+	assert_int_equal(get_byte("c", 0), -EBADMSG);
 	/* What is lost to one tree can be written to again, and goes with it. */
 	assert_int_equal(kit_delete(P, V, "c", false), 0);
 	kit_check_counts(P, V);
@@ -277,18 +168,18 @@ static void test_poison_shared(void **state)
 
 /* --- waiting for a reaper that does not come ------------------------------ */
 
-/* A commit fails; who waits for the reaper waits for ever, and so does closing
- * (hosted_end_step() waits for vol_calls). */
+/* A commit fails: who waits for the reaper does not wait for ever, nor does
+ * closing, which waits for him. */
 static void test_rollback_failed_pool(void **state)
 {
 	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
 
 	(void)state;
 	assert_int_equal(kit_create(P, V, "v", 640 * MIB), 0);
-	put("v", 0, 1);
-	put("v", 600 * MIB, 7);
+	put_block("v", 0, 1);
+	put_block("v", 600 * MIB, 7);
 	snap("v@s");
-	put("v", 0, 2);
+	put_block("v", 0, 2);
 	fake_settle(P);
 	vols_find(V, "v")->flags |= CATALOG_SHRUNK; /* the reaper has begun */
 	vols_log_client_ops()->commit_done(V, -EIO);
@@ -304,7 +195,7 @@ static void test_rollback_failed_pool(void **state)
 	free(ctl);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, one_setup, one_teardown)
 
 int main(void)
 {

@@ -11,34 +11,21 @@
 
 #include "base/prng.h"
 #define FAKE_PLACES (1u << 19)
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 #include "volume/catalog.h"
 #include "volume/tree.h"
 
-#define MIB   (1ull << 20)
 #define SNAPS 3000u
 
-static struct pool    *P;
-static struct volumes *V;
 static struct prng     rng;
 static bool            there[SNAPS];
 
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(7);
-	V = fake_format(P, NULL);
+	one_open(7, NULL);
 	prng_init(&rng, 1);
 	memset(there, 0, sizeof(there));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	kit_check_counts(P, V);
-	vols_close(V);
-	fake_pool_free(P);
 	return 0;
 }
 
@@ -50,33 +37,12 @@ static const char *snap_name(const char *volume, unsigned i)
 	return name;
 }
 
-static void snap(const char *name)
-{
-	assert_int_equal(kit_snapshot(P, V, &name, 1, NULL), 0);
-}
-
-static void put(const char *name, unsigned mib)
-{
-	uint8_t *block = calloc(1, TARN_BLOCK);
-
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, mib * MIB,
-				 TARN_BLOCK, block, 0), 0);
-	free(block);
-}
-
 static int run(const char *name, const char *new_name,
 	       void (*op)(struct volumes *, struct vol_ctl *))
 {
-	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
-	int r;
-
-	ctl->name = name;
-	ctl->new_name = new_name;
-	ctl->uuid.b[0] = 1;
-	kit_ctl_run(P, V, ctl, op);
-	r = ctl->res;
-	free(ctl);
-	return r;
+	return one_run(op, (struct vol_ctl){ .name = name,
+					     .new_name = new_name,
+					     .uuid.b[0] = 1 }).res;
 }
 
 /* One by one. */
@@ -125,7 +91,7 @@ static void test_long(void **state)
 	(void)state;
 	assert_int_equal(kit_create(P, V, "v", 8 * MIB), 0);
 	for (unsigned i = 0; i < SNAPS; i++) {
-		put("v", i % 8);
+		put_block("v", i % 8 * MIB, 1);
 		snap(snap_name("v", i));
 		there[i] = true;
 		if (i == SNAPS / 2) {
@@ -163,7 +129,7 @@ static void test_long(void **state)
 	/* Its snapshots are the volume's that was rolled back, by name too. */
 	for (unsigned i = 0; i < SNAPS; i++)
 		if (there[i] && i > SNAPS / 2) {
-			put("v", 1);
+			put_block("v", MIB, 1);
 			assert_int_equal(run(snap_name("v", i), NULL,
 					     vol_rollback), 0);
 			break;
@@ -186,7 +152,8 @@ static void test_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_long, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long, setup,
+						one_teardown_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,34 +10,12 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 #include "volume/map_load.h"
 
-#define MIB    (1ull << 20)
 #define LEAVES 3u
 
-static struct pool    *P;
-static struct volumes *V;
 static struct volume  *A, *B;
-
-static void put_block(const char *name, uint64_t off, uint8_t byte)
-{
-	uint8_t buf[4096];
-
-	memset(buf, byte, sizeof(buf));
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off,
-				 sizeof(buf), buf, 0), 0);
-}
-
-static int get_byte(const char *name, uint64_t off)
-{
-	int res;
-	uint8_t *buf = kit_read(P, vols_find(V, name), off, 1, &res);
-	int r = res < 0 ? res : buf[off % TARN_BLOCK];
-
-	free(buf);
-	return r;
-}
 
 /* B shows what A has. */
 static void share(void)
@@ -61,8 +39,7 @@ static void unshare(void)
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(3);
-	V = fake_format(P, NULL);
+	one_open(3, NULL);
 	assert_int_equal(kit_create(P, V, "a", 100 * MIB), 0);
 	assert_int_equal(kit_create(P, V, "b", 100 * MIB), 0);
 	for (unsigned i = 0; i < LEAVES; i++)
@@ -72,20 +49,11 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
-}
-
 /* Nothing is in memory. */
 static void reopen(void)
 {
 	unshare();
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
+	one_reopen(false);
 	assert_int_equal(V->cache.nodes_mem, 0);
 	share();
 }
@@ -330,7 +298,7 @@ static void test_another(void **state)
 	kit_check_counts(P, V);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {

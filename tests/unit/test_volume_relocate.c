@@ -7,20 +7,15 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 
-#define MIB (1ull << 20)
-
-static struct pool    *P;
-static struct volumes *V;
 static uint8_t        *buf;
 static uint32_t        row; /* of the write */
 
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(13);
-	V = fake_format(P, NULL);
+	one_open(13, NULL);
 	buf = malloc(MIB);
 	for (unsigned i = 0; i < MIB; i++)
 		buf[i] = (uint8_t)(i / 4096);
@@ -35,9 +30,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	free(buf);
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
+	return one_teardown(state);
 }
 
 static bool ended;

@@ -10,81 +10,24 @@
 #include <cmocka.h>
 
 #define FAKE_PLACES (1u << 19)
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 #include "volume/catalog.h"
 #include "volume/node_validate.h"
 
-#define MIB (1ull << 20)
 #define U1  "receive/01000000-0000-0000-0000-000000000000"
 #define U2  "receive/02000000-0000-0000-0000-000000000000"
 
-static struct pool    *P;
-static struct volumes *V;
-static bool            already;
-
-static int setup(void **state)
-{
-	(void)state;
-	P = fake_pool_new(7);
-	V = fake_format(P, NULL);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	kit_check_counts(P, V);
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
-}
-
-static void put_bytes(const char *name, uint64_t off, uint32_t what,
-		      uint32_t len)
-{
-	uint32_t *block = calloc(1, TARN_BLOCK);
-
-	block[0] = what;
-	assert_int_equal(kit_req(P, vols_find(V, name), VOL_WRITE, off, len,
-				 block, 0), 0);
-	free(block);
-}
-
-static void put(const char *name, uint64_t off, uint32_t what)
-{
-	put_bytes(name, off, what, TARN_BLOCK);
-}
-
-static uint32_t get(const char *name, uint64_t off)
-{
-	uint32_t got;
-	uint8_t *buf;
-	int r;
-
-	assert_non_null(vols_find(V, name));
-	buf = kit_read(P, vols_find(V, name), off, sizeof(got), &r);
-	assert_int_equal(r, 0);
-	memcpy(&got, buf, sizeof(got));
-	free(buf);
-	return got;
-}
+static bool already;
 
 static int run(const char *name, const char *new_name, uint64_t size,
 	       uint8_t uuid, void (*op)(struct volumes *, struct vol_ctl *))
 {
-	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
-	int r;
+	struct vol_ctl c = one_run(op, (struct vol_ctl){
+		.name = name, .new_name = new_name, .size_bytes = size,
+		.uuid.b[0] = uuid });
 
-	ctl->name = name;
-	ctl->new_name = new_name;
-	ctl->size_bytes = size;
-	ctl->uuid.b[0] = uuid;
-	kit_ctl_run(P, V, ctl, op);
-	r = ctl->res;
-	already = ctl->already;
-	assert_true(r == 0 || ctl->error[0] != '\0');
-	free(ctl);
-	return r;
+	already = c.already;
+	return c.res;
 }
 
 /* Of what was meant for `volume`. */
@@ -106,17 +49,6 @@ static int publish(const char *name, const char *new_name, uint8_t uuid,
 	return r;
 }
 
-static void snap(const char *name)
-{
-	assert_int_equal(kit_snapshot(P, V, &name, 1, NULL), 0);
-}
-
-static void reopen(void)
-{
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
-}
-
 static void once(int r)
 {
 	assert_int_equal(r, 0);
@@ -133,11 +65,11 @@ static void again(int r)
 static void make_shrunk(uint64_t size)
 {
 	assert_int_equal(kit_create(P, V, "v", 640 * MIB), 0);
-	put("v", 0, 11);
-	put("v", 100 * MIB, 12);
-	put("v", 300 * MIB, 13);
-	put("v", 300 * MIB + TARN_BLOCK, 14);
-	put("v", 600 * MIB, 15);
+	put_block("v", 0, 11);
+	put_block("v", 100 * MIB, 12);
+	put_block("v", 300 * MIB, 13);
+	put_block("v", 300 * MIB + TARN_BLOCK, 14);
+	put_block("v", 600 * MIB, 15);
 	fake_commit(P);
 	V->committed = false; /* or the reaper would come first */
 	assert_int_equal(kit_resize(P, V, "v", size, true), 0);
@@ -163,12 +95,12 @@ static void test_shrunk_clone(void **state)
 		once(run("v@s", "c", 0, 1, vol_clone));
 		fake_settle(P);
 		again(run("v@s", "c", 0, 1, vol_clone));
-		reopen();
+		one_reopen(false);
 		again(run("v@s", "c", 0, 1, vol_clone));
-		put("c", 0, 21);
+		put_block("c", 0, 21);
 		assert_int_equal(run("v@s", "c", 0, 1, vol_clone), -EEXIST);
-		teardown(state);
-		setup(state);
+		one_teardown_checked(state);
+		one_setup(state);
 	}
 }
 
@@ -185,7 +117,7 @@ static void test_shrunk_last_bytes(void **state)
 	assert_int_equal(kit_req(P, vols_find(V, "c"), VOL_WRITE,
 				 300 * MIB + 508, 4, &x, 0), 0);
 	assert_int_equal(run("v@s", "c", 0, 1, vol_clone), -EEXIST);
-	assert_int_equal(get("v", 300 * MIB), 13);
+	assert_int_equal(get_byte("v", 300 * MIB), 13);
 }
 
 static void test_shrunk_rollback(void **state)
@@ -193,14 +125,14 @@ static void test_shrunk_rollback(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
 		make_shrunk(ends[i]);
 		again(run("v@s", NULL, 0, 2, vol_rollback));
-		put("v", 100 * MIB, 22);
+		put_block("v", 100 * MIB, 22);
 		once(run("v@s", "kept", 0, 2, vol_rollback));
 		fake_settle(P);
 		again(run("v@s", "kept", 0, 2, vol_rollback));
-		assert_int_equal(get("v", 100 * MIB), 12);
-		assert_int_equal(get("v@kept", 100 * MIB), 22);
-		teardown(state);
-		setup(state);
+		assert_int_equal(get_byte("v", 100 * MIB), 12);
+		assert_int_equal(get_byte("v@kept", 100 * MIB), 22);
+		one_teardown_checked(state);
+		one_setup(state);
 	}
 }
 
@@ -215,20 +147,20 @@ static void test_shrunk_receive(void **state)
 				 size + TARN_BLOCK);
 		again(run("v@s", NULL, size + TARN_BLOCK, 1, vol_receive));
 		/* What was behind the end does not come back. */
-		assert_int_equal(get(U1, size), 0);
-		put(U1, 100 * MIB, 32);
+		assert_int_equal(get_byte(U1, size), 0);
+		put_block(U1, 100 * MIB, 32);
 		assert_int_equal(kit_resize(P, V, U1, ends[i], true), 0);
 		once(publish(U1, "t", 9, "v"));
-		reopen();
+		one_reopen(false);
 		again(publish(U1, "t", 9, "v"));
-		assert_int_equal(get("v@t", 100 * MIB), 32);
-		assert_int_equal(get("v", 100 * MIB), 32);
+		assert_int_equal(get_byte("v@t", 100 * MIB), 32);
+		assert_int_equal(get_byte("v", 100 * MIB), 32);
 		assert_int_equal(vol_size_bytes(vols_find(V, "v")), ends[i]);
 		/* Not after something else was written. */
 		assert_int_equal(run("v@s", NULL, size, 2, vol_receive),
 				 -ESTALE);
-		teardown(state);
-		setup(state);
+		one_teardown_checked(state);
+		one_setup(state);
 	}
 }
 
@@ -238,7 +170,7 @@ static void test_shrunk_stale(void **state)
 	(void)state;
 	make_shrunk(300 * MIB);
 	once(run("v@s", NULL, 300 * MIB, 1, vol_receive));
-	put("v", 299 * MIB, 5);
+	put_block("v", 299 * MIB, 5);
 	assert_int_equal(publish(U1, "t", 9, "v"), -ESTALE);
 	assert_int_equal(run("v@s", NULL, 300 * MIB, 2, vol_receive),
 			 -ESTALE);
@@ -261,8 +193,10 @@ static int publish_beside(unsigned turns, uint64_t off, bool *ret_wrote)
 	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
 	struct vol_user u = { .gone = NULL };
 	struct volume  *v = vols_find(V, "v");
+	uint8_t fives[512];
 	int r;
 
+	memset(fives, 5, sizeof(fives));
 	ctl->name = U1;
 	ctl->new_name = "t";
 	ctl->uuid.b[0] = 9;
@@ -276,7 +210,8 @@ static int publish_beside(unsigned turns, uint64_t off, bool *ret_wrote)
 	*ret_wrote = !published && !vol_is_detaching(v);
 	if (*ret_wrote) {
 		vol_get(v, &u);
-		put_bytes("v", off, 5, 512);
+		assert_int_equal(kit_req(P, v, VOL_WRITE, off, sizeof(fives),
+					 fives, 0), 0);
 		vol_put(v, &u);
 	}
 	for (unsigned i = 0; i < 100000 && !published; i++)
@@ -303,18 +238,18 @@ static void test_shrunk_beside(void **state)
 				 0);
 		fake_settle(P);
 		fake_commit(P);
-		reopen(); /* all has to be read */
+		one_reopen(false); /* all has to be read */
 		r = publish_beside(i / 2, offs[i % 2], &wrote);
 		if (wrote) {
 			assert_true(r == -EBUSY || r == -ESTALE);
-			assert_int_equal(get("v", offs[i % 2]), 5);
+			assert_int_equal(get_byte("v", offs[i % 2]), 5);
 		} else {
 			assert_int_equal(r, 0);
 		}
 		nwrote += wrote;
 		nkept_out += !wrote;
-		teardown(state);
-		setup(state);
+		one_teardown_checked(state);
+		one_setup(state);
 	}
 	assert_true(nwrote > 0 && nkept_out > 2);
 }
@@ -338,16 +273,16 @@ static void test_shrunk_receive_crash(void **state)
 			fake_turn(P);
 		seen |= !kit_done && vols_find(V, U1) != NULL &&
 			vol_size_bytes(vols_find(V, U1)) == 300 * MIB;
-		reopen();
+		one_reopen(false);
 		free(ctl);
 		assert_int_equal(run("v@s", NULL, 300 * MIB + TARN_BLOCK, 1,
 				     vol_receive), 0);
-		assert_int_equal(get(U1, 300 * MIB), 0);
+		assert_int_equal(get_byte(U1, 300 * MIB), 0);
 		assert_int_equal(vol_size_bytes(vols_find(V, U1)),
 				 300 * MIB + TARN_BLOCK);
 		assert_null(vols_hidden_next(V, vols_find(V, U1)));
-		teardown(state);
-		setup(state);
+		one_teardown_checked(state);
+		one_setup(state);
 	}
 	assert_true(seen);
 }
@@ -357,7 +292,7 @@ static void test_begin(void **state)
 	(void)state;
 	once(run("n", NULL, 8 * MIB, 1, vol_receive));
 	again(run("n", NULL, 8 * MIB, 1, vol_receive));
-	reopen();
+	one_reopen(false);
 	again(run("n", NULL, 8 * MIB, 1, vol_receive));
 	assert_null(vols_hidden_next(V, vols_find(V, U1)));
 	/* The same identity for something else. */
@@ -373,12 +308,12 @@ static void test_publish(void **state)
 {
 	(void)state;
 	once(run("n", NULL, MIB, 1, vol_receive));
-	put(U1, 0, 5);
+	put_block(U1, 0, 5);
 	once(publish(U1, "s", 9, "n"));
 	again(publish(U1, "s", 9, "n"));
-	reopen();
+	one_reopen(false);
 	again(publish(U1, "s", 9, ""));
-	put("n", 0, 6);
+	put_block("n", 0, 6);
 	again(publish(U1, "s", 9, "n"));
 	/* One that never was, though its snapshot would be there. */
 	assert_int_equal(publish(U2, "s", 9, "m"), -ENOENT);
@@ -386,8 +321,8 @@ static void test_publish(void **state)
 	assert_int_equal(publish(U2, "s", 8, "n"), -ENOENT);
 	assert_int_equal(publish(U2, "t", 9, "n"), -ENOENT);
 	assert_int_equal(publish(U2, NULL, 9, "n"), -ENOENT);
-	assert_int_equal(get("n@s", 0), 5);
-	assert_int_equal(get("n", 0), 6);
+	assert_int_equal(get_byte("n@s", 0), 5);
+	assert_int_equal(get_byte("n", 0), 6);
 }
 
 /* A copy of what has no snapshot here. */
@@ -395,13 +330,13 @@ static void test_publish_plain(void **state)
 {
 	(void)state;
 	once(run("n", NULL, MIB, 1, vol_receive));
-	put(U1, 0, 5);
+	put_block(U1, 0, 5);
 	once(publish(U1, NULL, 0, "n"));
 	again(publish(U1, NULL, 0, "n"));
-	reopen();
+	one_reopen(false);
 	again(publish(U1, NULL, 0, ""));
 	assert_null(vol_snap_next(vols_find(V, "n"), NULL));
-	assert_int_equal(get("n", 0), 5);
+	assert_int_equal(get_byte("n", 0), 5);
 	assert_int_equal(vols_find(V, "n")->birth, 1);
 	/* What a volume goes on with must have one. */
 	snap("n@s");
@@ -409,11 +344,12 @@ static void test_publish_plain(void **state)
 	assert_int_equal(publish(U2, NULL, 0, "n"), -EINVAL);
 	assert_int_equal(kit_delete(P, V, U2, false), 0);
 	fake_commit(P);
-	reopen();
-	assert_int_equal(get("n", 0), 5);
+	one_reopen(false);
+	assert_int_equal(get_byte("n", 0), 5);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) \
+	cmocka_unit_test_setup_teardown(fn, one_setup, one_teardown_checked)
 
 int main(void)
 {

@@ -7,26 +7,14 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
-
-static struct pool    *P;
-static struct volumes *V;
+#include "tests/lib/fake/one_pool.c"
 
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(31);
-	V = fake_format(P, NULL);
+	one_open(31, NULL);
 	assert_int_equal(kit_create(P, V, "v", 1 << 20), 0);
 	assert_int_equal(kit_create(P, V, "w", 1 << 20), 0);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
 	return 0;
 }
 
@@ -67,19 +55,9 @@ static int by_schedule(const char *name, bool force)
 static int run(const char *name, const char *new_name,
 	       void (*op)(struct volumes *, struct vol_ctl *))
 {
-	struct vol_ctl ctl = { .name = name, .new_name = new_name };
-
-	ctl.uuid.b[0] = 9;
-	kit_ctl_run(P, V, &ctl, op);
-	return ctl.res;
-}
-
-static void reopen(bool commit)
-{
-	if (commit)
-		fake_commit(P);
-	fake_crash(P, V, P->nrows);
-	assert_int_equal(fake_open(P, NULL, &V), 0);
+	return one_run(op, (struct vol_ctl){ .name = name,
+					     .new_name = new_name,
+					     .uuid.b[0] = 9 }).res;
 }
 
 static enum period kind_of(const char *name)
@@ -115,9 +93,9 @@ static void test_set(void **state)
 	/* Nothing that stays is. */
 	assert_int_equal(set("v", 9000, 0, 5).res, 0);
 	check_schedule("v", 0, 5, 150);
-	reopen(false);
+	one_reopen(false);
 	check_schedule("v", 0, 5, 150);
-	reopen(true);
+	one_reopen(true);
 	check_schedule("v", 0, 5, 150);
 	check_schedule("w", 0, 0, 0);
 	/* The clock went back by years: it begins now. */
@@ -157,7 +135,7 @@ static void test_take(void **state)
 		assert_int_equal(kind_of("v@d"), PERIOD_DAY);
 		assert_int_equal(kind_of("w@h"), PERIOD_HOUR);
 		assert_int_equal(kind_of("w@m"), PERIOD_MONTH);
-		reopen(i == 0);
+		one_reopen(i == 0);
 	}
 	/* What a kind that is not kept any more took, and what was renamed, is
 	 * nobody's but a person's. */
@@ -165,7 +143,7 @@ static void test_take(void **state)
 	assert_int_equal(kind_of("v@h"), PERIODS);
 	assert_int_equal(kind_of("v@d"), PERIOD_DAY);
 	assert_int_equal(run("w@h", "hourly", vol_rename), 0);
-	reopen(false);
+	one_reopen(false);
 	assert_int_equal(kind_of("v@h"), PERIODS);
 	assert_int_equal(kind_of("w@hourly"), PERIODS);
 	assert_int_equal(by_schedule("v@h", true), -EBUSY);
@@ -181,7 +159,7 @@ static void test_take(void **state)
 	assert_int_equal(kind_of("v@was"), PERIODS);
 	assert_int_equal(by_schedule("v@d", false), 0);
 	assert_int_equal(by_schedule("w@m", false), 0);
-	reopen(true);
+	one_reopen(true);
 	check_schedule("v", 0, 7, 121);
 	assert_null(vols_find(V, "v@d"));
 	kit_check_counts(P, V);
@@ -189,7 +167,7 @@ static void test_take(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, one_teardown)
 	const struct CMUnitTest tests[] = { T(test_set), T(test_take) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

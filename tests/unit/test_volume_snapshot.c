@@ -7,9 +7,8 @@
 /* cmocka needs the headers above first. */
 #include <cmocka.h>
 
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 
-#define MIB   (1ull << 20)
 #define SIZE  (1024 * MIB)  /* two levels of inner nodes */
 #define SNAPS 4u
 #define AREAS 3u
@@ -17,16 +16,13 @@
 
 static const uint64_t areas[AREAS] = { 0, 300 * MIB, 700 * MIB + 8192 };
 
-static struct pool    *P;
-static struct volumes *V;
 static uint8_t        *now[AREAS];          /* what the volume holds there */
 static uint8_t        *then[SNAPS][AREAS];  /* … and held */
 
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(13);
-	V = fake_format(P, NULL);
+	one_open(13, NULL);
 	assert_int_equal(kit_create(P, V, "v", SIZE), 0);
 	for (unsigned a = 0; a < AREAS; a++) {
 		now[a] = calloc(1, AREA_BYTES);
@@ -44,9 +40,7 @@ static int teardown(void **state)
 		for (unsigned s = 0; s < SNAPS; s++)
 			free(then[s][a]);
 	}
-	vols_close(V);
-	fake_pool_free(P);
-	return 0;
+	return one_teardown(state);
 }
 
 /* Bytes off.. of an area become `stamp`, or a hole if that is 0. */
@@ -77,7 +71,7 @@ static void check_one(const char *name, uint8_t *const *want)
 static const char *const snap_names[SNAPS] = { "v@s0", "v@s1", "v@s2",
 					       "v@s3" };
 
-static void snap(unsigned s)
+static void snap_take(unsigned s)
 {
 	for (unsigned a = 0; a < AREAS; a++)
 		memcpy(then[s][a], now[a], AREA_BYTES);
@@ -90,18 +84,18 @@ static void make_history(void)
 {
 	for (unsigned a = 0; a < AREAS; a++)
 		change(a, 0, AREA_BYTES, (uint8_t)(10 + a));
-	snap(0);
+	snap_take(0);
 	change(0, MIB / 2, MIB, 21);
 	change(1, 4096, 100, 22);
 	fake_commit(P);
-	snap(1);
+	snap_take(1);
 	change(0, 0, MIB, 0);
 	change(2, 0, AREA_BYTES, 0);
-	snap(2);
+	snap_take(2);
 	change(1, 0, AREA_BYTES, 41);
 	change(2, MIB, 8192, 42);
 	fake_commit(P);
-	snap(3);
+	snap_take(3);
 	change(0, MIB / 4, MIB, 51);
 	change(1, MIB, 12288, 0);
 }
@@ -169,7 +163,7 @@ static void test_cost(void **state)
 	change(0, 0, AREA_BYTES, 1);
 	fake_commit(P);
 	nodes = V->ids.used;
-	snap(0);
+	snap_take(0);
 	assert_int_equal(V->ids.used, nodes);
 	change(0, 0, 4096, 2);
 	assert_int_equal(V->ids.used, nodes + 3);
@@ -259,7 +253,7 @@ static void test_refusals(void **state)
 
 	(void)state;
 	assert_int_equal(kit_create(P, V, "w", SIZE), 0);
-	snap(0);
+	snap_take(0);
 	refused("v@s0", NULL, -EEXIST, "v");
 	refused("w@a", "v@s0", -EEXIST, "nothing was taken");
 	assert_null(vols_find(V, "w@a"));

@@ -169,9 +169,8 @@ static void thin_all(void)
 			struct volume *v = V->catalog.slots[i];
 
 			if (v != NULL && v->state == CATALOG_FORK)
-				tree_thinned(v, 0);
+				tree_thin_from(v, 0);
 		}
-		V->reaper.scanned = false;
 		vol_reaper_kick(V);
 		fake_settle(P);
 		assert_int_equal(V->catalog.ndeleting, 0);
@@ -273,7 +272,7 @@ static void test_histories(void **state)
 		}
 		check_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(nforks > histories / 2);
@@ -302,7 +301,7 @@ static void test_crashes(void **state)
 		fake_settle(P);
 		check_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 }
@@ -443,7 +442,7 @@ static void test_many_before(void **state)
 	kit_check_counts(P, V);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(int argc, char **argv)
 {

@@ -9,6 +9,8 @@
 
 #include "tests/lib/fake/fork_kit.c"
 
+#define FORKS_END 360
+
 static bool measured;
 
 static void measure_done(struct vol_used *u)
@@ -53,7 +55,7 @@ static struct model *pick_victim(void)
 }
 
 static unsigned nforked, nthinned, nfreed, ncascades, nsets, nsets_forked;
-static unsigned nmore;
+static unsigned nnested;
 
 /* Every volume writes to the same few spots. */
 static void write_same(void)
@@ -77,15 +79,6 @@ static bool forks_nested(void)
 	return false;
 }
 
-/* So much went; with forks behind forks it may be some more. */
-static bool is_right(uint64_t went, uint64_t said)
-{
-	if (went == said)
-		return true;
-	nmore++;
-	return went > said && forks_nested();
-}
-
 /* Deletes it. */
 static void check_one(struct model *m)
 {
@@ -104,13 +97,14 @@ static void check_one(struct model *m)
 	do_delete(m);
 	fake_settle(P);
 	assert_int_equal(V->catalog.ndeleting, 0);
-	if (!is_right(mapped - V->catalog.mapped, u.data_blocks) ||
-	    !is_right(nodes - V->ids.used, u.node_blocks))
+	if (mapped - V->catalog.mapped != u.data_blocks ||
+	    nodes - V->ids.used != u.node_blocks)
 		fail_msg("%s: %u blocks and %u nodes were to go, %u and %u "
 			 "went", m->name, (unsigned)u.data_blocks,
 			 (unsigned)u.node_blocks,
 			 (unsigned)(mapped - V->catalog.mapped),
 			 (unsigned)(nodes - V->ids.used));
+	nnested += forks_nested();
 	nforked += u.forked;
 	nthinned += u.forked && u.data_blocks > 0;
 	nfreed += u.data_blocks > 0;
@@ -151,8 +145,8 @@ static void check_set(void)
 		do_delete(gone[i]);
 	fake_settle(P);
 	assert_int_equal(V->catalog.ndeleting, 0);
-	if (!is_right(mapped - V->catalog.mapped, u.data_blocks) ||
-	    !is_right(nodes - V->ids.used, u.node_blocks))
+	if (mapped - V->catalog.mapped != u.data_blocks ||
+	    nodes - V->ids.used != u.node_blocks)
 		fail_msg("%u together: %u blocks and %u nodes were to go, %u "
 			 "and %u went", n, (unsigned)u.data_blocks,
 			 (unsigned)u.node_blocks,
@@ -160,6 +154,7 @@ static void check_set(void)
 			 (unsigned)(nodes - V->ids.used));
 	nsets++;
 	nsets_forked += u.forked;
+	nnested += forks_nested();
 }
 
 static void random_histories(uint64_t first, uint64_t end)
@@ -184,7 +179,7 @@ static void random_histories(uint64_t first, uint64_t end)
 		}
 		verify_all();
 		delete_all();
-		teardown(&state);
+		one_teardown(&state);
 		setup(&state);
 	}
 }
@@ -195,8 +190,62 @@ static void test_random(void **state)
 	random_histories(1, 40);
 	assert_true(nforked > 20 && nthinned > 5);
 	assert_true(nfreed > 100 && ncascades > 20);
-	assert_true(nsets > 100 && nsets_forked > 10);
-	assert_true(nmore * 20 < nsets);
+	assert_true(nsets > 100 && nsets_forked > 10 && nnested > 10);
+}
+
+/* Some spots of some volumes. */
+static void write_some(void)
+{
+	for (unsigned i = 0; i < TREES_MAX; i++)
+		for (unsigned spot = 0; spot < SPOTS; spot++)
+			if (trees[i].there && trees[i].of < 0 &&
+			    prng_below(&rng, 4) == 0)
+				spot_write(&trees[i], spot);
+}
+
+/* Clones of clones, whose snapshots are deleted: forks behind forks. */
+static void make_lineage(void)
+{
+	for (unsigned level = 0; level < 3; level++) {
+		struct model *v = pick(VOLUME), *s;
+
+		do_snapshot(v);
+		s = pick(SNAPSHOT);
+		for (unsigned i = 2 + (unsigned)prng_below(&rng, 3); i > 0;
+		     i--)
+			do_clone(s);
+		write_some();
+		if (prng_below(&rng, 4) > 0)
+			check_one(s);
+	}
+}
+
+static void test_forks(void **state)
+{
+	nnested = 0;
+	for (uint64_t seed = 301; seed < FORKS_END; seed++) {
+		prng_init(&rng, seed);
+		step(); /* a volume */
+		write_some();
+		make_lineage();
+		for (unsigned i = 0; i < 12; i++) {
+			struct model *m = pick_victim();
+
+			if (i % 4 == 3)
+				step_of(86 + prng_below(&rng, 12));
+			else if (i % 4 == 2)
+				check_set();
+			else if (m != NULL)
+				check_one(m);
+			if (i % 4 == 1)
+				write_some();
+		}
+		verify_all();
+		delete_all();
+		one_teardown(state);
+		setup(state);
+	}
+	assert_true(nnested > 50);
 }
 
 /* Nodes are evicted while others are read. */
@@ -265,7 +314,7 @@ static void test_meanwhile(void **state)
 		measure_wait();
 		verify_all();
 		delete_all();
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(ends > 100 && gone > 0);
@@ -322,19 +371,19 @@ static void test_unreadable(void **state)
 		assert_int_equal(u.res, 0);
 		assert_int_equal(u.data_blocks, V->catalog.mapped -
 						tree_of(&trees[0])->mapped);
-		teardown(state);
+		one_teardown(state);
 		setup(state);
 	}
 	assert_true(errors > 20);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, one_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_grows), TEST(test_stop), TEST(test_unreadable),
-		TEST(test_meanwhile), TEST(test_random),
+		TEST(test_meanwhile), TEST(test_random), TEST(test_forks),
 		TEST(test_little_memory),
 	};
 

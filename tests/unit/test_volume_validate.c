@@ -281,6 +281,43 @@ static void test_bodies(void **state)
 	REFUSED(body(CATALOG_OP_LAST + 1, &size, 8), "unknown");
 }
 
+static int thin(uint64_t from, uint64_t upto, uint32_t n, uint32_t shared,
+		const uint64_t *leaves)
+{
+	struct {
+		struct catalog_thin t;
+		struct thin_leaf leaves[4];
+	} b;
+
+	memset(&b, 0, sizeof(b));
+	b.t.from = le64_of(from);
+	b.t.upto = le64_of(upto);
+	b.t.nleaves = le32_of(n);
+	b.t.first_shared = le32_of(shared);
+	for (unsigned i = 0; i < n && i < 4; i++)
+		b.leaves[i].leaf = le64_of(leaves[i]);
+	return body(CATALOG_THIN, &b, sizeof(b));
+}
+
+static void test_thin(void **state)
+{
+	uint64_t good[] = { 3, 4, 9 }, back[] = { 3, 3, 9 };
+
+	(void)state;
+	assert_int_equal(thin(3, 10, 3, 0, good), 0);
+	assert_int_equal(thin(0, UINT64_MAX, 3, 3, good), 0);
+	assert_int_equal(thin(0, 1, 0, 0, good), 0);
+	REFUSED(thin(3, 10, 3, 4, good), "leaf");
+	REFUSED(thin(0, 10, 0, 1, good), "leaf");
+	REFUSED(thin(4, 10, 3, 0, good), "order");
+	REFUSED(thin(3, 9, 3, 0, good), "order");
+	REFUSED(thin(3, 10, 3, 0, back), "order");
+	REFUSED(thin(3, 3, 0, 0, good), "nowhere");
+	REFUSED(thin(0, 10, 5, 0, good), "cut off");
+	REFUSED(thin(0, 10, UINT32_MAX, 0, good), "cut off");
+	REFUSED(body(CATALOG_THIN, "", 0), "short");
+}
+
 static void test_sizes(void **state)
 {
 	(void)state;
@@ -304,7 +341,7 @@ int main(void)
 		cmocka_unit_test(test_leaf),  cmocka_unit_test(test_inner),
 		cmocka_unit_test(test_entry), cmocka_unit_test(test_slot),
 		cmocka_unit_test(test_root),  cmocka_unit_test(test_bodies),
-		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_thin),  cmocka_unit_test(test_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

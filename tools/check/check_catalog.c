@@ -136,7 +136,8 @@ static const char *slot_problem(const struct catalog_slot *s)
 	why = name_problem(s);
 	if (why != NULL)
 		return why;
-	if (!all_zero(s->zero1, sizeof(s->zero1)))
+	if (!all_zero(s->zero0, sizeof(s->zero0)) ||
+	    !all_zero(s->zero1, sizeof(s->zero1)))
 		return "reserved bytes are not zero";
 	return schedule_problem(s);
 }

@@ -202,6 +202,18 @@ static const char *tree_reap(struct ck *ck, struct ck_volume *v,
 	return NULL;
 }
 
+/* Its origin, a fork too, is gone through again from that leaf on. */
+static void origin_thin(struct ck *ck, const struct ck_volume *v,
+			const struct catalog_thin *c)
+{
+	uint32_t i = le32_get(c->first_shared) - 1;
+	struct ck_volume *o = v->origin == CK_NO_TREE ? NULL :
+							&ck->vols[v->origin];
+
+	if (o != NULL && o->state == CATALOG_FORK)
+		o->cursor = min_u64(o->cursor, le64_get(c->leaves[i].leaf));
+}
+
 static const char *fork_thin(struct ck *ck, struct ck_volume *v,
 			     const struct ck_rec *r)
 {
@@ -213,7 +225,8 @@ static const char *fork_thin(struct ck *ck, struct ck_volume *v,
 		return "thins out what is no fork";
 	if (r->rec.n < sizeof(*c) || le64_get(c->from) >= le64_get(c->upto) ||
 	    le32_get(c->nleaves) > (r->rec.n - sizeof(*c)) /
-					   sizeof(c->leaves[0]))
+					   sizeof(c->leaves[0]) ||
+	    le32_get(c->first_shared) > le32_get(c->nleaves))
 		return "has no proper body";
 	next = le64_get(c->from);
 	for (uint32_t i = 0; i < le32_get(c->nleaves); i++) {
@@ -228,6 +241,8 @@ static const char *fork_thin(struct ck *ck, struct ck_volume *v,
 	}
 	if (v->cursor == le64_get(c->from))
 		v->cursor = min_u64(le64_get(c->upto), end);
+	if (le32_get(c->first_shared) > 0)
+		origin_thin(ck, v, c);
 	return needed ? "drops what a tree needs that derives from it" : NULL;
 }
 

@@ -54,6 +54,12 @@ static const char *rec_decode(const uint8_t *raw, uint32_t bytes,
 
 static const char *rec_problem(const struct rec *r)
 {
+	if (r->type == REC_WRITE && has_ext(r) &&
+	    (r->ext == 0 || r->ext > UINT32_MAX))
+		return "a write is of a family that cannot be";
+	if (r->type == REC_MOVE &&
+	    (r->ext == 0 || r->ext >= (1ull << PLACE_BITS) - r->n))
+		return "a move is from where no place is";
 	switch (r->type) {
 	case REC_WRITE:
 	case REC_MOVE:

@@ -22,6 +22,9 @@ int  dump_events(struct ck *ck);
 int  dump_node(struct ck *ck, uint32_t id);
 int  dump_place(struct ck *ck, uint64_t place);
 
+/* Text from a disk, in quotes, up to the first NUL: nothing in it moves a
+ * cursor. */
+void dump_text(const char *text, uint32_t len_bytes);
 /* "segment S unit U block O (0xPLACE)". */
 struct ck_text dump_place_text(const struct ck *ck, uint64_t place);
 /* Name of a segment's state. */

@@ -4,12 +4,13 @@
 
 #include "tools/dump/dump.h"
 
-/* Bytes of a disk: what is no plain text is shown as '?'. */
-static void text_print(const char *text, uint32_t len)
+void dump_text(const char *text, uint32_t len_bytes)
 {
-	for (uint32_t i = 0; i < len; i++)
+	putchar('"');
+	for (uint32_t i = 0; i < len_bytes && text[i] != '\0'; i++)
 		putchar((unsigned char)text[i] < 0x20 || text[i] == 0x7f ?
 				'?' : text[i]);
+	putchar('"');
 }
 
 static void entry_print(const struct event_entry *e, uint32_t slot)
@@ -26,9 +27,8 @@ static void entry_print(const struct event_entry *e, uint32_t slot)
 	for (unsigned i = 0; i < ARRAY_LEN(lens); i++) {
 		uint32_t n = min_u32(lens[i], left);
 
-		printf(" \"");
-		text_print(p, n);
-		putchar('"');
+		putchar(' ');
+		dump_text(p, n);
 		p += n;
 		left -= n;
 	}

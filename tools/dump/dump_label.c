@@ -14,16 +14,6 @@ static void print_uuid(const char *what, const struct uuid *u)
 	printf("%s%s", what, uuid_text(u, text));
 }
 
-/* Text from a disk: nothing that moves a cursor. */
-static void print_name(const char *name)
-{
-	putchar('"');
-	for (; *name != '\0'; name++)
-		putchar((unsigned char)*name < 0x20 || *name == 0x7f ? '?' :
-								       *name);
-	putchar('"');
-}
-
 static void print_zones(const struct ck_label *l, const struct ck_zone *z)
 {
 	for (uint32_t u = 0; u < l->k + l->m; u++) {
@@ -37,7 +27,7 @@ static void print_zones(const struct ck_label *l, const struct ck_zone *z)
 static void label_print(const struct ck_label *l)
 {
 	printf("  pool ");
-	print_name(l->name);
+	dump_text(l->name, sizeof(l->name));
 	print_uuid(" ", &l->pool);
 	printf(", %" PRIu32 "+%" PRIu32 ", zones of %" PRIu32
 	       " blocks, rows of %" PRIu32 " blocks%s%s%s\n",
@@ -70,7 +60,7 @@ static void label_print(const struct ck_label *l)
 		print_uuid(" ", &m->uuid);
 		printf(": %" PRIu64 " blocks, %" PRIu32 " zones, domain ",
 		       m->size_blocks, m->zones);
-		print_name(m->domain);
+		dump_text(m->domain, sizeof(m->domain));
 		if (m->state == LABEL_MEMBER_OUT)
 			printf(", out since row %" PRIu64 " (claim %" PRIu64
 			       ")", m->out_row, m->out_claim);

@@ -73,6 +73,20 @@ static const char *catalog_op(uint32_t id)
 		       "?";
 }
 
+static void thin_print(const struct ck_rec *r)
+{
+	const struct catalog_thin *t = (const void *)r->body;
+
+	if (r->rec.n < sizeof(*t))
+		return;
+	printf(" leaves %" PRIu64 " up to %" PRIu64 ", of %" PRIu32
+	       " something goes", le64_get(t->from), le64_get(t->upto),
+	       le32_get(t->nleaves));
+	if (le32_get(t->first_shared) != 0)
+		printf(", that the origin has from number %" PRIu32 " on",
+		       le32_get(t->first_shared));
+}
+
 static void rec_print(const struct ck *ck, const struct ck_segment *seg,
 		      const struct ck_row *row, const struct ck_rec *r)
 {
@@ -87,6 +101,8 @@ static void rec_print(const struct ck *ck, const struct ck_segment *seg,
 		printf(" family %" PRIu64, r->rec.ext);
 	if (r->rec.type == REC_CATALOG)
 		printf(" (%s)", catalog_op(r->rec.id));
+	if (r->rec.type == REC_CATALOG && r->rec.id == CATALOG_THIN)
+		thin_print(r);
 	if (r->rec.type == REC_UNMAP)
 		printf(" blocks %" PRIu64, r->rec.ext);
 	if (r->rec.type == REC_MOVE)

@@ -43,9 +43,9 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 	};
 	char uuid[UUID_TEXT_BYTES];
 
-	printf("slot %" PRIu32 ": %s %" PRIu32 " \"%.*s\"", slot,
-	       name_of(kinds, ARRAY_LEN(kinds), s->kind),
-	       le32_get(s->id), (int)sizeof(s->name), s->name);
+	printf("slot %" PRIu32 ": %s %" PRIu32 " ", slot,
+	       name_of(kinds, ARRAY_LEN(kinds), s->kind), le32_get(s->id));
+	dump_text(s->name, sizeof(s->name));
 	if (le32_get(s->volume) != 0)
 		printf(" of volume %" PRIu32, le32_get(s->volume));
 	printf(" %s, %s, %" PRIu64 " bytes, family %" PRIu32 ", root node %"

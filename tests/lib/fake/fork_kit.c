@@ -3,9 +3,8 @@
  * shows.  Included by test programs.
  */
 #define FAKE_PLACES (1u << 19)
-#include "tests/lib/fake/vol_kit.c"
+#include "tests/lib/fake/one_pool.c"
 
-#define MIB       (1ull << 20)
 #define SIZE      (640 * MIB) /* two levels of inner nodes */
 #define SPOTS     40u         /* blocks that are looked at */
 #define LEAVES    10u         /* … in so many leaves */
@@ -22,8 +21,6 @@ struct model {
 	uint32_t stamp[SPOTS]; /* 0: a hole */
 };
 
-static struct pool    *P;
-static struct volumes *V;
 static struct model    trees[TREES_MAX];
 static struct prng     rng;
 static struct volumes_params params; /* zeros: the defaults */
@@ -33,18 +30,9 @@ static unsigned        reopened;     /* how often */
 static int setup(void **state)
 {
 	(void)state;
-	P = fake_pool_new(29);
-	V = fake_format(P, &params);
+	one_open(29, &params);
 	memset(trees, 0, sizeof(trees));
 	stamps = names = 0;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vols_close(V);
-	fake_pool_free(P);
 	return 0;
 }
 

@@ -237,6 +237,7 @@ bench: deps
 	@tests/bench/bench.sh $(BUILD)
 	@tests/bench/snapshots.sh $(BUILD)
 	@tests/bench/cleaner.sh $(BUILD)
+	@tests/bench/rebuild.sh $(BUILD)
 
 run:
 	@tools/deps.sh run

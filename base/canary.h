@@ -52,6 +52,18 @@
 	X(stray_unrecorded, "a restart forgets that writes are on their way") \
 	X(extra_forgotten, \
 	  "what a recovery before the last wrote is forgotten") \
+	X(rebuild_unreserved, \
+	  "a unit is made again on a zone that no commit has reserved") \
+	X(rebuild_unflushed, "a unit made again is given before it is flushed") \
+	X(rebuild_unchecked, "a unit is made again of damaged ones") \
+	X(rebuild_old_zone, \
+	  "the zone that a unit moved from is used again at once") \
+	X(rebuild_fills, "rebuild takes the last free zones") \
+	X(remove_full, "a disk is removed while segments have zones of it") \
+	X(repairs_forgotten, \
+	  "segments that a dead server may have repaired are used again") \
+	X(gone_untold, \
+	  "zones of a disk that is out are forgotten while it may come back") \
 	X(trim_early, "zones are trimmed before the commit that frees them") \
 	X(trim_reused, "zones are used again while they are being trimmed") \
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \
@@ -92,6 +104,13 @@
 	X(catalog_not_written, "a commit leaves the catalog out") \
 	X(event_not_redone, "recovery forgets events") \
 	X(event_not_written, "a commit leaves events out") \
+	X(lost_as_zeros, "a block that is lost reads as zeros") \
+	X(lost_not_listed, "a block that is lost is not listed") \
+	X(lost_for_ever, "a block that was lost stays listed") \
+	X(hedge_answers_twice, \
+	  "a disk that was not waited for answers, too") \
+	X(around_unchecked, \
+	  "what is read round a slow disk is not checked") \
 	X(node_place_lost, "a commit does not enter where it wrote a node")
 
 enum canary {

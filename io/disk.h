@@ -49,6 +49,7 @@ struct disk_req {
 	/* The disk's own, untouched by the caller while in flight: */
 	struct disk *disk;
 	struct list  link;
+	uint64_t     sent_ns;   /* when it was submitted, engine's clock */
 	uint64_t     deadline_ns;
 	uint64_t     cookie;
 	uint32_t     lane;      /* connection index, or similar */
@@ -96,6 +97,7 @@ static inline void disk_submit(struct disk *d, struct disk_req *req)
 	assert((req->off_bytes | req->len_bytes) % TARN_BLOCK == 0);
 	assert(req->done != NULL);
 	req->disk = d;
+	req->sent_ns = io_now_ns(d->io);
 	d->ops->submit(d, req);
 }
 

@@ -10,8 +10,9 @@
  * written without those that they free, so that what lies in the same range of
  * a volume comes together.
  *
- * Segments with missing units are emptied too, once all disks are there: what
- * lives in them is whole again where it goes.
+ * Segments that lack units are emptied too, where that costs less than making
+ * the units again, or is the only way (rebuild.c): what lives in them is whole
+ * again where it goes.
  *
  * When clients have not written for a while, segments with little in them are
  * emptied, whether or not there is space, so that their zones can be trimmed;
@@ -32,7 +33,8 @@
 static bool all_online(const struct pool *p)
 {
 	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (p->members[i]->state != MEMBER_ONLINE)
+		if (!p->members[i]->removed &&
+		    p->members[i]->state != MEMBER_ONLINE)
 			return false;
 	}
 	return true;
@@ -106,7 +108,7 @@ static uint32_t least_free(const struct pool *p, const struct segment *s,
  * the domains with the most. */
 static struct segment *choose_uneven(const struct pool *p)
 {
-	uint32_t        domain_free[POOL_MEMBERS_MAX] = {0}, most = 0;
+	uint32_t        domain_free[DOMAINS_MAX] = {0}, most = 0;
 	uint32_t        best_least;
 	struct segment *best = NULL;
 
@@ -185,7 +187,7 @@ static struct segment *choose_best(const struct pool *p, uint32_t most,
 static struct segment *choose_degraded(const struct pool *p)
 {
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
-		if (may_choose(p, p->segs[i]) && p->segs[i]->missing != 0)
+		if (may_choose(p, p->segs[i]) && rebuild_leaves(p, p->segs[i]))
 			return p->segs[i];
 	}
 	return NULL;
@@ -251,10 +253,10 @@ uint32_t cleaner_choose(struct pool *p, struct segment **ret_victims,
 		ret_victims[0] = segs_stranded(p) > 0 ? choose_uneven(p) : NULL;
 		return ret_victims[0] != NULL;
 	}
-	if (!all_online(p))
-		return 0;
 	ret_victims[0] = choose_degraded(p);
 	if (ret_victims[0] != NULL)
 		return 1;
+	if (!all_online(p))
+		return 0;
 	return choose_idle(p, ret_victims, ret_again_ns);
 }

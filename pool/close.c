@@ -1,6 +1,6 @@
 /* pool/close.c - closing a pool.
  *
- *   WAIT      the cleaner, a running commit and the log come to rest
+ *   WAIT      the cleaner, rebuild, a running commit and the log come to rest
  *   COMMIT    everything that is dirty
  *   LABEL     with the flag "released"
  *   RELEASE   the lease
@@ -31,6 +31,7 @@ static void close_disks(struct pool *p)
 	owner_stop(p);
 	p->disks_closing = 1;
 	p->disks_closing += late_disks_close(p, disk_closed, p);
+	p->disks_closing += change_close(p, disk_closed, p);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 		struct disk   *d = m->disk;
@@ -79,7 +80,8 @@ static void close_committed(struct pool *p)
 
 static bool at_rest(const struct pool *p)
 {
-	return log_idle(p) && late_idle(p) && !commit_running(p) && cleaner_idle(p) &&
+	return log_idle(p) && late_idle(p) && !commit_running(p) &&
+	       cleaner_idle(p) && rebuild_idle(p) && change_idle(p) &&
 	       scrub_idle(p);
 }
 
@@ -114,6 +116,7 @@ void pool_close(struct pool *p, struct pool_op *op)
 	io_timer_cancel(p->io, &p->commit_timer);
 	if (p->state == POOL_ST_ACTIVE) {
 		p->state = POOL_ST_CLOSING;
+		change_stop(p);
 		io_timer_init(&p->close_timer, close_timer_fn);
 	} else {
 		io_timer_init(&p->close_timer, close_at_once_fn);

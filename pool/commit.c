@@ -278,16 +278,18 @@ static void commit_finish(struct pool *p)
 	}
 	assert(openable == p->openable && partial == p->partial);
 	/* Now that there are whole ones to open. */
-	if (pool_domains_away(p) == 0) {
-		seg_seal_degraded(p);
+	seg_seal_degraded(p);
+	if (pool_domains_away(p) == 0)
 		p->commit.wanted |= commit_partial_can_go(p);
-	}
 	p->commit.wanted |= commit_ends_lack(p);
+	p->commit.wanted |= commit_draining_can_go(p);
 	for (uint32_t i = 0; i < c->nold; i++)
 		table_count(p, c->old[i].place, -1);
 	c->nold = 0;
 	p->client->commit_done(p->client_arg, 0);
 	starve_commit_done(p);
+	change_committed(p);
+	rebuild_committed(p);
 	cleaner_kick(p);
 	trim_kick(p);
 	if (c->finished != NULL)

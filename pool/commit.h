@@ -39,6 +39,10 @@ void commit_segs_renew(struct pool *p);
 /* Would another commit take back segments that lack a unit, now that this one
  * has listed whole ones? */
 bool commit_partial_can_go(const struct pool *p);
+/* … or such with a zone on a disk that is drained? */
+bool commit_draining_can_go(const struct pool *p);
+/* Is there room for another segment in quarantine, to be trimmed? */
+bool commit_may_trim(const struct pool *p);
 /* Did a disk go out since the pages of the table were encoded? */
 bool commit_missing_changed(const struct pool *p);
 

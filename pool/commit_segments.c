@@ -2,8 +2,9 @@
  *
  * First it freezes what the table will say of them, as of the row applied
  * last.  When the client has handed in its pages, segments in which nothing
- * lives give their zones back, and new ones are composed of those for the time
- * after this commit.  If a disk goes out before the label is written, what the
+ * lives give their zones back, units that were made again change zones
+ * (rebuild.c), and new segments are composed of free zones for the time after
+ * this commit.  If a disk goes out before the label is written, what the
  * table says is missing is no longer true and the table is written again.
  *
  * The ways to fail: no zones are free, and fewer segments will be openable; no
@@ -14,6 +15,7 @@
 #include "base/canary.h"
 #include "pool/cleaner.h"
 #include "pool/commit.h"
+#include "pool/rebuild.h"
 
 /* --- freeze -------------------------------------------------------------- */
 
@@ -31,6 +33,8 @@ static uint8_t frozen_state(const struct segment *s)
 		return SEG_DISK_SEALED;
 	case SEG_QUARANTINED:
 		return SEG_DISK_QUARANTINED;
+	case SEG_RESERVED:
+		return SEG_DISK_RESERVED;
 	}
 	return SEG_DISK_FREE;
 }
@@ -91,6 +95,11 @@ static uint32_t recycled(const struct pool *p)
 	return want - min_u32(want, have);
 }
 
+bool commit_may_trim(const struct pool *p)
+{
+	return trim_segs(p) < trim_segs_max(p) && may_trim(p, recycled(p));
+}
+
 static void free_dead_segments(struct pool *p)
 {
 	uint32_t trims = trim_segs(p), freed = 0, wanted = recycled(p);
@@ -107,7 +116,9 @@ static void free_dead_segments(struct pool *p)
 			seg_quarantine(p, s);
 			continue;
 		}
-		if (freed >= wanted && may_trim(p, wanted)) {
+		/* A disk that is drained is waited for. */
+		if (freed >= wanted && !seg_drains(p, s) &&
+		    may_trim(p, wanted)) {
 			/* The others have their turn at the next commit. */
 			if (trims++ < trim_segs_max(p))
 				seg_quarantine(p, s);
@@ -151,6 +162,65 @@ static void free_partial_segments(struct pool *p)
 	}
 }
 
+/* While a domain is away there may be nothing to compose in their place. */
+static bool draining_may_go(const struct pool *p)
+{
+	return p->openable > commit_openable_kept(p) &&
+	       (pool_domains_away(p) == 0 ||
+		segs_free_possible(p) > segs_unlisted(p));
+}
+
+bool commit_draining_can_go(const struct pool *p)
+{
+	if (!draining_may_go(p))
+		return false;
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		if (p->segs[i]->state == SEG_OPENABLE &&
+		    p->segs[i]->pins == 0 && p->segs[i]->rows == 0 &&
+		    seg_drains(p, p->segs[i]))
+			return true;
+	}
+	return false;
+}
+
+/* And so do those with a zone on a disk that is drained. */
+static void free_draining_segments(struct pool *p)
+{
+	for (uint32_t i = 1; i <= p->nsegs && draining_may_go(p); i++) {
+		struct segment *s = p->segs[i];
+
+		if (s->state != SEG_OPENABLE || s->rows != 0 || s->pins != 0 ||
+		    !seg_drains(p, s))
+			continue;
+		segs_openable_take(p, s);
+		seg_free_zones(p, s);
+	}
+}
+
+/* All free zones may be listed, and nothing be written: units that are made
+ * again take theirs of what is listed beyond what clients need until the next
+ * commit. */
+static void free_listed_segments(struct pool *p)
+{
+	uint32_t kept = commit_openable_kept(p) + segs_low(p) / 2;
+	uint32_t need = rebuild_zones_wanted(p->rebuild);
+
+	if (need == 0)
+		return;
+	need += segs_unlisted(p);
+	for (uint32_t i = p->nsegs; i > 0 && segs_free_possible(p) < need;
+	     i--) {
+		struct segment *s = p->segs[i];
+
+		if (p->openable <= kept)
+			return;
+		if (s->state != SEG_OPENABLE || s->rows != 0 || s->pins != 0)
+			continue;
+		segs_openable_take(p, s);
+		seg_free_zones(p, s);
+	}
+}
+
 void commit_segs_renew(struct pool *p)
 {
 	struct commit *c = &p->commit;
@@ -161,6 +231,9 @@ void commit_segs_renew(struct pool *p)
 		trim_yield(p);
 	free_dead_segments(p);
 	free_partial_segments(p);
+	free_draining_segments(p);
+	free_listed_segments(p);
+	rebuild_commit(p);
 	segs_capacity(p);
 	have = segs_openable_whole(p);
 	spare = segs_free_possible(p);
@@ -170,6 +243,7 @@ void commit_segs_renew(struct pool *p)
 		segs_compose(p, min_u32(target - have, spare),
 			     CANARY(reuse_before_commit) ? SEG_OPENABLE
 							 : SEG_NEXT);
+	change_commit(p);
 	c->nsegments = p->nsegs;
 	c->next = 0;
 	if (table_grow(p, TABLE_SEGMENTS, seg_pages(p)) < 0)

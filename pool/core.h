@@ -8,10 +8,11 @@
  * durable; segment.c owns zones and live counts; capacity.c says what fits;
  * segment_open.c chooses where rows go; segment_seal.c ends a segment;
  * segment_table.c has them all on disk; table.c the index; commit*.c a commit;
- * scan.c and recover*.c bring a pool back; cleaner.c empties segments; scrub*.c
- * looks for what has gone bad; owner.c
- * holds the claim; open.c, create.c, close.c are the big operations over all of
- * them.
+ * scan.c and recover*.c bring a pool back; cleaner.c empties segments;
+ * rebuild*.c makes units again; scrub*.c looks for what has gone bad; damage.c
+ * knows what is lost; speed.c knows slow disks, and hedge.c does not wait for
+ * them; owner.c holds the claim; open.c, create.c, close.c are the big operations
+ * over all of them.
  */
 #ifndef TARN_POOL_CORE_H
 #define TARN_POOL_CORE_H
@@ -23,6 +24,7 @@
 #include "pool/root_format.h"
 #include "pool/row.h"
 #include "pool/segment_format.h"
+#include "pool/speed.h"
 #include "pool/stripe.h"
 
 /* --- members ------------------------------------------------------------- */
@@ -61,6 +63,19 @@ struct member {
 	char         domain_name[DOMAIN_NAME_MAX + 1];
 	uint8_t      state;         /* enum member_state */
 	bool         in;            /* segments and rows go to it */
+	uint8_t      flags;         /* LABEL_MEMBER_DRAIN, … */
+	bool         joining;       /* being added: labels that say so are being
+				     * written; */
+	bool         announced;     /* … they have its name, and so has it */
+	bool         leaving;       /* being removed: … */
+	bool         removed;       /* no member any more */
+	bool         closing;       /* … and its disk is being closed */
+	bool         labelled;      /* joining: a label was sent to it; leaving:
+				     * it has one that says so */
+	bool         empty;         /* a durable commit has no zone of it */
+	bool         empty_next;    /* … the running commit has none */
+	uint64_t     forget_row;    /* to be removed, and out: rows below may
+				     * lack a unit for it; 0: more will */
 	bool         lacking;       /* in, but out by the labels: … */
 	uint64_t     lacks_row;     /* … rows up to this may not be on it */
 	uint64_t     out_row;       /* !in, lacking: last row known flushed on
@@ -105,7 +120,15 @@ struct member {
 	uint32_t     late_units;    /* in flight, and found late */
 	uint64_t     slow_until_ns; /* new rows avoid it until then */
 	uint64_t     slow_ns;       /* how long, the last time */
+	struct speed speed;
+	/* Out: rebuild.c. */
+	uint64_t     out_since_ns;  /* !in: since then, as far as we know */
+	bool         rebuild_now;   /* … and it is not waited for */
 };
+
+/* The domain of a disk that was removed; arrays by domain have room for it. */
+#define DOMAIN_NONE POOL_MEMBERS_MAX
+#define DOMAINS_MAX (POOL_MEMBERS_MAX + 1)
 
 struct domain {
 	char name[DOMAIN_NAME_MAX + 1];
@@ -121,6 +144,7 @@ enum seg_state {
 	SEG_SEALING,     /* no more rows; index being written */
 	SEG_SEALED,
 	SEG_QUARANTINED,
+	SEG_RESERVED,    /* has a zone that a unit is made again on */
 };
 
 struct seg_index {
@@ -138,6 +162,10 @@ struct segment {
 	bool     rows_seen;   /* recovery found rows in it; not flushed yet */
 	bool     dead;        /* counted in pool->sealed_dead */
 	bool     miscounted;  /* `live` was found wrong: never freed */
+	bool     damage_look; /* it is to be scrubbed for what is lost */
+	bool     damage_counting; /* … is being, as pass … */
+	uint32_t damage_pass;
+	uint32_t damage_more; /* lost blocks that are not listed */
 	uint8_t  frozen_state; /* enum seg_disk_state for the running commit */
 	uint32_t frozen_index_off;
 	uint8_t  class;       /* enum log_class while open */
@@ -155,11 +183,17 @@ struct segment {
 	uint32_t clean_start; /* what was in it then */
 	uint8_t  clean_vain;  /* passes since that took nothing out of it */
 	uint32_t pins;        /* reads in flight */
+	uint32_t repairs;     /* writes in place, by reads and scrubs */
+	uint32_t moves;       /* of units to other zones, since it was loaded */
 	uint32_t rows;        /* rows not yet applied, copies not at rest */
 	uint64_t claim;       /* owner that opened it, and CLAIM_… */
 	bool     stray;       /* a write that nobody waits for any more may
 			       * be on its way to it (quarantine.c), */
 	uint64_t stray_since_ns; /* … since then */
+	bool     reserved;    /* was RESERVED when it was loaded */
+	bool     unflushed;   /* holds rows that are not flushed (rebuild.c) */
+	uint64_t rebuild_after; /* commit until which its units are not made
+			       * again, for that was in vain */
 	uint32_t trim;        /* QUARANTINED: mask of units whose zones are to
 			       * be trimmed, */
 	uint32_t trimming;    /* … and are being trimmed */
@@ -356,8 +390,24 @@ struct pace {
 	struct io_timer timer;      /* a row has waited long enough */
 };
 
+/* What is known to be lost: damage.c. */
+struct damage {
+	struct damage_block {
+		struct pool_damage d;
+		uint32_t           pass; /* found then, or again */
+	} *list;          /* by place; NULL: there was none yet */
+	uint32_t n;
+	uint32_t nsure;
+	uint32_t pass;    /* of scrubs of segments, the newest */
+	uint32_t looks;   /* segments that are to be scrubbed */
+	uint64_t more;    /* in all segments */
+	uint64_t changes; /* of the list */
+};
+
 struct opener;  /* open.h: state of pool_open() */
+struct change;  /* membership_change.c */
 struct cleaner; /* cleaner.c */
+struct rebuild; /* rebuild.c */
 struct scrub;   /* scrub.h */
 struct owner;   /* owner.c */
 
@@ -452,6 +502,7 @@ struct pool {
 	struct list        reads_parked; /* done, but the lease is in doubt */
 	struct list        recon_wait;   /* waiting for buffers or disks */
 	struct io_timer    reads_timer;  /* retry what waits */
+	struct hedges      hedges;
 
 	/* Tables and commit. */
 	struct table       tables[TABLE_KINDS];
@@ -468,6 +519,8 @@ struct pool {
 	struct label_extra_seg extra[LABEL_EXTRA_MAX];
 
 	struct cleaner    *cleaner;
+	struct rebuild    *rebuild;
+	struct change     *change;       /* of the membership, under way */
 	struct scrub      *scrub;
 	uint64_t           clients;      /* requests of clients, ever */
 	struct opener     *opener;
@@ -481,7 +534,8 @@ struct pool {
 	unsigned           disks_closing;
 	struct list        late_disks;   /* disk_offer.c: being looked at */
 
-	uint64_t           lost_blocks;
+	uint64_t           lost_blocks;  /* by a damaged map */
+	struct damage      damage;
 	struct pool_info   counters;     /* activity only */
 	struct io_work     fail_work;
 };
@@ -682,6 +736,8 @@ void member_free(struct member *m);
 /* A write or flush on it failed. */
 void member_error(struct member *m, int res);
 void member_event(struct disk *d, enum disk_event ev, void *arg);
+/* It was coming in again, and is lost before it has its label: out as before. */
+void member_in_undo(struct member *m);
 bool member_usable(const struct member *m); /* may be written now */
 bool member_readable(const struct member *m);
 /* Attach a disk that carries this member's label. */
@@ -690,8 +746,36 @@ void member_resolve_suspects(struct pool *p);
 uint64_t member_label_off_bytes(const struct member *m, unsigned area,
 				uint32_t slot);
 
+/* Domains anew, of the members that there are. */
+void members_domains(struct pool *p);
+/* What is on it is to move, or to be made again, elsewhere. */
+static inline bool member_drains(const struct member *m)
+{
+	return (m->flags & LABEL_MEMBER_DRAIN) != 0;
+}
+
+/* --- membership_change.c, disk_add.c, disk_drain.c ------------------------ */
+int  change_init(struct pool *p);
+void change_fini(struct pool *p);
+/* The connection of a disk that is being added was lost, or it failed. */
+void change_disk_lost(struct pool *p, struct member *m);
+/* Of a commit: its table is final; and it is durable. */
+void change_commit(struct pool *p);
+void change_committed(struct pool *p);
+/* Zones came out of quarantine, or nobody waits for them any more, or a disk is
+ * back or out: a disk that is drained may be empty now, by the next commit, or
+ * leave. */
+void change_zones_freed(struct pool *p);
+/* Nothing of it is in flight. */
+bool change_idle(const struct pool *p);
+/* The pool is to be closed, or has failed: what only waits ends. */
+void change_stop(struct pool *p);
+/* All disks are being closed: what is under way ends; returns how many disks
+ * are still being closed, done() is called for each. */
+unsigned change_close(struct pool *p, void (*done)(void *arg), void *arg);
+
 /* --- membership.c -------------------------------------------------------- */
-/* Is a member of the domain in; is one not? */
+/* Is a member of the domain in; is one not, or does every one go? */
 bool domain_in(const struct pool *p, uint32_t domain);
 bool domain_lacks_disk(const struct pool *p, uint32_t domain);
 /* Domains with a member that is not to be had. */
@@ -700,6 +784,8 @@ uint32_t pool_domains_away(const struct pool *p);
 uint32_t pool_domains_lost(const struct pool *p);
 /* May the pool go on without it, too? */
 bool member_out_allowed(const struct pool *p, const struct member *out);
+/* May labels not even say of it any more that it is out? */
+bool member_may_be_forgotten(struct pool *p, struct member *m);
 /* It is in again, and rows up to this one may not be on it. */
 void member_lacks(struct member *m, uint64_t row);
 /* A row got its place. */
@@ -729,6 +815,8 @@ struct segment *seg_slot(struct pool *p, uint32_t no);
 /* Take n more segments out of free zones, in state SEG_NEXT or
  * SEG_OPENABLE; returns how many could be made. */
 uint32_t segs_compose(struct pool *p, uint32_t n, enum seg_state state);
+/* A slot without zones that nothing refers to.  NULL: out of memory. */
+struct segment *segs_free_slot(struct pool *p);
 /* Give its zones back. */
 void seg_free_zones(struct pool *p, struct segment *s);
 /* A free zone belongs to a segment from now on. */
@@ -759,6 +847,8 @@ uint32_t segs_stranded(const struct pool *p);
 uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);
 uint32_t segs_unlisted(const struct pool *p); /* never made openable */
+/* Does all that lives fit, with all its units, on the disks that are in? */
+bool pool_space_fits(const struct pool *p);
 uint64_t pool_space_available(const struct pool *p);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
@@ -791,11 +881,14 @@ bool seg_has_room(const struct pool *p, const struct segment *s,
  * that commits write to. */
 uint32_t seg_share_blocks(const struct pool *p);
 bool seg_writable(const struct pool *p, const struct segment *s);
+/* Does it have a zone on a disk that is drained? */
+bool seg_drains(const struct pool *p, const struct segment *s);
 
 /* --- segment_seal.c ------------------------------------------------------ */
 void seg_row_applied(struct pool *p, struct segment *s);
 void seg_seal(struct pool *p, struct segment *s);
-/* The open ones that lack units. */
+/* The open ones that lack units or have some on a disk that is drained, if
+ * others can be opened in their place. */
 void seg_seal_degraded(struct pool *p);
 int  seg_index_add(struct segment *s, const struct row *row,
 		   const uint8_t *crcs, const uint8_t *recs);
@@ -833,6 +926,37 @@ void reads_fail_all(struct pool *p, int res);
 void reads_unpark(struct pool *p);
 /* A disk is back: reads that wait for one try again. */
 void reads_hope(struct pool *p);
+/* Which units a block is made from. */
+enum read_around {
+	READ_ALL,  /* that can be read */
+	READ_FAIR, /* … and neither the one that was asked nor on slow disks */
+	READ_FEW,  /* … and no more than will do */
+};
+/* For hedge.c: the disk that the read was sent to, by the buffer `data`, has
+ * answered. */
+void read_answered(struct pool_read *r, struct member *m, int res,
+		   const uint8_t *data);
+/* It is made from other units meanwhile.  False: there are too few. */
+bool read_reconstruct(struct pool_read *r);
+
+/* --- damage.c ------------------------------------------------------------ */
+void damage_fini(struct pool *p);
+/* Nothing points to these blocks any more, or they could be read. */
+void damage_unref(struct pool *p, place_t place, uint32_t n);
+void damage_seg_freed(struct pool *p, struct segment *s);
+/* Are there any in it, or may there be?  That is what is kept on disk. */
+bool damage_in_seg(const struct pool *p, const struct segment *s);
+void damage_seg_loaded(struct pool *p, struct segment *s);
+/* A disk is back, or a unit of s was made again: some may be readable again. */
+void damage_look_again(struct pool *p);
+void damage_seg_made(struct pool *p, struct segment *s);
+/* A segment is scrubbed; whole: to its end. */
+void damage_pass_begin(struct pool *p, struct segment *s);
+void damage_pass_end(struct pool *p, struct segment *s, bool whole);
+/* Not now: there is no memory. */
+void damage_look_off(struct pool *p, struct segment *s);
+/* One that is to be scrubbed; NULL: there is none. */
+struct segment *damage_next_look(const struct pool *p);
 
 /* --- cleaner.c ----------------------------------------------------------- */
 int  cleaner_init(struct pool *p);
@@ -841,6 +965,35 @@ void cleaner_kick(struct pool *p);
 void cleaner_unstick(struct pool *p);  /* there may be more space now */
 bool cleaner_can_help(const struct pool *p);
 bool cleaner_idle(const struct pool *p);
+
+/* --- rebuild.c, rebuild_choose.c, rebuild_commit.c ----------------------- */
+struct rebuild_info {
+	uint64_t units;      /* to be made again, as far as that is due */
+	uint64_t blocks;     /* … their zones */
+	uint64_t waiting_ns; /* until the next disk that is out is given up; 0:
+			      * none is waited for */
+	uint64_t damaged;    /* units of segments with blocks that are lost */
+	bool     running;
+	bool     stuck;      /* nothing can be done about any of it */
+};
+int  rebuild_init(struct pool *p);
+void rebuild_fini(struct pool *p);
+/* See what there is to do, in the next turn. */
+void rebuild_kick(struct pool *p);
+/* … although there was no room or no domain for it: there may be now. */
+void rebuild_hope(struct pool *p);
+/* Of a commit: dead segments were freed, the table is not encoded yet; and it
+ * is durable. */
+void rebuild_commit(struct pool *p);
+void rebuild_committed(struct pool *p);
+/* A flush of it has ended; what was written to it is in doubt. */
+void rebuild_flushed(struct pool *p, const struct member *m);
+void rebuild_member_lost(struct pool *p, const struct member *m);
+/* s lacks units, and emptying it is the way to get them. */
+bool rebuild_leaves(const struct pool *p, const struct segment *s);
+/* Nothing of it is in flight. */
+bool rebuild_idle(const struct pool *p);
+void rebuild_status(const struct pool *p, struct rebuild_info *ret);
 
 /* --- pace.c -------------------------------------------------------------- */
 void pace_init(struct pool *p);

@@ -108,7 +108,8 @@ static void late_read(struct disk_req *req)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 
-		if (!uuid_equal(&m->uuid, &l->disk))
+		if (!uuid_equal(&m->uuid, &l->disk) || m->removed ||
+		    m->leaving)
 			continue;
 		if (has_disk(m)) {
 			pool_log(p,

@@ -23,6 +23,7 @@ static void flush_req_done(struct disk_req *req)
 		/* A member that became suspect meanwhile has had its units
 		 * reset; what they are written as later has a higher cover. */
 		m->flush_done = m->flush_seq;
+		rebuild_flushed(p, m);
 	} else if (m->in) {
 		member_error(m, req->res);
 	}

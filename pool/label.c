@@ -42,6 +42,7 @@ static void member_encode(const struct label_member_info *i, uint8_t *buf)
 	m.size_blocks = le64_of(i->size_blocks);
 	m.zones = le32_of(i->zones);
 	m.state = i->state;
+	m.flags = i->flags;
 	m.out_row = le64_of(i->out_row);
 	m.out_claim = le64_of(i->out_claim);
 	memcpy(m.domain, i->domain, sizeof(i->domain));
@@ -191,6 +192,7 @@ static const char *decode_members(const struct label_header *h,
 		o->size_blocks = le64_get(m.size_blocks);
 		o->zones = le32_get(m.zones);
 		o->state = m.state;
+		o->flags = m.flags;
 		o->out_row = le64_get(m.out_row);
 		o->out_claim = le64_get(m.out_claim);
 		memcpy(o->domain, m.domain, sizeof(o->domain));
@@ -201,8 +203,18 @@ static const char *decode_members(const struct label_header *h,
 		if (strict && (!is_zero(m.zero0, sizeof(m.zero0)) ||
 			       !is_zero(m.zero1, sizeof(m.zero1))))
 			return "reserved bytes of a member";
-		if (o->state != LABEL_MEMBER_IN && o->state != LABEL_MEMBER_OUT)
+		if (o->state < LABEL_MEMBER_IN ||
+		    o->state > LABEL_MEMBER_REMOVED ||
+		    (o->state == LABEL_MEMBER_REMOVED && o->zones != 0))
 			return "member state";
+		if (strict && (o->flags & ~(LABEL_MEMBER_DRAIN |
+					    LABEL_MEMBER_REMOVE |
+					    LABEL_MEMBER_GONE |
+					    LABEL_MEMBER_JOIN)) != 0)
+			return "member flags";
+		if ((o->flags & LABEL_MEMBER_JOIN) != 0 &&
+		    o->state != LABEL_MEMBER_REMOVED)
+			return "member that joins";
 		if (o->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
 		    2 * LABEL_AREA_BLOCKS +
 				    (uint64_t)o->zones * zone_blocks >

@@ -30,6 +30,7 @@ struct label_member_info {
 	uint64_t    size_blocks;
 	uint32_t    zones;
 	uint8_t     state;     /* enum label_member_state */
+	uint8_t     flags;     /* LABEL_MEMBER_DRAIN, … */
 	uint64_t    out_row;
 	uint64_t    out_claim;
 	char        domain[DOMAIN_NAME_MAX + 1];

@@ -70,7 +70,8 @@
  *              16  8 size_blocks
  *              24  4 zones
  *              28  1 state    enum label_member_state
- *              29  3 zero
+ *              29  1 flags    LABEL_MEMBER_DRAIN, …_REMOVE, …_GONE, …_JOIN
+ *              30  2 zero
  *              32  8 out_row  OUT: last row known flushed on it
  *              40  8 out_claim OUT: claim that recorded it
  *              48 64 domain   NUL padded
@@ -126,7 +127,20 @@
 enum label_member_state {
 	LABEL_MEMBER_IN = 1,
 	LABEL_MEMBER_OUT = 2,
+	LABEL_MEMBER_REMOVED = 3, /* no member any more: nothing refers to it,
+				   * its place in the table is for the next
+				   * disk that is added */
 };
+
+/* In label_member.flags. */
+#define LABEL_MEMBER_DRAIN  (1u << 0) /* what is on it moves to other disks */
+#define LABEL_MEMBER_REMOVE (1u << 1) /* … and then it is removed */
+#define LABEL_MEMBER_GONE   (1u << 2) /* … it is out and does not come in again:
+				       * writes to it may be under way of
+				       * which nothing else tells */
+#define LABEL_MEMBER_JOIN   (1u << 4) /* REMOVED: being added, and no member
+				       * yet; a disk whose own label says that
+				       * has not become one */
 
 enum lease_state {
 	LEASE_HELD = 1,
@@ -200,7 +214,8 @@ struct label_member {
 	le64        size_blocks;
 	le32        zones;
 	uint8_t     state;
-	uint8_t     zero0[3];
+	uint8_t     flags;
+	uint8_t     zero0[2];
 	le64        out_row;
 	le64        out_claim;
 	char        domain[64];

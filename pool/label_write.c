@@ -6,6 +6,9 @@
  * Who asked before the attempt started is told when it is done; who asked
  * later has the next one.
  *
+ * A disk that is being removed has its label, which says so, first of all, and
+ * one that is being added has its last of all: membership_change.c says why.
+ *
  * A member that fails on the way is suspect; the attempt waits until it is
  * back (then its label is written) or is going out (then the attempt starts
  * again with a new number and that content).  A number once tried is never
@@ -29,13 +32,49 @@ static void label_step(struct pool *p);
 
 static bool is_target(const struct member *m)
 {
-	return (m->in || m->coming_in) && !m->going_out;
+	if (m->leaving)
+		return m->in && !m->labelled;
+	return (m->in || m->coming_in || m->joining) && !m->going_out &&
+	       !m->removed;
+}
+
+static bool labelled_others(const struct pool *p, const struct member *but)
+{
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (m != but && m->label_state != LABEL_IO_NONE &&
+		    m->label_state != LABEL_IO_DONE)
+			return false;
+	}
+	return true;
+}
+
+/* May it have its label before others that still lack theirs? */
+static bool has_turn(const struct pool *p, const struct member *m)
+{
+	if (m->joining)
+		return labelled_others(p, m);
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *o = p->members[i];
+
+		if (o != m && o->leaving && o->label_state != LABEL_IO_NONE &&
+		    o->label_state != LABEL_IO_DONE)
+			return false;
+	}
+	return true;
 }
 
 static bool is_writable(const struct member *m)
 {
 	return m->disk != NULL && m->disk->up && m->epoch == m->disk->epoch &&
 	       (m->state == MEMBER_ONLINE || m->state == MEMBER_RETURNING);
+}
+
+/* Do labels written now call it REMOVED? */
+static bool is_none(const struct member *m)
+{
+	return m->leaving || m->removed || (m->joining && !m->announced);
 }
 
 static void fill_members(const struct pool *p, const struct commit_ref *c,
@@ -51,11 +90,16 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 
 		o->uuid = m->uuid;
 		o->size_blocks = m->size_blocks;
-		o->zones = m->zones;
+		o->zones = is_none(m) ? 0 : m->zones;
+		o->flags = m->flags;
+		if (m->joining && !m->announced)
+			o->flags |= LABEL_MEMBER_JOIN;
 		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
 		o->out_row = in[i] ? 0 : m->out_row;
 		o->out_claim = in[i] ? 0 : m->out_claim;
 		memcpy(o->domain, m->domain_name, sizeof(o->domain));
+		if (is_none(m))
+			o->state = LABEL_MEMBER_REMOVED;
 	}
 }
 
@@ -112,14 +156,12 @@ static void label_io_done(struct member *m, int res)
 	if (res < 0) {
 		m->label_state = LABEL_IO_NEEDED;
 		member_error(m, res);
-		if (m->state == MEMBER_RETURNING) {
-			/* Came back, and failed before it was in: nobody waits
-			 * for the labels that say so any more. */
-			m->coming_in = false;
-			list_remove(&m->waiter.link);
-			m->state = MEMBER_OUT;
-			label_writer_kick(p);
-		}
+		/* Came back, or came, and failed before it was in: nobody waits
+		 * for the labels that say so any more. */
+		if (m->joining)
+			change_disk_lost(p, m);
+		else if (m->coming_in)
+			member_in_undo(m);
 	}
 	label_step(p);
 }
@@ -165,6 +207,7 @@ static void label_write_member(struct member *m)
 	label_encode(l, m->label_buf);
 	len = (uint32_t)round_up(label_bytes(l), TARN_BLOCK);
 	m->label_state = LABEL_IO_WRITING;
+	m->labelled |= m->joining;
 	label_submit(m, 0, DISK_WRITE, member_label_off_bytes(m, 0, slot), len);
 	label_submit(m, 1, DISK_WRITE, member_label_off_bytes(m, 1, slot), len);
 }
@@ -220,9 +263,19 @@ static void attempt_done(struct pool *p)
 /* Who is a target differs from what the label being written says. */
 static bool content_changed(const struct pool *p)
 {
+	if (p->labels.label->nmembers != p->nmembers)
+		return true;
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
+		bool gone = p->labels.label->members[i].state ==
+			    LABEL_MEMBER_REMOVED;
 
+		if (gone != is_none(m))
+			return true;
+		/* It has what it needs. */
+		if (m->leaving && m->labelled &&
+		    m->label_state == LABEL_IO_DONE)
+			continue;
 		if ((m->label_state != LABEL_IO_NONE) != is_target(m))
 			return true;
 	}
@@ -232,7 +285,7 @@ static bool content_changed(const struct pool *p)
 static void label_step(struct pool *p)
 {
 	struct label_writer *w = &p->labels;
-	bool                 waiting = false;
+	bool                 waiting = false, later = false;
 
 	if (!w->running || !pool_running(p))
 		return;
@@ -244,11 +297,15 @@ static void label_step(struct pool *p)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 
-		if (m->label_state == LABEL_IO_NEEDED) {
-			waiting = true;
-			if (is_writable(m) && m->label_pending == 0)
-				label_write_member(m);
+		if (m->label_state != LABEL_IO_NEEDED)
+			continue;
+		if (!has_turn(p, m)) {
+			later = true;
+			continue;
 		}
+		waiting = true;
+		if (is_writable(m) && m->label_pending == 0)
+			label_write_member(m);
 	}
 	if (w->pending > 0 || waiting)
 		return;
@@ -260,9 +317,16 @@ static void label_step(struct pool *p)
 			label_submit(m, 0, DISK_FLUSH, 0, 0);
 		} else if (m->label_state == LABEL_IO_FLUSHING) {
 			m->label_state = LABEL_IO_DONE;
+			m->labelled |= m->leaving &&
+				       w->label->members[i].state ==
+					       LABEL_MEMBER_REMOVED;
 		}
 	}
-	if (w->pending == 0)
+	if (w->pending > 0)
+		return;
+	if (later)
+		io_defer(p->io, &w->work);
+	else
 		attempt_done(p);
 }
 

@@ -85,7 +85,7 @@ static bool seg_is_slow(const struct pool *p, const struct segment *s)
 /* Is there a slow member, and are there enough domains without it? */
 static bool slow_avoidable(const struct pool *p)
 {
-	bool     fast[POOL_MEMBERS_MAX] = {false};
+	bool     fast[DOMAINS_MAX] = {false};
 	uint32_t n = 0;
 	bool     any = false;
 

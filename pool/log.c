@@ -387,6 +387,8 @@ static void unit_done(struct disk_req *req)
 			row->seg->missing |= 1u << (uint32_t)(u - row->units);
 	} else if (req->res == 0) {
 		u->state = UNIT_WRITTEN;
+		latency_add(&m->speed.write,
+			    (io_now_ns(p->io) - req->sent_ns) / NS_PER_US);
 		u->cover = m->flush_seq + (CANARY(cover_off_by_one) ? 0 : 1);
 		m->dirty = true;
 		/* Written again after its disk came back: somebody may have

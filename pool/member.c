@@ -18,7 +18,8 @@
  *
  * A member that comes back after it was out is written to at once, when it has
  * proved with a label that it takes writes.  The labels call it out until a
- * commit says what it lacks: membership.c.
+ * commit says what it lacks: membership.c.  If it goes away before it has its
+ * label, it is out as before, and the labels wait for it no more.
  *
  * Of a pool that is open read-only nothing is recorded or written: a member is
  * suspect while it is away, and online when it is back and its label is right.
@@ -163,7 +164,9 @@ void member_error(struct member *m, int res)
 	if (!CANARY(unflushed_forgotten))
 		member_forget_unflushed(m);
 	late_member_lost(p, m);
+	rebuild_member_lost(p, m);
 	recover_member_lost(p, m);
+	change_disk_lost(p, m);
 	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
 }
@@ -189,6 +192,8 @@ static void member_out_done(struct label_waiter *w)
 	m->lacking = false;
 	m->state = MEMBER_OUT;
 	m->dirty = false;
+	m->out_since_ns = io_now_ns(p->io);
+	m->rebuild_now = false;
 	pool_log(p, "disk %s is recorded out: %s",
 		 m->disk != NULL ? m->disk->place : "(missing)", m->why);
 	list_for_each(l, &p->rows) {
@@ -212,6 +217,8 @@ static void member_out_done(struct label_waiter *w)
 	flush_advance(p);
 	segs_capacity(p);
 	log_kick(p);
+	rebuild_hope(p);
+	change_zones_freed(p);
 	label_writer_kick(p);
 	member_resolve_suspects(p);
 	if (m->disk != NULL && m->disk->up)
@@ -247,6 +254,7 @@ void member_resolve_suspects(struct pool *p)
 		struct member *m = p->members[i];
 
 		if (m->state == MEMBER_SUSPECT && m->grace_over && m->in &&
+		    !m->leaving &&
 		    !m->going_out && !m->verifying && member_out_allowed(p, m))
 			member_go_out(m);
 	}
@@ -284,8 +292,11 @@ static void member_online(struct member *m)
 	member_resolve_suspects(p);
 	flush_want(p);
 	starve_hope(p);
+	damage_look_again(p);
+	rebuild_hope(p);
 	reads_hope(p);
 	quarantine_start(p);
+	change_zones_freed(p);
 }
 
 static void member_in_done(struct label_waiter *w)
@@ -305,7 +316,31 @@ static void member_in_done(struct label_waiter *w)
 	segs_capacity(m->pool);
 	seg_seal_degraded(m->pool);
 	pool_commit_want(m->pool);
+	rebuild_hope(m->pool);
 	cleaner_kick(m->pool);
+}
+
+void member_in_undo(struct member *m)
+{
+	assert(m->state == MEMBER_RETURNING && m->coming_in);
+	m->coming_in = false;
+	list_remove(&m->waiter.link);
+	m->state = MEMBER_OUT;
+	label_writer_kick(m->pool);
+	if (m->disk->up)
+		io_timer_arm(m->pool->io, &m->retry,
+			     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+}
+
+static void member_refuse(struct member *m, const char *why)
+{
+	set_why(m, why);
+	pool_log(m->pool, "disk %s is refused: %s", m->disk->place, why);
+	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
+	io_timer_arm(m->pool->io, &m->retry,
+		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
+	/* Its grace may have ended while its label was being read. */
+	member_resolve_suspects(m->pool);
 }
 
 /* Of a pool that is only read nothing is recorded. */
@@ -335,22 +370,15 @@ static void member_back(struct member *m)
 	}
 	if (m->going_out)
 		return; /* retry_fn comes back to it once it is out */
+	if ((m->flags & LABEL_MEMBER_GONE) != 0) {
+		member_refuse(m, "it is being removed");
+		return;
+	}
 	m->state = MEMBER_RETURNING;
 	m->coming_in = true;
 	m->waiter.done = member_in_done;
 	label_write(p, &m->waiter);
 	label_writer_kick(p);
-}
-
-static void member_refuse(struct member *m, const char *why)
-{
-	set_why(m, why);
-	pool_log(m->pool, "disk %s is refused: %s", m->disk->place, why);
-	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
-	io_timer_arm(m->pool->io, &m->retry,
-		     io_now_ns(m->pool->io) + m->retry_s * NS_PER_S);
-	/* Its grace may have ended while its label was being read. */
-	member_resolve_suspects(m->pool);
 }
 
 /* Does the pool look after its disks?  While it is being opened nobody does
@@ -419,7 +447,7 @@ static void verify_done(struct disk_req *req)
 
 static void member_verify(struct member *m)
 {
-	if (m->verifying || m->disk == NULL || !m->disk->up)
+	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving)
 		return;
 	if (m->disk->size_bytes < blocks_to_bytes(m->size_blocks)) {
 		member_refuse(m, "it is smaller than its label says");
@@ -473,8 +501,18 @@ void member_event(struct disk *d, enum disk_event ev, void *arg)
 	struct member *m = arg;
 	struct pool   *p = m->pool;
 
-	if (!looks_after(p) || m->disk != d)
+	if (!looks_after(p) || m->disk != d || m->removed)
 		return;
+	if (m->joining) {
+		change_disk_lost(p, m);
+		return;
+	}
+	change_disk_lost(p, m);
+	if (m->leaving)
+		return;
+	/* Whoever writes labels would wait for it. */
+	if (m->coming_in)
+		member_in_undo(m);
 	if (ev == DISK_EV_DOWN) {
 		member_down(m);
 		return;
@@ -509,6 +547,26 @@ static uint32_t domain_index(struct pool *p, const char *name)
 	return p->ndomains++;
 }
 
+static void member_domain(struct member *m)
+{
+	struct pool *p = m->pool;
+	char         text[UUID_TEXT_BYTES];
+
+	if (m->removed || m->joining)
+		m->domain = DOMAIN_NONE;
+	else if (p->flags & LABEL_FLAG_DOMAIN_DISK)
+		m->domain = domain_index(p, uuid_text(&m->uuid, text));
+	else
+		m->domain = domain_index(p, m->domain_name);
+}
+
+void members_domains(struct pool *p)
+{
+	p->ndomains = 0;
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		member_domain(p->members[i]);
+}
+
 int member_new(struct pool *p, uint32_t index,
 	       const struct label_member_info *info, struct member **ret_m)
 {
@@ -526,14 +584,15 @@ int member_new(struct pool *p, uint32_t index,
 	m->out_claim = info->out_claim;
 	m->state = m->in ? MEMBER_MISSING : MEMBER_OUT;
 	m->retry_s = RETRY_MIN_S;
+	m->out_since_ns = io_now_ns(p->io);
 	memcpy(m->domain_name, info->domain, sizeof(m->domain_name));
-	if (p->flags & LABEL_FLAG_DOMAIN_DISK) {
-		char text[UUID_TEXT_BYTES];
-
-		m->domain = domain_index(p, uuid_text(&m->uuid, text));
-	} else {
-		m->domain = domain_index(p, m->domain_name);
+	m->flags = info->flags;
+	if (info->state == LABEL_MEMBER_REMOVED) {
+		m->removed = true;
+		m->state = MEMBER_REMOVED;
+		m->flags = 0;
 	}
+	member_domain(m);
 	io_timer_init(&m->grace, grace_fn);
 	io_timer_init(&m->retry, retry_fn);
 	trim_init(m);

@@ -45,23 +45,32 @@
 
 /* --- domains ------------------------------------------------------------- */
 
-static bool domain_has(const struct pool *p, uint32_t domain, bool in)
+bool domain_in(const struct pool *p, uint32_t domain)
 {
 	for (uint32_t i = 0; i < p->nmembers; i++) {
-		if (p->members[i]->domain == domain && p->members[i]->in == in)
+		if (p->members[i]->domain == domain && p->members[i]->in)
 			return true;
 	}
 	return false;
 }
 
-bool domain_in(const struct pool *p, uint32_t domain)
-{
-	return domain_has(p, domain, true);
-}
-
+/* A domain of which some disks stay, and others are drained, lacks none: while
+ * those that stay do not answer, segments are not composed without it. */
 bool domain_lacks_disk(const struct pool *p, uint32_t domain)
 {
-	return domain_has(p, domain, false);
+	bool stays = false, drains = false;
+
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *m = p->members[i];
+
+		if (m->domain != domain)
+			continue;
+		if (!m->in)
+			return true;
+		stays |= !member_drains(m);
+		drains |= member_drains(m);
+	}
+	return drains && !stays;
 }
 
 static uint32_t domains_without(const struct pool *p, bool lacking)
@@ -75,6 +84,10 @@ static uint32_t domains_without(const struct pool *p, bool lacking)
 			const struct member *m = p->members[i];
 
 			if (m->domain != d)
+				continue;
+			/* What is out and to be removed is not waited for. */
+			if (!lacking && !m->in &&
+			    (m->flags & LABEL_MEMBER_REMOVE) != 0)
 				continue;
 			bad |= !m->in || m->going_out ||
 			       m->state != MEMBER_ONLINE ||
@@ -136,7 +149,7 @@ static bool any_lacking(const struct pool *p)
 static bool seg_is_short(const struct pool *p, const struct segment *s,
 			 const bool *out)
 {
-	bool     on[POOL_MEMBERS_MAX] = {false};
+	bool     on[DOMAINS_MAX] = {false};
 	uint32_t absent = 0, allowed = 0;
 
 	for (uint32_t u = 0; u < p->units; u++) {
@@ -169,7 +182,7 @@ static bool may_be_placed_in(const struct segment *s)
  * out that are out, or that c does not cover? */
 static bool lacks_go_on(const struct pool *p, const struct commit_ref *c)
 {
-	bool out[POOL_MEMBERS_MAX] = {false};
+	bool out[DOMAINS_MAX] = {false};
 
 	if ((p->flags & LABEL_FLAG_RELEASED) != 0 || CANARY(absent_ignored))
 		return false;
@@ -189,6 +202,34 @@ static bool lacks_go_on(const struct pool *p, const struct commit_ref *c)
 	return false;
 }
 
+/* Without it the labels call one domain less out: see the rule above.  So until
+ * a commit has all rows that lack a unit for it, and no more can be placed, it
+ * stays. */
+bool member_may_be_forgotten(struct pool *p, struct member *m)
+{
+	bool out[DOMAINS_MAX] = {false};
+
+	if (m->in)
+		return true;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		const struct member *o = p->members[i];
+
+		out[o->domain] |= o != m && (!o->in || o->going_out);
+	}
+	for (uint32_t i = 1; i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
+
+		if (s->missing != 0 && may_be_placed_in(s) &&
+		    seg_is_short(p, s, out)) {
+			m->forget_row = 0;
+			return false;
+		}
+	}
+	if (m->forget_row == 0)
+		m->forget_row = p->next_row;
+	return p->last.row >= m->forget_row - 1;
+}
+
 void members_recorded(const struct pool *p, const struct commit_ref *c,
 		      bool *ret_in)
 {
@@ -197,7 +238,7 @@ void members_recorded(const struct pool *p, const struct commit_ref *c,
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		ret_in[i] = m->in && !m->going_out &&
+		ret_in[i] = (m->in || m->joining) && !m->going_out &&
 			    (!m->lacking ||
 			     (lack_is_covered(p, m, c) && !on));
 		if (CANARY(in_too_early))
@@ -213,7 +254,7 @@ void member_lacks(struct member *m, uint64_t row)
 
 void members_lack_placed(struct pool *p, const struct row *row)
 {
-	bool out[POOL_MEMBERS_MAX] = {false};
+	bool out[DOMAINS_MAX] = {false};
 
 	if (row->seg->missing == 0 || !any_lacking(p))
 		return;

@@ -156,6 +156,7 @@ static void open_recovered(struct pool *p, int res, const char *why)
 	segs_capacity(p);
 	if (!o->read_only)
 		quarantine_start(p);
+	rebuild_kick(p);
 	cleaner_kick(p);
 	scrub_kick(p);
 	open_finish(o);

@@ -213,6 +213,31 @@ int open_identity_take(struct opener *o)
 	return r;
 }
 
+/* Its own label says that it was being added, so the last label of that, which
+ * is the one on it, was not written: nothing is on it, and nobody was told that
+ * it is a member, whatever others say.  Why it does not count:
+ * membership_change.c. */
+static bool has_not_joined(const struct label *l)
+{
+	return (l->members[l->self].flags & LABEL_MEMBER_JOIN) != 0;
+}
+
+static const char *removed_why(const struct label *l)
+{
+	return has_not_joined(l) ? "it was not yet a disk of the pool when "
+				   "adding it was cut off: add it again"
+				 : "it was removed from the pool";
+}
+
+static void drop_member(struct member *m)
+{
+	m->removed = true;
+	m->in = false;
+	m->state = MEMBER_REMOVED;
+	m->flags = 0;
+	m->zones = 0;
+}
+
 void open_disks_attach(struct opener *o)
 {
 	struct pool *p = o->pool;
@@ -226,6 +251,14 @@ void open_disks_attach(struct opener *o)
 			if (!uuid_equal(&m->uuid, &d->label->disk) ||
 			    d->twin != NULL)
 				continue;
+			if (m->in && has_not_joined(d->label))
+				drop_member(m);
+			if (m->removed) {
+				if (!d->refused)
+					open_refuse(o, d,
+						    removed_why(d->label));
+				continue;
+			}
 			d->member = m;
 			if (d->refused) {
 				m->state = MEMBER_FAULTED;
@@ -240,6 +273,7 @@ void open_disks_attach(struct opener *o)
 			m->state = MEMBER_ONLINE;
 		}
 	}
+	members_domains(p);
 	for (unsigned i = 0; i < o->ndisks; i++) {
 		const struct open_disk *a = o->disks[i].twin;
 

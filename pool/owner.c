@@ -467,7 +467,8 @@ static void lost_claim(struct owner *o)
 
 /* By the opening rule another server needs more than half of the domains that
  * are in by the labels, or both of two.  Lacking members are out by the labels
- * that are durable, and may be in by those that are being written. */
+ * that are durable, and may be in by those that are being written; with those
+ * that are being removed it is the other way round. */
 static bool enough_answered(const struct pool *p, bool lacking)
 {
 	unsigned ok = 0, in = 0;
@@ -475,7 +476,7 @@ static bool enough_answered(const struct pool *p, bool lacking)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (!m->in || (m->lacking && !lacking))
+		if (!m->in || ((m->lacking || m->leaving) && !lacking))
 			continue;
 		in++;
 		ok += m->lease_state == LEASE_IO_OK;

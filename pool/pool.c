@@ -9,6 +9,7 @@
 #define DEFAULT_ROWS_MEMORY (64ull << 20)
 #define DEFAULT_COMMIT_LOG  (256ull << 20)
 #define DEFAULT_GRACE_NS    (2 * NS_PER_S)
+#define DEFAULT_REBUILD_NS  (600 * NS_PER_S)
 #define DEFAULT_INTERVAL_NS (2 * NS_PER_S)
 #define DEFAULT_TIMEOUT_NS  (15 * NS_PER_S)
 
@@ -42,6 +43,8 @@ int pool_new(struct io *io, const struct pool_params *params,
 		p->params.commit_log_bytes = DEFAULT_COMMIT_LOG;
 	if (p->params.member_grace_ns == 0)
 		p->params.member_grace_ns = DEFAULT_GRACE_NS;
+	if (p->params.rebuild_delay_ns == 0)
+		p->params.rebuild_delay_ns = DEFAULT_REBUILD_NS;
 	if (p->params.lease_interval_ns == 0)
 		p->params.lease_interval_ns = DEFAULT_INTERVAL_NS;
 	if (p->params.lease_timeout_ns == 0)
@@ -76,6 +79,8 @@ int pool_setup(struct pool *p)
 		return -ENOMEM;
 	r = bufpool_open(4 * p->params.rows_memory_bytes, &p->row_bufs);
 	if (r == 0)
+		r = hedges_init(p);
+	if (r == 0)
 		r = log_init(p);
 	if (r == 0)
 		r = label_writer_init(p);
@@ -85,6 +90,10 @@ int pool_setup(struct pool *p)
 		r = commit_init(p);
 	if (r == 0)
 		r = cleaner_init(p);
+	if (r == 0)
+		r = rebuild_init(p);
+	if (r == 0)
+		r = change_init(p);
 	if (r == 0)
 		r = scrub_init(p);
 	if (r == 0)
@@ -102,7 +111,11 @@ void pool_free(struct pool *p)
 	io_undefer(&p->flush_work);
 	io_timer_cancel(p->io, &p->reads_timer);
 	io_timer_cancel(p->io, &p->quarantine_timer);
+	hedges_fini(p);
+	damage_fini(p);
 	cleaner_fini(p);
+	rebuild_fini(p);
+	change_fini(p);
 	scrub_fini(p);
 	owner_fini(p);
 	commit_fini(p);
@@ -144,6 +157,7 @@ static void fail_work_fn(struct io_work *w)
 	struct pool *p = container_of(w, struct pool, fail_work);
 	int          res = p->fail_res == -EROFS ? -EROFS : -ESHUTDOWN;
 
+	change_stop(p);
 	if (p->rows_mem != NULL)
 		log_fail_all(p, res);
 	flush_fail_all(p, res);
@@ -237,14 +251,33 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 			else
 				i->segments_quarantined++;
 			break;
+		case SEG_RESERVED:
+			break;
 		}
 	}
 	i->segments_free += segs_free_possible(p);
 	i->segments = p->segs_possible;
 }
 
+static void rebuild_info_get(const struct pool *p, struct pool_info *i)
+{
+	struct rebuild_info r;
+
+	if (p->rebuild == NULL)
+		return;
+	rebuild_status(p, &r);
+	i->rebuild_units = r.units;
+	i->rebuild_blocks = r.blocks;
+	i->rebuild_damaged = r.damaged;
+	i->rebuild_wait_ns = r.waiting_ns;
+	i->rebuild_running = r.running;
+	i->rebuild_stuck = r.stuck;
+}
+
 void pool_get_info(const struct pool *p, struct pool_info *i)
 {
+	uint64_t more;
+
 	*i = p->counters;
 	memcpy(i->name, p->name, sizeof(i->name));
 	i->uuid = p->uuid;
@@ -259,15 +292,22 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	i->flushed_row = p->flushed_row;
 	i->stable_row = p->stable_row;
 	i->commit_row = p->last.row;
-	i->lost_blocks = p->lost_blocks;
+	i->damaged_blocks = pool_damage_count(p, &more);
+	i->damaged_blocks += more;
+	i->lost_blocks = p->lost_blocks + i->damaged_blocks;
 	if (p->members == NULL || p->segs == NULL)
 		return;
 	count_segments(p, i);
+	rebuild_info_get(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
 	i->reserved_blocks = p->reserved;
 	i->available_blocks = pool_space_available(p);
-	for (uint32_t n = 0; n < p->nmembers; n++)
+	for (uint32_t n = 0; n < p->nmembers; n++) {
+		if (p->members[n]->removed)
+			continue;
+		i->ndisks++;
 		i->raw_blocks += p->members[n]->size_blocks;
+	}
 	health(p, i);
 }
 
@@ -280,6 +320,7 @@ uint64_t pool_members_mark(const struct pool *p)
 		bool slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
 
 		mark = mark * 0x9e3779b97f4a7c15ull + m->state + slow * 64ull +
+		       32 * (uint64_t)(m->speed.state == SPEED_SLOW) +
 		       128 * (m->errors_read + m->errors_write +
 			      m->errors_cksum);
 	}
@@ -307,6 +348,25 @@ static void count_zones(const struct pool *p, uint32_t n,
 	}
 }
 
+static void latency_get(const struct latency *l, struct member_latency *ret)
+{
+	ret->requests = l->requests;
+	ret->p50_us = latency_us(l, 500);
+	ret->p99_us = latency_us(l, 990);
+	ret->max_us = latency_max_us(l);
+}
+
+static void member_speed(const struct member *m, struct member_info *ret)
+{
+	latency_get(&m->speed.read, &ret->read_latency);
+	latency_get(&m->speed.write, &ret->write_latency);
+	ret->slow_reads = m->speed.state == SPEED_SLOW && !m->removed;
+	ret->reads_us = speed_us(m);
+	ret->peers_us = speed_peers_us(m);
+	ret->reads_around = m->speed.around;
+	ret->reads_hedged = m->speed.hedged;
+}
+
 void pool_get_member(const struct pool *p, uint32_t n,
 		     struct member_info *ret)
 {
@@ -320,6 +380,8 @@ void pool_get_member(const struct pool *p, uint32_t n,
 		snprintf(ret->place, sizeof(ret->place), "%s", m->disk->place);
 	snprintf(ret->domain, sizeof(ret->domain), "%s", m->domain_name);
 	ret->state = m->state;
+	ret->drains = member_drains(m);
+	ret->leaves = (m->flags & LABEL_MEMBER_REMOVE) != 0;
 	ret->size_bytes = blocks_to_bytes(m->size_blocks);
 	ret->zones = m->zones;
 	count_zones(p, n, ret);
@@ -328,6 +390,7 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->errors_cksum = m->errors_cksum;
 	ret->repaired = m->repaired;
 	ret->slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
+	member_speed(m, ret);
 	snprintf(ret->why, sizeof(ret->why), "%s",
 		 m->state == MEMBER_MISSING && m->why[0] == '\0'
 			 ? "it was not found"

@@ -160,14 +160,45 @@ struct pool_read {
 	struct list     link;
 	struct disk_req req;
 	struct pool    *pool;
-	uint32_t        unit;      /* copy being tried (k = 1) */
+	uint32_t        unit;      /* that is asked, or gone round */
+	uint32_t        member;    /* … that was asked */
 	uint32_t        tried;     /* mask of units tried */
 	uint32_t        next_bad;  /* block being reconstructed */
+	uint32_t        moves;     /* of its segment, when it was asked */
 	uint64_t        started_ns;
 	void           *recon;     /* struct recon, while reconstructing */
+	struct direct  *direct;    /* sent by a buffer of the pool's (hedge.c) */
+	uint8_t         around;    /* … which units then: enum read_around */
 };
 /* The segment of r->place stays (is not reused) until done(). */
 void pool_read_submit(struct pool *pool, struct pool_read *r);
+
+/* --- damage ---------------------------------------------------------------
+ *
+ * Blocks of data that nothing gives any more: more units are lost or wrong than
+ * there are spare ones.  Reading them is -EBADMSG until they are overwritten, or
+ * deleted with all that shows them; they count as live until then.
+ */
+#define POOL_DAMAGE_MAX 4096u
+
+struct pool_damage {
+	place_t  place;
+	uint32_t family; /* whose block it is, */
+	uint64_t block;  /* … and which */
+	bool     sure;   /* the map points there */
+};
+
+/* A read has found a block that cannot be had, and the map still says the same;
+ * or (again) that an unsure one is sure. */
+void pool_damage_found(struct pool *pool, const struct pool_damage *d);
+/* The map does not point there. */
+void pool_damage_drop(struct pool *pool, place_t place);
+/* The next one behind a place (PLACE_NONE: the first), in order of place.  False:
+ * there is none. */
+bool pool_damage_next(const struct pool *pool, place_t place,
+		      struct pool_damage *ret);
+/* How many there are that are sure; and how many more are not listed, about. */
+uint64_t pool_damage_count(const struct pool *pool, uint64_t *ret_more);
 
 /* --- live blocks ----------------------------------------------------------
  *
@@ -311,6 +342,9 @@ struct log_client_ops {
 	 * (WRITE and MOVE runs), or made dirty so that the next commit
 	 * rewrites it (NODE, TABLE).  Then r->done(), in a later turn. */
 	void (*relocate)(void *arg, struct reloc *r);
+	/* Damage was found of which it is not known whether the map points to
+	 * it (pool_damage.sure): find out, later.  May be NULL. */
+	void (*damaged)(void *arg);
 };
 /* The answer to load(). */
 void pool_client_loaded(struct pool *pool, int res);
@@ -339,6 +373,9 @@ struct pool_params {
 	uint64_t commit_log_bytes;    /* log that starts a commit; 0: 256 MiB */
 	uint64_t member_grace_ns;     /* a lost disk is waited for before it is
 				       * recorded out; 0: 2 s */
+	uint64_t rebuild_delay_ns;    /* a disk that is out is waited for before
+				       * what is on it is made again elsewhere;
+				       * 0: 10 min */
 	uint64_t lease_interval_ns;   /* 0: 2 s */
 	uint64_t lease_timeout_ns;    /* another machine's owner is dead after
 				       * this; 0: 15 s */
@@ -402,6 +439,39 @@ void pool_open(struct pool *pool, const struct pool_open_params *params,
 /* One more path or member turned up later. Takes the disk. */
 void pool_offer_disk(struct pool *pool, struct pool_disk *disk);
 
+/* --- disks in and out ----------------------------------------------------
+ *
+ * One of these at a time (-EBUSY).  op->res 1: it was so already.  Each is done
+ * when the labels of all disks say so; what it starts then goes on by itself,
+ * also after a restart.
+ */
+struct pool_plan {
+	uint64_t usable_blocks; /* capacity afterwards */
+	uint64_t used_blocks;   /* that lives now, with all tables */
+	uint32_t domains;       /* afterwards */
+	int      res;           /* 0, or why it is not possible, … */
+	char     why[400];      /* … in a sentence */
+};
+
+/* A disk joins the pool: what was on it is lost.  Who says --force has looked
+ * at that before.  The disk is taken in any case.
+ * -EINVAL, -ENOSPC, -EROFS, -EOPNOTSUPP: the disk is not fit; -EIO: it failed.
+ */
+void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
+		   struct pool_op *op);
+/* What would be with a disk of that size in that domain, synchronous. */
+void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
+		   const char *domain, struct pool_plan *ret_plan);
+/* Member i is emptied (remove: and then leaves the pool), or stays (drain
+ * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
+void pool_disk_drain(struct pool *pool, uint32_t i, bool drain, bool remove,
+		     struct pool_op *op);
+void pool_plan_drain(const struct pool *pool, uint32_t i,
+		     struct pool_plan *ret_plan);
+/* The member that is out is waited for no longer: what is on it is made again
+ * elsewhere.  -EALREADY; -EINVAL: it is not out.  Synchronous. */
+int  pool_disk_give_up(struct pool *pool, uint32_t i);
+
 /* Flush, commit, release the claim (unless failing), close the disks. No
  * request of a client may be in flight. */
 void pool_close(struct pool *pool, struct pool_op *op);
@@ -419,6 +489,7 @@ enum member_state {
 	MEMBER_RETURNING, /* back, being brought up to date */
 	MEMBER_MISSING,  /* not seen since opening */
 	MEMBER_FAULTED,  /* refused: too small, diverged, two claimants… */
+	MEMBER_REMOVED,  /* no disk of the pool any more */
 };
 
 struct member_info {
@@ -431,9 +502,22 @@ struct member_info {
 	 * are not among them. */
 	uint64_t zones, zones_used, zones_quarantined;
 	uint64_t errors_read, errors_write, errors_cksum;
+	bool     drains;         /* what is on it moves elsewhere, */
+	bool     leaves;         /* … and then it is removed */
 	uint64_t repaired;       /* blocks written again in place, by reads
 				  * and scrubs */
-	bool     slow;           /* it is avoided for being late */
+	bool     slow;           /* it is avoided for being late with writes, */
+	bool     slow_reads;     /* … or far slower than others with reads */
+	struct member_latency {
+		uint64_t requests; /* since opening */
+		uint32_t p50_us, p99_us, max_us; /* of the last thousand */
+	} read_latency, write_latency;
+	uint32_t reads_us;       /* what a read takes of late, about; of the
+				  * others; 0: unknown */
+	uint32_t peers_us;
+	uint64_t reads_around;   /* that did not go to it for its slowness, */
+	uint64_t reads_hedged;   /* … or were tried elsewhere, too, for they
+				  * had waited long for it */
 	char     why[200];       /* when not ONLINE: a sentence */
 };
 
@@ -453,7 +537,8 @@ struct pool_info {
 	char        action[400];     /* what to do, "" if nothing */
 	uint32_t    k, m, zone_shift;
 	bool        domain_disk;
-	uint32_t    nmembers;
+	uint32_t    nmembers;        /* with places of disks that are removed */
+	uint32_t    ndisks;          /* without */
 	uint64_t    claim;
 	bool        taken_over;      /* … from one that may not be gone for
 				      * good: of another machine, or by force */
@@ -467,11 +552,28 @@ struct pool_info {
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
 		    segments_quarantined, segments_degraded,
 		    segments_trimmed; /* being trimmed, free after it */
-	uint64_t    lost_blocks;     /* known to be unreadable */
+	uint64_t    lost_blocks;     /* known to be unreadable: damage, and what
+				      * a damaged map has cost */
+	uint64_t    damaged_blocks;  /* … pool_damage_count(), both */
+	/* Units of segments that are to be made again, as far as the disks that
+	 * they were on are not waited for any more; blocks of their zones; and
+	 * how long the next of those disks is still waited for, 0: none is. */
+	uint64_t    rebuild_units, rebuild_blocks, rebuild_wait_ns;
+	bool        rebuild_running;
+	bool        rebuild_stuck;  /* there are, and no room or no domain, … */
+	uint64_t    rebuild_damaged; /* … or so many are of segments of which
+				      * blocks are lost, and stay there until
+				      * those are healed, or nothing uses them */
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
 	uint64_t    late_rows;       /* written again elsewhere */
+	uint64_t    around_reads;    /* that went round a slow disk */
+	uint64_t    hedged_reads;    /* that waited long and were tried
+				      * otherwise */
+	uint64_t    hedges_won;      /* … and answered so */
+	uint64_t    probes;          /* reads to see whether one is still slow */
+	uint64_t    rebuilt_units;   /* made again on another zone */
 	uint64_t    replayed_rows, replay_ns;
 	uint64_t    flushed_row, stable_row, commit_row;
 };

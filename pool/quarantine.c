@@ -171,6 +171,8 @@ static void quarantine_fn(struct io_timer *t)
 		cleaner_unstick(p);
 		commit_consider(p);
 		starve_hope(p);
+		rebuild_hope(p);
+		change_zones_freed(p);
 	}
 	recover_kick(p);
 }

@@ -4,11 +4,12 @@
  * Those with rows are sealed, those without are free again.  But a write of the
  * last owner may still be on its way: where one could land, the zones go to
  * quarantine, and so do those that an earlier recovery wrote to and that never
- * came to a commit.
+ * came to a commit, and those that it had reserved for units that it made again.
  *
  * The way to fail: a disk fails while recovery is under way.  What had not been
  * flushed on it counts as missing.
  */
+#include "base/canary.h"
 #include "pool/recover.h"
 
 /* Segments that the last owner may have opened without that any row in them
@@ -143,8 +144,12 @@ void recover_segments_settle(struct recover *r)
 
 		if (s->state == SEG_OPENABLE)
 			settle_segment(r, s, doubt, &unseen);
-		else if (s->state == SEG_QUARANTINED && doubt)
-			s->claim |= CLAIM_DOUBT; /* it may yet trim that */
+		else if ((s->reserved || s->state == SEG_QUARANTINED) && doubt)
+			s->claim |= CLAIM_DOUBT; /* it may yet write, or trim */
+		/* It may have repaired what it read, and that is told nowhere. */
+		else if (s->state == SEG_SEALED && !r->released &&
+			 !CANARY(repairs_forgotten))
+			seg_stray_mark(p, s);
 	}
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		if (r->lost[i])

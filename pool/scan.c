@@ -153,6 +153,7 @@ static bool probe_found(struct seg_scan *s)
 
 static void window_search(struct seg_scan *s)
 {
+	s->cut |= s->have == 0;
 	if (s->probe) {
 		s->probe = false;
 		if (probe_found(s))
@@ -237,6 +238,7 @@ void seg_scan_start(struct seg_scan *s, uint32_t from_blocks)
 	s->rows = NULL;
 	s->tail = &s->rows;
 	s->nrows = 0;
+	s->cut = false;
 	s->off = from_blocks;
 	s->last_hit = from_blocks;
 	s->probe = from_blocks == 0;

@@ -27,6 +27,7 @@ struct seg_scan {
 	struct scan_row **tail;
 	uint32_t         nrows;
 	int              res;       /* 0 or -ENOMEM */
+	bool             cut;       /* out: a part could not be read at all */
 	void (*done)(struct seg_scan *s);
 	void            *priv;
 	/* Private to scan.c. */

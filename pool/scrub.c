@@ -42,8 +42,8 @@
 
 bool scrub_stopped(const struct scrub *s)
 {
-	return s->pool->state != POOL_ST_ACTIVE || !s->on || s->paused ||
-	       s->seg->dead;
+	return s->pool->state != POOL_ST_ACTIVE || s->seg->dead || s->failed ||
+	       (!s->spot && (!s->on || s->paused));
 }
 
 /* Is it there to be read? */
@@ -67,6 +67,7 @@ void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 		   void (*done)(struct disk_req *req))
 {
 	q->unit = unit;
+	q->moves = s->seg->moves;
 	q->member = seg_member(s->pool, s->seg, unit);
 	q->req.op = (uint8_t)op;
 	q->req.off_bytes = zone_off_bytes(s->pool, s->seg->zones[unit].zone,
@@ -76,22 +77,32 @@ void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 	q->req.done = done;
 	if (op == DISK_READ)
 		q->member->reads++;
+	else
+		s->seg->repairs++;
 	disk_submit(q->member->disk, &q->req);
+}
+
+bool scrub_moved(const struct scrub *s, const struct scrub_req *q)
+{
+	return q->moves != s->seg->moves;
 }
 
 /* A write is done: true when it went well. */
 bool scrub_written(struct scrub *s, struct scrub_req *q, uint32_t blocks)
 {
+	assert(s->seg->repairs > 0);
+	s->seg->repairs--;
+	rebuild_kick(s->pool);
 	if (q->req.res < 0) {
 		/* It may still land. */
 		seg_stray_mark(s->pool, s->seg);
 		q->member->errors_write++;
-		s->info.unrepaired += blocks;
+		s->count->unrepaired += blocks;
 		return false;
 	}
 	q->member->dirty = true;
 	q->member->repaired += blocks;
-	s->info.repaired += blocks;
+	s->count->repaired += blocks;
 	return true;
 }
 
@@ -152,8 +163,12 @@ void scrub_segment_end(struct scrub *s)
 	s->index_other = NULL;
 	s->state = SCRUB_IDLE;
 	/* It may have been stopped and started again meanwhile. */
-	if (!cut && s->on && s->at == s->seg->no)
+	if (!s->spot && !cut && s->on && s->at == s->seg->no)
 		s->at++;
+	damage_pass_end(p, s->seg, !cut && !s->seg->dead);
+	if (s->failed)
+		damage_look_off(p, s->seg);
+	s->spot = false;
 	seg_unpin(p, s->seg);
 	s->seg = NULL;
 	if (p->state == POOL_ST_ACTIVE)
@@ -164,6 +179,9 @@ void scrub_segment_end(struct scrub *s)
 /* There was no memory; somebody says that it goes on. */
 void scrub_give_up(struct scrub *s)
 {
+	s->failed = true;
+	if (s->spot)
+		return;
 	pool_log(s->pool, "the scrub pauses at segment %u: out of memory",
 		 s->at);
 	s->paused = true;
@@ -188,6 +206,9 @@ static void segment_begin(struct scrub *s, struct segment *g)
 	struct pool *p = s->pool;
 
 	s->seg = g;
+	s->count = s->spot ? &s->spot_info : &s->info;
+	s->failed = false;
+	damage_pass_begin(p, g);
 	g->pins++;
 	s->unit = 0;
 	s->index_bad = 0;
@@ -197,9 +218,9 @@ static void segment_begin(struct scrub *s, struct segment *g)
 	s->next = 0;
 	s->fix.row = 0;
 	s->fix.at.pool = NULL;
-	s->info.segments++;
+	s->count->segments++;
 	for (uint32_t u = 0; u < p->units; u++)
-		s->info.skipped += !scrub_unit_there(s, u);
+		s->count->skipped += !scrub_unit_there(s, u);
 	s->index_blocks =
 		g->index_off == 0 ? 0 : p->zone_blocks - g->index_off;
 	if (s->index_blocks > INDEX_BLOCKS_MAX)
@@ -215,11 +236,27 @@ static void segment_begin(struct scrub *s, struct segment *g)
 	s->state = SCRUB_INDEX;
 }
 
+/* Is there a segment in which something may be lost?  Out of memory: not now. */
+static bool spot_begin(struct scrub *s)
+{
+	struct segment *g = damage_next_look(s->pool);
+
+	if (g == NULL || mem_alloc(s) < 0)
+		return false;
+	s->spot = true;
+	segment_begin(s, g);
+	return true;
+}
+
 static void next_segment(struct scrub *s)
 {
 	struct pool *p = s->pool;
 	uint64_t     now_ns = io_now_ns(p->io);
 
+	if (p->state == POOL_ST_ACTIVE && spot_begin(s)) {
+		scrub_step(s);
+		return;
+	}
 	if (!s->on || s->paused || p->state != POOL_ST_ACTIVE) {
 		mem_free(s);
 		return;
@@ -318,6 +355,7 @@ int scrub_init(struct pool *p)
 	if (s == NULL)
 		return -ENOMEM;
 	s->pool = p;
+	s->count = &s->info;
 	io_work_init(&s->work, work_fn);
 	io_timer_init(&s->timer, timer_fn);
 	p->scrub = s;

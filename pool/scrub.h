@@ -52,6 +52,7 @@ struct scrub_req {
 	struct scrub_window *window;
 	struct member       *member;
 	uint32_t             unit;
+	uint32_t             moves; /* of the segment, when it was sent */
 };
 
 /* Rows that follow one another, being read from all units. */
@@ -116,6 +117,7 @@ struct scrub {
 	uint8_t         *index_other;
 	uint32_t         index_bad;  /* mask of units whose copy is wrong */
 	bool             index_ok, indexed, index_writing;
+	bool             failed;     /* its rows could not be found */
 	struct scrub_req index_req;
 	/* Rows. */
 	struct scan_row  *list;
@@ -129,7 +131,10 @@ struct scrub {
 	uint8_t          *mem;       /* all buffers */
 	struct io_timer   timer;     /* clients first */
 	struct io_work    work;
-	struct pool_scrub_info info; /* counts */
+	bool              spot;      /* a segment by itself, for what is lost in
+				      * it (damage.c), whatever was asked for */
+	struct pool_scrub_info info, spot_info;
+	struct pool_scrub_info *count; /* one of them: of this segment */
 	unsigned          nlost;
 	struct scrub_lost lost[SCRUB_LOST_MAX];
 };
@@ -143,6 +148,8 @@ bool scrub_unit_writable(const struct scrub *s, uint32_t u);
 void scrub_submit(struct scrub *s, struct scrub_req *q, uint32_t unit,
 		  enum disk_op op, uint32_t off, uint32_t len, void *buf,
 		  void (*done)(struct disk_req *req));
+/* The unit moved while it was read (rebuild.c): what came is of no use. */
+bool scrub_moved(const struct scrub *s, const struct scrub_req *q);
 /* A write of so many blocks is done: true when it went well. */
 bool scrub_written(struct scrub *s, struct scrub_req *q, uint32_t blocks);
 /* There was no memory: it is paused until somebody says that it goes on. */

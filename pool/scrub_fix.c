@@ -30,7 +30,7 @@ static void lost_note(struct scrub *s, uint32_t blocks)
 	 * log: the last one before a crash is seldom whole. */
 	if (!s->indexed)
 		return;
-	s->info.lost_blocks += blocks;
+	s->count->lost_blocks += blocks;
 	for (unsigned i = 0; i < s->nlost; i++) {
 		if (s->lost[i].segment == s->seg->no &&
 		    s->lost[i].generation == s->seg->generation) {
@@ -44,6 +44,43 @@ static void lost_note(struct scrub *s, uint32_t blocks)
 	l->segment = s->seg->no;
 	l->generation = s->seg->generation;
 	l->blocks = blocks;
+}
+
+/* Payload block j of the row cannot be had: is it of data? */
+static void lost_block(struct scrub *s, const struct rec *rec, uint32_t i,
+		       uint32_t j)
+{
+	struct pool      *p = s->pool;
+	struct scrub_fix *f = &s->fix;
+	uint32_t          hb = f->at.want->header_blocks;
+	uint32_t          u = p->k == 1 ? 0 : j / f->at.want->slice_blocks;
+	uint32_t          b = p->k == 1 ? j : j % f->at.want->slice_blocks;
+	struct pool_damage d = {
+		.place = place_make(p, s->seg->no, u,
+				    f->at.want->off_blocks + hb + b),
+		.family = rec_family(rec),
+		.block = rec->block + i,
+	};
+
+	if ((rec->type == REC_WRITE || rec->type == REC_MOVE) &&
+	    !bitmap_test(f->known[u], hb + b))
+		pool_damage_found(p, &d);
+}
+
+static void lost_blocks(struct scrub *s)
+{
+	const struct row_info *i = s->fix.at.want;
+	uint32_t               pos = 0, j = 0;
+	const void            *body;
+	struct rec             rec;
+
+	while (row_rec_next(i->recs, i->recs_bytes, &pos, &rec, &body) == 1) {
+		uint32_t n = rec_payload_blocks(&rec);
+
+		for (uint32_t b = 0; b < n; b++)
+			lost_block(s, &rec, b, j + b);
+		j += n;
+	}
 }
 
 /* Is there something else on the disk than there must be? */
@@ -66,8 +103,8 @@ static void count_unit(struct scrub *s, uint32_t u)
 
 		if (known && !differs(f, u, b))
 			continue;
-		s->info.found++;
-		s->info.unrepaired += !known;
+		s->count->found++;
+		s->count->unrepaired += !known;
 		m->errors_cksum += known && !bitmap_test(f->gone[u], b);
 	}
 }
@@ -85,8 +122,11 @@ static void fix_solve(struct scrub *s)
 		f->unit = s->pool->units; /* it is all right now */
 	} else {
 		lost = scrub_row_solve(&f->at, f->gone, f->out, f->known);
-		if (lost > 0)
-			lost_note(s, lost);
+		if (lost > 0) {
+			if (!s->spot)
+				lost_note(s, lost);
+			lost_blocks(s);
+		}
 		for (uint32_t u = 0; u < s->pool->units; u++)
 			if (f->asked & ~f->at.good & (1u << u))
 				count_unit(s, u);
@@ -104,6 +144,10 @@ static void fix_read_done(struct disk_req *req)
 
 	s->inflight--;
 	q->member->reads--;
+	if (scrub_moved(s, q)) {
+		fix_read(s);
+		return;
+	}
 	if (req->res < 0 && !away && f->block == WHOLE_UNIT) {
 		f->block = 0; /* block by block, then */
 		fix_read(s);

@@ -56,6 +56,10 @@ static void index_done(struct disk_req *req)
 
 	s->inflight--;
 	q->member->reads--;
+	if (scrub_moved(s, q)) {
+		scrub_step(s);
+		return;
+	}
 	if (req->res < 0) {
 		if (req->res != -ENOTCONN && req->res != -ECANCELED) {
 			q->member->errors_read++;
@@ -92,7 +96,7 @@ static bool index_mend(struct scrub *s)
 	while (s->index_bad != 0) {
 		uint32_t u = (uint32_t)__builtin_ctz(s->index_bad);
 
-		s->info.found += s->index_blocks;
+		s->count->found += s->index_blocks;
 		if (s->index_ok && scrub_unit_writable(s, u)) {
 			s->inflight++;
 			scrub_submit(s, &s->index_req, u, DISK_WRITE,
@@ -100,7 +104,7 @@ static bool index_mend(struct scrub *s)
 			       index_written);
 			return false;
 		}
-		s->info.unrepaired += s->index_blocks;
+		s->count->unrepaired += s->index_blocks;
 		s->index_bad &= ~(1u << u);
 	}
 	return true;
@@ -166,7 +170,7 @@ static void window_judge(struct scrub_window *w)
 		scrub_row_judge(&r);
 		if (r.good != w->asked)
 			bitmap_set(s->bad, i);
-		s->info.blocks += (uint64_t)r.want->unit_blocks *
+		s->count->blocks += (uint64_t)r.want->unit_blocks *
 				  (unsigned)__builtin_popcount(w->have);
 	}
 }
@@ -211,7 +215,7 @@ static void window_done(struct disk_req *req)
 	} else {
 		/* It went away: what is on it is not checked. */
 		w->asked &= ~(1u << q->unit);
-		w->scrub->info.skipped++;
+		w->scrub->count->skipped++;
 	}
 	window_put(w);
 }

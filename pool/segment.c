@@ -4,6 +4,8 @@
  *                                                    |
  *                                       QUARANTINED <-+-> FREE
  *
+ *   FREE -> RESERVED -> FREE, or QUARANTINED     (one zone, rebuild.c)
+ *
  * A running commit takes free zones together (NEXT); they become OPENABLE
  * when it is done, and only those are ever opened, so that recovery knows
  * where to look.  A sealed segment in which nothing lives is freed by a
@@ -122,6 +124,7 @@ void seg_free_zones(struct pool *p, struct segment *s)
 	s->state = SEG_FREE;
 	/* A commit that is under way and may give the zones to another segment
 	 * must not say that this one has them too. */
+	damage_seg_freed(p, s);
 	s->frozen_state = SEG_DISK_FREE;
 	s->frozen_index_off = 0;
 	s->live = 0;
@@ -132,6 +135,8 @@ void seg_free_zones(struct pool *p, struct segment *s)
 	s->index_off = 0;
 	s->victim = false;
 	s->stray = false;
+	s->reserved = false;
+	s->rebuild_after = 0;
 	s->trim = 0;
 	s->trimming = 0;
 	s->miscounted = false;
@@ -142,8 +147,11 @@ void seg_free_zones(struct pool *p, struct segment *s)
 
 uint32_t member_free_zones(const struct member *m)
 {
-	return m->in && m->state == MEMBER_ONLINE ? m->zones - m->zones_used
-						  : 0;
+	/* A recovery takes what there is. */
+	if (!m->in || m->state != MEMBER_ONLINE ||
+	    (member_drains(m) && m->pool->state != POOL_ST_OPENING))
+		return 0;
+	return m->zones - m->zones_used;
 }
 
 /* The member of a domain with the most free zones; NULL if none has any. */
@@ -210,7 +218,7 @@ static uint32_t domains_due(const struct pool *p)
 	return min_u32(n, p->units);
 }
 
-static struct segment *free_slot(struct pool *p)
+struct segment *segs_free_slot(struct pool *p)
 {
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		if (p->segs[i]->state == SEG_FREE && p->segs[i]->pins == 0 &&
@@ -231,7 +239,7 @@ static bool seg_compose(struct pool *p, enum seg_state state)
 	 * because a domain that lacks nothing is merely full. */
 	if (n < p->k + p->min_parity || n < domains_due(p))
 		return false;
-	s = free_slot(p);
+	s = segs_free_slot(p);
 	if (s == NULL)
 		return false;
 	if (!CANARY(generation_kept) || s->generation == 0)
@@ -365,6 +373,8 @@ void pool_place_unref(struct pool *p, place_t place, uint32_t n)
 		n = min_u32(n, s->live - 1);
 	s->live -= n;
 	p->live_total -= n;
+	if (p->damage.n > 0)
+		damage_unref(p, place, n);
 	/* Now it is worth emptying when the pool is idle. */
 	if (s->live <= p->seg_data_blocks / 4 &&
 	    s->live + n > p->seg_data_blocks / 4 && s->state == SEG_SEALED)

@@ -15,7 +15,7 @@
  *
  *        0    4 generation   of the newest use
  *        4    1 state        enum seg_disk_state
- *        5    1 zero
+ *        5    1 flags        1 some of its blocks may be lost
  *        6    2 zero
  *        8    4 live         live data and node blocks (tables are counted
  *                            from the index when a pool is opened)
@@ -75,7 +75,13 @@ enum seg_disk_state {
 				   * commit: to be scanned */
 	SEG_DISK_SEALED = 2,      /* never written again in this generation */
 	SEG_DISK_QUARANTINED = 3, /* zones are not used until released */
+	SEG_DISK_RESERVED = 4,    /* one zone, on which its owner makes a unit
+				   * of another segment again; for whoever
+				   * comes after it, as QUARANTINED */
 };
+
+/* In seg_entry.flags. */
+#define SEG_FLAG_DAMAGED (1u << 0)
 
 /* In seg_entry.claim. */
 #define SEG_CLAIM_STRAY (1ull << 63)
@@ -92,7 +98,8 @@ static_assert(sizeof(struct seg_page_header) == 32, "seg_page_header");
 struct seg_entry {
 	le32    generation;
 	uint8_t state;
-	uint8_t zero[3];
+	uint8_t flags;
+	uint8_t zero[2];
 	le32    live;
 	le32    scan_from;
 	le32    missing;

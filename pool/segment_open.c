@@ -39,6 +39,17 @@ static uint32_t seg_units_in(const struct pool *p, const struct segment *s)
 	return n;
 }
 
+bool seg_drains(const struct pool *p, const struct segment *s)
+{
+	for (uint32_t u = 0; u < p->units; u++) {
+		const struct member *m = seg_member(p, s, u);
+
+		if (m != NULL && member_drains(m))
+			return true;
+	}
+	return false;
+}
+
 bool seg_has_room(const struct pool *p, const struct segment *s,
 		  uint32_t unit_blocks, uint32_t index_bytes)
 {
@@ -102,7 +113,7 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 		if (s->state != SEG_OPENABLE ||
 		    seg_units_in(p, s) < p->k + p->min_parity)
 			continue;
-		whole = seg_writable(p, s);
+		whole = seg_writable(p, s) && !seg_drains(p, s);
 		if (best == NULL || (whole && !best_whole)) {
 			best = s;
 			best_whole = whole;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
-#include "pool/core.h"
+#include "pool/scrub.h"
 
 #define CRC_FROM 12u
 
@@ -90,6 +90,8 @@ static void seal_finish(struct pool *p, struct segment *s)
 	free(s->seal_writes);
 	s->seal_writes = NULL;
 	s->state = SEG_SEALED;
+	if (s->damage_look)
+		scrub_kick(p);
 	if (s->seal_res < 0)
 		s->index_off = 0;
 	seg_check_dead(p, s);
@@ -194,16 +196,26 @@ void seg_row_applied(struct pool *p, struct segment *s)
 		seal_write(p, s);
 }
 
+/* May the class be left without it?  Not if another cannot be opened for it:
+ * least of all commits, without which nothing is freed or listed any more. */
+static bool may_seal(const struct pool *p, enum log_class class)
+{
+	return p->openable > (class == LOG_COMMIT ? segs_reserve(p)
+						  : segs_keep(p, class));
+}
 
-/* A segment that lacks units is written no further once they could be had: it
- * is healed (emptied) like any other, and only sealed ones are. */
+/* A segment that lacks units, or has some on a disk that is drained, is written
+ * no further once they could be had elsewhere: only sealed ones are healed. */
 void seg_seal_degraded(struct pool *p)
 {
+	bool away = pool_domains_away(p) > 0;
+
 	for (unsigned c = 0; c < LOG_CLASSES; c++) {
 		for (unsigned i = 0; i < OPEN_SLOTS; i++) {
 			struct segment *s = p->open[c][i];
 
-			if (s == NULL || s->missing == 0)
+			if (s == NULL || !may_seal(p, (enum log_class)c) ||
+			    ((s->missing == 0 || away) && !seg_drains(p, s)))
 				continue;
 			p->open[c][i] = NULL;
 			seg_seal(p, s);

@@ -31,6 +31,8 @@ static void entry_encode(const struct pool *p, struct segment *s,
 	memset(&e, 0, sizeof(e));
 	e.generation = le32_of(s->generation);
 	e.state = s->frozen_state;
+	if (s->frozen_state != SEG_DISK_FREE && damage_in_seg(p, s))
+		e.flags = SEG_FLAG_DAMAGED;
 	/* One that was found to be counted wrong never becomes free. */
 	e.live = le32_of(max_u32(min_u32(s->live_frozen, seg_live_max(p)),
 				 s->miscounted));
@@ -133,6 +135,12 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	case SEG_DISK_QUARANTINED:
 		s->state = SEG_QUARANTINED;
 		break;
+	case SEG_DISK_RESERVED:
+		/* Its owner may have written to it until a moment ago. */
+		s->state = SEG_QUARANTINED;
+		s->reserved = true;
+		seg_stray_mark(p, s);
+		break;
 	default:
 		return "an unknown state";
 	}
@@ -151,6 +159,8 @@ static const char *entry_decode(struct pool *p, uint32_t no,
 	if (le64_get(e.claim) & SEG_CLAIM_STRAY || s->state == SEG_QUARANTINED)
 		seg_stray_mark(p, s);
 	p->live_total += s->live;
+	if (e.flags & SEG_FLAG_DAMAGED && s->live > 0)
+		damage_seg_loaded(p, s);
 	why = entry_zones(p, s, buf + sizeof(e));
 	/* They may have been trimmed, or not. */
 	if (why == NULL && s->state == SEG_QUARANTINED)

@@ -45,7 +45,8 @@ bool trim_possible(const struct pool *p, const struct segment *s, uint32_t u)
 {
 	const struct member *m = seg_member(p, s, u);
 
-	return m != NULL && m->in && m->disk != NULL &&
+	/* One that is drained goes, and nobody waits for that. */
+	return m != NULL && m->in && !member_drains(m) && m->disk != NULL &&
 	       m->trim.off_until_ns <= io_now_ns(p->io) &&
 	       m->disk->can_trim && !m->disk->read_only &&
 	       p->state == POOL_ST_ACTIVE;
@@ -67,6 +68,8 @@ static void trim_end(struct member *m)
 	t->seg->trimming &= ~(1u << t->unit);
 	t->seg = NULL;
 	quarantine_start(m->pool);
+	if (!m->in)
+		change_zones_freed(m->pool);
 }
 
 /* None for a while. */

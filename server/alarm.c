@@ -23,11 +23,12 @@ struct collect {
 
 static const char *const known[] = {
 	"disk.errors",	  "disk.missing",    "disk.refused",
-	"disk.returning", "disk.slow",	     "disk.suspect",
+	"disk.returning", "disk.slow",	     "disk.slow_reads", "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
-	"pool.read_only", "pool.space_85",   "pool.space_90",
-	"pool.space_95",  "pool.suspended",  "scrub.damage",
+	"pool.read_only", "pool.rebuild_waits", "pool.space_85",
+	"pool.space_90",  "pool.space_95",   "pool.suspended",
+	"scrub.damage",
 };
 
 bool alarm_is_known(const char *id)
@@ -177,7 +178,8 @@ static void health_alarms(struct collect *c, const struct pool_info *info,
 			 "%ju blocks of data cannot be read",
 			 (uintmax_t)info->lost_blocks),
 		     "reading them gives EIO",
-		     "Restore them from a backup, or overwrite them.");
+		     "'tarn status -v' names them: restore them from a "
+		     "backup, overwrite them, or delete what has them.");
 }
 
 static void space_alarms(struct collect *c, const struct pool_info *info)
@@ -224,6 +226,24 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 			 "what was on it."),
 		     "redundancy stays reduced until it is back",
 		     "Delete what is not needed, or add disks.");
+	if (info->rebuild_stuck &&
+	    info->rebuild_damaged == info->rebuild_units)
+		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
+			 "%ju units of segments cannot be made again or moved, "
+			 "for blocks in them are lost.",
+			 (uintmax_t)info->rebuild_units),
+		     "redundancy of what else is in them stays reduced, or a "
+		     "disk that is drained stays full",
+		     "'tarn status -v' names the blocks: restore or overwrite "
+		     "them, or delete what has them.");
+	else if (info->rebuild_stuck)
+		risk(add(c, EVENT_WARNING, "pool.rebuild_waits", info->name,
+			 "%ju units of segments are to be made again or moved, "
+			 "and there is no room, or no domain, for them.",
+			 (uintmax_t)info->rebuild_units),
+		     "redundancy stays reduced, or a disk stays full",
+		     "Add disks, bring back those that are away, or delete "
+		     "what is not needed.");
 }
 
 static void disk_state_alarm(struct collect *c, const struct pool_info *info,
@@ -236,6 +256,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 
 	switch ((enum member_state)m->state) {
 	case MEMBER_ONLINE:
+	case MEMBER_REMOVED:
 		break;
 	case MEMBER_SUSPECT:
 		risk(add(c, EVENT_WARNING, "disk.suspect", name,
@@ -249,7 +270,9 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", why),
 		     loss_risk(info, away),
-		     "Bring it back: it then gets what it missed. " IF_MOVED);
+		     "Bring it back: it then gets what it missed; or, if it is "
+		     "lost, 'tarn disk replace' or 'tarn disk remove'. "
+		     IF_MOVED);
 		break;
 	case MEMBER_RETURNING:
 		risk(add(c, EVENT_INFO, "disk.returning", name,
@@ -264,6 +287,19 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	}
 }
 
+static void speed_alarm(struct collect *c, const struct member_info *m,
+			const char *name)
+{
+	risk(add(c, EVENT_WARNING, "disk.slow_reads", name,
+		 "Reads take it %u.%u ms, the others about %u.%u ms: they go "
+		 "round it, but for a few that see whether it is still so.",
+		 m->reads_us / 1000, m->reads_us / 100 % 10, m->peers_us / 1000,
+		 m->peers_us / 100 % 10),
+	     "the other disks do its work, and it counts as redundancy still",
+	     "Look at its host and the network to it ('tarn disk list' has "
+	     "times); replace it if it stays so.");
+}
+
 static void disk_alarms(struct collect *c, const struct pool_info *info,
 			uint32_t i, uint32_t away)
 {
@@ -272,6 +308,8 @@ static void disk_alarms(struct collect *c, const struct pool_info *info,
 	const char *name;
 
 	pool_get_member(c->t->hosted.pool, i, &m);
+	if (m.state == MEMBER_REMOVED)
+		return;
 	name = m.place[0] != '\0' ? m.place : uuid_text(&m.uuid, uuid);
 	disk_state_alarm(c, info, &m, name, away);
 	if (m.errors_read + m.errors_write + m.errors_cksum > 0)
@@ -287,6 +325,8 @@ static void disk_alarms(struct collect *c, const struct pool_info *info,
 		risk(add(c, EVENT_WARNING, "disk.slow", name,
 			 "It is far slower than the others and is avoided."),
 		     "", "Look at its host and the network to it.");
+	if (m.slow_reads)
+		speed_alarm(c, &m, name);
 }
 
 static int order_severity(const void *a, const void *b)

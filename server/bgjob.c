@@ -16,6 +16,8 @@
 static const struct bgjob_source *const sources[] = {
 	&bgjob_deletions,
 	&bgjob_scrub,
+	&bgjob_rebuild,
+	&bgjob_drains,
 };
 
 /* --- notes --------------------------------------------------------------- */

@@ -65,5 +65,7 @@ void ctl_job_cancel(struct ctl_call *call);
 extern const struct bgjob_source bgjob_deletions;
 /* control_scrub.c */
 extern const struct bgjob_source bgjob_scrub;
+/* rebuild_job.c */
+extern const struct bgjob_source bgjob_rebuild, bgjob_drains;
 
 #endif

@@ -63,6 +63,9 @@ static const struct option_spec options[] = {
 	  "wait for missing disks before opening without (default: 5)" },
 	{ "disk-timeout", OPT_NUMBER, FIELD(disk_timeout_s), 1, 3600,
 	  "SECONDS", "limit of a disk's request (default: 4)" },
+	{ "rebuild-delay", OPT_NUMBER, FIELD(rebuild_delay_s), 1, 604800,
+	  "SECONDS", "wait that long for a disk that is lost before what was "
+	  "on it is made again elsewhere (default: 600)" },
 	{ "disk-connections", OPT_NUMBER, FIELD(disk_lanes), 1, 64, "N",
 	  "connections to one disk, where its server allows several" },
 	{ "connections", OPT_NUMBER, FIELD(connections_max), 1, 65536, "N",

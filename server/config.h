@@ -37,6 +37,7 @@ struct config {
 	uint64_t open_wait_s;       /* for missing disks, before opening
 				     * without them */
 	uint64_t disk_timeout_s;    /* of a disk's request; 0: default */
+	uint64_t rebuild_delay_s;   /* pool_params.rebuild_delay_ns; 0: default */
 	uint64_t disk_lanes;        /* connections to a disk; 0: default */
 	uint64_t connections_max;   /* NBD clients; 0: default */
 	uint64_t poll_us;           /* the loop, before it sleeps; 0: never */

@@ -138,9 +138,31 @@ static const char *member_state_name(enum member_state state)
 		[MEMBER_ONLINE] = "online",   [MEMBER_SUSPECT] = "suspect",
 		[MEMBER_OUT] = "out",         [MEMBER_RETURNING] = "returning",
 		[MEMBER_MISSING] = "missing", [MEMBER_FAULTED] = "faulted",
+		[MEMBER_REMOVED] = "removed",
 	};
 
 	return names[state];
+}
+
+static json_t *latency_json(const struct member_latency *l)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "requests",
+			 (json_int_t)min_u64(l->requests, INT64_MAX), "p50_us",
+			 (json_int_t)l->p50_us, "p99_us",
+			 (json_int_t)l->p99_us, "max_us",
+			 (json_int_t)l->max_us);
+}
+
+static json_t *speed_json(const struct member_info *m)
+{
+	return json_pack("{s:o, s:o, s:I, s:I, s:b, s:b, s:I, s:I}", "read",
+			 latency_json(&m->read_latency), "write",
+			 latency_json(&m->write_latency), "read_us",
+			 (json_int_t)m->reads_us, "peers_read_us",
+			 (json_int_t)m->peers_us, "slow_reads", m->slow_reads,
+			 "slow_writes", m->slow, "reads_around",
+			 (json_int_t)m->reads_around, "reads_hedged",
+			 (json_int_t)m->reads_hedged);
 }
 
 static json_t *member_json(const struct pool *pool,
@@ -150,11 +172,12 @@ static json_t *member_json(const struct pool *pool,
 	char     uuid[UUID_TEXT_BYTES];
 	uint64_t zone_bytes = blocks_to_bytes(1ull << info->zone_shift);
 	uint64_t used_bytes;
+	json_t  *o;
 
 	pool_get_member(pool, i, &m);
 	used_bytes = m.zones_used * zone_bytes;
-	return json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
-			 " s:I, s:I, s:o}",
+	o = json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
+			 " s:I, s:I, s:b, s:b, s:o}",
 			 "uuid", uuid_text(&m.uuid, uuid), "place",
 			 ctl_text(m.place), "domain", ctl_text(m.domain),
 			 "state", member_state_name(m.state), "size_bytes",
@@ -165,8 +188,12 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.zones_quarantined, "read_errors",
 			 (json_int_t)m.errors_read, "write_errors",
 			 (json_int_t)m.errors_write, "checksum_errors",
-			 (json_int_t)m.errors_cksum, "why",
+			 (json_int_t)m.errors_cksum, "draining", m.drains,
+			 "leaving", m.leaves, "why",
 			 ctl_text(inventory_reason(m.place, m.why)));
+	if (o != NULL)
+		json_object_set_new(o, "speed", speed_json(&m));
+	return o;
 }
 
 json_t *ctl_members_json(const struct pool *pool)
@@ -175,8 +202,13 @@ json_t *ctl_members_json(const struct pool *pool)
 	json_t *a = json_array();
 
 	pool_get_info(pool, &info);
-	for (uint32_t i = 0; i < info.nmembers; i++)
-		json_array_append_new(a, member_json(pool, &info, i));
+	for (uint32_t i = 0; i < info.nmembers; i++) {
+		struct member_info m;
+
+		pool_get_member(pool, i, &m);
+		if (m.state != MEMBER_REMOVED)
+			json_array_append_new(a, member_json(pool, &info, i));
+	}
 	return a;
 }
 
@@ -203,8 +235,8 @@ static json_t *open_pool(const struct tarnd *t)
 			 ctl_text(info.name), "uuid",
 			 uuid_text(&info.uuid, uuid), "state",
 			 ctl_health_name(info.health), "redundancy", redundancy,
-			 "disks", (int)info.nmembers, "disks_found",
-			 (int)info.nmembers, "open", true);
+			 "disks", (int)info.ndisks, "disks_found",
+			 (int)info.ndisks, "open", true);
 }
 
 /* The pool of found disk i, unless an earlier one is of the same. */

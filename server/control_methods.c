@@ -11,6 +11,23 @@ static const struct ctl_param discover_params[] = {
 	{ "places", CTL_STRINGS, false },
 	{ NULL, 0, false },
 };
+static const struct ctl_param disk_add_params[] = {
+	{ "disk", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_drain_params[] = {
+	{ "disk", CTL_STRING, true },
+	{ "stop", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_remove_params[] = {
+	{ "disk", CTL_STRING, true },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
 static const struct ctl_param create_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "redundancy", CTL_STRING, true },
@@ -193,6 +210,14 @@ const struct ctl_method tarnd_methods[] = {
 	  "What is on disks out there; nothing is written." },
 	{ "disk.list", ctl_disk_list, NULL, false,
 	  "The members of the open pool." },
+	{ "disk.add", ctl_disk_add, disk_add_params, true,
+	  "A disk joins the open pool; what was on it is lost." },
+	{ "disk.drain", ctl_disk_drain, disk_drain_params, true,
+	  "What is on a disk moves to the others." },
+	{ "disk.remove", ctl_disk_remove, disk_remove_params, true,
+	  "A disk is drained and then leaves the pool." },
+	{ "disk.rebuild", ctl_disk_rebuild, NULL, true,
+	  "Disks that are out are not waited for any longer." },
 	{ "pool.create", ctl_pool_create, create_params, true,
 	  "Make a pool of disks and open it." },
 	{ "pool.import", ctl_pool_import, import_params, true,
@@ -203,6 +228,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "The open pool, and those that could be imported." },
 	{ "pool.status", ctl_pool_status, NULL, false,
 	  "Health: state, what is wrong, what to do, disks." },
+	{ "damage.list", ctl_damage_list, NULL, false,
+	  "Which blocks of volumes and snapshots are lost." },
 	{ "pool.df", ctl_pool_df, NULL, false,
 	  "Space: usable, used, free, provisioned, raw." },
 	{ "volume.create", ctl_volume_create, volume_create_params, true,

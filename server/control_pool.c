@@ -213,6 +213,17 @@ static void add_info(json_t *o, const struct pool_info *info)
 	json_object_set_new(o, "claim", json_integer((json_int_t)info->claim));
 	json_object_set_new(o, "created_s",
 			    json_integer((json_int_t)info->created_s));
+	json_object_set_new(o, "rebuild",
+			    json_pack("{s:I, s:I, s:I, s:I, s:b}", "units",
+				      (json_int_t)info->rebuild_units, "bytes",
+				      (json_int_t)blocks_to_bytes(
+					      info->rebuild_blocks),
+				      "rebuilt_units",
+				      (json_int_t)info->rebuilt_units,
+				      "wait_s",
+				      (json_int_t)(info->rebuild_wait_ns /
+						   NS_PER_S),
+				      "running", info->rebuild_running));
 	json_object_set_new(o, "lost_bytes",
 			    json_integer((json_int_t)blocks_to_bytes(
 				    info->lost_blocks)));

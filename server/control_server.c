@@ -129,6 +129,12 @@ static json_t *pool_stats(const struct pool *pool)
 		      (json_int_t)i.cleaned_segments);
 	if (o == NULL)
 		return NULL;
+	json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I, s:I}",
+		      "late_rows", (json_int_t)i.late_rows, "around_reads",
+		      (json_int_t)i.around_reads, "hedged_reads",
+		      (json_int_t)i.hedged_reads, "hedges_won",
+		      (json_int_t)i.hedges_won, "probes",
+		      (json_int_t)i.probes));
 	json_object_set_new(o, "replayed_rows",
 			    json_integer((json_int_t)i.replayed_rows));
 	json_object_set_new(o, "replay_ns",

@@ -22,16 +22,19 @@ static const struct {
 	{ "disk.out", "Bring the disk back: it then gets what it missed." },
 	{ "disk.refused", "See to it that the right disk is at that place." },
 	{ "disk.slow", "Look at the disk's host and the network to it." },
+	{ "disk.slow_reads", "Look at the disk's host and the network to it; "
+			     "'tarn disk list' has times." },
 	{ "disk.suspect", "Nothing, if it comes back by itself; otherwise see "
 			  "to the disk's host." },
 	{ "events.lost", "Nothing: there was no room to keep them." },
-	{ "pool.damage", "Restore what 'tarn status' says is lost, or "
+	{ "pool.damage", "Restore what 'tarn status -v' says is lost, or "
 			 "overwrite it." },
 	{ "pool.degraded", "See 'tarn status'." },
 	{ "pool.full", "Delete what is not needed, or add disks." },
 	{ "pool.nearly_full", "Delete what is not needed, or add disks." },
 	{ "pool.suspended", "Bring back the disks that 'tarn status' names." },
 	{ "trash.pushed_out", "Delete what is not needed, or add disks." },
+	{ "rebuild.started", "Wait; 'tarn job list' says how far it is." },
 	{ "scrub.finished", "See 'tarn scrub status'." },
 };
 

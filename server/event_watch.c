@@ -30,11 +30,35 @@ static const struct {
 	[MEMBER_RETURNING] = { "disk.returning", EVENT_INFO },
 	[MEMBER_MISSING] = { "disk.missing", EVENT_WARNING },
 	[MEMBER_FAULTED] = { "disk.refused", EVENT_WARNING },
+	[MEMBER_REMOVED] = { "disk.removed", EVENT_INFO },
 };
 
 static const char *member_name(const struct member_info *m, char *text)
 {
 	return m->place[0] != '\0' ? m->place : uuid_text(&m->uuid, text);
+}
+
+static void look_at_speed(struct tarnd *t, const struct member_info *m,
+			  const struct watch_member *w, const char *name)
+{
+	if (!t->watch.named)
+		return;
+	if (m->slow && !w->slow)
+		event_say(t, EVENT_WARNING, "disk.slow", name, 0, 0,
+			  "it is late by the standard of the others and is "
+			  "avoided for a while");
+	if (m->slow_reads && !w->slow_reads)
+		event_say(t, EVENT_WARNING, "disk.slow_reads", name,
+			  m->reads_us, m->peers_us,
+			  "reads take about %u us, those of the others %u us: "
+			  "they go round it", m->reads_us, m->peers_us);
+	if ((w->slow && !m->slow && m->state == MEMBER_ONLINE) ||
+	    (w->slow_reads && !m->slow_reads))
+		event_say(t, EVENT_INFO, "disk.not_slow", name,
+			  m->reads_us, m->peers_us,
+			  w->slow_reads && !m->slow_reads ?
+				  "it is read from again" :
+				  "it is written to again like the others");
 }
 
 static void look_at_member(struct tarnd *t, uint32_t i)
@@ -49,7 +73,9 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 	name = member_name(&m, uuid);
 	errors = m.errors_read + m.errors_write + m.errors_cksum;
 	if (m.state < ARRAY_LEN(state_events) &&
-	    (t->watch.named ? m.state != w->state : m.state != MEMBER_ONLINE))
+	    (t->watch.named ? m.state != w->state
+			    : m.state != MEMBER_ONLINE &&
+				      m.state != MEMBER_REMOVED))
 		event_say(t, state_events[m.state].severity,
 			  state_events[m.state].what, name, 0, 0, "%s",
 			  inventory_reason(m.place, m.why));
@@ -60,12 +86,10 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 			  "since the pool was opened",
 			  (uintmax_t)m.errors_read, (uintmax_t)m.errors_write,
 			  (uintmax_t)m.errors_cksum);
-	if (t->watch.named && m.slow && !w->slow)
-		event_say(t, EVENT_WARNING, "disk.slow", name, 0, 0,
-			  "it is late by the standard of the others and is "
-			  "avoided for a while");
+	look_at_speed(t, &m, w, name);
 	w->state = m.state;
 	w->slow = m.slow;
+	w->slow_reads = m.slow_reads;
 	w->errors = errors;
 }
 
@@ -104,6 +128,9 @@ static void look_at_health(struct tarnd *t, const struct pool_info *info)
 			  info->lost_blocks, 0,
 			  "%ju blocks are known to be lost",
 			  (uintmax_t)info->lost_blocks);
+	else if (info->lost_blocks == 0 && w->lost_blocks > 0)
+		event_say(t, EVENT_INFO, "pool.no_damage", info->name, 0, 0,
+			  "nothing is known to be lost any more");
 	w->lost_blocks = info->lost_blocks;
 }
 
@@ -235,6 +262,7 @@ static void look(struct io_work *work)
 	look_at_space(t, &info);
 	look_at_rate(t, &info);
 	scrub_watch(t);
+	rebuild_watch(t, &info);
 	bgjobs_look(t);
 }
 

@@ -22,7 +22,8 @@ extern const unsigned space_levels[SPACE_LEVELS];
 
 struct watch_member {
 	uint8_t  state;
-	bool     slow;
+	bool     slow;        /* to write to */
+	bool     slow_reads;
 	uint64_t errors;
 };
 
@@ -37,6 +38,8 @@ struct watch {
 	bool     full;          /* there is no room for new data, */
 	bool     refused;       /* … or not long ago a request was refused */
 	uint64_t scrubs;        /* that have ended, since it was opened */
+	bool     rebuilds;      /* units are to be made again; */
+	uint64_t rebuilt;       /* made when there were last none to make */
 	/* How fast it fills: blocks a second, smoothed; used, at used_ns. */
 	double   rate;
 	uint64_t used, used_ns;

@@ -10,6 +10,7 @@
  *	tarnd_job.c       the queue of jobs
  *	tarnd_open.c      pool open: by itself, or import
  *	tarnd_create.c    pool create: what is refused, and why
+ *	control_disk_change.c  disks join the pool and leave it
  *	tarnd_close.c     pool export, failure, end of service
  *	tarnd_watch.c     disks that turn up later
  *	tarnd_connect.c   connecting several disks at once
@@ -139,6 +140,7 @@ enum job_kind {
 	JOB_CREATE,
 	JOB_EXPORT,
 	JOB_WATCH,
+	JOB_DISK_ADD,
 	JOB_FAIL,  /* close the pool after failed() */
 	JOB_STOP,  /* close everything: SIGTERM */
 	JOB_KINDS
@@ -157,7 +159,7 @@ struct job {
 	char           **places;    /* CREATE: its disks; OPEN: further ones */
 	unsigned         nplaces;
 	uint32_t         k, m;      /* CREATE */
-	bool             domain_disk, force, read_only;
+	bool             domain_disk, force, read_only, dry_run;
 	bool             partial;   /* OPEN: some members were not seen */
 	struct inventory *inv;
 	struct connect_set set;
@@ -277,6 +279,9 @@ void job_warn(struct job *job, const char *fmt, ...)
 
 void job_open_run(struct job *job);
 void job_create_run(struct job *job);
+void job_disk_add_run(struct job *job);
+/* May it be written to?  If not, the job's error says why. */
+bool job_disk_ok(struct job *job, const struct found_disk *d);
 void job_export_run(struct job *job);
 void job_fail_run(struct job *job);
 void job_watch_run(struct job *job);
@@ -320,12 +325,17 @@ void ctl_server_methods(struct ctl_call *call);
 void ctl_server_stats_get(struct ctl_call *call);
 void ctl_disk_discover(struct ctl_call *call);
 void ctl_disk_list(struct ctl_call *call);
+void ctl_disk_add(struct ctl_call *call);
+void ctl_disk_drain(struct ctl_call *call);
+void ctl_disk_remove(struct ctl_call *call);
+void ctl_disk_rebuild(struct ctl_call *call);
 void ctl_pool_create(struct ctl_call *call);
 void ctl_pool_import(struct ctl_call *call);
 void ctl_pool_export(struct ctl_call *call);
 void ctl_pool_list(struct ctl_call *call);
 void ctl_pool_status(struct ctl_call *call);
 void ctl_pool_df(struct ctl_call *call);
+void ctl_damage_list(struct ctl_call *call);
 void ctl_volume_create(struct ctl_call *call);
 void ctl_volume_list(struct ctl_call *call);
 void ctl_volume_show(struct ctl_call *call);

@@ -95,7 +95,7 @@ static bool force_helps(const struct found_disk *d)
 	       d->size_bytes <= DISK_BYTES_MAX;
 }
 
-static bool disk_ok(struct job *job, const struct found_disk *d)
+bool job_disk_ok(struct job *job, const struct found_disk *d)
 {
 	if (d->usable)
 		return true;
@@ -265,7 +265,7 @@ static void warn_uneven(struct job *job)
 static bool all_ok(struct job *job)
 {
 	for (unsigned i = 0; i < job->inv->ndisks; i++)
-		if (!disk_ok(job, &job->inv->disks[i]))
+		if (!job_disk_ok(job, &job->inv->disks[i]))
 			return false;
 	return twins_ok(job) && domains_ok(job);
 }

@@ -107,6 +107,7 @@ int hosted_make(struct tarnd *t)
 		.owner = t->owner,
 		.client = vols_log_client_ops(),
 		.rows_memory_bytes = t->cfg->row_memory_bytes,
+		.rebuild_delay_ns = t->cfg->rebuild_delay_s * NS_PER_S,
 		.commit_log_bytes = t->cfg->commit_log_bytes,
 		.log = pool_log,
 		.failed = pool_failed,

@@ -10,7 +10,8 @@
 
 static bool is_back(uint8_t state)
 {
-	return state == MEMBER_ONLINE || state == MEMBER_RETURNING;
+	return state == MEMBER_ONLINE || state == MEMBER_RETURNING ||
+	       state == MEMBER_REMOVED;
 }
 
 static unsigned members_away(const struct pool *pool)

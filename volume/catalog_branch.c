@@ -311,6 +311,7 @@ int catalog_apply_publish(struct volume *h, const void *body)
 	if (v == NULL) {
 		h->flags &= (uint8_t)~CATALOG_HIDDEN;
 		catalog_name_insert(c, h);
+		catalog_touch(h);
 	} else {
 		h->birth = max_u32(h->birth, v->birth) + 1;
 		identity_move(h, v);

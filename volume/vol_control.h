@@ -109,6 +109,9 @@ void vol_delete_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_settle_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_snapshot_start(struct volumes *vols, struct vol_ctl *ctl);
+/* Is a snapshot of it being taken?  What is appended now comes after it in the
+ * log, so that nothing that it overwrites is freed. */
+bool vol_snapshot_coming(const struct volume *v);
 void vol_clone_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_receive_start(struct volumes *vols, struct vol_ctl *ctl);

@@ -218,10 +218,18 @@ static void append(struct mover *m, struct move_run *run)
 static bool append_wants(const struct mover *m, const struct move_run *run,
 			 uint32_t i)
 {
+	struct pool_damage lost = {
+		.family = run->family,
+		.block = run->block + i,
+		.sure = true,
+	};
+
 	if (move_entry(m, run->family, run->block + i, run->place + i) == NULL)
 		return false;
 	if (!m->buf_bad[run->buf_at + i])
 		return true;
+	lost.place = run->place + i;
+	pool_damage_found(m->vols->pool, &lost);
 	if (run->r->res == 0)
 		run->r->res = -EBADMSG;
 	return false;

@@ -130,6 +130,22 @@ static const struct mnode *loaded_leaf(const struct map_load *l,
 	return NULL;
 }
 
+/* What could not be had is really lost: the map still says the same. */
+static void read_lost(const struct vol_part *p)
+{
+	for (uint32_t i = 0; i < p->n; i++) {
+		struct pool_damage d = {
+			.place = p->places[i],
+			.family = p->req->vol->family,
+			.block = p->block + i,
+			.sure = true,
+		};
+
+		if (bitmap_test(p->lost, i))
+			pool_damage_found(p->req->vol->vols->pool, &d);
+	}
+}
+
 /* --- steps --------------------------------------------------------------- */
 
 static void read_loaded(struct vol_part *p)
@@ -149,10 +165,12 @@ static void read_loaded(struct vol_part *p)
 		changed |= entries_take(p, i, loaded_leaf(&p->load, i));
 	map_load_release(&p->load);
 	if (p->tries > 0 && !changed) {
-		part_end(p, p->res); /* it is really lost */
+		read_lost(p);
+		part_end(p, p->res);
 		return;
 	}
 	p->res = 0;
+	memset(p->lost, 0, sizeof(p->lost));
 	read_issue(p);
 }
 
@@ -172,6 +190,7 @@ static void read_load(struct vol_part *p)
 
 void part_read_start(struct vol_part *p)
 {
+	memset(p->lost, 0, sizeof(p->lost));
 	if (entries_cached(p))
 		read_issue(p);
 	else
@@ -223,6 +242,16 @@ static void read_offer(struct vol_part *p, const struct pool_read *r,
 	}
 }
 
+/* Which of the blocks that were asked for could not be had. */
+static void read_note_lost(struct vol_part *p, const struct part_read *pr)
+{
+	uint32_t skip = (uint32_t)(p->places[pr->at] - pr->rd.place);
+
+	for (uint32_t i = 0; i < pr->n; i++)
+		if (pr->bad[skip + i])
+			bitmap_set(p->lost, pr->at + i);
+}
+
 static void read_done(struct pool_read *r)
 {
 	struct part_read *pr = container_of(r, struct part_read, rd);
@@ -234,6 +263,7 @@ static void read_done(struct pool_read *r)
 		p->again = true;
 		if (p->res == 0)
 			p->res = r->res;
+		read_note_lost(p, pr);
 	}
 	if (pr->around != NULL)
 		read_around_end(&vols->around, pr->around, r);
@@ -275,8 +305,10 @@ static void read_set(struct vol_part *p, struct part_read *pr, uint32_t i,
 	struct read_around *a = &p->req->vol->vols->around;
 
 	pr->rd.res = 0;
-	pr->rd.bad = NULL;
+	pr->rd.bad = pr->bad;
 	pr->rd.done = read_done;
+	pr->at = i;
+	pr->n = n;
 	pr->around = NULL;
 	if (cache_of(p) != NULL && read_once(p) &&
 	    read_around_due(a, p->places[i], n))

@@ -33,7 +33,9 @@
 struct part_read {
 	struct pool_read rd;
 	struct vol_part *part;
+	uint32_t         at, n;  /* what was asked for: blocks of the part */
 	struct around_slot *around; /* read_around.h; NULL */
+	uint8_t          bad[ROW_PAYLOAD_MAX]; /* for rd */
 };
 
 struct vol_part {
@@ -63,6 +65,8 @@ struct vol_part {
 	struct iovec      iov[PART_IOVS];
 	place_t           places[ROW_PAYLOAD_MAX];
 	uint32_t          crcs[ROW_PAYLOAD_MAX];
+	uint64_t          lost[ROW_PAYLOAD_MAX / 64 + 1]; /* bit: it could not
+						* be had, the last time */
 };
 
 /* A walk of one request over leaves. */

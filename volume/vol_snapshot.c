@@ -152,3 +152,17 @@ void vol_snapshot_start(struct volumes *vols, struct vol_ctl *ctl)
 	if (!vol_ctl_no_room(vols, ctl, n))
 		vol_ctl_append(vols, ctl, NULL, CATALOG_SNAP, bytes);
 }
+
+bool vol_snapshot_coming(const struct volume *v)
+{
+	const struct vol_ctl *ctl = v->vols->ctl.active;
+	struct snap_iter it;
+
+	if (ctl == NULL || ctl->op != CTL_SNAPSHOT)
+		return false;
+	snap_iter_init(&it, ctl->body, (uint32_t)ctl->size_bytes);
+	while (snap_iter_next(&it))
+		if (it.kind == CATALOG_SNAPSHOT && it.volume == v->id)
+			return true;
+	return false;
+}

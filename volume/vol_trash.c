@@ -127,6 +127,7 @@ void vols_trash_watch(struct volumes *vols, vols_trash_went_fn went, void *arg)
 void vols_trash_stop(struct volumes *vols)
 {
 	vols->trash.started = false;
+	damage_stop(vols);
 	vol_trash_kick(vols);
 }
 

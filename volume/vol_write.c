@@ -122,6 +122,7 @@ uint64_t vol_nodes_needed(const struct mnode *n)
 /* Blocks that this part will add, with nodes for them. */
 static uint64_t space_needed(struct vol_part *p)
 {
+	bool kept = vol_snapshot_coming(p->req->vol);
 	uint64_t need = 0;
 	uint32_t at = 0;
 
@@ -130,7 +131,7 @@ static uint64_t space_needed(struct vol_part *p)
 		unsigned slot = slot_of_block(p->block + at);
 		uint32_t n = min_u32(LEAF_ENTRIES - slot, p->n - at);
 
-		need += map_count_fresh(leaf, slot, n);
+		need += kept ? n : map_count_fresh(leaf, slot, n);
 		p->reserved_nodes += vol_nodes_needed(leaf);
 		at += n;
 	}

@@ -494,6 +494,35 @@ void vols_events_flush(struct volumes *vols);
 bool vols_event_next(const struct volumes *vols, uint64_t change,
 		     struct vol_event *ret_e);
 
+/* --- damage --------------------------------------------------------------
+ *
+ * Where blocks are lost: in which volumes and snapshots, and which of their
+ * blocks.
+ */
+#define VOLS_DAMAGE_RANGES 256u
+
+struct vol_damage_range {
+	uint32_t id;                     /* of the volume or snapshot */
+	bool     trashed;
+	uint64_t block, n;
+	char     name[TREE_NAME_MAX + 1]; /* as for vols_find() */
+};
+
+struct vols_damage {
+	void (*done)(struct vols_damage *d);
+	/* Out. */
+	int      res;     /* 0, -ENOMEM, -ESHUTDOWN */
+	uint32_t nranges;
+	struct vol_damage_range ranges[VOLS_DAMAGE_RANGES]; /* by volume, then
+			   * block */
+	uint64_t more;    /* ranges, or blocks, for which there is no room */
+	uint64_t unnamed; /* blocks that only what is being deleted shows */
+	uint64_t unread;  /* … of which not all that may show them could be
+			   * read */
+	void    *priv;
+};
+void vols_damage_submit(struct volumes *vols, struct vols_damage *d);
+
 struct volumes_space {
 	uint64_t provisioned_bytes; /* sum of the sizes */
 	uint64_t mapped_blocks;     /* blocks of data */

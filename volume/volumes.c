@@ -25,6 +25,7 @@ static const struct log_client_ops client_ops = {
 	.commit_blocked = vols_commit_blocked,
 	.commit_blocks = vols_commit_blocks,
 	.relocate = vols_relocate,
+	.damaged = vols_damaged,
 };
 
 const struct log_client_ops *vols_log_client_ops(void)
@@ -51,6 +52,7 @@ int vols_open(struct io *io, const struct volumes_params *params,
 	id_map_init(&vols->ids, &vols->slab);
 	vol_reaper_init(vols);
 	vol_trash_init(vols);
+	damage_init(vols);
 	/* What the nodes do not take of their budget is the blocks' (see
 	 * node_cache_trim). */
 	r = block_cache_init(&vols->blocks,
@@ -101,6 +103,7 @@ void vols_close(struct volumes *vols)
 {
 	if (vols == NULL)
 		return;
+	damage_close(vols);
 	events_fini(vols);
 	vol_reaper_fini(vols);
 	vol_trash_fini(vols);

@@ -5,7 +5,7 @@
 #define TARN_VOLUME_VOLUMES_H
 
 #include "volume/block_cache.h"
-#include "volume/read_around.h"
+#include "volume/damage.h"
 #include "volume/event.h"
 #include "volume/id_map.h"
 #include "volume/node_cache.h"
@@ -13,6 +13,7 @@
 #include "volume/node_format.h"
 #include "volume/node_load.h"
 #include "volume/node_table.h"
+#include "volume/read_around.h"
 #include "volume/tree.h"
 #include "volume/vol_control.h"
 #include "volume/vol_delete.h"
@@ -165,6 +166,7 @@ struct volumes {
 	uint64_t     refused;        /* requests that got -ENOSPC, */
 	uint64_t     refused_ns;     /* … the last one then */
 	struct event_log events;
+	struct damage_check damage;
 	struct vols_loader *opening; /* load() under way */
 };
 

@@ -151,7 +151,8 @@ options() {
 	sed -n '/^} options\[\] = {/,/^};/p' tools/tarn/args.c
 	grep -E 'strcmp\(name, "--' tools/tarn/args.c
 } | grep -oE '"--[a-z-]+"' | tr -d '"' | grep -vx -- --follow |
-	options tarn --help --version --json --trash-hours --keep
+	options tarn --help --version --json --trash-hours --keep \
+		--rebuild-delay
 {
 	grep -oE '^	\{ "[a-z-]+", OPT_' server/config.c | cut -d'"' -f2
 	grep -oE '\{ "[a-z-]+", [01], NULL' server/config.c | cut -d'"' -f2
@@ -164,7 +165,7 @@ done
 
 # --- events and alarms -----------------------------------------------------------
 
-ids='"(pool|disk|scrub|trash|schedule|alarm|events)\.[a-z_0-9]+"'
+ids='"(pool|disk|scrub|rebuild|trash|schedule|alarm|events)\.[a-z_0-9]+"'
 # section HEADING: names in the first column of its table.
 section() {
 	awk -v head="## $1" '

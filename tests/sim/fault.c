@@ -9,6 +9,12 @@
 #define DOMAINS_MAX SIM_DISKS_MAX
 #define OFFER_NS    (500 * NS_PER_MS)
 
+/* How many times slower a disk gets at most; and if it is for long: one that
+ * takes seconds to flush then keeps rows in memory and holds up commits until
+ * there is no room for what is written, or no time (P6). */
+#define SLOW_MAX      1024u
+#define SLOW_LONG_MAX 64u
+
 enum fault_kind {
 	FAULT_ROT,
 	FAULT_LABEL_ROT,
@@ -27,6 +33,7 @@ enum fault_kind {
 	FAULT_HANG,
 	FAULT_HANG_LONG,
 	FAULT_SLOW,
+	FAULT_SLOW_LONG,
 	FAULT_KINDS
 };
 
@@ -266,13 +273,12 @@ static void arm(struct sim *sim, struct sim_media *m, uint32_t *armed,
 	      *armed, what);
 }
 
-static void slow_down(struct sim *sim, struct sim_media *m)
+static void slow_down(struct sim *sim, struct sim_media *m, uint64_t ns,
+		      unsigned max)
 {
 	STAT(sim, disk_slow);
-	m->slow = 1u << between(&sim->fault_rng, 3, 10);
-	sim->fault->slow_until_ns[m->index] =
-		sim_now_ns(sim) +
-		between(&sim->fault_rng, 100, 3000) * NS_PER_MS;
+	m->slow = min_u32(1u << between(&sim->fault_rng, 3, 10), max);
+	sim->fault->slow_until_ns[m->index] = sim_now_ns(sim) + ns;
 	TRACE(sim, 29, m->index, m->slow, "disk %u is %u times slower",
 	      m->index, m->slow);
 }
@@ -343,7 +349,12 @@ static void strike(struct sim *sim, struct sim_media *m, enum fault_kind kind)
 		hang(sim, m, between(rng, 4000, 20000) * NS_PER_MS);
 		break;
 	case FAULT_SLOW:
-		slow_down(sim, m);
+		slow_down(sim, m, between(rng, 100, 3000) * NS_PER_MS,
+			  SLOW_MAX);
+		break;
+	case FAULT_SLOW_LONG:
+		slow_down(sim, m, between(rng, 4000, 30000) * NS_PER_MS,
+			  SLOW_LONG_MAX);
 		break;
 	case FAULT_KINDS:
 		break;
@@ -432,7 +443,10 @@ void fault_stall(struct sim *sim, const bool *disks)
 
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
 		if (disks[i] && slow)
-			slow_down(sim, sim->media[i]);
+			slow_down(sim, sim->media[i],
+				  between(&sim->fault_rng, 100, 3000) *
+					  NS_PER_MS,
+				  SLOW_MAX);
 		else if (disks[i])
 			hang(sim, sim->media[i], ns);
 	}

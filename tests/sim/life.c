@@ -60,6 +60,7 @@ static struct life *life_new(struct sim *sim)
 		.client = vols_log_client_ops(),
 		.rows_memory_bytes = cfg->rows_memory_bytes,
 		.commit_log_bytes = cfg->commit_log_bytes,
+		.rebuild_delay_ns = cfg->rebuild_delay_ns,
 		.log = on_log,
 		.failed = on_failed,
 	};
@@ -249,9 +250,20 @@ static void count(struct sim *sim)
 	STAT_ADD(sim, rows, info.rows);
 	STAT_ADD(sim, commits, info.commits);
 	STAT_ADD(sim, late_rows, info.late_rows);
+	STAT_ADD(sim, around_reads, info.around_reads);
+	STAT_ADD(sim, hedged_reads, info.hedged_reads);
+	STAT_ADD(sim, hedges_won, info.hedges_won);
+	STAT_ADD(sim, probes, info.probes);
+	for (uint32_t i = 0; i < info.nmembers; i++) {
+		struct member_info m;
+
+		pool_get_member(sim->life->pool, i, &m);
+		STAT_ADD(sim, disks_found_slow, m.slow_reads);
+	}
 	STAT_ADD(sim, replayed_rows, info.replayed_rows);
 	STAT_ADD(sim, moved_blocks, info.moved_blocks);
 	STAT_ADD(sim, cleaned_segments, info.cleaned_segments);
+	STAT_ADD(sim, rebuilt_units, info.rebuilt_units);
 }
 
 enum life_end life_close(struct sim *sim, uint64_t events)
@@ -315,7 +327,7 @@ static void note_end(struct sim *sim)
 	if (p->labels.running)
 		return;
 	for (uint32_t i = 0; i < p->nmembers; i++)
-		sim->out[i] = !p->members[i]->in;
+		sim->out[i] = !p->members[i]->in && !p->members[i]->removed;
 }
 
 void life_kill(struct sim *sim, bool power)
@@ -350,6 +362,16 @@ void life_kill(struct sim *sim, bool power)
 uint64_t life_claim(const struct sim *sim)
 {
 	return sim->life != NULL ? sim->life->pool->claim : 0;
+}
+
+void life_connect(struct sim *sim, unsigned disk, struct pool_disk *ret_disk,
+		  char *domain)
+{
+	struct sim_media *m = sim->media[disk];
+
+	snprintf(domain, 32, "host%u", m->domain);
+	ret_disk->disk = &sim_disk_open(&sim->life->io, m)->d;
+	ret_disk->domain = domain;
 }
 
 void life_offer(struct sim *sim)

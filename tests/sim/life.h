@@ -61,6 +61,10 @@ bool life_wait(struct sim *sim, const bool *flag, unsigned limit_s,
  * is being killed, when its pool cannot be asked any more: some of its disks
  * are gone already. */
 uint64_t life_claim(const struct sim *sim);
+/* A connection to a disk that nobody is connected to.  domain: 32 bytes. */
+struct pool_disk;
+void life_connect(struct sim *sim, unsigned disk, struct pool_disk *ret_disk,
+		  char *domain);
 /* Hand disks that came back to the pool. */
 void life_offer(struct sim *sim);
 

@@ -75,6 +75,7 @@ static void choose(struct sim *sim, const struct seed_options *opt)
 	c->commit_log_bytes = 1ull << between(rng, 20, 23);
 	c->rows_memory_bytes = 1ull << between(rng, 22, 24);
 	c->bufs_bytes = 1ull << between(rng, 25, 26);
+	c->rebuild_delay_ns = (1ull << between(rng, 0, 12)) * NS_PER_MS;
 	TRACE(sim, 60, c->k, c->m, "%u+%u on %u disks of %u blocks, %u a "
 	      "domain, zones of 2^%u, rows of %u, nodes %llu KiB, cache %llu "
 	      "KiB, commit log %llu KiB", c->k, c->m, c->ndisks,
@@ -260,6 +261,8 @@ static void shift(struct sim *sim, uint64_t steps, bool must_crash)
 	if (!work_run(sim, steps))
 		sim_fail(sim, "the engine stopped by itself");
 	if (chance(&sim->fault_rng, 1, 4) && !work_slow(sim))
+		sim_fail(sim, "the engine stopped by itself");
+	if (chance(&sim->fault_rng, 1, 6) && !work_damage(sim))
 		sim_fail(sim, "the engine stopped by itself");
 	if (!crash_inside) {
 		close_now(sim, false);

@@ -42,8 +42,11 @@
 	X(stale_reads) X(stale_blocks) X(label_rot) X(heals)             \
 	X(takeovers) X(rows) X(replayed_rows) X(commits)                 \
 	X(moved_blocks) X(cleaned_segments) X(late_rows) X(slow_checks)   \
+	X(around_reads) X(hedged_reads) X(hedges_won) X(probes)          \
+	X(disks_found_slow) X(slow_reads_checked) X(lost_checks)         \
 	X(events) X(events_verified)                                     \
-	X(scrubs) X(scrub_checks) X(scrub_repaired)
+	X(scrubs) X(scrub_checks) X(scrub_repaired)                      \
+	X(rebuilt_units) X(disk_removes) X(disk_adds)
 
 enum sim_stat {
 #define X(n) STAT_##n,
@@ -77,6 +80,7 @@ struct sim_config {
 	uint64_t commit_log_bytes;
 	uint64_t rows_memory_bytes;
 	uint64_t bufs_bytes;
+	uint64_t rebuild_delay_ns;
 };
 
 struct sim {

@@ -372,3 +372,13 @@ void media_heal(struct sim_media *m)
 	}
 	assert(m->ndamaged == 0);
 }
+
+void media_blank(struct sim_media *m)
+{
+	media_heal(m);
+	media_flush(m, media_seq(m));
+	for (uint32_t b = 0; b < m->nblocks; b++) {
+		set(&m->cur[b], page_get(PAGE_ZERO));
+		set(&m->dur[b], page_get(PAGE_ZERO));
+	}
+}

@@ -90,6 +90,9 @@ void media_power_loss(struct sim_media *m);
 /* A flush failed: what was unflushed may never have reached the disk. */
 void media_flush_failed(struct sim_media *m);
 
+/* Another disk is there, and it is blank. */
+void media_blank(struct sim_media *m);
+
 /* --- damage -------------------------------------------------------------- */
 
 /* A random block whose contents are durable and not zero, in [from, to);

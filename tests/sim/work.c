@@ -35,6 +35,7 @@ void work_open(struct sim *sim)
 	event_open(sim);
 	w->fault_every = max_u64(sim->steps / (fault_kinds() + 4), 1);
 	w->fault_in = w->fault_every;
+	w->moves_disks = chance(&sim->fault_rng, 1, 2);
 }
 
 static void next_phase(struct sim *sim)
@@ -330,6 +331,16 @@ struct slot *work_write(struct sim *sim, int vol, uint64_t block)
 	return s;
 }
 
+void work_read(struct sim *sim, int vol, uint64_t block, uint32_t n)
+{
+	struct slot *s = work_free_slot(sim);
+
+	slot_take(sim, s, vol);
+	s->req.off_bytes = block * TARN_BLOCK;
+	s->req.len_bytes = n * TARN_BLOCK;
+	slot_submit(sim, s, KIND_READ);
+}
+
 static void check_stuck(struct sim *sim)
 {
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
@@ -352,6 +363,8 @@ bool work_run(struct sim *sim, uint64_t n)
 		}
 		if (i % 8 == 0)
 			space_look(sim);
+		if (w->moves_disks && chance(&sim->fault_rng, 1, 60))
+			disk_act(sim);
 		event_act(sim);
 		if (!scrub_act(sim))
 			return false;
@@ -439,5 +452,6 @@ void work_forget(struct sim *sim)
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
 		w->slots[i].busy = false;
 	w->inflight = 0;
+	disk_forget(sim);
 	admin_forget(sim);
 }

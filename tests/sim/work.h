@@ -22,6 +22,9 @@ bool work_run(struct sim *sim, uint64_t n);
  * write takes long.  Does nothing when that is not so now.  False: the engine
  * stopped. */
 bool work_slow(struct sim *sim);
+/* A block is lost beyond redundancy: only that is EIO, and listed.  False: the
+ * engine stopped. */
+bool work_damage(struct sim *sim);
 /* Wait for all in flight. */
 bool work_drain(struct sim *sim);
 /* Before a clean close. */

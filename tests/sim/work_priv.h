@@ -139,6 +139,23 @@ struct receiver {
 	char           name[64];   /* of the hidden one */
 };
 
+enum disk_work_kind {
+	DISK_WORK_REMOVE,
+	DISK_WORK_REPEAT,
+	DISK_WORK_STAY,
+	DISK_WORK_ADD,
+};
+
+/* Disks in and out (work_disk.c). */
+struct disk_work {
+	struct pool_op op;
+	bool           busy;
+	bool           repeat; /* what was asked for is to be asked for again */
+	uint8_t        what;   /* enum disk_work_kind */
+	unsigned       disk;
+	uint64_t stayed_ns; /* one that was drained stays since then */
+};
+
 /* Events that the pool was seen to have stored. */
 #define MEVENTS_MAX 8192u
 
@@ -159,6 +176,7 @@ struct eventer {
 };
 
 struct work {
+	struct disk_work disks;
 	struct slot     slots[SLOTS_MAX];
 	unsigned        inflight;
 	enum phase      phase;
@@ -172,6 +190,7 @@ struct work {
 	uint64_t        hot;         /* PHASE_HOT: first block */
 	uint64_t        fault_every; /* requests between faults */
 	uint64_t        fault_in;    /* until the next one */
+	bool            moves_disks; /* disks are removed and added */
 	struct admin    admin;
 	struct snapper  snapper;
 	struct receiver receiver;
@@ -198,6 +217,9 @@ struct slot *work_free_slot(struct sim *sim);
 /* There is a free slot. */
 void work_flush(struct sim *sim, int vol);
 struct slot *work_write(struct sim *sim, int vol, uint64_t block);
+/* work_damage.c: nothing is listed as lost. */
+void damage_check_none(struct sim *sim);
+void work_read(struct sim *sim, int vol, uint64_t block, uint32_t n);
 
 /* work_range.c */
 /* A volume that takes requests, or -1. */
@@ -327,6 +349,11 @@ void diff_vol_new(struct sim *sim, unsigned vol);
 void diff_rollback(struct sim *sim, unsigned vol, const struct msnap *s);
 /* Compare it with an older one; false when the engine stopped. */
 bool diff_act(struct sim *sim, struct msnap *new);
+
+/* work_disk.c */
+/* Go on with draining, removing and adding disks, or begin. */
+void disk_act(struct sim *sim);
+void disk_forget(struct sim *sim);
 
 /* work_event.c */
 void event_open(struct sim *sim);

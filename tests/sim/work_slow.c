@@ -1,9 +1,10 @@
-/* tests/sim/work_slow.c - P6: one slow disk never stops the log.
+/* tests/sim/work_slow.c - P6: one slow disk never stops the log, nor those who
+ * read.
  *
  * When nothing is wrong and segments are listed that avoid the disks of some
  * weak domains, those disks hang or become slow, in the middle of writes.  No
  * write takes longer than SLOW_LIMIT_NS then, though a request to a disk that
- * hangs takes twice that to time out.
+ * hangs takes twice that to time out.  Nor does a small read.
  */
 #include "pool/core.h"
 #include "tests/sim/fault.h"
@@ -12,6 +13,8 @@
 #define SLOW_LIMIT_NS (2 * NS_PER_S)
 #define SETTLE_NS     (12 * NS_PER_S)
 #define WRITES        24u
+#define READS         48u
+#define READ_BLOCKS   8u
 #define DEPTH         3u
 /* A class of rows may need one each. */
 #define SPARE_SEGS    LOG_CLASSES
@@ -55,15 +58,16 @@ static bool room(struct sim *sim)
 	return 2 * used < usable;
 }
 
-static void check_writes(struct sim *sim)
+static void check_requests(struct sim *sim)
 {
 	for (unsigned i = 0; i < SLOTS_MAX; i++) {
 		const struct slot *s = &sim->work->slots[i];
 		uint64_t           ns = sim_now_ns(sim) - s->submit_ns;
 
-		if (s->busy && s->req.op == VOL_WRITE && ns > SLOW_LIMIT_NS)
+		if (s->busy && ns > SLOW_LIMIT_NS)
 			sim_fail(sim, "P6: with slow disks, and others to "
-				 "write to, a write took %llu ms",
+				 "use, a %s took %llu ms",
+				 s->req.op == VOL_WRITE ? "write" : "read",
 				 (unsigned long long)(ns / NS_PER_MS));
 	}
 }
@@ -80,6 +84,30 @@ static bool settle(struct sim *sim)
 	while (sim_now_ns(sim) < until_ns)
 		if (!life_turn(sim, until_ns - sim_now_ns(sim)))
 			return false;
+	return true;
+}
+
+/* Small ones, anywhere in the volume. */
+static bool slow_reads(struct sim *sim, int vol)
+{
+	struct work *w = sim->work;
+	uint64_t     blocks = sim->model->vols[vol].size_bytes / TARN_BLOCK;
+
+	for (unsigned i = 0; i < READS || w->inflight > 0;) {
+		for (; i < READS && w->inflight < DEPTH; i++) {
+			uint32_t n = (uint32_t)between(&sim->rng, 1,
+						       READ_BLOCKS);
+			uint64_t at;
+
+			n = (uint32_t)min_u64(n, blocks);
+			at = prng_below(&sim->rng, blocks - n + 1);
+			work_read(sim, vol, at, n);
+			STAT(sim, slow_reads_checked);
+		}
+		if (!life_turn(sim, NS_PER_MS))
+			return false;
+		check_requests(sim);
+	}
 	return true;
 }
 
@@ -119,7 +147,7 @@ bool work_slow(struct sim *sim)
 		stalled = true;
 		if (!life_turn(sim, NS_PER_MS))
 			return false;
-		check_writes(sim);
+		check_requests(sim);
 	}
-	return true;
+	return slow_reads(sim, vol);
 }

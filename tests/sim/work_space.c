@@ -12,12 +12,17 @@ uint64_t space_used(struct sim *sim, uint64_t *ret_usable)
 	return info.used_blocks + info.reserved_blocks;
 }
 
+/* As long as a request may take: what is refused now may have been so then. */
+#define DRAINED_NS (10 * NS_PER_S)
+
 static bool pool_is_degraded(struct sim *sim)
 {
+	uint64_t         stayed_ns = sim->work->disks.stayed_ns;
 	struct pool_info info;
 
 	pool_get_info(sim->life->pool, &info);
-	return info.health != POOL_ONLINE || info.segments_quarantined > 0;
+	return info.health != POOL_ONLINE || info.segments_quarantined > 0 ||
+	       (stayed_ns > 0 && sim_now_ns(sim) < stayed_ns + DRAINED_NS);
 }
 
 static uint64_t inflight_blocks(const struct sim *sim)

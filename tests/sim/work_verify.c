@@ -66,4 +66,5 @@ void work_verify(struct sim *sim)
 	space_check_mapped(sim);
 	event_verify(sim);
 	receive_clean(sim);
+	damage_check_none(sim);
 }

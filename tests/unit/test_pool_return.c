@@ -105,27 +105,47 @@ static void read_done(struct vol_req *req)
 
 /* More are away than the redundancy covers: a read waits, however long that
  * takes, and nothing is called lost. */
-static void test_read_waits(void **state)
+static void read_waits(uint32_t a, uint32_t b)
 {
 	struct vol_req req = { .op = VOL_READ, .buf = buf,
 			       .len_bytes = sizeof(buf), .done = read_done };
 
-	(void)state;
-	create_returned(2);
-	pk_kill_and_open(false);
 	req.vol = vol;
-	pk_disk_gone(0, true);
-	pk_disk_gone(1, true);
+	pk_disk_gone(a, true);
+	pk_disk_gone(b, true);
 	memset(buf, 0, sizeof(buf));
 	vol_submit(&req);
 	pk_run_for(60 * NS_PER_S);
 	assert_non_null(req.buf);
-	pk_disk_gone(0, false);
-	pk_disk_gone(1, false);
+	pk_disk_gone(a, false);
+	pk_disk_gone(b, false);
 	pk_until(req.buf == NULL);
 	pk_assert_bytes(buf, BLOCKS, version);
 	assert_int_equal(pk_pool()->lost_blocks, 0);
 	life_kill(sim, false);
+}
+
+static void test_read_waits(void **state)
+{
+	(void)state;
+	create_returned(2);
+	pk_kill_and_open(false);
+	read_waits(0, 1);
+}
+
+/* … also when one of them is out and does not come back. */
+static void test_read_waits_out(void **state)
+{
+	(void)state;
+	pk_create(&(struct pk_pool){ .k = 2, .m = 1, .blocks = BLOCKS,
+				     .row_blocks_max = 64 });
+	pk_disk_gone(2, true);
+	pk_until(!pk_pool()->members[2]->in);
+	write_all();
+	pk_kill_and_open(false);
+	pk_pool()->members[2]->flags =
+		LABEL_MEMBER_DRAIN | LABEL_MEMBER_REMOVE;
+	read_waits(0, 2);
 }
 
 /* It comes back, and while its label is being read its grace ends; then that
@@ -153,6 +173,38 @@ static void test_refused_is_out(void **state)
 	life_kill(sim, false);
 }
 
+/* It comes back, and goes away when it has a label and another disk, which
+ * hangs, does not.  Nobody waits for it to come back once more. */
+static void test_gone_again(void **state)
+{
+	struct member *m, *other;
+
+	(void)state;
+	pk_create(&(struct pk_pool){ .k = 2, .m = 2, .blocks = BLOCKS,
+				     .row_blocks_max = 64 });
+	m = pk_pool()->members[3];
+	other = pk_pool()->members[2];
+	write_all();
+	pk_disk_gone(3, true);
+	pk_until(!m->in);
+	write_all();
+	pk_disk_hang(sim->media[2], true);
+	pk_disk_gone(3, false);
+	pk_until(m->coming_in && m->label_pending > 0);
+	pk_until(m->label_pending == 0);
+	assert_true(m->coming_in);
+	pk_disk_gone(3, true);
+	pk_until(m->state == MEMBER_OUT);
+	write_all();
+	assert_false(other->in);
+	assert_false(m->in);
+	pk_disk_hang(sim->media[2], false);
+	pk_disk_gone(3, false);
+	pk_until(m->in && !m->lacking && other->in && !other->lacking);
+	check_all();
+	life_kill(sim, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,7 +212,9 @@ int main(void)
 		cmocka_unit_test(test_without_it),
 		cmocka_unit_test(test_lease),
 		cmocka_unit_test(test_read_waits),
+		cmocka_unit_test(test_read_waits_out),
 		cmocka_unit_test(test_refused_is_out),
+		cmocka_unit_test(test_gone_again),
 	};
 
 	pk_exit(cmocka_run_group_tests(tests, NULL, NULL));

@@ -325,6 +325,23 @@ static void test_publish(void **state)
 	assert_int_equal(get_byte("n", 0), 6);
 }
 
+/* A commit has the hidden volume already, and nothing else changes before the
+ * next one: that has what it has become. */
+static void test_publish_after_commit(void **state)
+{
+	(void)state;
+	once(run("n", NULL, MIB, 1, vol_receive));
+	put_block(U1, 0, 5);
+	fake_commit(P);
+	once(publish(U1, NULL, 0, "n"));
+	fake_commit(P);
+	one_reopen(false);
+	assert_null(vols_find(V, U1));
+	assert_non_null(vols_find(V, "n"));
+	again(publish(U1, NULL, 0, "n"));
+	assert_int_equal(get_byte("n", 0), 5);
+}
+
 /* A copy of what has no snapshot here. */
 static void test_publish_plain(void **state)
 {
@@ -362,6 +379,7 @@ int main(void)
 		TEST(test_shrunk_receive_crash),
 		TEST(test_begin),
 		TEST(test_publish),
+		TEST(test_publish_after_commit),
 		TEST(test_publish_plain),
 	};
 

@@ -278,6 +278,39 @@ static void test_refusals(void **state)
 	kit_check_counts(P, V);
 }
 
+/* What is written while a snapshot is being taken comes after it: what it
+ * overwrites is the snapshot's, and so it needs space. */
+static void test_space_beside(void **state)
+{
+	static const char *const name = "v@s";
+	struct uuid     id = { .b[0] = 1 };
+	struct vol_ctl *ctl = calloc(1, sizeof(*ctl));
+	uint8_t        *data = calloc(1, MIB);
+	struct volume  *v = vols_find(V, "v");
+
+	(void)state;
+	assert_int_equal(kit_req(P, v, VOL_WRITE, 0, MIB, data, 0), 0);
+	fake_settle(P);
+	P->usable = P->live_total + 100;
+	assert_int_equal(kit_req(P, v, VOL_WRITE, 0, MIB, data, 0), 0);
+	ctl->names = &name;
+	ctl->uuids = &id;
+	ctl->nnames = 1;
+	ctl->done = kit_ctl_done;
+	kit_done = false;
+	vol_snapshot(V, ctl);
+	while (V->ctl.active == NULL)
+		fake_turn(P);
+	assert_false(kit_done);
+	assert_int_equal(kit_req(P, v, VOL_WRITE, 0, MIB, data, 0), -ENOSPC);
+	fake_settle(P);
+	assert_true(kit_done);
+	assert_int_equal(ctl->res, 0);
+	assert_true(P->live_total <= P->usable);
+	free(ctl);
+	free(data);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -285,7 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_content), TEST(test_redo), TEST(test_cost),
 		TEST(test_delete), TEST(test_delete_crash),
-		TEST(test_refusals),
+		TEST(test_refusals), TEST(test_space_beside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,6 +209,15 @@ static void slots_compare(struct ck *ck, uint32_t disk, const struct areas *a,
 
 		if (l == NULL || uuid_equal(&l->disk, &newest->disk))
 			continue;
+		/* It was a member under another name once, and was wiped when
+		 * it was added again: that write was lost. */
+		if (uuid_equal(&l->pool, &newest->pool) &&
+		    label_order(l, newest) < 0) {
+			ck_damage(ck, "disk %s: label slot %u is of a time "
+				  "before the disk was added",
+				  ck->disks[disk].src->name, i % LABEL_SLOTS);
+			continue;
+		}
 		ck_error(ck, "disk %s: label slot %u is of another disk; was "
 			 "one disk copied onto another?",
 			 ck->disks[disk].src->name, i % LABEL_SLOTS);
@@ -348,7 +357,8 @@ static void labels_compare(struct ck *ck, uint32_t disk)
 			 "number as the newest, but it says something else",
 			 name);
 	for (uint32_t i = 0; i < a->nmembers && i < b->nmembers; i++) {
-		if (!uuid_equal(&a->members[i].uuid, &b->members[i].uuid))
+		if (!uuid_equal(&a->members[i].uuid, &b->members[i].uuid) &&
+		    label_order(a, b) == 0)
 			ck_error(ck, "disk %s: its label has another disk as "
 				 "member %" PRIu32, name, i);
 	}
@@ -367,7 +377,17 @@ static void members_report(struct ck *ck)
 	for (uint32_t i = 0; i < ck->nmembers; i++) {
 		const struct ck_member *m = &ck->members[i];
 
+		if ((m->flags & LABEL_MEMBER_JOIN) != 0)
+			ck_info(ck, "%s was being added, and is no disk of the "
+				"pool yet", ck_member_text(ck, i).s);
+		if (m->state == LABEL_MEMBER_REMOVED)
+			continue;
 		rep->zones += m->zones;
+		if ((m->flags & LABEL_MEMBER_DRAIN) != 0)
+			ck_info(ck, "%s is being drained%s",
+				ck_member_text(ck, i).s,
+				(m->flags & LABEL_MEMBER_REMOVE) != 0 ?
+					", to be removed" : "");
 		if (m->state == LABEL_MEMBER_OUT) {
 			rep->members_out++;
 			if (ck->opt->out != NULL)

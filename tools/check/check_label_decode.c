@@ -123,14 +123,21 @@ static const char *member_decode(const struct label_member *m, uint32_t shift,
 	ret->size_blocks = le64_get(m->size_blocks);
 	ret->zones = le32_get(m->zones);
 	ret->state = m->state;
+	ret->flags = m->flags;
 	ret->out_row = le64_get(m->out_row);
 	ret->out_claim = le64_get(m->out_claim);
 	ret->disk = CK_NO_DISK;
 	memcpy(ret->domain, m->domain, sizeof(m->domain));
 	if (!name_ok(m->domain, sizeof(m->domain)))
 		return "a domain's name is no name";
-	if (m->state != LABEL_MEMBER_IN && m->state != LABEL_MEMBER_OUT)
+	if (m->state != LABEL_MEMBER_IN && m->state != LABEL_MEMBER_OUT &&
+	    m->state != LABEL_MEMBER_REMOVED)
 		return "a member's state is unknown";
+	if (m->state == LABEL_MEMBER_REMOVED && ret->zones != 0)
+		return "a disk that was removed has zones";
+	if ((m->flags & LABEL_MEMBER_JOIN) != 0 &&
+	    m->state != LABEL_MEMBER_REMOVED)
+		return "a disk that is being added is a member";
 	if (ret->size_blocks > DISK_BYTES_MAX / TARN_BLOCK ||
 	    2ull * LABEL_AREA_BLOCKS + ((uint64_t)ret->zones << shift) >
 		    ret->size_blocks)

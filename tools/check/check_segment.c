@@ -35,6 +35,7 @@ static void entry_decode(const struct ck *ck, const uint8_t *p,
 
 	s->generation = le32_get(e->generation);
 	s->state = e->state;
+	s->flags = e->flags;
 	s->live = le32_get(e->live);
 	s->scan_from = le32_get(e->scan_from);
 	s->missing = le32_get(e->missing);
@@ -48,6 +49,10 @@ static void entry_decode(const struct ck *ck, const uint8_t *p,
 
 static void entry_check(struct ck *ck, const struct ck_segment *s)
 {
+	if ((s->flags & ~SEG_FLAG_DAMAGED) != 0 ||
+	    (s->flags != 0 && s->state == SEG_DISK_FREE))
+		ck_error(ck, "segment %" PRIu32 ": flags %u that it cannot "
+			 "have", s->no, s->flags);
 	if (s->state == SEG_DISK_FREE) {
 		if (s->live != 0)
 			ck_error(ck, "segment %" PRIu32 " is free, but the "
@@ -68,6 +73,10 @@ static void entry_check(struct ck *ck, const struct ck_segment *s)
 	if (s->index_off != 0 && s->state == SEG_DISK_OPENABLE)
 		ck_error(ck, "segment %" PRIu32 " is open and has an index",
 			 s->no);
+	if (s->state == SEG_DISK_RESERVED && s->live != 0)
+		ck_error(ck, "segment %" PRIu32 " is a zone for rebuilding, "
+			 "but the table counts %" PRIu32 " live blocks in it",
+			 s->no, s->live);
 	if (s->missing >> ck->units != 0)
 		ck_error(ck, "segment %" PRIu32 ": units beyond k+m are "
 			 "marked missing", s->no);
@@ -90,7 +99,8 @@ static void zones_check(struct ck *ck, struct ck_segment *s, uint32_t **owner)
 
 		if (z->member == CK_NO_MEMBER) {
 			if ((s->missing >> u & 1) == 0 &&
-			    s->state != SEG_DISK_QUARANTINED)
+			    s->state != SEG_DISK_QUARANTINED &&
+			    s->state != SEG_DISK_RESERVED)
 				ck_error(ck, "segment %" PRIu32 ": unit "
 					 "%" PRIu32 " has no zone and is not "
 					 "marked missing", s->no, u);
@@ -140,6 +150,7 @@ static void state_count(struct ck *ck, const struct ck_segment *s)
 		rep->segments_sealed++;
 		break;
 	case SEG_DISK_QUARANTINED:
+	case SEG_DISK_RESERVED:
 		rep->segments_quarantined++;
 		break;
 	default:
@@ -187,7 +198,7 @@ static int table_decode(struct ck *ck, uint32_t **owner)
 			     p + sizeof(struct seg_page_header) +
 				     (size_t)(i % per) * stride,
 			     s);
-		if (s->state > SEG_DISK_QUARANTINED) {
+		if (s->state > SEG_DISK_RESERVED) {
 			ck_error(ck, "segment %" PRIu32 ": unknown state %u",
 				 s->no, s->state);
 			s->state = SEG_DISK_QUARANTINED;
@@ -326,10 +337,26 @@ static void zones_report(const struct ck *ck, const struct ck_segment *s)
 	}
 }
 
+/* What is not let in again is used for nothing. */
+static bool never_used(const struct ck_member *m)
+{
+	return m->disk != CK_NO_DISK &&
+	       (m->state == LABEL_MEMBER_REMOVED ||
+		(m->state == LABEL_MEMBER_OUT &&
+		 (m->flags & LABEL_MEMBER_GONE) != 0));
+}
+
 void ck_zones_report(const struct ck *ck)
 {
 	if (ck->opt->zone == NULL)
 		return;
+	for (uint32_t i = 0; i < ck->nmembers; i++) {
+		const struct ck_member *m = &ck->members[i];
+
+		if (never_used(m))
+			ck->opt->zone(ck->opt->arg, (unsigned)m->disk, 0,
+				      (uint32_t)m->size_blocks, 0);
+	}
 	for (uint32_t i = 0; i < ck->nsegs; i++) {
 		if (ck->segs[i].state != SEG_DISK_FREE)
 			zones_report(ck, &ck->segs[i]);

@@ -61,6 +61,7 @@ struct ck_member {
 	uint64_t    size_blocks;
 	uint32_t    zones;
 	uint8_t     state;     /* enum label_member_state */
+	uint8_t     flags;     /* LABEL_MEMBER_DRAIN, … */
 	uint64_t    out_row;   /* OUT: last row known flushed on it */
 	uint64_t    out_claim;
 	char        domain[DOMAIN_NAME_MAX + 1];
@@ -130,6 +131,7 @@ struct ck_segment {
 	uint32_t    no;             /* from 1 */
 	uint32_t    generation;
 	uint8_t     state;          /* enum seg_disk_state */
+	uint8_t     flags;          /* SEG_FLAG_DAMAGED */
 	bool        extra;          /* only in the label's list */
 	bool        unknown;        /* its page of the table is lost */
 	uint32_t    live;           /* as the table says */

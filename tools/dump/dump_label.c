@@ -64,6 +64,16 @@ static void label_print(const struct ck_label *l)
 		if (m->state == LABEL_MEMBER_OUT)
 			printf(", out since row %" PRIu64 " (claim %" PRIu64
 			       ")", m->out_row, m->out_claim);
+		if ((m->flags & LABEL_MEMBER_JOIN) != 0)
+			printf(", being added");
+		else if (m->state == LABEL_MEMBER_REMOVED)
+			printf(", removed");
+		if ((m->flags & LABEL_MEMBER_DRAIN) != 0)
+			printf(", draining%s",
+			       (m->flags & LABEL_MEMBER_REMOVE) != 0 ?
+				       ", to be removed" : "");
+		if ((m->flags & LABEL_MEMBER_GONE) != 0)
+			printf(", not let in again");
 		printf("\n");
 	}
 	for (uint32_t i = 0; i < l->nextra; i++) {

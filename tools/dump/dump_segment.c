@@ -8,7 +8,7 @@
 const char *dump_seg_state(uint8_t state)
 {
 	static const char *const names[] = { "free", "openable", "sealed",
-					     "quarantined" };
+					     "quarantined", "reserved" };
 
 	return state < ARRAY_LEN(names) ? names[state] : "?";
 }
@@ -30,6 +30,8 @@ static void segment_print(const struct ck *ck, const struct ck_segment *s)
 		printf(", scan from %" PRIu32, s->scan_from);
 	if (s->index_off != 0)
 		printf(", index at %" PRIu32, s->index_off);
+	if ((s->flags & SEG_FLAG_DAMAGED) != 0)
+		printf(", damaged");
 	if (s->missing != 0)
 		printf(", missing units 0x%" PRIx32, s->missing);
 	printf(", zones");

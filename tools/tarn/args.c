@@ -55,6 +55,7 @@ static const struct {
 	{ "--follow", CLI_OPT_FOLLOW, VALUE_NONE, 0 },
 	{ "--since", CLI_OPT_SINCE, VALUE_MUST, IN_CLI(since) },
 	{ "--exit-code", CLI_OPT_EXIT_CODE, VALUE_NONE, 0 },
+	{ "-v", CLI_OPT_VERBOSE, VALUE_NONE, 0 },
 	{ "--for", CLI_OPT_FOR, VALUE_MUST, IN_CLI(span) },
 };
 

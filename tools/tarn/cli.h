@@ -66,6 +66,7 @@ enum cli_option {
 	CLI_OPT_SINCE = 1LL << 28,
 	CLI_OPT_EXIT_CODE = 1LL << 29,
 	CLI_OPT_FOR = 1LL << 30,
+	CLI_OPT_VERBOSE = 1LL << 40,
 };
 
 struct cli;
@@ -190,6 +191,12 @@ size_t text_width(const char *text);
 
 enum cli_exit cmd_disk_discover(struct cli *cli);
 enum cli_exit cmd_disk_list(struct cli *cli);
+enum cli_exit cmd_disk_add(struct cli *cli);
+enum cli_exit cmd_disk_drain(struct cli *cli);
+enum cli_exit cmd_disk_keep(struct cli *cli);
+enum cli_exit cmd_disk_remove(struct cli *cli);
+enum cli_exit cmd_disk_replace(struct cli *cli);
+enum cli_exit cmd_disk_rebuild(struct cli *cli);
 enum cli_exit cmd_pool_create(struct cli *cli);
 enum cli_exit cmd_pool_import(struct cli *cli);
 enum cli_exit cmd_pool_export(struct cli *cli);

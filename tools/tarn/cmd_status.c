@@ -154,6 +154,24 @@ static void print_config(const struct cli *cli, json_t *s, const char *state)
 	table_fini(&t);
 }
 
+static void print_rebuild(const struct cli *cli, json_t *rebuild)
+{
+	char    size[SIZE_TEXT_BYTES];
+	int64_t wait_s = js_int(rebuild, "wait_s");
+
+	if (js_int(rebuild, "units") > 0)
+		printf("rebuild: %s to be made again or moved%s, %jd of %jd "
+		       "units done\n", out_size(cli, rebuild, "bytes", size),
+		       js_bool(rebuild, "running") ? "" : " (waits)",
+		       (intmax_t)js_int(rebuild, "rebuilt_units"),
+		       (intmax_t)(js_int(rebuild, "rebuilt_units") +
+				  js_int(rebuild, "units")));
+	if (wait_s > 0)
+		printf("rebuild: starts in %jd:%02jd min if the disk is not "
+		       "back; 'tarn disk rebuild' starts it now\n",
+		       (intmax_t)wait_s / 60, (intmax_t)wait_s % 60);
+}
+
 /* One line, while something is. */
 static void print_deleting(const struct cli *cli, json_t *d)
 {
@@ -169,6 +187,39 @@ static void print_deleting(const struct cli *cli, json_t *d)
 					(double)total),
 		 out_size(cli, d, "freed_bytes", size));
 	print_wrapped("freeing", text);
+}
+
+/* Which blocks of which volumes and snapshots are lost. */
+static void print_damage(const struct cli *cli, json_t *d)
+{
+	static const char *const heads[] = { "LOST IN", "-FROM", "-BYTES", "" };
+	json_t      *ranges = json_object_get(d, "ranges");
+	struct table t;
+	char         text[2][SIZE_TEXT_BYTES];
+
+	if (json_array_size(ranges) > 0) {
+		table_init(&t, heads, ARRAY_LEN(heads));
+		for (size_t i = 0; i < json_array_size(ranges); i++) {
+			json_t     *r = json_array_get(ranges, i);
+			char        from[24];
+			const char *row[] = {
+				js_string(r, "name"),
+				cmd_count(r, "offset", from),
+				out_size(cli, r, "length", text[0]),
+				js_bool(r, "trashed") ? "in the trash" : "",
+			};
+
+			table_row(&t, row);
+		}
+		putchar('\n');
+		table_print(&t, cli->bare, "\t");
+		table_fini(&t);
+	}
+	if (js_int(d, "more") > 0)
+		printf("\tand %jd more\n", (intmax_t)js_int(d, "more"));
+	if (js_int(d, "unnamed_bytes") > 0)
+		printf("\t%s only in what is being deleted\n",
+		       out_size(cli, d, "unnamed_bytes", text[1]));
 }
 
 static void print_status(const struct cli *cli, json_t *s)
@@ -190,11 +241,15 @@ static void print_status(const struct cli *cli, json_t *s)
 	if (json_array_size(json_object_get(s, "disks")) == 0)
 		return;
 	print_config(cli, s, state);
+	print_rebuild(cli, json_object_get(s, "rebuild"));
 	if (js_int(s, "lost_bytes") == 0)
 		printf("errors: no known data errors\n");
 	else
-		printf("errors: %s of data cannot be read\n",
-		       out_size(cli, s, "lost_bytes", size));
+		printf("errors: %s of data cannot be read%s\n",
+		       out_size(cli, s, "lost_bytes", size),
+		       json_object_get(s, "damage") == NULL ?
+			       "; 'tarn status -v' names it" : "");
+	print_damage(cli, json_object_get(s, "damage"));
 	if (json_array_size(json_object_get(s, "alarms")) > 0) {
 		printf("\nalarms:\n\n");
 		cmd_print_alarms(s);
@@ -211,6 +266,9 @@ enum cli_exit cmd_status(struct cli *cli)
 	/* Monitoring knows this one as "unknown". */
 	if (s == NULL)
 		return monitoring ? (enum cli_exit)3 : r;
+	if ((cli->given & CLI_OPT_VERBOSE) != 0 && js_int(s, "lost_bytes") > 0)
+		json_object_set_new(s, "damage",
+				    rpc_call(cli, "damage.list", NULL, &r));
 	exit_code = monitoring ? cmd_severity_exit(s) : CLI_OK;
 	if (cli->json) {
 		r = out_json(s);

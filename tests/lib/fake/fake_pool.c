@@ -179,3 +179,33 @@ bool pool_is_ours(const struct pool *p)
 {
 	return p->ours;
 }
+
+/* --- damage: a fake disk always gives what was written ------------------- */
+
+void pool_damage_found(struct pool *p, const struct pool_damage *d)
+{
+	(void)p;
+	(void)d;
+}
+
+void pool_damage_drop(struct pool *p, place_t place)
+{
+	(void)p;
+	(void)place;
+}
+
+bool pool_damage_next(const struct pool *p, place_t place,
+		      struct pool_damage *ret)
+{
+	(void)p;
+	(void)place;
+	(void)ret;
+	return false;
+}
+
+uint64_t pool_damage_count(const struct pool *p, uint64_t *ret_more)
+{
+	(void)p;
+	*ret_more = 0;
+	return 0;
+}

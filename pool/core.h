@@ -913,6 +913,9 @@ int  commit_init(struct pool *p);
 void commit_fini(struct pool *p);
 void commit_start(struct pool *p);     /* when none is under way */
 void commit_consider(struct pool *p);  /* start one if it is time */
+/* May one segment less be openable, or does a commit need it?  When what is
+ * dirty does not fit anyway, and a commit would be no way out, it may. */
+bool commit_spares(const struct pool *p);
 /* One is wanted, but may wait a while for others that want it. */
 void commit_want_later(struct pool *p);
 bool commit_running(const struct pool *p);

@@ -104,7 +104,8 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	struct segment *best = NULL;
 	bool            best_whole = false;
 
-	if (p->openable <= segs_keep(p, class))
+	if (p->openable <= segs_keep(p, class) ||
+	    (class != LOG_COMMIT && !commit_spares(p)))
 		return NULL;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];

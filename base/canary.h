@@ -64,6 +64,10 @@
 	  "segments that a dead server may have repaired are used again") \
 	X(gone_untold, \
 	  "zones of a disk that is out are forgotten while it may come back") \
+	X(offline_untold, "labels call a disk in that is offline") \
+	X(offline_forgotten, "a restart forgets that a disk is offline") \
+	X(grow_untold, \
+	  "zones behind the old end are used before labels tell of them") \
 	X(trim_early, "zones are trimmed before the commit that frees them") \
 	X(trim_reused, "zones are used again while they are being trimmed") \
 	X(trim_unrecorded, "a restart forgets that trims are on their way") \
@@ -80,6 +84,10 @@
 	X(birth_not_noted, "inner nodes are not told what changed beneath") \
 	X(birth_lost, "a new leaf forgets what was trimmed there") \
 	X(leaf_gone, "any trim that empties a leaf trims all of it") \
+	X(own_forgotten, \
+	  "what a deleted snapshot leaves to a volume is nobody's own") \
+	X(reserve_not_counted, "nothing is kept for volumes with a reserve") \
+	X(pause_forgotten, "writes of a volume that pauses get ENOSPC") \
 	X(mapped_drifts, "a trim does not lower the count of mapped blocks") \
 	X(unmap_not_redone, "recovery forgets trims") \
 	X(redo_move_blind, "recovery redoes a MOVE like a write") \

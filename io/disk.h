@@ -21,6 +21,7 @@
 #define TARN_IO_DISK_H
 
 #include <assert.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -67,6 +68,8 @@ struct disk_ops {
 	/* Ends everything in flight (-ECANCELED), disconnects cleanly, then
 	 * calls closed() in a later turn and frees the disk. */
 	void (*close)(struct disk *d, void (*closed)(void *arg), void *arg);
+	/* See disk_rescan(); NULL: it cannot. */
+	int  (*rescan)(struct disk *d);
 };
 
 struct disk {
@@ -99,6 +102,15 @@ static inline void disk_submit(struct disk *d, struct disk_req *req)
 	req->disk = d;
 	req->sent_ns = io_now_ns(d->io);
 	d->ops->submit(d, req);
+}
+
+/* Look anew at its size.  0: size_bytes is fresh; 1: the connection is made
+ * anew for that, and the disk goes DOWN, at once, and UP; -errno. */
+static inline int disk_rescan(struct disk *d)
+{
+	if (d->ops->rescan == NULL)
+		return -EOPNOTSUPP;
+	return d->up ? d->ops->rescan(d) : -ENOTCONN;
 }
 
 static inline void disk_close(struct disk *d, void (*closed)(void *arg),

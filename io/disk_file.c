@@ -414,9 +414,20 @@ static void file_retry(struct io_timer *t)
 	report(f, DISK_EV_UP);
 }
 
+static int file_rescan(struct disk *d)
+{
+	struct file_disk *f = container_of(d, struct file_disk, disk);
+	struct stat	  st;
+
+	if (fstat(f->fd, &st) < 0)
+		return -errno;
+	return read_size(f, S_ISBLK(st.st_mode));
+}
+
 static const struct disk_ops file_ops = {
 	.submit = file_submit,
 	.close = file_close,
+	.rescan = file_rescan,
 };
 
 int disk_file_open(struct io *io, const struct place_addr *addr,

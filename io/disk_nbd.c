@@ -263,7 +263,8 @@ static void leave_up(struct nbd_disk *nd, int res)
 	nd->lost_res = res;
 	io_undefer(&nd->issue);
 	for (unsigned i = 0; i < nd->disk.lanes; i++)
-		nd->lanes[i].ops->stop(&nd->lanes[i], polite && nd->closing);
+		nd->lanes[i].ops->stop(&nd->lanes[i],
+				       polite && (nd->closing || nd->anew));
 
 	/* libnbd reports what it aborts as ended, with an error. */
 	while ((l = list_pop(&nd->ended)) != NULL) {
@@ -358,9 +359,24 @@ static void nbd_disk_close(struct disk *d, void (*closed)(void *arg),
 	}
 }
 
+/* A server tells the size when a connection is made, and not again. */
+static int nbd_disk_rescan(struct disk *d)
+{
+	struct nbd_disk *nd = nbd_disk_of(d);
+
+	d->error = -ENOTCONN;
+	snprintf(d->error_text, sizeof(d->error_text),
+		 "%.100s: it is being connected anew, for its size", d->place);
+	nd->anew = true;
+	nbd_disk_break(nd, -ENOTCONN);
+	nd->anew = false;
+	return 1;
+}
+
 static const struct disk_ops nbd_disk_ops = {
 	.submit = nbd_disk_submit,
 	.close = nbd_disk_close,
+	.rescan = nbd_disk_rescan,
 };
 
 int disk_nbd_open(struct io *io, const struct place_addr *addr,

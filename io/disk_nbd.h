@@ -88,6 +88,7 @@ struct nbd_disk {
 	struct disk	    disk;
 	enum nbd_state	    state;
 	bool		    closing;  /* disk_close() was called */
+	bool		     anew; /* being left to be connected again */
 	bool		    reported; /* DOWN was said since the last UP */
 	bool		    want_read_only; /* as opened */
 	unsigned	    lanes_wanted;

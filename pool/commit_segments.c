@@ -232,6 +232,7 @@ void commit_segs_renew(struct pool *p)
 	free_dead_segments(p);
 	free_partial_segments(p);
 	free_draining_segments(p);
+	disk_grow_commit(p);
 	free_listed_segments(p);
 	rebuild_commit(p);
 	segs_capacity(p);

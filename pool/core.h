@@ -58,6 +58,12 @@ struct member {
 	uint64_t     size_blocks;   /* as labelled */
 	uint32_t     zones;
 	uint32_t     zones_used;
+	uint32_t     zones_labelled; /* that labels of the last commit say, */
+	uint32_t     zones_next;     /* … of the one that runs */
+	uint32_t     grow_zones;     /* the next one adds zones up to that; 0:
+				      * none */
+	uint64_t     grow_tail;      /* first block of the last label area that
+				      * it had before; 0: not known */
 	uint64_t    *zone_map;      /* bit: zone belongs to a segment */
 	uint32_t     domain;        /* index of the domain */
 	char         domain_name[DOMAIN_NAME_MAX + 1];
@@ -445,7 +451,9 @@ struct pool {
 	/* Members. */
 	uint32_t           nmembers;
 	struct member    **members;
-	uint32_t           ndomains;
+	/* Those with zones come first; the others, up to nvoters, have a
+	 * witness only and count when the pool is opened. */
+	uint32_t           ndomains, nvoters;
 	struct domain     *domains;
 
 	/* Segments. */
@@ -459,10 +467,13 @@ struct pool {
 	struct segment    *open[LOG_CLASSES][OPEN_SLOTS];
 	uint32_t           open_next[LOG_CLASSES];
 	uint32_t           segs_possible; /* by the capacity formula */
+	uint32_t           segs_kept;     /* … less what is kept for the rebuild
+					   * of one domain */
 	uint32_t           segs_now;      /* … on the disks that are in */
 	uint32_t           seg_data_blocks; /* payload of a well-filled one */
 	uint32_t           quarantined;  /* segments */
 	uint64_t           reserved;     /* pool_space_reserve() */
+	uint64_t           kept;         /* pool_space_keep() */
 	uint64_t           live_total, tables_total;
 
 	/* Log. */
@@ -638,6 +649,9 @@ void seg_stray_mark(struct pool *p, struct segment *s);
 bool seg_is_stray(const struct pool *p, const struct segment *s);
 /* Is it in quarantine with zones of disks that are in, and no time helps? */
 bool quarantine_holds(const struct pool *p, const struct segment *s);
+/* Is it in quarantine, and nothing can arrive in it any more: it only waits for
+ * its trim, if for anything? */
+bool quarantine_is_safe(const struct pool *p, const struct segment *s);
 /* When nothing lives in it, must it go to quarantine? */
 bool seg_must_quarantine(const struct pool *p, const struct segment *s);
 /* SEALED or OPENABLE, nothing lives in it -> QUARANTINED. */
@@ -743,18 +757,32 @@ bool member_readable(const struct member *m);
 /* Attach a disk that carries this member's label. */
 void member_attach(struct member *m, struct disk *d);
 void member_resolve_suspects(struct pool *p);
-uint64_t member_label_off_bytes(const struct member *m, unsigned area,
-				uint32_t slot);
 
 /* Domains anew, of the members that there are. */
 void members_domains(struct pool *p);
+/* It carries labels only. */
+bool member_is_witness(const struct member *m);
+/* The domain by that name, if a witness there would tell nothing that another
+ * disk of the pool does not; or NULL. */
+const char *pool_witness_vain(const struct pool *p, const char *domain);
 /* What is on it is to move, or to be made again, elsewhere. */
 static inline bool member_drains(const struct member *m)
 {
 	return (m->flags & LABEL_MEMBER_DRAIN) != 0;
 }
 
-/* --- membership_change.c, disk_add.c, disk_drain.c ------------------------ */
+/* An operator took it out, and it stays out. */
+static inline bool member_is_offline(const struct member *m)
+{
+	return (m->flags & LABEL_MEMBER_OFFLINE) != 0;
+}
+/* It has the flag OFFLINE: labels that say so, and that it is out. */
+void member_take_out(struct member *m);
+/* Its flag is gone: it comes back if it is there. */
+void member_try(struct member *m);
+
+/* --- membership_change.c, disk_add.c, disk_drain.c, disk_offline.c,
+ *     disk_grow.c --------------------------------------------------------- */
 int  change_init(struct pool *p);
 void change_fini(struct pool *p);
 /* The connection of a disk that is being added was lost, or it failed. */
@@ -766,6 +794,13 @@ void change_committed(struct pool *p);
  * back or out: a disk that is drained may be empty now, by the next commit, or
  * leave. */
 void change_zones_freed(struct pool *p);
+/* Whole zones of a disk of that size. */
+uint32_t disk_zones(const struct pool *p, uint64_t size_bytes);
+/* Zones that disks have more, in the commit that begins; it is durable. */
+void disk_grow_commit(struct pool *p);
+void disk_grow_committed(struct pool *p);
+/* A member is online again. */
+void change_disk_back(struct pool *p, struct member *m);
 /* Nothing of it is in flight. */
 bool change_idle(const struct pool *p);
 /* The pool is to be closed, or has failed: what only waits ends. */
@@ -839,7 +874,7 @@ uint32_t seg_live_max(const struct pool *p);
 void seg_frozen_unref(struct pool *p, place_t place);
 
 /* --- capacity.c ---------------------------------------------------------- */
-void segs_capacity(struct pool *p); /* recompute segs_possible */
+void segs_capacity(struct pool *p); /* recompute segs_possible … */
 uint32_t segs_free_possible(const struct pool *p); /* could be composed now */
 /* How many more, if the zones in use were spread evenly? */
 uint32_t segs_stranded(const struct pool *p);
@@ -847,9 +882,11 @@ uint32_t segs_stranded(const struct pool *p);
 uint64_t segs_max(const struct pool *p);
 uint32_t segs_reserve(const struct pool *p);
 uint32_t segs_unlisted(const struct pool *p); /* never made openable */
+/* Of what would be usable: kept to make again what one domain holds. */
+uint64_t pool_space_rebuild(const struct pool *p);
+enum pool_rebuild pool_rebuild_room(const struct pool *p);
 /* Does all that lives fit, with all its units, on the disks that are in? */
 bool pool_space_fits(const struct pool *p);
-uint64_t pool_space_available(const struct pool *p);
 void pool_space(const struct pool *p, uint64_t *ret_usable,
 		uint64_t *ret_used);
 

@@ -352,6 +352,7 @@ static int make_members(struct creator *c)
 		p->nmembers++;
 		member_attach(p->members[i], c->disks[i].disk);
 	}
+	members_domains(p);
 	return 0;
 }
 

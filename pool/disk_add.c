@@ -13,6 +13,10 @@
  * Why it is in at once, why its label is the last one, what it is named for and
  * who settles: membership_change.c.
  *
+ * A witness has no zones: it carries labels only, and is one more domain when
+ * it is counted whether enough are there to open the pool.  It may be lost and
+ * come back like any; nothing else waits for it or is missed with it.
+ *
  * The ways to fail: the disk is not fit, or cannot be read or written, and
  * nothing has happened; it fails before its own label is written, and labels
  * without it are written (UNDO); it fails after that, and is a member that has
@@ -53,17 +57,6 @@ static void new_uuid(struct pool *p, struct uuid *ret)
 	ret->b[8] = (uint8_t)((ret->b[8] & 0x3f) | 0x80);
 }
 
-static uint32_t zones_of(const struct pool *p, uint64_t size_bytes)
-{
-	uint64_t blocks = size_bytes / TARN_BLOCK;
-
-	if (blocks <= 2 * LABEL_AREA_BLOCKS)
-		return 0;
-	return (uint32_t)min_u64((blocks - 2 * LABEL_AREA_BLOCKS) >>
-					 p->zone_shift,
-				 UINT32_MAX / 2);
-}
-
 static struct member *member_make(struct change *c)
 {
 	struct pool             *p = c->pool;
@@ -74,7 +67,7 @@ static struct member *member_make(struct change *c)
 	memset(&info, 0, sizeof(info));
 	new_uuid(p, &info.uuid);
 	info.size_blocks = c->disk->size_bytes / TARN_BLOCK;
-	info.zones = zones_of(p, c->disk->size_bytes);
+	info.zones = c->witness ? 0 : disk_zones(p, c->disk->size_bytes);
 	info.state = LABEL_MEMBER_REMOVED; /* no domain yet */
 	memcpy(info.domain, c->domain, sizeof(info.domain));
 	if (i == UINT32_MAX || member_new(p, i, &info, &m) < 0)
@@ -107,7 +100,8 @@ static void join(struct change *c)
 	m->in = true;
 	m->state = MEMBER_ONLINE;
 	members_domains(p);
-	pool_log(p, "disk %s is a disk of the pool now", m->disk->place);
+	pool_log(p, "disk %s is a %s of the pool now", m->disk->place,
+		 member_is_witness(m) ? "witness" : "disk");
 	segs_capacity(p);
 	pool_commit_want(p);
 	starve_hope(p);
@@ -321,6 +315,8 @@ static void add_step(struct change *c)
 	case CHANGE_NAME:
 	case CHANGE_LABEL:
 	case CHANGE_UNDO:
+	case CHANGE_RESCAN:
+	case CHANGE_GROWN:
 		return;
 	}
 	change_end(c);
@@ -360,6 +356,26 @@ static void wipe_done(struct disk_req *req)
 
 /* --- the operation ------------------------------------------------------- */
 
+static bool witness_fits(struct change *c)
+{
+	const struct disk *d = c->disk;
+	const char        *other;
+
+	if (d->size_bytes < 2ull * LABEL_AREA_BLOCKS * TARN_BLOCK) {
+		change_say(c, -ENOSPC, "disk %.300s is too small for a witness: "
+			   "%u MiB are needed", d->place,
+			   2 * LABEL_AREA_BLOCKS / 256);
+		return false;
+	}
+	other = pool_witness_vain(c->pool, c->domain);
+	if (other != NULL)
+		change_say(c, -EINVAL, "disk %.200s would be a witness on %.64s, "
+			   "which has a disk of the pool already: it would "
+			   "fail with that; take one elsewhere", d->place,
+			   other);
+	return other == NULL;
+}
+
 static bool disk_fits(struct change *c, bool force)
 {
 	struct pool       *p = c->pool;
@@ -371,7 +387,9 @@ static bool disk_fits(struct change *c, bool force)
 	else if (d->read_only)
 		change_say(c, -EROFS, "disk %.300s is read-only: export it writable",
 		    d->place);
-	else if (zones_of(p, d->size_bytes) < ZONES_MIN)
+	else if (c->witness && !witness_fits(c))
+		return false;
+	else if (!c->witness && disk_zones(p, d->size_bytes) < ZONES_MIN)
 		change_say(c, -ENOSPC, "disk %.300s is too small: at least %llu MiB "
 		    "are needed", d->place,
 		    (unsigned long long)(
@@ -387,7 +405,7 @@ static bool disk_fits(struct change *c, bool force)
 	return c->res == 0;
 }
 
-void pool_disk_add(struct pool *p, struct pool_disk *disk, bool force,
+void pool_disk_add(struct pool *p, struct pool_disk *disk, unsigned how,
 		   struct pool_op *op)
 {
 	struct change *c = p->change;
@@ -401,7 +419,8 @@ void pool_disk_add(struct pool *p, struct pool_disk *disk, bool force,
 	c->disk = disk->disk;
 	c->disk->event_arg = c;
 	snprintf(c->domain, sizeof(c->domain), "%s", disk->domain);
-	if (!disk_fits(c, force)) {
+	c->witness = (how & POOL_DISK_WITNESS) != 0;
+	if (!disk_fits(c, (how & POOL_DISK_FORCE) != 0)) {
 		change_end_later(c);
 		return;
 	}

@@ -35,6 +35,7 @@ static void drain_labelled(struct label_waiter *w)
 		segs_capacity(p);
 		seg_seal_degraded(p);
 		pool_commit_want(p);
+		starve_hope(p);
 		rebuild_hope(p);
 		cleaner_unstick(p);
 		cleaner_kick(p);
@@ -47,7 +48,7 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 {
 	struct change   *c = p->change;
 	struct member   *m = p->members[i];
-	uint8_t          flags = 0;
+	uint8_t          flags = 0, was;
 	struct pool_plan plan;
 
 	if (!change_begin(p, op)) {
@@ -71,8 +72,9 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 		return;
 	}
 	/* What is to be removed is drained; that takes nothing back. */
-	if (m->flags == flags || (m->flags & LABEL_MEMBER_GONE) != 0 ||
-	    (drain && !remove && m->flags != 0)) {
+	was = m->flags & (uint8_t)~LABEL_MEMBER_OFFLINE;
+	if (was == flags || (m->flags & LABEL_MEMBER_GONE) != 0 ||
+	    (drain && !remove && was != 0)) {
 		c->res = 1;
 		change_end_later(c);
 		return;
@@ -85,7 +87,7 @@ void pool_disk_drain(struct pool *p, uint32_t i, bool drain, bool remove,
 			return;
 		}
 	}
-	m->flags = flags;
+	m->flags = flags | (m->flags & LABEL_MEMBER_OFFLINE);
 	m->empty = false;
 	segs_capacity(p);
 	c->step = CHANGE_LABEL;
@@ -167,9 +169,13 @@ static void left(struct label_waiter *w)
 	m->state = MEMBER_REMOVED;
 	m->flags = 0;
 	m->zones = 0;
+	m->zones_labelled = 0;
+	m->zones_next = 0;
+	m->grow_zones = 0;
 	c->left_ns = io_now_ns(p->io);
 	members_domains(p);
 	segs_capacity(p);
+	starve_hope(p);
 	flush_advance(p);
 	/* One that was out keeps its label: by that it is known for one to
 	 * which something may be under way. */
@@ -351,6 +357,7 @@ void change_committed(struct pool *p)
 {
 	bool drains = false;
 
+	disk_grow_committed(p);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		struct member *m = p->members[i];
 

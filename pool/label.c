@@ -210,8 +210,12 @@ static const char *decode_members(const struct label_header *h,
 		if (strict && (o->flags & ~(LABEL_MEMBER_DRAIN |
 					    LABEL_MEMBER_REMOVE |
 					    LABEL_MEMBER_GONE |
+					    LABEL_MEMBER_OFFLINE |
 					    LABEL_MEMBER_JOIN)) != 0)
 			return "member flags";
+		if ((o->flags & LABEL_MEMBER_OFFLINE) != 0 &&
+		    o->state != LABEL_MEMBER_OUT)
+			return "a member that is offline and not out";
 		if ((o->flags & LABEL_MEMBER_JOIN) != 0 &&
 		    o->state != LABEL_MEMBER_REMOVED)
 			return "member that joins";

@@ -70,7 +70,8 @@
  *              16  8 size_blocks
  *              24  4 zones
  *              28  1 state    enum label_member_state
- *              29  1 flags    LABEL_MEMBER_DRAIN, …_REMOVE, …_GONE, …_JOIN
+ *              29  1 flags    LABEL_MEMBER_DRAIN, …_REMOVE, …_GONE,
+ *                             …_OFFLINE, …_JOIN
  *              30  2 zero
  *              32  8 out_row  OUT: last row known flushed on it
  *              40  8 out_claim OUT: claim that recorded it
@@ -138,6 +139,8 @@ enum label_member_state {
 #define LABEL_MEMBER_GONE   (1u << 2) /* … it is out and does not come in again:
 				       * writes to it may be under way of
 				       * which nothing else tells */
+#define LABEL_MEMBER_OFFLINE (1u << 3) /* it is OUT, and stays so until an
+				        * operator says otherwise */
 #define LABEL_MEMBER_JOIN   (1u << 4) /* REMOVED: being added, and no member
 				       * yet; a disk whose own label says that
 				       * has not become one */

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/canary.h"
 #include "pool/core.h"
 
 enum label_io {
@@ -90,16 +91,23 @@ static void fill_members(const struct pool *p, const struct commit_ref *c,
 
 		o->uuid = m->uuid;
 		o->size_blocks = m->size_blocks;
-		o->zones = is_none(m) ? 0 : m->zones;
+		o->zones = c == &p->next && !CANARY(grow_untold)
+				   ? m->zones_next
+				   : m->zones_labelled;
 		o->flags = m->flags;
+		if (CANARY(offline_forgotten))
+			o->flags &= (uint8_t)~LABEL_MEMBER_OFFLINE;
 		if (m->joining && !m->announced)
 			o->flags |= LABEL_MEMBER_JOIN;
 		o->state = in[i] ? LABEL_MEMBER_IN : LABEL_MEMBER_OUT;
 		o->out_row = in[i] ? 0 : m->out_row;
 		o->out_claim = in[i] ? 0 : m->out_claim;
 		memcpy(o->domain, m->domain_name, sizeof(o->domain));
-		if (is_none(m))
-			o->state = LABEL_MEMBER_REMOVED;
+		if (!is_none(m))
+			continue;
+		o->zones = 0;
+		o->state = LABEL_MEMBER_REMOVED;
+		o->flags &= (uint8_t)~LABEL_MEMBER_OFFLINE;
 	}
 }
 
@@ -203,13 +211,17 @@ static void label_write_member(struct member *m)
 
 	l->self = m->index;
 	l->disk = m->uuid;
-	l->size_blocks = m->size_blocks;
+	/* With what the label says of it: its size may have changed since. */
+	l->size_blocks = l->members[m->index].size_blocks;
 	label_encode(l, m->label_buf);
 	len = (uint32_t)round_up(label_bytes(l), TARN_BLOCK);
 	m->label_state = LABEL_IO_WRITING;
 	m->labelled |= m->joining;
-	label_submit(m, 0, DISK_WRITE, member_label_off_bytes(m, 0, slot), len);
-	label_submit(m, 1, DISK_WRITE, member_label_off_bytes(m, 1, slot), len);
+	label_submit(m, 0, DISK_WRITE, label_slot_off_bytes(slot), len);
+	label_submit(m, 1, DISK_WRITE,
+		     blocks_to_bytes(l->size_blocks - LABEL_AREA_BLOCKS) +
+			     label_slot_off_bytes(slot),
+		     len);
 }
 
 static void attempt_start(struct pool *p)

@@ -53,12 +53,10 @@ bool member_readable(const struct member *m)
 	       m->epoch == m->disk->epoch;
 }
 
-uint64_t member_label_off_bytes(const struct member *m, unsigned area,
-				uint32_t slot)
+/* Who only reads may read what is on it. */
+static bool stays_out(const struct member *m)
 {
-	uint64_t base = area == 0 ? 0 : m->size_blocks - LABEL_AREA_BLOCKS;
-
-	return blocks_to_bytes(base) + label_slot_off_bytes(slot);
+	return member_is_offline(m) && !m->pool->read_only;
 }
 
 static void set_why(struct member *m, const char *why)
@@ -142,6 +140,21 @@ static uint64_t grace_end_ns(const struct member *m)
 				       oldest_wait_ns(p) + WAIT_MAX_NS));
 }
 
+/* From now on it is not known what it has of what was not flushed. */
+static void member_suspect(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	m->state = MEMBER_SUSPECT;
+	m->grace_over = false;
+	if (!CANARY(unflushed_forgotten))
+		member_forget_unflushed(m);
+	late_member_lost(p, m);
+	rebuild_member_lost(p, m);
+	recover_member_lost(p, m);
+	change_disk_lost(p, m);
+}
+
 void member_error(struct member *m, int res)
 {
 	struct pool *p = m->pool;
@@ -151,8 +164,6 @@ void member_error(struct member *m, int res)
 	if (m->state != MEMBER_ONLINE)
 		return;
 	m->errors_write++;
-	m->state = MEMBER_SUSPECT;
-	m->grace_over = false;
 	if (!m->disk->up || m->epoch != m->disk->epoch)
 		set_why(m, m->disk->error_text[0] != '\0'
 				   ? m->disk->error_text
@@ -161,12 +172,7 @@ void member_error(struct member *m, int res)
 		snprintf(m->why, sizeof(m->why), "a write or flush failed: %s",
 			 strerror(-res));
 	pool_log(p, "disk %s is suspect: %s", m->disk->place, m->why);
-	if (!CANARY(unflushed_forgotten))
-		member_forget_unflushed(m);
-	late_member_lost(p, m);
-	rebuild_member_lost(p, m);
-	recover_member_lost(p, m);
-	change_disk_lost(p, m);
+	member_suspect(m);
 	io_timer_arm(p->io, &m->grace, grace_end_ns(m));
 	label_writer_kick(p);
 }
@@ -221,7 +227,7 @@ static void member_out_done(struct label_waiter *w)
 	change_zones_freed(p);
 	label_writer_kick(p);
 	member_resolve_suspects(p);
-	if (m->disk != NULL && m->disk->up)
+	if (m->disk != NULL && m->disk->up && !member_is_offline(m))
 		io_timer_arm(p->io, &m->retry,
 			     io_now_ns(p->io) + m->retry_s * NS_PER_S);
 }
@@ -244,6 +250,23 @@ static void member_go_out(struct member *m)
 	}
 	label_write(p, &m->waiter);
 	label_writer_kick(p);
+}
+
+void member_take_out(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	assert(member_is_offline(m) && !m->coming_in);
+	set_why(m, "it was taken offline");
+	io_timer_cancel(p->io, &m->grace);
+	io_timer_cancel(p->io, &m->retry);
+	if (!m->in || m->going_out)
+		return;
+	pool_log(p, "disk %s is taken offline",
+		 m->disk != NULL ? m->disk->place : "(missing)");
+	if (m->state == MEMBER_ONLINE)
+		member_suspect(m);
+	member_go_out(m);
 }
 
 void member_resolve_suspects(struct pool *p)
@@ -297,6 +320,7 @@ static void member_online(struct member *m)
 	reads_hope(p);
 	quarantine_start(p);
 	change_zones_freed(p);
+	change_disk_back(p, m);
 }
 
 static void member_in_done(struct label_waiter *w)
@@ -410,7 +434,7 @@ static void verify_done(struct disk_req *req)
 	int            r;
 
 	m->verifying = false;
-	if (!looks_after(p))
+	if (!looks_after(p) || stays_out(m))
 		return;
 	if (req->disk != m->disk) {
 		/* It was exchanged meanwhile (disk_offer.c). */
@@ -447,7 +471,8 @@ static void verify_done(struct disk_req *req)
 
 static void member_verify(struct member *m)
 {
-	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving)
+	if (m->verifying || m->disk == NULL || !m->disk->up || m->leaving ||
+	    stays_out(m))
 		return;
 	if (m->disk->size_bytes < blocks_to_bytes(m->size_blocks)) {
 		member_refuse(m, "it is smaller than its label says");
@@ -481,6 +506,15 @@ static void retry_fn(struct io_timer *t)
 	    m->disk == NULL || !m->disk->up || m->state == MEMBER_ONLINE)
 		return;
 	m->retry_s = min_u32(m->retry_s * 2, RETRY_MAX_S);
+	member_verify(m);
+}
+
+void member_try(struct member *m)
+{
+	m->retry_s = RETRY_MIN_S;
+	if (m->state != MEMBER_OUT)
+		return;
+	set_why(m, "it is not back yet");
 	member_verify(m);
 }
 
@@ -537,14 +571,14 @@ void member_attach(struct member *m, struct disk *d)
 
 static uint32_t domain_index(struct pool *p, const char *name)
 {
-	for (uint32_t d = 0; d < p->ndomains; d++) {
+	for (uint32_t d = 0; d < p->nvoters; d++) {
 		if (strcmp(p->domains[d].name, name) == 0)
 			return d;
 	}
-	assert(p->ndomains < POOL_MEMBERS_MAX);
-	snprintf(p->domains[p->ndomains].name, sizeof(p->domains[0].name),
+	assert(p->nvoters < POOL_MEMBERS_MAX);
+	snprintf(p->domains[p->nvoters].name, sizeof(p->domains[0].name),
 		 "%s", name);
-	return p->ndomains++;
+	return p->nvoters++;
 }
 
 static void member_domain(struct member *m)
@@ -562,9 +596,21 @@ static void member_domain(struct member *m)
 
 void members_domains(struct pool *p)
 {
-	p->ndomains = 0;
-	for (uint32_t i = 0; i < p->nmembers; i++)
-		member_domain(p->members[i]);
+	p->nvoters = 0;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (p->members[i]->zones > 0)
+			member_domain(p->members[i]);
+	}
+	p->ndomains = p->nvoters;
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		if (p->members[i]->zones == 0)
+			member_domain(p->members[i]);
+	}
+}
+
+bool member_is_witness(const struct member *m)
+{
+	return m->zones == 0 && !m->removed;
 }
 
 int member_new(struct pool *p, uint32_t index,
@@ -579,6 +625,8 @@ int member_new(struct pool *p, uint32_t index,
 	m->uuid = info->uuid;
 	m->size_blocks = info->size_blocks;
 	m->zones = info->zones;
+	m->zones_labelled = info->zones;
+	m->zones_next = info->zones;
 	m->in = info->state == LABEL_MEMBER_IN;
 	m->out_row = info->out_row;
 	m->out_claim = info->out_claim;
@@ -592,7 +640,7 @@ int member_new(struct pool *p, uint32_t index,
 		m->state = MEMBER_REMOVED;
 		m->flags = 0;
 	}
-	member_domain(m);
+	m->domain = DOMAIN_NONE;
 	io_timer_init(&m->grace, grace_fn);
 	io_timer_init(&m->retry, retry_fn);
 	trim_init(m);

@@ -112,7 +112,7 @@ bool member_out_allowed(const struct pool *p, const struct member *out)
 {
 	uint32_t lost = 0, whole = 0, in = 0, need;
 
-	for (uint32_t d = 0; d < p->ndomains; d++) {
+	for (uint32_t d = 0; d < p->nvoters; d++) {
 		bool bad = false, any_in = false;
 
 		for (uint32_t i = 0; i < p->nmembers; i++) {
@@ -123,7 +123,7 @@ bool member_out_allowed(const struct pool *p, const struct member *out)
 			any_in |= m->in && !m->lacking;
 			bad |= !m->in || m->lacking || m->going_out || m == out;
 		}
-		lost += bad;
+		lost += bad && d < p->ndomains;
 		whole += !bad;
 		in += any_in;
 	}
@@ -241,6 +241,8 @@ void members_recorded(const struct pool *p, const struct commit_ref *c,
 		ret_in[i] = (m->in || m->joining) && !m->going_out &&
 			    (!m->lacking ||
 			     (lack_is_covered(p, m, c) && !on));
+		if (CANARY(offline_untold) && member_is_offline(m))
+			ret_in[i] = true;
 		if (CANARY(in_too_early))
 			ret_in[i] = (m->in || m->coming_in) && !m->going_out;
 	}

@@ -210,9 +210,11 @@ void change_stop(struct pool *p)
 	bool failed = p->state == POOL_ST_FAILED;
 
 	if (c == NULL || c->op == NULL || c->pending > 0 ||
-	    (c->step != CHANGE_SETTLE && !failed))
+	    (c->step != CHANGE_SETTLE && c->step != CHANGE_RESCAN &&
+	     c->step != CHANGE_GROWN && !failed))
 		return;
 	io_timer_cancel(p->io, &c->settle);
+	io_timer_cancel(p->io, &c->back);
 	change_say(c, -ESHUTDOWN, failed ? "the pool has stopped"
 				  : "the pool is being closed");
 	change_end_later(c);
@@ -243,6 +245,7 @@ int change_init(struct pool *p)
 	c->area = aligned_alloc(TARN_BLOCK, CHANGE_AREA_BYTES);
 	c->zeros = aligned_alloc(TARN_BLOCK, CHANGE_AREA_BYTES);
 	io_timer_init(&c->settle, disk_add_settled);
+	disk_grow_init(c);
 	io_work_init(&c->work, end_work_fn);
 	p->change = c;
 	if (c->area == NULL || c->zeros == NULL)
@@ -258,6 +261,7 @@ void change_fini(struct pool *p)
 	if (c == NULL)
 		return;
 	io_timer_cancel(p->io, &c->settle);
+	io_timer_cancel(p->io, &c->back);
 	io_undefer(&c->work);
 	free(c->area);
 	free(c->zeros);

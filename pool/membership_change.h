@@ -4,6 +4,8 @@
  *   membership_change.c  one at a time, and why that is safe
  *   disk_add.c           a disk joins
  *   disk_drain.c         a disk is emptied, and leaves
+ *   disk_offline.c       a disk is out for a while
+ *   disk_grow.c          a disk has become larger
  *
  * Only those include this; the rest of the pool uses what core.h has.
  */
@@ -24,6 +26,8 @@ enum change_step {
 	CHANGE_NAME,   /* labels that say that it joins */
 	CHANGE_LABEL,
 	CHANGE_UNDO,   /* it failed: labels without it */
+	CHANGE_RESCAN, /* it is asked for its size */
+	CHANGE_GROWN,  /* a commit adds the zones that it has more */
 };
 
 struct change {
@@ -32,6 +36,7 @@ struct change {
 	uint8_t             step;    /* enum change_step */
 	struct disk        *disk;    /* being added, not a member yet */
 	char                domain[DOMAIN_NAME_MAX + 1];
+	bool                witness; /* … and will have no zones */
 	uint8_t            *area;    /* CHANGE_AREA_BYTES */
 	struct disk_req     reqs[2];
 	unsigned            pending;
@@ -41,6 +46,8 @@ struct change {
 	uint64_t            epoch;   /* of its connection since then */
 	uint64_t            left_ns; /* when a disk was removed last */
 	struct label_waiter waiter;
+	struct io_timer     back;       /* RESCAN: it must be back by then */
+	uint64_t            grow_bytes; /* its size */
 	/* A member that leaves. */
 	struct member      *leaving;
 	struct label_waiter leave_waiter;
@@ -90,5 +97,8 @@ void disk_leave_next(struct change *c);
 /* The disk that leaves has failed before it had the label that says so: it
  * stays, and goes when it is back, or out. */
 void disk_leave_undo(struct change *c);
+
+/* --- disk_grow.c --------------------------------------------------------- */
+void disk_grow_init(struct change *c);
 
 #endif

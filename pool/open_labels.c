@@ -1,8 +1,10 @@
 /* pool/open_labels.c - reading the labels of the disks that a pool may be on.
  *
- * Both label areas of every disk at once; the newest valid label of either is
- * what the disk says.  When all have answered, open.c goes on.  That happens
- * twice, the second time when the claim is on the disks.
+ * The first label area of every disk at once, then the last one, which is where
+ * the disk ended when the first was written: it may have grown since.  The
+ * newest valid label of either is what the disk says.  When all have answered,
+ * open.c goes on.  That happens twice, the second time when the claim is on the
+ * disks.
  *
  * The ways to fail are a disk's, which is refused with the reason: it cannot be
  * reached or read, is too small, has no usable label or one of another pool.
@@ -65,14 +67,6 @@ void open_labels_put(struct opener *o)
 		open_labels_first(o);
 }
 
-static void label_head_read(struct disk_req *req)
-{
-	struct open_disk *d = container_of(req, struct open_disk, reqs[0]);
-
-	d->read_ok[0] = req->res == 0;
-	open_labels_put(d->opener);
-}
-
 static void label_tail_read(struct disk_req *req)
 {
 	struct open_disk *d = container_of(req, struct open_disk, reqs[1]);
@@ -81,11 +75,11 @@ static void label_tail_read(struct disk_req *req)
 	open_labels_put(d->opener);
 }
 
-static void read_area(struct open_disk *d, unsigned i, uint64_t off_bytes)
+static void read_area(struct open_disk *d, unsigned i, uint64_t off_bytes,
+		      void (*done)(struct disk_req *req))
 {
 	struct disk_req *req = &d->reqs[i];
 
-	d->read_ok[i] = false;
 	if (d->area[i] == NULL)
 		d->area[i] = aligned_alloc(TARN_BLOCK, LABEL_AREA_BYTES);
 	if (d->area[i] == NULL)
@@ -94,9 +88,38 @@ static void read_area(struct open_disk *d, unsigned i, uint64_t off_bytes)
 	req->off_bytes = off_bytes;
 	req->len_bytes = LABEL_AREA_BYTES;
 	req->buf = d->area[i];
-	req->done = i == 0 ? label_head_read : label_tail_read;
+	req->done = done;
 	d->opener->pending++;
 	disk_submit(d->disk, req);
+}
+
+/* Without a label in the first area, where the disk ends now. */
+static void read_tail(struct open_disk *d)
+{
+	uint64_t      blocks = d->disk->size_bytes / TARN_BLOCK;
+	struct label *l = NULL;
+	unsigned      damaged;
+	const char   *why;
+
+	if (blocks < 2 * LABEL_AREA_BLOCKS)
+		return;
+	if (d->read_ok[0] &&
+	    label_newest(d->area[0], NULL, &l, &damaged, &why) == 0)
+		blocks = min_u64(blocks, l->size_blocks);
+	free(l);
+	read_area(d, 1, blocks_to_bytes(blocks - LABEL_AREA_BLOCKS),
+		  label_tail_read);
+}
+
+static void label_head_read(struct disk_req *req)
+{
+	struct open_disk *d = container_of(req, struct open_disk, reqs[0]);
+	struct opener    *o = d->opener;
+
+	d->read_ok[0] = req->res == 0;
+	if (o->pool->state != POOL_ST_FAILED && !o->aborted)
+		read_tail(d);
+	open_labels_put(o);
 }
 
 void open_labels_read(struct opener *o)
@@ -114,12 +137,9 @@ void open_labels_read(struct opener *o)
 						      : "it cannot be reached");
 			continue;
 		}
-		/* The tail is where the disk ended when it was labelled. */
-		if (d->label != NULL)
-			blocks = min_u64(blocks, d->label->size_blocks);
-		read_area(d, 0, 0);
-		read_area(d, 1,
-			  blocks_to_bytes(blocks - LABEL_AREA_BLOCKS));
+		d->read_ok[0] = false;
+		d->read_ok[1] = false;
+		read_area(d, 0, 0, label_head_read);
 	}
 	io_defer(o->pool->io, &o->work);
 }

@@ -210,6 +210,7 @@ int open_identity_take(struct opener *o)
 		if (r == 0)
 			p->nmembers++;
 	}
+	members_domains(p);
 	return r;
 }
 
@@ -271,6 +272,11 @@ void open_disks_attach(struct opener *o)
 			m->epoch = d->disk->epoch;
 			m->up_since_ns = io_now_ns(p->io);
 			m->state = MEMBER_ONLINE;
+			if (!member_is_offline(m) || o->read_only)
+				continue;
+			m->state = MEMBER_OUT;
+			snprintf(m->why, sizeof(m->why), "%s",
+				 "it was taken offline");
 		}
 	}
 	members_domains(p);
@@ -287,7 +293,8 @@ void open_disks_attach(struct opener *o)
 struct domain_count {
 	uint32_t in;      /* domains that are in by the newest label */
 	uint32_t present; /* … all of whose members that are in are here */
-	uint32_t missing; /* domains without a member that is in and here */
+	uint32_t missing; /* domains with zones, without a member that is in and
+			   * here */
 	char     names[300];
 };
 
@@ -314,7 +321,7 @@ static void count_domains(const struct pool *p, struct domain_count *c)
 	size_t len = 0;
 
 	memset(c, 0, sizeof(*c));
-	for (uint32_t d = 0; d < p->ndomains; d++) {
+	for (uint32_t d = 0; d < p->nvoters; d++) {
 		bool in = false, here = true;
 
 		for (uint32_t i = 0; i < p->nmembers; i++) {
@@ -327,7 +334,7 @@ static void count_domains(const struct pool *p, struct domain_count *c)
 		}
 		c->in += in;
 		c->present += in && here;
-		c->missing += !here;
+		c->missing += !here && d < p->ndomains;
 		if (in && !here && len < sizeof(c->names) - 120) {
 			if (len > 0)
 				len += (size_t)snprintf(c->names + len, 3,

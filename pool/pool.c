@@ -227,8 +227,11 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 	for (uint32_t n = 1; n <= p->nsegs; n++) {
 		const struct segment *s = p->segs[n];
 
+		/* What a sealed one held last, a recovery may need until the
+		 * commit that frees it is durable. */
 		i->segments_degraded +=
-			s->missing != 0 && s->live + s->tables > 0;
+			s->missing != 0 && (s->live + s->tables > 0 ||
+					    s->state == SEG_SEALED);
 		switch ((enum seg_state)s->state) {
 		case SEG_FREE:
 			break;
@@ -245,8 +248,7 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 			i->segments_quarantined += seg_must_quarantine(p, s);
 			break;
 		case SEG_QUARANTINED:
-			if ((s->trim | s->trimming) != 0 &&
-			    !seg_must_quarantine(p, s))
+			if (quarantine_is_safe(p, s))
 				i->segments_trimmed++;
 			else
 				i->segments_quarantined++;
@@ -300,7 +302,10 @@ void pool_get_info(const struct pool *p, struct pool_info *i)
 	count_segments(p, i);
 	rebuild_info_get(p, i);
 	pool_space(p, &i->usable_blocks, &i->used_blocks);
+	i->room_blocks = pool_space_rebuild(p);
+	i->rebuild_room = (uint8_t)pool_rebuild_room(p);
 	i->reserved_blocks = p->reserved;
+	i->kept_blocks = p->kept;
 	i->available_blocks = pool_space_available(p);
 	for (uint32_t n = 0; n < p->nmembers; n++) {
 		if (p->members[n]->removed)
@@ -320,6 +325,7 @@ uint64_t pool_members_mark(const struct pool *p)
 		bool slow = m->state == MEMBER_ONLINE && late_member_slow(p, m);
 
 		mark = mark * 0x9e3779b97f4a7c15ull + m->state + slow * 64ull +
+		       member_is_offline(m) * 16ull +
 		       32 * (uint64_t)(m->speed.state == SPEED_SLOW) +
 		       128 * (m->errors_read + m->errors_write +
 			      m->errors_cksum);
@@ -382,6 +388,8 @@ void pool_get_member(const struct pool *p, uint32_t n,
 	ret->state = m->state;
 	ret->drains = member_drains(m);
 	ret->leaves = (m->flags & LABEL_MEMBER_REMOVE) != 0;
+	ret->witness = member_is_witness(m);
+	ret->offline = member_is_offline(m);
 	ret->size_bytes = blocks_to_bytes(m->size_blocks);
 	ret->zones = m->zones;
 	count_zones(p, n, ret);

@@ -212,8 +212,15 @@ void pool_place_unref(struct pool *pool, place_t place, uint32_t n);
  * reserve what a write will newly map; -ENOSPC when usable capacity would be
  * exceeded.  After apply() (or failure) give the reservation back; what was
  * mapped then counts through pool_place_ref(). */
-int  pool_space_reserve(struct pool *pool, uint64_t blocks);
+int  pool_space_reserve(struct pool *pool, uint64_t blocks,
+			uint64_t kept_blocks);
 void pool_space_unreserve(struct pool *pool, uint64_t blocks);
+/* So many blocks in all are kept for some who will want them: nobody else may
+ * reserve them.  Who reserves says how many of his are such (kept_blocks), and
+ * these are no longer kept then. */
+void pool_space_keep(struct pool *pool, uint64_t blocks);
+/* Blocks that may be reserved just now. */
+uint64_t pool_space_available(const struct pool *pool);
 
 /* --- tables ---------------------------------------------------------------
  *
@@ -352,6 +359,9 @@ struct log_client_ops {
 	 * (WRITE and MOVE runs), or made dirty so that the next commit
 	 * rewrites it (NODE, TABLE).  Then r->done(), in a later turn. */
 	void (*relocate)(void *arg, struct reloc *r);
+	/* Zones or a disk came back: there may be room for more.  Must not call
+	 * the pool; may be NULL. */
+	void (*room)(void *arg);
 	/* Damage was found of which it is not known whether the map points to
 	 * it (pool_damage.sure): find out, later.  May be NULL. */
 	void (*damaged)(void *arg);
@@ -459,6 +469,10 @@ struct pool_plan {
 	uint64_t usable_blocks; /* capacity afterwards */
 	uint64_t used_blocks;   /* that lives now, with all tables */
 	uint32_t domains;       /* afterwards */
+	uint32_t zones;         /* rescan: that the disk would have */
+	/* So many more domains may be lost before data is, now and afterwards;
+	 * -1: some data cannot be read. */
+	int      spare, spare_after;
 	int      res;           /* 0, or why it is not possible, … */
 	char     why[400];      /* … in a sentence */
 };
@@ -467,19 +481,47 @@ struct pool_plan {
  * at that before.  The disk is taken in any case.
  * -EINVAL, -ENOSPC, -EROFS, -EOPNOTSUPP: the disk is not fit; -EIO: it failed.
  */
-void pool_disk_add(struct pool *pool, struct pool_disk *disk, bool force,
+#define POOL_DISK_FORCE   1u /* although its server has no FLUSH */
+#define POOL_DISK_WITNESS 2u /* it carries labels only, and counts when enough
+			      * domains must be there to open the pool */
+void pool_disk_add(struct pool *pool, struct pool_disk *disk, unsigned how,
 		   struct pool_op *op);
-/* What would be with a disk of that size in that domain, synchronous. */
+/* What would be with a disk of that size in that domain, added so (how: as
+ * above), and without member `but` (UINT32_MAX: with all), synchronous. */
 void pool_plan_add(const struct pool *pool, uint64_t size_bytes,
-		   const char *domain, struct pool_plan *ret_plan);
+		   const char *domain, unsigned how, uint32_t but,
+		   struct pool_plan *ret_plan);
 /* Member i is emptied (remove: and then leaves the pool), or stays (drain
  * false).  -ENOSPC, -EINVAL: what is on it does not fit elsewhere. */
 void pool_disk_drain(struct pool *pool, uint32_t i, bool drain, bool remove,
 		     struct pool_op *op);
 void pool_plan_drain(const struct pool *pool, uint32_t i,
 		     struct pool_plan *ret_plan);
+/* Member i is out from now on, until it is called online; what is on it stays
+ * there.  -EINVAL: the redundancy does not allow that; -ENOSPC: what is stored
+ * would not fit without it, force: it may be so.  -EBUSY: it is just coming in.
+ */
+void pool_disk_offline(struct pool *pool, uint32_t i, bool force,
+		       struct pool_op *op);
+void pool_plan_offline(const struct pool *pool, uint32_t i,
+		       struct pool_plan *ret_plan);
+/* … and now it comes back as soon as it is there. */
+void pool_disk_online(struct pool *pool, uint32_t i, struct pool_op *op);
+void pool_plan_online(const struct pool *pool, uint32_t i,
+		      struct pool_plan *ret_plan);
+/* Member i is asked for its size; if that is larger, what it has more is used.
+ * -ENOTCONN: it is not online.  res 1: it is larger by no zone. */
+void pool_disk_rescan(struct pool *pool, uint32_t i, struct pool_op *op);
+/* What would be if its size were that. */
+void pool_plan_rescan(const struct pool *pool, uint32_t i, uint64_t size_bytes,
+		      struct pool_plan *ret_plan);
+/* What pool_disk_give_up() of all of them would do; offline: also of those that
+ * are offline. */
+void pool_plan_rebuild(const struct pool *pool, bool offline,
+		       struct pool_plan *ret_plan);
 /* The member that is out is waited for no longer: what is on it is made again
- * elsewhere.  -EALREADY; -EINVAL: it is not out.  Synchronous. */
+ * elsewhere; also one that is offline, until the pool is opened again.
+ * -EALREADY; -EINVAL: it is not out.  Synchronous. */
 int  pool_disk_give_up(struct pool *pool, uint32_t i);
 
 /* Flush, commit, release the claim (unless failing), close the disks. No
@@ -514,6 +556,8 @@ struct member_info {
 	uint64_t errors_read, errors_write, errors_cksum;
 	bool     drains;         /* what is on it moves elsewhere, */
 	bool     leaves;         /* … and then it is removed */
+	bool     witness;        /* it carries labels only */
+	bool     offline;        /* an operator took it out */
 	uint64_t repaired;       /* blocks written again in place, by reads
 				  * and scrubs */
 	bool     slow;           /* it is avoided for being late with writes, */
@@ -539,6 +583,14 @@ enum pool_health {
 	POOL_FAILED,      /* stopped: claim lost, or a commit failed */
 };
 
+/* When a domain is lost, is there room to make again what was on it? */
+enum pool_rebuild {
+	POOL_REBUILD_NONE, /* nowhere: there are no more domains than k+m, or
+			    * nothing to make it from */
+	POOL_REBUILD_SOME, /* for some of them: they differ much in size */
+	POOL_REBUILD_ANY,  /* for any one of them */
+};
+
 struct pool_info {
 	char        name[POOL_NAME_MAX + 1];
 	struct uuid uuid;
@@ -556,12 +608,20 @@ struct pool_info {
 	/* Space, in blocks of 4096 bytes. usable: that much live data fits;
 	 * used: live data, nodes and tables; raw: sum of the disks. */
 	uint64_t    usable_blocks, used_blocks, reserved_blocks, raw_blocks;
+	uint64_t    kept_blocks;     /* for volumes that have a reserve */
+	uint64_t    room_blocks;     /* so much more would be usable: kept to
+				      * make again what one domain held */
+	uint8_t     rebuild_room;    /* enum pool_rebuild */
 	uint64_t    available_blocks; /* may be reserved just now: less than
 				       * usable - used while disks are out or
 				       * zones in quarantine */
 	uint64_t    segments, segments_free, segments_open, segments_sealed,
-		    segments_quarantined, segments_degraded,
-		    segments_trimmed; /* being trimmed, free after it */
+		    segments_quarantined, /* a stray write may reach them
+					   * yet: they, and what is dead in
+					   * them, are of no use until then */
+		    segments_degraded,
+		    segments_trimmed; /* safe, free after their trim, or
+				       * before it when space is needed */
 	uint64_t    lost_blocks;     /* known to be unreadable: damage, and what
 				      * a damaged map has cost */
 	uint64_t    damaged_blocks;  /* … pool_damage_count(), both */
@@ -593,9 +653,6 @@ void pool_get_info(const struct pool *pool, struct pool_info *ret_info);
 void pool_get_member(const struct pool *pool, uint32_t i,
 		     struct member_info *ret_info);
 
-/* Blocks of live data that would fit if any one domain were lost and what was
- * on it made again on the others; 0: there are no more domains than k+m. */
-uint64_t pool_usable_less_domain(const struct pool *pool);
 /* Another number when the state, the errors or the slowness of a member have
  * changed: cheap, to find out whether it is worth looking at them. */
 uint64_t pool_members_mark(const struct pool *pool);

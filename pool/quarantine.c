@@ -224,6 +224,18 @@ bool quarantine_holds(const struct pool *p, const struct segment *s)
 	return false;
 }
 
+bool quarantine_is_safe(const struct pool *p, const struct segment *s)
+{
+	if (s->state != SEG_QUARANTINED || (s->claim & CLAIM_DOUBT) != 0 ||
+	    s->pins > 0)
+		return false;
+	for (uint32_t u = 0; u < p->units; u++) {
+		if (!zone_is_settled(p, s, u))
+			return false;
+	}
+	return true;
+}
+
 void quarantine_start(struct pool *p)
 {
 	io_timer_arm(p->io, &p->quarantine_timer, io_now_ns(p->io));

@@ -8,8 +8,8 @@
  *
  * No block moves: the map says segment and unit, and the segment says where the
  * unit is.  What is made again: units marked missing, units that never had a
- * zone, those on a member that is out, rebuild_delay_ns after it went out, and
- * those on a member that is drained; the segments that lack most first.  Its
+ * zone, those on a member that is out, rebuild_delay_ns after it went out
+ * unless an operator took it out, and those on a member that is drained; the segments that lack most first.  Its
  * state is the segment table itself, so after a restart it goes on where it was.
  *
  * Why a zone is reserved first.  What that prevents:
@@ -166,7 +166,8 @@ static void arm_due(struct rebuild *r)
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 
-		if (!m->in && !m->removed && !rebuild_waited(p, m))
+		if (!m->in && !m->removed && !member_is_offline(m) &&
+		    !rebuild_waited(p, m))
 			next_ns = min_u64(next_ns,
 					  m->out_since_ns +
 						  p->params.rebuild_delay_ns);
@@ -248,7 +249,8 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret)
 		const struct member *m = p->members[i];
 		uint64_t end_ns = m->out_since_ns + p->params.rebuild_delay_ns;
 
-		if (m->in || m->removed || rebuild_waited(p, m))
+		if (m->in || m->removed || member_is_offline(m) ||
+		    rebuild_waited(p, m))
 			continue;
 		if (ret->waiting_ns == 0 || end_ns - now_ns < ret->waiting_ns)
 			ret->waiting_ns = end_ns - now_ns;

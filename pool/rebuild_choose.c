@@ -27,8 +27,10 @@ bool rebuild_source(const struct pool *p, const struct segment *s, uint32_t u)
 bool rebuild_waited(const struct pool *p, const struct member *m)
 {
 	return !m->in && (m->rebuild_now || member_drains(m) ||
-			  io_now_ns(p->io) >= m->out_since_ns +
-						      p->params.rebuild_delay_ns);
+			  (!member_is_offline(m) &&
+			   io_now_ns(p->io) >=
+				   m->out_since_ns +
+					   p->params.rebuild_delay_ns));
 }
 
 /* Must unit u be made again now? */

@@ -56,6 +56,8 @@ void starve_hope(struct pool *p)
 	for (unsigned i = 0; i < LOG_CLASSES; i++)
 		starve_none(p, i);
 	log_kick(p);
+	if (p->client->room != NULL)
+		p->client->room(p->client_arg);
 }
 
 void starve_commit_done(struct pool *p)

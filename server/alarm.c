@@ -22,13 +22,14 @@ struct collect {
 };
 
 static const char *const known[] = {
-	"disk.errors",	  "disk.missing",    "disk.refused",
-	"disk.returning", "disk.slow",	     "disk.slow_reads", "disk.suspect",
+	"disk.errors",	  "disk.missing",    "disk.taken_offline",
+	"disk.refused",	  "disk.returning",  "disk.slow",
+	"disk.slow_reads", "disk.suspect",
 	"pool.absent",	  "pool.damage",     "pool.degraded",
 	"pool.failed",	  "pool.full",	     "pool.no_rebuild_room",
 	"pool.read_only", "pool.rebuild_waits", "pool.space_85",
 	"pool.space_90",  "pool.space_95",   "pool.suspended",
-	"scrub.damage",
+	"scrub.damage",	  "volume.paused",
 };
 
 bool alarm_is_known(const char *id)
@@ -188,7 +189,7 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 						       "pool.space_90",
 						       "pool.space_95" };
 	const struct watch *w = &c->t->watch;
-	uint64_t full_s = watch_full_s(w, info), spare;
+	uint64_t full_s = watch_full_s(w, info);
 	char     when[80] = "new data will get ENOSPC when it is full";
 
 	if (full_s > 0)
@@ -219,8 +220,8 @@ static void space_alarms(struct collect *c, const struct pool_info *info)
 			 space_levels[w->level - 1]), when,
 		     "Delete what is not needed ('tarn snapshot list'), or "
 		     "add disks.");
-	spare = pool_usable_less_domain(c->t->hosted.pool);
-	if (spare > 0 && info->used_blocks > spare)
+	if (info->rebuild_room != POOL_REBUILD_NONE &&
+	    info->used_blocks > info->usable_blocks)
 		risk(add(c, EVENT_WARNING, "pool.no_rebuild_room", info->name,
 			 "If a domain is lost, there is no room to make again "
 			 "what was on it."),
@@ -267,6 +268,13 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		break;
 	case MEMBER_OUT:
 	case MEMBER_MISSING:
+		if (m->offline) {
+			risk(add(c, EVENT_WARNING, "disk.taken_offline", name,
+				 "It was taken offline, and stays so."),
+			     loss_risk(info, away),
+			     "'tarn disk online' brings it back.");
+			break;
+		}
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", why),
 		     loss_risk(info, away),
@@ -350,6 +358,26 @@ static void scrub_alarm(struct collect *c, const struct pool_info *info)
 		     "scrub status' shows where they are.");
 }
 
+static void pause_alarms(struct collect *c)
+{
+	struct volumes *vols = c->t->hosted.vols;
+	struct volume  *v = NULL;
+
+	while ((v = vols_next(vols, v)) != NULL) {
+		struct volume_info i;
+
+		vol_info(v, &i);
+		if (i.paused > 0)
+			risk(add(c, EVENT_CRITICAL, "volume.paused", i.name,
+				 "Volume '%.80s' is paused: the pool is full.",
+				 i.name),
+			     "its writes wait until there is space",
+			     "Delete what is not needed ('tarn snapshot "
+			     "list'), or add disks; 'tarn volume set' with "
+			     "--when-full enospc ends the waiting.");
+	}
+}
+
 static void open_alarms(struct collect *c)
 {
 	const struct pool *pool = c->t->hosted.pool;
@@ -361,6 +389,7 @@ static void open_alarms(struct collect *c)
 	health_alarms(c, &info, away);
 	scrub_alarm(c, &info);
 	space_alarms(c, &info);
+	pause_alarms(c);
 	for (uint32_t i = 0; i < info.nmembers; i++)
 		disk_alarms(c, &info, i, away);
 }

@@ -165,6 +165,14 @@ static json_t *speed_json(const struct member_info *m)
 			 (json_int_t)m->reads_hedged);
 }
 
+/* Out is out; what is different is who wants it so. */
+static const char *member_state_text(const struct member_info *m)
+{
+	return m->offline && m->state == MEMBER_OUT ?
+		       "offline" :
+		       member_state_name(m->state);
+}
+
 static json_t *member_json(const struct pool *pool,
 			   const struct pool_info *info, uint32_t i)
 {
@@ -177,10 +185,10 @@ static json_t *member_json(const struct pool *pool,
 	pool_get_member(pool, i, &m);
 	used_bytes = m.zones_used * zone_bytes;
 	o = json_pack("{s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I,"
-			 " s:I, s:I, s:b, s:b, s:o}",
+			 " s:I, s:I, s:b, s:b, s:b, s:b, s:o}",
 			 "uuid", uuid_text(&m.uuid, uuid), "place",
 			 ctl_text(m.place), "domain", ctl_text(m.domain),
-			 "state", member_state_name(m.state), "size_bytes",
+			 "state", member_state_text(&m), "size_bytes",
 			 (json_int_t)m.size_bytes, "used_bytes",
 			 (json_int_t)used_bytes, "zones",
 			 (json_int_t)m.zones, "zones_used",
@@ -189,7 +197,8 @@ static json_t *member_json(const struct pool *pool,
 			 (json_int_t)m.errors_read, "write_errors",
 			 (json_int_t)m.errors_write, "checksum_errors",
 			 (json_int_t)m.errors_cksum, "draining", m.drains,
-			 "leaving", m.leaves, "why",
+			 "leaving", m.leaves, "offline", m.offline, "witness",
+			 m.witness, "why",
 			 ctl_text(inventory_reason(m.place, m.why)));
 	if (o != NULL)
 		json_object_set_new(o, "speed", speed_json(&m));

@@ -1,5 +1,6 @@
-/* server/control_disk_change.c - disk.add, disk.drain, disk.remove and
- * disk.rebuild: disks join the open pool and leave it.
+/* server/control_disk_change.c - disk.add, disk.drain, disk.remove,
+ * disk.offline, disk.online and disk.rebuild: disks join the open pool, leave
+ * it, and are out for a while.
  *
  *	disk.add    a job: look at the place --> judge --> connect -->
  *	            pool_disk_add()
@@ -15,12 +16,13 @@
 
 /* --- what would be ------------------------------------------------------- */
 
-static json_t *plan_json(const struct hosted *h, const struct pool_plan *plan)
+json_t *ctl_plan_json(const struct hosted *h, const struct pool_plan *plan)
 {
 	struct pool_info info;
 
 	pool_get_info(h->pool, &info);
-	return json_pack("{s:b, s:o, s:I, s:I, s:I, s:i, s:I}", "possible",
+	return json_pack("{s:b, s:o, s:I, s:I, s:I, s:i, s:I, s:i, s:i}",
+			 "possible",
 			 plan->res == 0, "why", ctl_text(plan->why),
 			 "usable_bytes",
 			 (json_int_t)blocks_to_bytes(info.usable_blocks),
@@ -29,7 +31,51 @@ static json_t *plan_json(const struct hosted *h, const struct pool_plan *plan)
 			 "used_bytes",
 			 (json_int_t)blocks_to_bytes(plan->used_blocks),
 			 "domains_after", (int)plan->domains, "rebuild_bytes",
-			 (json_int_t)blocks_to_bytes(info.rebuild_blocks));
+			 (json_int_t)blocks_to_bytes(info.rebuild_blocks),
+			 "may_lose", plan->spare, "may_lose_after",
+			 plan->spare_after);
+}
+
+/* --- a member by name ---------------------------------------------------- */
+
+/* By UUID, by place, or by the end of its place; UINT32_MAX: the call was
+ * answered. */
+static uint32_t find_member(struct ctl_call *call, const struct hosted *h,
+			    const char *param)
+{
+	const char      *name = ctl_string(call, param);
+	struct pool_info info;
+	uint32_t         found = UINT32_MAX, n = 0;
+
+	pool_get_info(h->pool, &info);
+	for (uint32_t i = 0; i < info.nmembers; i++) {
+		struct member_info m;
+		char               uuid[UUID_TEXT_BYTES];
+		bool               same;
+
+		pool_get_member(h->pool, i, &m);
+		same = strcmp(uuid_text(&m.uuid, uuid), name) == 0;
+		if (m.state == MEMBER_REMOVED && !same)
+			continue;
+		if (!same && strcmp(m.place, name) != 0)
+			continue;
+		found = i;
+		n++;
+	}
+	if (n == 1)
+		return found;
+	ctl_fail(call, n == 0 ? -ENOENT : -EEXIST, name,
+		 n == 0 ? "the pool has no disk '%.200s': 'tarn disk list' lists "
+			  "those that it has; one whose place is not known is "
+			  "named by its UUID (--json shows that)"
+			: "'%.200s' names more than one disk: use its UUID",
+		 name);
+	return UINT32_MAX;
+}
+
+uint32_t ctl_find_member(struct ctl_call *call, const struct hosted *h)
+{
+	return find_member(call, h, "disk");
 }
 
 /* --- disk.add ------------------------------------------------------------ */
@@ -49,6 +95,12 @@ static void added(struct pool_op *op)
 	job->result = json_pack("{s:s, s:b}", "disk", job->places[0],
 				"already", false);
 	job_end(job);
+}
+
+static unsigned job_how(const struct job *job)
+{
+	return (job->force ? POOL_DISK_FORCE : 0) |
+	       (job->witness ? POOL_DISK_WITNESS : 0);
 }
 
 static void connected(struct connect_set *set, void *arg)
@@ -73,7 +125,7 @@ static void connected(struct connect_set *set, void *arg)
 	}
 	job->ndisks = connect_hand_over(set, job->disks);
 	job->op.done = added;
-	pool_disk_add(t->hosted.pool, job->disks, job->force, &job->op);
+	pool_disk_add(t->hosted.pool, job->disks, job_how(job), &job->op);
 }
 
 /* Is it a disk of the open pool already? */
@@ -101,8 +153,10 @@ static void add_planned(struct job *job, const struct found_disk *d)
 	struct hosted   *h = &job->t->hosted;
 	struct pool_plan plan;
 
-	pool_plan_add(h->pool, d->size_bytes, d->host, &plan);
-	job->result = plan_json(h, &plan);
+	/* 0 - 1: none. */
+	pool_plan_add(h->pool, d->size_bytes, d->host, job_how(job),
+		      job->replaces - 1, &plan);
+	job->result = ctl_plan_json(h, &plan);
 	job_end(job);
 }
 
@@ -170,17 +224,26 @@ void job_disk_add_run(struct job *job)
 
 void ctl_disk_add(struct ctl_call *call)
 {
-	const char *place = ctl_string(call, "disk");
-	json_t     *places;
-	struct job *job;
+	const char    *place = ctl_string(call, "disk");
+	struct hosted *h = ctl_need_pool(call);
+	uint32_t       replaces = UINT32_MAX;
+	json_t        *places;
+	struct job    *job;
 
-	if (ctl_need_pool(call) == NULL)
+	if (h == NULL)
 		return;
+	if (ctl_string(call, "replaces") != NULL) {
+		replaces = find_member(call, h, "replaces");
+		if (replaces == UINT32_MAX)
+			return;
+	}
 	job = job_new(ctl_arg(call), JOB_DISK_ADD, call);
 	if (job == NULL)
 		return;
 	job->force = ctl_bool(call, "force");
 	job->dry_run = ctl_bool(call, "dry_run");
+	job->witness = ctl_bool(call, "witness");
+	job->replaces = replaces + 1;
 	places = json_pack("[s]", place);
 	if (places == NULL || job_set_places(job, NULL, 0, places) < 0)
 		job->nplaces = 0;
@@ -188,54 +251,18 @@ void ctl_disk_add(struct ctl_call *call)
 	job_submit(job);
 }
 
-/* --- a member by name ---------------------------------------------------- */
-
-/* By UUID, by place, or by the end of its place; UINT32_MAX: the call was
- * answered. */
-static uint32_t find_member(struct ctl_call *call, const struct hosted *h)
-{
-	const char      *name = ctl_string(call, "disk");
-	struct pool_info info;
-	uint32_t         found = UINT32_MAX, n = 0;
-
-	pool_get_info(h->pool, &info);
-	for (uint32_t i = 0; i < info.nmembers; i++) {
-		struct member_info m;
-		char               uuid[UUID_TEXT_BYTES];
-		bool               same;
-
-		pool_get_member(h->pool, i, &m);
-		same = strcmp(uuid_text(&m.uuid, uuid), name) == 0;
-		if (m.state == MEMBER_REMOVED && !same)
-			continue;
-		if (!same && strcmp(m.place, name) != 0)
-			continue;
-		found = i;
-		n++;
-	}
-	if (n == 1)
-		return found;
-	ctl_fail(call, n == 0 ? -ENOENT : -EEXIST, name,
-		 n == 0 ? "the pool has no disk '%.200s': 'tarn disk list' lists "
-			  "those that it has; one whose place is not known is "
-			  "named by its UUID (--json shows that)"
-			: "'%.200s' names more than one disk: use its UUID",
-		 name);
-	return UINT32_MAX;
-}
-
 /* --- disk.drain, disk.remove --------------------------------------------- */
 
-struct drain {
+/* One operation of the pool about one member, for a call. */
+struct member_op {
 	struct pool_op   op;
 	struct ctl_call *call;
 	struct tarnd    *t;
-	bool             drain;
 };
 
-static void drained(struct pool_op *op)
+static void member_op_done(struct pool_op *op)
 {
-	struct drain *d = container_of(op, struct drain, op);
+	struct member_op *d = container_of(op, struct member_op, op);
 
 	if (op->res < 0)
 		ctl_fail(d->call, op->res, ctl_string(d->call, "disk"), "%s",
@@ -246,33 +273,42 @@ static void drained(struct pool_op *op)
 	free(d);
 }
 
+/* NULL: the call was answered. */
+static struct pool_op *member_op_new(struct ctl_call *call, struct hosted *h)
+{
+	struct member_op *d = calloc(1, sizeof(*d));
+
+	if (d == NULL) {
+		ctl_fail(call, -ENOMEM, NULL, "out of memory");
+		return NULL;
+	}
+	d->call = call;
+	d->t = ctl_arg(call);
+	d->op.done = member_op_done;
+	h->vol_calls++;
+	return &d->op;
+}
+
 static void drain(struct ctl_call *call, bool on, bool remove)
 {
 	struct hosted   *h = ctl_need_pool(call);
 	struct pool_plan plan;
-	struct drain    *d;
+	struct pool_op  *op;
 	uint32_t         i;
 
 	if (h == NULL)
 		return;
-	i = find_member(call, h);
+	i = ctl_find_member(call, h);
 	if (i == UINT32_MAX)
 		return;
 	if (ctl_bool(call, "dry_run")) {
 		pool_plan_drain(h->pool, i, &plan);
-		ctl_reply(call, plan_json(h, &plan));
+		ctl_reply(call, ctl_plan_json(h, &plan));
 		return;
 	}
-	d = calloc(1, sizeof(*d));
-	if (d == NULL) {
-		ctl_fail(call, -ENOMEM, NULL, "out of memory");
-		return;
-	}
-	d->call = call;
-	d->t = ctl_arg(call);
-	d->op.done = drained;
-	h->vol_calls++;
-	pool_disk_drain(h->pool, i, on, remove, &d->op);
+	op = member_op_new(call, h);
+	if (op != NULL)
+		pool_disk_drain(h->pool, i, on, remove, op);
 }
 
 void ctl_disk_drain(struct ctl_call *call)
@@ -285,23 +321,78 @@ void ctl_disk_remove(struct ctl_call *call)
 	drain(call, true, true);
 }
 
+/* --- disk.offline, disk.online ------------------------------------------- */
+
+static void offline(struct ctl_call *call, bool off)
+{
+	struct hosted   *h = ctl_need_pool(call);
+	struct pool_plan plan;
+	struct pool_op  *op;
+	uint32_t         i;
+
+	if (h == NULL)
+		return;
+	i = ctl_find_member(call, h);
+	if (i == UINT32_MAX)
+		return;
+	if (ctl_bool(call, "dry_run")) {
+		if (off)
+			pool_plan_offline(h->pool, i, &plan);
+		else
+			pool_plan_online(h->pool, i, &plan);
+		ctl_reply(call, ctl_plan_json(h, &plan));
+		return;
+	}
+	op = member_op_new(call, h);
+	if (op == NULL)
+		return;
+	if (off)
+		pool_disk_offline(h->pool, i, ctl_bool(call, "force"), op);
+	else
+		pool_disk_online(h->pool, i, op);
+}
+
+void ctl_disk_offline(struct ctl_call *call)
+{
+	offline(call, true);
+}
+
+void ctl_disk_online(struct ctl_call *call)
+{
+	offline(call, false);
+}
+
 /* --- disk.rebuild -------------------------------------------------------- */
 
 void ctl_disk_rebuild(struct ctl_call *call)
 {
 	struct hosted   *h = ctl_need_pool(call);
 	struct pool_info info;
-	uint32_t         n = 0, out = 0;
+	struct pool_plan plan;
+	uint32_t         n = 0, out = 0, offline = 0;
+	bool             now = ctl_bool(call, "now");
 
 	if (h == NULL)
 		return;
+	if (ctl_bool(call, "dry_run")) {
+		pool_plan_rebuild(h->pool, now, &plan);
+		ctl_reply(call, ctl_plan_json(h, &plan));
+		return;
+	}
 	pool_get_info(h->pool, &info);
 	for (uint32_t i = 0; i < info.nmembers; i++) {
-		int r = pool_disk_give_up(h->pool, i);
+		struct member_info m;
+		int                r;
 
+		pool_get_member(h->pool, i, &m);
+		if (m.offline && !now) {
+			offline++;
+			continue;
+		}
+		r = pool_disk_give_up(h->pool, i);
 		out += r != -EINVAL;
 		n += r == 0;
 	}
-	ctl_reply(call, json_pack("{s:i, s:b}", "disks", (int)out, "already",
-				  n == 0));
+	ctl_reply(call, json_pack("{s:i, s:i, s:b}", "disks", (int)out,
+				  "offline", (int)offline, "already", n == 0));
 }

@@ -137,6 +137,7 @@ static json_int_t bytes(uint64_t blocks)
 static void put_shown(struct du *d, json_t *o)
 {
 	uint64_t size = 0, shown = 0, shown_snaps = 0, snaps = 0, n = 0;
+	uint64_t kept = 0;
 	struct volume *v = NULL, *s;
 	struct volume_info i;
 
@@ -145,6 +146,7 @@ static void put_shown(struct du *d, json_t *o)
 		n++;
 		size += i.size_bytes;
 		shown += i.mapped_blocks;
+		kept += i.kept_blocks;
 		snaps += i.snapshots;
 		for (s = vol_snap_next(v, NULL); s != NULL;
 		     s = vol_snap_next(v, s)) {
@@ -156,6 +158,7 @@ static void put_shown(struct du *d, json_t *o)
 	json_object_set_new(o, "snapshots", json_integer((json_int_t)snaps));
 	json_object_set_new(o, "size_bytes", json_integer((json_int_t)size));
 	json_object_set_new(o, "logical_bytes", json_integer(bytes(shown)));
+	json_object_set_new(o, "reserved_bytes", json_integer(bytes(kept)));
 	json_object_set_new(o, "snapshots_logical_bytes",
 			    json_integer(bytes(shown_snaps)));
 	json_object_set_new(o, "shared_bytes", json_integer(bytes(

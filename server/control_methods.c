@@ -14,6 +14,8 @@ static const struct ctl_param discover_params[] = {
 static const struct ctl_param disk_add_params[] = {
 	{ "disk", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
+	{ "witness", CTL_BOOL, false },
+	{ "replaces", CTL_STRING, false },
 	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
@@ -25,6 +27,22 @@ static const struct ctl_param disk_drain_params[] = {
 };
 static const struct ctl_param disk_remove_params[] = {
 	{ "disk", CTL_STRING, true },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_offline_params[] = {
+	{ "disk", CTL_STRING, true },
+	{ "force", CTL_BOOL, false },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_online_params[] = {
+	{ "disk", CTL_STRING, true },
+	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param disk_rebuild_params[] = {
+	{ "now", CTL_BOOL, false },
 	{ "dry_run", CTL_BOOL, false },
 	{ NULL, 0, false },
 };
@@ -55,6 +73,8 @@ static const struct ctl_param name_params[] = {
 static const struct ctl_param volume_create_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "size", CTL_UINT, true },
+	{ "reserve", CTL_STRING, false },
+	{ "when_full", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param volume_list_params[] = {
@@ -76,6 +96,12 @@ static const struct ctl_param delete_params[] = {
 	{ "name", CTL_STRING, true },
 	{ "force", CTL_BOOL, false },
 	{ "dry_run", CTL_BOOL, false },
+	{ NULL, 0, false },
+};
+static const struct ctl_param volume_set_params[] = {
+	{ "name", CTL_STRING, true },
+	{ "reserve", CTL_STRING, false },
+	{ "when_full", CTL_STRING, false },
 	{ NULL, 0, false },
 };
 static const struct ctl_param volume_delete_params[] = {
@@ -216,7 +242,13 @@ const struct ctl_method tarnd_methods[] = {
 	  "What is on a disk moves to the others." },
 	{ "disk.remove", ctl_disk_remove, disk_remove_params, true,
 	  "A disk is drained and then leaves the pool." },
-	{ "disk.rebuild", ctl_disk_rebuild, NULL, true,
+	{ "disk.offline", ctl_disk_offline, disk_offline_params, true,
+	  "A disk is out until it is called online." },
+	{ "disk.online", ctl_disk_online, disk_online_params, true,
+	  "A disk that was taken offline comes back." },
+	{ "disk.rescan", ctl_disk_rescan, disk_online_params, true,
+	  "A disk that has grown is used to its new end." },
+	{ "disk.rebuild", ctl_disk_rebuild, disk_rebuild_params, true,
 	  "Disks that are out are not waited for any longer." },
 	{ "pool.create", ctl_pool_create, create_params, true,
 	  "Make a pool of disks and open it." },
@@ -242,6 +274,8 @@ const struct ctl_method tarnd_methods[] = {
 	  "Make a volume that starts as a snapshot." },
 	{ "volume.resize", ctl_volume_resize, volume_resize_params, true,
 	  "Grow or shrink a volume." },
+	{ "volume.set", ctl_volume_set, volume_set_params, true,
+	  "Set properties of a volume: its reserve, what it does when full." },
 	{ "volume.rename", ctl_volume_rename, rename_params, true,
 	  "Give a volume another name." },
 	{ "volume.delete", ctl_volume_delete, volume_delete_params, true,

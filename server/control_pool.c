@@ -203,6 +203,7 @@ static const char *hosted_state_name(const struct hosted *h)
 static void add_info(json_t *o, const struct pool_info *info)
 {
 	char uuid[UUID_TEXT_BYTES], redundancy[32];
+	char rebuild[REBUILD_TEXT_BYTES];
 
 	snprintf(redundancy, sizeof(redundancy), "%u+%u", info->k, info->m);
 	json_object_set_new(o, "uuid",
@@ -210,6 +211,8 @@ static void add_info(json_t *o, const struct pool_info *info)
 	json_object_set_new(o, "redundancy", json_string(redundancy));
 	json_object_set_new(o, "domain",
 			    json_string(info->domain_disk ? "disk" : "host"));
+	json_object_set_new(o, "rebuild_room",
+			    json_string(ctl_rebuild_text(info, rebuild)));
 	json_object_set_new(o, "claim", json_integer((json_int_t)info->claim));
 	json_object_set_new(o, "created_s",
 			    json_integer((json_int_t)info->created_s));
@@ -304,7 +307,7 @@ void ctl_pool_df(struct ctl_call *call)
 	struct hosted *h = ctl_need_pool(call);
 	struct pool_info info;
 	struct volumes_space space;
-	uint64_t usable, used;
+	uint64_t usable, used, kept;
 	json_t  *o, *more;
 
 	if (h == NULL)
@@ -313,12 +316,13 @@ void ctl_pool_df(struct ctl_call *call)
 	vols_space(h->vols, &space);
 	usable = blocks_to_bytes(info.usable_blocks);
 	used = blocks_to_bytes(info.used_blocks);
+	kept = blocks_to_bytes(info.kept_blocks);
 	o = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "name",
 		      ctl_text(info.name), "usable_bytes", (json_int_t)usable,
 		      "used_bytes", (json_int_t)used, "free_bytes",
-		      (json_int_t)(usable > used ? usable - used : 0),
+		      (json_int_t)(usable - min_u64(usable, used + kept)),
 		      "reserved_bytes",
-		      (json_int_t)blocks_to_bytes(info.reserved_blocks),
+		      (json_int_t)kept,
 		      "provisioned_bytes", (json_int_t)space.provisioned_bytes,
 		      "overcommit",
 		      usable == 0 ? 0.0 : (double)space.provisioned_bytes /

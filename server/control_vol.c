@@ -63,6 +63,45 @@ struct volume *ctl_find_vol(struct ctl_call *call, struct volumes *vols,
 	return v;
 }
 
+/* The parameters that say what is to be set of a volume.  False: answered. */
+bool ctl_take_props(struct ctl_call *call, struct vol_props *ret_props)
+{
+	const char *reserve = ctl_string(call, "reserve");
+	const char *when_full = ctl_string(call, "when_full");
+	char       *end;
+
+	memset(ret_props, 0, sizeof(*ret_props));
+	if (when_full != NULL && strcmp(when_full, "pause") != 0 &&
+	    strcmp(when_full, "enospc") != 0) {
+		ctl_bad_param(call, "when_full", "'%.40s' is not what a volume "
+			      "does in a full pool: give enospc or pause",
+			      when_full);
+		return false;
+	}
+	if (when_full != NULL)
+		ret_props->mask = VOL_PROP_PAUSE;
+	ret_props->pause = when_full != NULL && when_full[0] == 'p';
+	if (reserve == NULL)
+		return true;
+	ret_props->mask |= VOL_PROP_RESERVE;
+	if (strcmp(reserve, "full") == 0) {
+		ret_props->reserve_bytes = VOL_RESERVE_FULL;
+		return true;
+	}
+	if (strcmp(reserve, "none") == 0) {
+		ret_props->reserve_bytes = 0;
+		return true;
+	}
+	errno = 0;
+	ret_props->reserve_bytes = strtoull(reserve, &end, 10);
+	if (strspn(reserve, "0123456789") > 0 && *end == '\0' && errno == 0 &&
+	    ret_props->reserve_bytes <= VOLUME_BYTES_MAX)
+		return true;
+	ctl_bad_param(call, "reserve", "'%.40s' is no reserve of a volume: "
+		      "give full, none, or bytes, up to its size", reserve);
+	return false;
+}
+
 void ctl_reply_list(struct ctl_call *call, const char *member,
 		    struct volume *(*next)(struct volumes *vols,
 					   const struct volume *prev),
@@ -92,6 +131,24 @@ static json_t *volume_json(const struct volume *v,
 			 (json_int_t)i->checkpoints, "clone_of",
 			 i->clone_of[0] != '\0' ? i->clone_of : NULL,
 			 "schedule", ctl_schedule_brief(v));
+}
+
+/* What is kept for it. */
+static void add_reserve(json_t *o, const struct volume_info *i)
+{
+	bool full = i->reserve_bytes == VOL_RESERVE_FULL;
+
+	json_object_set_new(o, "reserve", json_string(
+				    full ? "full" : i->reserve_bytes != 0 ?
+					   "size" : "none"));
+	json_object_set_new(o, "reserve_bytes", json_integer((json_int_t)(
+				    min_u64(i->reserve_bytes,
+					    i->size_bytes))));
+	json_object_set_new(o, "when_full",
+			    json_string(i->pauses ? "pause" : "enospc"));
+	json_object_set_new(o, "paused", json_integer(i->paused));
+	json_object_set_new(o, "kept_bytes", json_integer((json_int_t)
+				    blocks_to_bytes(i->kept_blocks)));
 }
 
 static json_t *snapshot_json(const struct volume_info *i)
@@ -126,6 +183,7 @@ json_t *ctl_vol_json(const struct volume *v)
 	switch (vol_name_kind(name)) {
 	case VOL_KIND_VOLUME:
 		more = volume_json(v, &i);
+		add_reserve(o, &i);
 		break;
 	case VOL_KIND_SNAPSHOT:
 		more = snapshot_json(&i);

@@ -34,6 +34,9 @@ json_t *ctl_schedule_brief(const struct volume *v);
 /* A volume, snapshot or checkpoint as its show method answers. */
 json_t *ctl_vol_json(const struct volume *v);
 
+/* Parameters that say what is to be set of a volume.  False: answered. */
+bool ctl_take_props(struct ctl_call *call, struct vol_props *ret_props);
+
 /* One change of a volume, snapshot or checkpoint. */
 struct change {
 	struct vol_ctl   ctl;

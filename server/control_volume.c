@@ -50,12 +50,17 @@ void ctl_volume_show(struct ctl_call *call)
 
 void ctl_volume_create(struct ctl_call *call)
 {
-	struct change *c = change_new(call, VOL_KIND_ANY);
+	struct vol_props props;
+	struct change *c;
 
+	if (!ctl_take_props(call, &props))
+		return;
+	c = change_new(call, VOL_KIND_ANY);
 	if (c == NULL)
 		return;
 	tarnd_uuid(&c->ctl.uuid);
 	c->ctl.size_bytes = ctl_uint(call, "size", 0);
+	c->ctl.props = props;
 	change_run(c, vol_create);
 }
 
@@ -79,6 +84,25 @@ void ctl_volume_resize(struct ctl_call *call)
 		return;
 	c->ctl.size_bytes = ctl_uint(call, "size", 0);
 	change_run(c, vol_resize);
+}
+
+void ctl_volume_set(struct ctl_call *call)
+{
+	struct vol_props props;
+	struct change *c;
+
+	if (!ctl_take_props(call, &props))
+		return;
+	if (props.mask == 0) {
+		ctl_bad_param(call, "reserve", "nothing is to be set: give "
+			      "reserve or when_full");
+		return;
+	}
+	c = change_new(call, VOL_KIND_VOLUME);
+	if (c == NULL)
+		return;
+	c->ctl.props = props;
+	change_run(c, vol_set);
 }
 
 void ctl_volume_rename(struct ctl_call *call)

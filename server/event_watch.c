@@ -72,10 +72,14 @@ static void look_at_member(struct tarnd *t, uint32_t i)
 	pool_get_member(t->hosted.pool, i, &m);
 	name = member_name(&m, uuid);
 	errors = m.errors_read + m.errors_write + m.errors_cksum;
-	if (m.state < ARRAY_LEN(state_events) &&
-	    (t->watch.named ? m.state != w->state
-			    : m.state != MEMBER_ONLINE &&
-				      m.state != MEMBER_REMOVED))
+	if (m.offline && m.state == MEMBER_OUT &&
+	    (!t->watch.named || m.state != w->state))
+		event_say(t, EVENT_INFO, "disk.taken_offline", name, 0, 0,
+			  "it was taken offline");
+	else if (m.state < ARRAY_LEN(state_events) &&
+		 (t->watch.named ? m.state != w->state
+				 : m.state != MEMBER_ONLINE &&
+					   m.state != MEMBER_REMOVED))
 		event_say(t, state_events[m.state].severity,
 			  state_events[m.state].what, name, 0, 0, "%s",
 			  inventory_reason(m.place, m.why));
@@ -147,15 +151,21 @@ static bool was_refused(struct tarnd *t)
 	       io_now_ns(t->io) - last_ns < REFUSED_NS;
 }
 
+/* With what is kept for volumes: nobody else can have it. */
+static uint64_t taken_blocks(const struct pool_info *info)
+{
+	return info->used_blocks + info->kept_blocks;
+}
+
 static uint64_t free_blocks(const struct pool_info *info)
 {
 	return info->usable_blocks -
-	       min_u64(info->used_blocks, info->usable_blocks);
+	       min_u64(taken_blocks(info), info->usable_blocks);
 }
 
 static bool above(const struct pool_info *info, unsigned percent)
 {
-	return info->used_blocks * 100 >= info->usable_blocks * percent;
+	return taken_blocks(info) * 100 >= info->usable_blocks * percent;
 }
 
 static unsigned level_of(const struct pool_info *info, unsigned before)

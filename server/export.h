@@ -74,6 +74,9 @@ struct export_ops {
 	void (*submit)(struct export_req *req);
 	/* Is that mark of this export?  Not needed without bitmaps. */
 	bool (*has_mark)(struct export *exp, uint64_t mark);
+	/* Requests that would wait, for however long, end soon, with an error;
+	 * NULL: there are none such. */
+	void (*leave)(struct export *exp);
 	/* The last user has gone; may free the export. */
 	void (*put)(struct export *exp);
 };

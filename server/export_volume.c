@@ -73,7 +73,11 @@ static void export_submit(struct export_req *req)
 {
 	struct vol_req *vr = &req->priv.vol;
 
-	vr->vol = container_of(req->exp, struct volume_export, exp)->vol;
+	struct volume_export *x = container_of(req->exp, struct volume_export,
+					       exp);
+
+	vr->vol = x->vol;
+	vr->user = &x->user;
 	vr->op = req->op;
 	vr->flags = req->flags;
 	vr->off_bytes = req->off_bytes;
@@ -111,6 +115,13 @@ static bool export_has_mark(struct export *exp, uint64_t mark)
 	return mark == mark_of(v, (uint32_t)mark);
 }
 
+static void export_leave(struct export *exp)
+{
+	struct volume_export *x = container_of(exp, struct volume_export, exp);
+
+	vol_leave(x->vol, &x->user);
+}
+
 static void export_put(struct export *exp)
 {
 	struct volume_export *x = container_of(exp, struct volume_export, exp);
@@ -123,6 +134,7 @@ static const struct export_ops volume_export_ops = {
 	.info = export_info_get,
 	.submit = export_submit,
 	.has_mark = export_has_mark,
+	.leave = export_leave,
 	.put = export_put,
 };
 

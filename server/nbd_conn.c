@@ -34,10 +34,20 @@ static void leave_handshake(struct nbd_conn *c)
 		c->srv->nhandshakes--;
 }
 
+/* No more answers are waited for. */
+static void leave_export(struct nbd_conn *c)
+{
+	const struct export *exp = c->sess.exp;
+
+	if (exp != NULL && exp->ops->leave != NULL)
+		exp->ops->leave(c->sess.exp);
+}
+
 void nbd_conn_kill(struct nbd_conn *c, const char *why)
 {
 	if (c->state == NBD_CONN_DEAD)
 		return;
+	leave_export(c);
 	if (why != NULL)
 		nbd_log(c->srv, "client %s disconnected: %s", c->peer, why);
 	leave_handshake(c);
@@ -67,6 +77,7 @@ void nbd_conn_drain(struct nbd_conn *c)
 		return;
 	}
 	c->state = NBD_CONN_DRAIN;
+	leave_export(c);
 	io_cancel(c->srv->io, &c->recv);
 	list_remove(&c->wait_link);
 	nbd_conn_wake(c);

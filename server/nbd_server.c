@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <poll.h>
+
 #include "server/nbd_conn.h"
 
 /* Lines in the log in one second, so that clients cannot fill it. */
@@ -130,6 +132,15 @@ void nbd_sweep_arm(struct nbd_server *srv)
 			     io_now_ns(srv->io) + srv->sweep_ns);
 }
 
+/* While nothing is received, because of requests that may wait for space for
+ * days, has the client gone? */
+static bool hung_up(const struct nbd_conn *c)
+{
+	struct pollfd fd = { .fd = c->fd, .events = POLLRDHUP };
+
+	return poll(&fd, 1, 0) > 0;
+}
+
 static void sweep_conn(struct nbd_conn *c, uint64_t now)
 {
 	const struct nbd_server_params *p = &c->srv->params;
@@ -145,6 +156,8 @@ static void sweep_conn(struct nbd_conn *c, uint64_t now)
 		nbd_conn_offence(c, "it does not read its replies");
 		return;
 	}
+	if (c->state == NBD_CONN_OPEN && c->blocked && hung_up(c))
+		nbd_conn_drain(c);
 	if (c->state != NBD_CONN_OPEN || !c->recv.inflight)
 		return;
 	if (partial && now - c->rx_ns >= p->send_stall_timeout_ns)

@@ -42,7 +42,8 @@ static bool rebuild_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	return true;
 }
 
-const struct bgjob_source bgjob_rebuild = { .get = rebuild_get };
+const struct bgjob_source bgjob_rebuild = { .ids = "rebuild",
+					   .get = rebuild_get };
 
 /* --- disks that are drained ---------------------------------------------- */
 
@@ -84,7 +85,8 @@ static bool drain_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	return true;
 }
 
-const struct bgjob_source bgjob_drains = { .get = drain_get };
+const struct bgjob_source bgjob_drains = { .ids = "drain-",
+					  .get = drain_get };
 
 /* --- events -------------------------------------------------------------- */
 

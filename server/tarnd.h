@@ -140,7 +140,7 @@ enum job_kind {
 	JOB_CREATE,
 	JOB_EXPORT,
 	JOB_WATCH,
-	JOB_DISK_ADD,
+	JOB_DISK_ADD, JOB_DISK_RESCAN,
 	JOB_FAIL,  /* close the pool after failed() */
 	JOB_STOP,  /* close everything: SIGTERM */
 	JOB_KINDS
@@ -159,7 +159,9 @@ struct job {
 	char           **places;    /* CREATE: its disks; OPEN: further ones */
 	unsigned         nplaces;
 	uint32_t         k, m;      /* CREATE */
-	bool             domain_disk, force, read_only, dry_run;
+	bool             domain_disk, force, read_only, dry_run, witness;
+	uint32_t         replaces;  /* DISK_ADD, dry_run: one more than the
+				     * index of a member that goes; 0 */
 	bool             partial;   /* OPEN: some members were not seen */
 	struct inventory *inv;
 	struct connect_set set;
@@ -280,6 +282,7 @@ void job_warn(struct job *job, const char *fmt, ...)
 void job_open_run(struct job *job);
 void job_create_run(struct job *job);
 void job_disk_add_run(struct job *job);
+void job_disk_rescan_run(struct job *job);
 /* May it be written to?  If not, the job's error says why. */
 bool job_disk_ok(struct job *job, const struct found_disk *d);
 void job_export_run(struct job *job);
@@ -326,9 +329,16 @@ void ctl_server_stats_get(struct ctl_call *call);
 void ctl_disk_discover(struct ctl_call *call);
 void ctl_disk_list(struct ctl_call *call);
 void ctl_disk_add(struct ctl_call *call);
+/* A member by UUID or place, as the call names it; UINT32_MAX: it was answered.
+ * And what would be. */
+uint32_t ctl_find_member(struct ctl_call *call, const struct hosted *h);
+json_t *ctl_plan_json(const struct hosted *h, const struct pool_plan *plan);
 void ctl_disk_drain(struct ctl_call *call);
 void ctl_disk_remove(struct ctl_call *call);
+void ctl_disk_offline(struct ctl_call *call);
+void ctl_disk_online(struct ctl_call *call);
 void ctl_disk_rebuild(struct ctl_call *call);
+void ctl_disk_rescan(struct ctl_call *call);
 void ctl_pool_create(struct ctl_call *call);
 void ctl_pool_import(struct ctl_call *call);
 void ctl_pool_export(struct ctl_call *call);
@@ -341,6 +351,7 @@ void ctl_volume_list(struct ctl_call *call);
 void ctl_volume_show(struct ctl_call *call);
 void ctl_volume_clone(struct ctl_call *call);
 void ctl_volume_resize(struct ctl_call *call);
+void ctl_volume_set(struct ctl_call *call);
 void ctl_volume_rename(struct ctl_call *call);
 void ctl_volume_delete(struct ctl_call *call);
 void ctl_volume_undelete(struct ctl_call *call);
@@ -374,6 +385,9 @@ void ctl_receive_list(struct ctl_call *call);
 /* control_space.c: where the space is, as members of the answer of df. */
 json_t *ctl_space_json(const struct pool_info *info,
 		       const struct volumes_space *space);
+/* If a domain is lost, can what was on it be made again?  Returns ret. */
+#define REBUILD_TEXT_BYTES 200u
+const char *ctl_rebuild_text(const struct pool_info *info, char *ret);
 /* Shared by the methods. */
 json_t *ctl_members_json(const struct pool *pool);
 const char *ctl_health_name(uint8_t health);

@@ -165,6 +165,16 @@ static void trash_went(void *arg, const char *name, const struct uuid *uuid,
 		  uuid_text(uuid, text));
 }
 
+static void paused(void *arg, const char *name, bool is_paused)
+{
+	if (is_paused)
+		event_say(arg, EVENT_CRITICAL, "volume.paused", name, 0, 0,
+			  "the pool is full: its writes wait for space");
+	else
+		event_say(arg, EVENT_INFO, "volume.resumed", name, 0, 0,
+			  "no write of it waits for space any more");
+}
+
 int hosted_serve(struct tarnd *t, bool read_only)
 {
 	struct hosted   *h = &t->hosted;
@@ -185,6 +195,7 @@ int hosted_serve(struct tarnd *t, bool read_only)
 	h->wanted = false;
 	h->failed = false;
 	vols_trash_watch(h->vols, trash_went, t);
+	vols_pause_watch(h->vols, paused, t);
 	if (!read_only)
 		vols_trash_start(h->vols, t->cfg->trash_hours * 3600,
 				 tarnd_now_s());

@@ -13,6 +13,7 @@ struct job *job_new(struct tarnd *t, enum job_kind kind, struct ctl_call *call)
 		[JOB_OPEN] = job_open_run,     [JOB_CREATE] = job_create_run,
 		[JOB_EXPORT] = job_export_run, [JOB_WATCH] = job_watch_run,
 		[JOB_DISK_ADD] = job_disk_add_run,
+		[JOB_DISK_RESCAN] = job_disk_rescan_run,
 		[JOB_FAIL] = job_fail_run,     [JOB_STOP] = job_stop_run,
 	};
 	struct job *job = NULL;

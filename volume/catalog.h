@@ -102,6 +102,10 @@ void catalog_trash_insert(struct catalog *c, struct volume *v);
 void catalog_trash_sort(struct catalog *c);
 /* vol_schedule.c. */
 int  catalog_apply_schedule(struct volume *v, const void *body);
+/* vol_props.c */
+int  catalog_apply_props(struct volume *v, const void *body);
+/* Of a new volume, validated. */
+void catalog_props_take(struct volume *v, const struct catalog_props *props);
 /* To and from the bytes of a slot or record. */
 void catalog_schedule_encode(const struct vol_schedule *s,
 			     struct catalog_schedule *ret_bytes);

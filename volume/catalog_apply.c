@@ -53,9 +53,11 @@ void catalog_volume_start(struct volume *v, uint64_t size_bytes)
 	tree_add(v, NULL);
 }
 
-static int apply_create(struct volumes *vols, uint64_t id, const void *body)
+static int apply_create(struct volumes *vols, uint64_t id, const void *body,
+			uint32_t len_bytes)
 {
 	const struct catalog_create *rec = body;
+	struct catalog_props props;
 	struct volume *v;
 	int r;
 
@@ -66,6 +68,8 @@ static int apply_create(struct volumes *vols, uint64_t id, const void *body)
 	v->uuid = rec->uuid;
 	v->created_s = le64_get(rec->created_s);
 	catalog_volume_start(v, le64_get(rec->size_bytes));
+	if (catalog_create_props(rec, len_bytes, &props))
+		catalog_props_take(v, &props);
 	return 0;
 }
 
@@ -83,6 +87,7 @@ void catalog_set_size(struct volume *v, uint64_t size_bytes)
 	}
 	v->size_bytes = size_bytes;
 	catalog_touch(v);
+	vol_promise_update(v);
 }
 
 static int apply_resize(struct volume *v, const void *body)
@@ -134,6 +139,9 @@ void catalog_tree_delete(struct volume *t)
 {
 	t->flags &= (uint8_t)~(CATALOG_HIDDEN | CATALOG_SCHEDULED);
 	memset(&t->schedule, 0, sizeof(t->schedule));
+	t->promise.reserve_bytes = 0;
+	t->promise.pause = false;
+	vol_promise_update(t);
 	tree_delete(t);
 }
 
@@ -199,10 +207,12 @@ static int apply_reap(struct volume *v, const void *body)
 		return -EBADMSG;
 	reap_drop(v, cursor);
 	catalog_touch(v);
-	if (cursor != UINT64_MAX)
+	if (cursor != UINT64_MAX) {
 		v->cursor = min_u64(cursor, levels_to_leaves(v->levels));
-	else
+		vol_reaper_first(v);
+	} else {
 		tree_gone(v);
+	}
 	return 0;
 }
 
@@ -245,7 +255,7 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 	if (catalog_body_validate(subtype, body, len_bytes, &why) < 0)
 		return -EBADMSG;
 	if (subtype == CATALOG_CREATE)
-		return apply_create(vols, id, body);
+		return apply_create(vols, id, body, len_bytes);
 	if (subtype == CATALOG_SNAP)
 		return catalog_apply_snap(vols, id, body, len_bytes);
 	if (subtype == CATALOG_CLONE)
@@ -278,6 +288,8 @@ int catalog_apply(struct volumes *vols, uint32_t subtype, uint64_t id,
 		return catalog_apply_purge(v);
 	case CATALOG_SCHEDULE:
 		return catalog_apply_schedule(v, body);
+	case CATALOG_PROPS:
+		return catalog_apply_props(v, body);
 	case CATALOG_THIN:
 		return apply_thin(v, body);
 	default:

@@ -41,7 +41,10 @@ static void snap_make(struct volume *v, const struct snap_iter *it)
 	s->flags = v->flags & CATALOG_SHRUNK;
 	s->root_id = v->root_id;
 	s->mapped = v->mapped;
+	s->own = v->own;
+	v->own = 0;
 	tree_add_before(s, v);
+	vol_promise_update(v);
 	if (it->schedule != 0)
 		catalog_schedule_took(s, it->schedule - 1u);
 }
@@ -112,6 +115,7 @@ static void derive_from(struct volume *t, struct volume *s)
 	t->mapped = s->mapped;
 	t->family = s->family;
 	tree_add(t, s);
+	vol_promise_update(t); /* nothing is its own, and it has a size */
 	vol_reaper_add(t); /* it may be shrunk */
 }
 
@@ -190,6 +194,7 @@ static void identity_move(struct volume *v, struct volume *t)
 	v->created_s = t->created_s;
 	v->schedule = t->schedule;
 	memset(&t->schedule, 0, sizeof(t->schedule));
+	vol_promise_move(v, t);
 	memcpy(v->name, t->name, sizeof(v->name));
 	catalog_name_insert(c, v);
 	list_move(v, &v->snaps, &t->snaps);

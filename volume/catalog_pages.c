@@ -20,7 +20,8 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->kind = v->kind;
 	s->state = v->state;
 	s->levels = v->levels;
-	s->flags = v->flags;
+	s->flags = (uint8_t)(v->flags | (v->promise.pause ? CATALOG_PAUSES :
+							     0));
 	s->uuid = v->uuid;
 	s->size_bytes = le64_of(v->size_bytes);
 	s->created_s = le64_of(v->created_s);
@@ -32,6 +33,8 @@ static void slot_encode(const struct volume *v, struct catalog_slot *s)
 	s->mapped = le64_of(v->mapped);
 	s->cursor = le64_of(v->cursor);
 	s->trashed_s = le64_of(v->trashed_s);
+	s->own = le64_of(v->own);
+	s->reserve = le64_of(v->promise.reserve_bytes);
 	catalog_schedule_encode(&v->schedule, &s->schedule);
 	s->name_len = le16_of((uint16_t)strlen(v->name));
 	memcpy(s->name, v->name, strlen(v->name));
@@ -81,7 +84,8 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->kind = s->kind;
 	v->state = s->state;
 	v->levels = s->levels;
-	v->flags = s->flags;
+	v->flags = (uint8_t)(s->flags & ~CATALOG_PAUSES);
+	v->promise.pause = (s->flags & CATALOG_PAUSES) != 0;
 	v->uuid = s->uuid;
 	v->size_bytes = le64_get(s->size_bytes);
 	v->created_s = le64_get(s->created_s);
@@ -93,6 +97,8 @@ static int slot_decode(struct volumes *vols, uint32_t slot,
 	v->mapped = le64_get(s->mapped);
 	v->cursor = le64_get(s->cursor);
 	v->trashed_s = le64_get(s->trashed_s);
+	v->own = le64_get(s->own);
+	v->promise.reserve_bytes = le64_get(s->reserve);
 	if (v->flags & CATALOG_TRASHED)
 		catalog_trash_insert(c, v);
 	catalog_schedule_decode(&s->schedule, &v->schedule);

@@ -162,6 +162,7 @@ int catalog_apply_trash(struct volume *v, const void *body)
 	v->trash_until_ns = io_now_ns(v->vols->io) + v->vols->trash.keep_ns;
 	catalog_trash_insert(c, v);
 	catalog_touch(v);
+	vol_promise_update(v);
 	return 0;
 }
 
@@ -171,6 +172,7 @@ static void leave(struct volume *v)
 	v->flags &= (uint8_t)~CATALOG_TRASHED;
 	v->trashed_s = 0;
 	catalog_touch(v);
+	vol_promise_update(v);
 }
 
 int catalog_apply_undelete(struct volume *v, const void *body)

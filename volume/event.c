@@ -189,7 +189,7 @@ static bool has_room(struct volumes *vols, const struct vol_event *e)
 	if (log->dirty[page] || pool_table_place(vols->pool, TABLE_EVENTS,
 						 page, &crc) != PLACE_NONE)
 		return true;
-	if (pool_space_reserve(vols->pool, 1) < 0)
+	if (pool_space_reserve(vols->pool, 1, 0) < 0)
 		return false;
 	pool_space_unreserve(vols->pool, 1);
 	return true;

@@ -93,6 +93,7 @@ static void own(struct mnode *n)
 	n->state = MNODE_READY;
 	parent_link(n);
 	node_touch(node);
+	tree_own_add(n->vol, 1);
 }
 
 static void free_node(struct mnode *n);
@@ -123,6 +124,7 @@ static void free_node(struct mnode *n)
 {
 	assert(n->state == MNODE_READY);
 	n->pins++; /* it stays as a HOLE, for now */
+	tree_own_less(n->vol, n->node->birth, 1);
 	node_free(n->node);
 	parent_unlink(n);
 	node_unpin(n);
@@ -255,6 +257,18 @@ static void mapped_add(struct volume *v, int64_t n)
 	catalog_touch(v);
 }
 
+/* A block that the tree showed is free: 1 if it counted as the tree's own, and
+ * still does; what counts as that of an origin is taken off there. */
+static unsigned own_freed(struct volume *v, const struct leaf_entry *e)
+{
+	uint32_t birth = le32_get(e->birth);
+
+	if (v->origin == NULL || birth > v->origin->birth)
+		return 1;
+	tree_own_less(v, birth, 1);
+	return 0;
+}
+
 void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	     const place_t *places, const uint32_t *crcs)
 {
@@ -262,7 +276,7 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	struct volumes    *vols = v->vols;
 	struct place_run   refs = { 0, 0 }, unrefs = { 0, 0 };
 	struct leaf_entry *e;
-	unsigned           fresh = 0;
+	unsigned           fresh = 0, freed = 0;
 	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
 	assert(leaf->level == 0 && slot + n <= LEAF_ENTRIES);
@@ -273,10 +287,13 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	for (unsigned i = 0; i < n; i++, e++) {
 		place_t old = entry_place(e);
 
-		if (old == PLACE_NONE)
+		if (old == PLACE_NONE) {
 			fresh++;
-		else if (le32_get(e->birth) > shared || CANARY(shared_freed))
+		} else if (le32_get(e->birth) > shared ||
+			   CANARY(shared_freed)) {
 			run_add(vols, &unrefs, old, false);
+			freed += own_freed(v, e);
+		}
 		run_add(vols, &refs, places[i], true);
 		entry_set(e, places[i], v->birth, crcs[i]);
 	}
@@ -284,6 +301,8 @@ void map_set(struct mnode *leaf, unsigned slot, unsigned n,
 	run_flush(vols, &unrefs, false);
 	leaf->node->used += fresh;
 	mapped_add(v, (int64_t)fresh);
+	if (n > freed)
+		tree_own_add(v, n - freed);
 }
 
 unsigned map_count_unmapped(const struct mnode *leaf, unsigned slot,
@@ -330,7 +349,7 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 	struct volume     *v = leaf->vol;
 	struct place_run   unrefs = { 0, 0 };
 	struct leaf_entry *e;
-	unsigned           dead;
+	unsigned           dead, freed = 0;
 	bool               all; /* of the leaf goes */
 	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
@@ -354,12 +373,15 @@ void map_unmap(struct mnode *leaf, unsigned slot, unsigned n)
 
 		if (old == PLACE_NONE)
 			continue;
-		if (le32_get(e->birth) > shared)
+		if (le32_get(e->birth) > shared) {
 			run_add(v->vols, &unrefs, old, false);
+			freed += own_freed(v, e);
+		}
 		if (!all)
 			entry_set(e, PLACE_NONE, v->birth, 0);
 	}
 	run_flush(v->vols, &unrefs, false);
+	tree_own_less(v, v->birth, freed);
 	if (all)
 		drop_leaf(leaf);
 }
@@ -438,6 +460,7 @@ void map_drop_own(struct mnode *leaf, const struct mnode *young,
 	struct volumes *vols = leaf->vol->vols;
 	struct place_run unrefs = { 0, 0 };
 	const struct leaf_entry *e = leaf_entries(leaf);
+	unsigned freed = 0;
 
 	for (unsigned i = 0; i < LEAF_ENTRIES; i++) {
 		place_t place = entry_place(&e[i]);
@@ -448,8 +471,10 @@ void map_drop_own(struct mnode *leaf, const struct mnode *young,
 		     !CANARY(reap_all)))
 			continue;
 		run_add(vols, &unrefs, place, false);
+		freed += own_freed(leaf->vol, &e[i]);
 	}
 	run_flush(vols, &unrefs, false);
+	tree_own_less(leaf->vol, leaf->vol->birth, freed);
 	mapped_add(leaf->vol, -(int64_t)leaf->node->used);
 	map_free_own(leaf);
 }
@@ -460,6 +485,7 @@ static void thin_free(struct mnode *leaf)
 	struct mnode *parent = leaf->parent;
 
 	leaf->pins++;
+	tree_own_less(leaf->vol, leaf->node->birth, 1);
 	node_free(leaf->node);
 	if (parent == NULL) {
 		leaf->vol->root_id = 0;
@@ -477,7 +503,7 @@ void map_thin(struct mnode *leaf, const uint8_t *slots)
 	struct volume     *v = leaf->vol;
 	struct place_run   unrefs = { 0, 0 };
 	struct leaf_entry *e;
-	uint32_t           dead = 0;
+	uint32_t           dead = 0, freed = 0;
 	uint32_t           shared = tree_shared_birth(v, 0, leaf->index);
 
 	if (is_shared(leaf))
@@ -489,12 +515,15 @@ void map_thin(struct mnode *leaf, const uint8_t *slots)
 
 		if ((slots[i / 8] >> i % 8 & 1) == 0 || place == PLACE_NONE)
 			continue;
-		if (le32_get(e->birth) > shared)
+		if (le32_get(e->birth) > shared) {
 			run_add(v->vols, &unrefs, place, false);
+			freed += own_freed(v, e);
+		}
 		entry_set(e, PLACE_NONE, le32_get(e->birth), 0);
 		dead++;
 	}
 	run_flush(v->vols, &unrefs, false);
+	tree_own_less(v, v->birth, freed);
 	leaf->node->used -= dead;
 	mapped_add(v, -(int64_t)dead);
 	if (leaf->node->used == 0)

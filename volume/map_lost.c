@@ -63,6 +63,7 @@ static void position_lose(struct mnode *n)
 		return; /* it has been done */
 	id = id_alloc(&vols->ids);
 	table_set(vols, id, &e);
+	tree_own_add(n->vol, 1);
 	map_relink(n, id);
 }
 
@@ -119,6 +120,7 @@ void map_forget_lost(struct mnode *n, unsigned i)
 		return;
 	if (info.refs != 0 && info.place != PLACE_NONE)
 		pool_place_unref(vols->pool, info.place, 1);
+	tree_own_less(n->vol, info.birth, 1);
 	table_set(vols, id, &none);
 	id_free(&vols->ids, id);
 }

@@ -170,6 +170,7 @@ static void freeze_root(struct volumes *vols)
 		.nslots = le32_of(vols->catalog.nslots),
 		.nodes = le64_of(vols->ids.used),
 		.mapped = le64_of(vols->catalog.mapped),
+		.owned = le64_of(vols->owned ? 1 : 0),
 	};
 
 	memcpy(root.magic, VOLS_ROOT_MAGIC, sizeof(root.magic));
@@ -484,6 +485,7 @@ void vols_commit_done(void *arg, int res)
 		vols->failed = true;
 		vol_requests_unthrottle(vols);
 		vol_controls_fail(vols);
+		vol_pauses_kick(vols);
 		return;
 	}
 	assert(c->state == COMMIT_READY);
@@ -506,6 +508,7 @@ void vols_commit_done(void *arg, int res)
 	node_cache_trim(vols);
 	vol_requests_unthrottle(vols);
 	vol_reaper_kick(vols);
+	vol_pauses_kick(vols);
 	vol_trash_kick(vols);
 	events_kick(vols);
 }

@@ -38,7 +38,7 @@ struct node_commit {
 	struct list waits;       /* struct page_wait, free */
 	struct page_wait *waits_mem;
 	struct io_work work;     /* goes on in a later turn */
-	uint8_t     root[32];    /* struct vols_root as of the freeze */
+	uint8_t     root[40];    /* struct vols_root as of the freeze */
 };
 
 int  node_commit_init(struct volumes *vols);

@@ -60,7 +60,13 @@
  *                        kind (enum period) are kept, and le32, when the last
  *                        ones were taken, minutes since 1970; of a
  *                        SCHEDULED snapshot: 1 at its kind; else 0
- *      360  152 zero
+ *      360    8 own      blocks of data and map that it has, and no tree that
+ *                        it derives from; DELETING: also what it had where it
+ *                        is gone already, as far as there is a tree that
+ *                        derives from it and has that still; of a checkpoint: 0
+ *      368    8 reserve  of a READY volume: so many bytes of data it is to have
+ *                        space for; ~0: for its size; else 0
+ *      376  136 zero
  * A checkpoint is no tree: levels, root, origin, mapped and cursor are 0.
  *
  * The client's part of the root (root_format.h):
@@ -69,9 +75,13 @@
  *       12    4 nslots       catalog slots
  *       16    8 nodes        nodes in use
  *       24    8 mapped       data blocks, each counted once
+ *       32    8 owned        1: the own of all slots are right, so their sum
+ *                            is nodes + mapped; 0: the pool was made before
+ *                            there was such a count
  *
  * CATALOG records (pool.h), bodies:
- *   256 create:  uuid 16, size_bytes 8, created_s 8, name_len 2, name
+ *   256 create:  uuid 16, size_bytes 8, created_s 8, name_len 2, name; then, or
+ *                not, what 272 has
  *   257 resize:  size_bytes 8 (a smaller one sets CATALOG_SHRUNK, the same
  *                one clears it: what is beyond has been unmapped)
  *   258 rename:  name_len 2, name
@@ -104,6 +114,11 @@
  *                8, slots 32 (entries that a FORK drops of that leaf; the cursor
  *                goes from `from` to `upto`; and if its origin is a FORK, that
  *                one's goes back to leaf `first_shared` of these, from 1)
+ *   272 props:   properties of a volume:
+ *        0    1 mask     which of them: 1 reserve, 2 pause
+ *        1    1 pause    1: writes wait for space; 0: they get ENOSPC
+ *        2    6 zero
+ *        8    8 reserve  as in a slot
  * rec.block is the id of the volume (or snapshot...); for a create, clone or
  * receive, the id that it gets; for snapshots, the id of the first one, the others
  * follow.  What a rollback leaves gets the next id.
@@ -185,6 +200,8 @@ enum catalog_state {
 #define CATALOG_TRASHED (1u << 5) /* a READY volume that is in the trash, and
 				   * with it what belongs to it; another one
 				   * may have its name */
+#define CATALOG_PAUSES (1u << 7) /* a READY volume whose writes wait for space
+				  * when there is none */
 #define CATALOG_SCHEDULED (1u << 6) /* a READY snapshot that the schedule of
 				     * its volume took, and may delete */
 
@@ -216,10 +233,13 @@ struct catalog_slot {
 	char        name[256];
 	le64        trashed_s;
 	struct catalog_schedule schedule;
-	uint8_t     zero1[152];
+	le64        own;
+	le64        reserve;
+	uint8_t     zero1[136];
 };
 static_assert(sizeof(struct catalog_slot) == 512, "catalog_slot");
 static_assert(offsetof(struct catalog_slot, schedule) == 344, "slot.schedule");
+static_assert(offsetof(struct catalog_slot, own) == 360, "slot.own");
 static_assert(offsetof(struct catalog_slot, size_bytes) == 24, "slot.size");
 static_assert(offsetof(struct catalog_slot, name) == 80, "slot.name");
 static_assert(offsetof(struct catalog_slot, trashed_s) == 336, "slot.trashed");
@@ -230,8 +250,10 @@ struct vols_root {
 	le32    nslots;
 	le64    nodes;
 	le64    mapped;
+	le64    owned; /* not in roots of pools that are older */
 };
-static_assert(sizeof(struct vols_root) == 32, "vols_root");
+static_assert(sizeof(struct vols_root) == 40, "vols_root");
+#define VOLS_ROOT_MIN 32u
 
 enum catalog_op {
 	CATALOG_CREATE = 256,
@@ -250,7 +272,8 @@ enum catalog_op {
 	CATALOG_PURGE = 269,
 	CATALOG_SCHEDULE = 270,
 	CATALOG_THIN = 271,
-	CATALOG_OP_LAST = CATALOG_THIN,
+	CATALOG_PROPS = 272,
+	CATALOG_OP_LAST = CATALOG_PROPS,
 };
 
 struct catalog_create {
@@ -261,6 +284,19 @@ struct catalog_create {
 	char        name[];
 };
 static_assert(sizeof(struct catalog_create) == 34, "catalog_create");
+
+/* Also at the end of a CATALOG_CREATE. */
+struct catalog_props {
+	uint8_t mask; /* CATALOG_PROP_...: of which it says what they are */
+	uint8_t pause;
+	uint8_t zero[6];
+	le64    reserve;
+};
+static_assert(sizeof(struct catalog_props) == 16, "catalog_props");
+#define CATALOG_PROP_RESERVE (1u << 0)
+#define CATALOG_PROP_PAUSE   (1u << 1)
+#define CATALOG_PROPS_ALL    (CATALOG_PROP_RESERVE | CATALOG_PROP_PAUSE)
+#define CATALOG_RESERVE_FULL UINT64_MAX
 
 /* A CATALOG_SNAP body is a le64 and then any number of these. */
 struct catalog_snap {

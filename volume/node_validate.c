@@ -88,7 +88,10 @@ static int tree_validate(const struct catalog_slot *slot, uint64_t size_bytes,
 		BAD("catalog: root level out of range");
 	if ((slot->flags &
 	     ~(CATALOG_SHRUNK | CATALOG_HIDDEN | CATALOG_HELD |
-	       CATALOG_TRASHED | CATALOG_SCHEDULED)) != 0 ||
+	       CATALOG_TRASHED | CATALOG_SCHEDULED | CATALOG_PAUSES)) != 0 ||
+	    (slot->flags & CATALOG_PAUSES &&
+	     (slot->kind != CATALOG_VOLUME || slot->state != CATALOG_READY ||
+	      slot->flags & CATALOG_HIDDEN)) ||
 	    (slot->flags & CATALOG_HIDDEN && (slot->kind != CATALOG_VOLUME ||
 					      slot->state != CATALOG_READY)) ||
 	    (slot->flags & (CATALOG_HELD | CATALOG_SCHEDULED) &&
@@ -121,6 +124,8 @@ static int schedule_validate(const struct catalog_slot *slot,
 		kinds += le16_get(s->keep[p]) != 0;
 		sum += le16_get(s->keep[p]);
 	}
+	if (!volume && le64_get(slot->reserve) != 0)
+		BAD("catalog: a reserve of what is no volume");
 	if (kinds == 0 && le32_get(s->last_min) != 0)
 		BAD("catalog: the time of no schedule");
 	if (slot->flags & CATALOG_SCHEDULED) {
@@ -141,7 +146,7 @@ static int checkpoint_validate(const struct catalog_slot *slot,
 		BAD("catalog: unknown flags");
 	if (slot->levels != 0 || le32_get(slot->root) != 0 ||
 	    le32_get(slot->origin) != 0 || le64_get(slot->mapped) != 0 ||
-	    le64_get(slot->cursor) != 0)
+	    le64_get(slot->cursor) != 0 || le64_get(slot->own) != 0)
 		BAD("catalog: a checkpoint is a tree");
 	return 0;
 }
@@ -187,7 +192,7 @@ int vols_root_validate(const void *buf, uint32_t len_bytes,
 {
 	const struct vols_root *r = buf;
 
-	if (len_bytes < sizeof(*r))
+	if (len_bytes < VOLS_ROOT_MIN)
 		BAD("root of the volumes: too short");
 	if (memcmp(r->magic, VOLS_ROOT_MAGIC, sizeof(r->magic)) != 0)
 		BAD("root of the volumes: magic");
@@ -336,26 +341,56 @@ static int schedule_body_validate(const struct catalog_schedule *s,
 	return 0;
 }
 
+static int props_body_validate(const struct catalog_props *p,
+			       uint32_t len_bytes, const char **ret_why)
+{
+	if (len_bytes < sizeof(*p))
+		BAD("properties record: too short");
+	if (p->mask == 0 || (p->mask & ~CATALOG_PROPS_ALL) != 0 || p->pause > 1)
+		BAD("properties record: unknown ones");
+	return 0;
+}
+
+static int create_body_validate(const struct catalog_create *c,
+				uint32_t len_bytes, const char **ret_why)
+{
+	uint32_t at = (uint32_t)offsetof(struct catalog_create, name_len);
+	struct catalog_props props;
+
+	if (len_bytes < sizeof(*c))
+		BAD("create record: too short");
+	if (size_body_validate(le64_get(c->size_bytes), ret_why) < 0 ||
+	    name_body_validate((const uint8_t *)c + at, len_bytes - at,
+			       ret_why) < 0)
+		return -EBADMSG;
+	return !catalog_create_props(c, len_bytes, &props) ?
+		       0 :
+		       props_body_validate(&props, sizeof(props), ret_why);
+}
+
+bool catalog_create_props(const struct catalog_create *c, uint32_t len_bytes,
+			  struct catalog_props *ret_props)
+{
+	uint32_t at = (uint32_t)sizeof(*c) + le16_get(c->name_len);
+
+	if (len_bytes - at < sizeof(*ret_props))
+		return false;
+	memcpy(ret_props, (const uint8_t *)c + at, sizeof(*ret_props));
+	return true;
+}
+
 int catalog_body_validate(uint32_t subtype, const void *body,
 			  uint32_t len_bytes, const char **ret_why)
 {
-	const struct catalog_create *c = body;
 	const struct catalog_branch *b = body;
 	const struct catalog_receive *rcv = body;
 	le64 v;
 
 	switch (subtype) {
 	case CATALOG_CREATE:
-		if (len_bytes < sizeof(*c))
-			BAD("create record: too short");
-		if (size_body_validate(le64_get(c->size_bytes), ret_why) < 0)
-			return -EBADMSG;
-		return name_body_validate((const uint8_t *)&c->name_len,
-					  len_bytes -
-					  (uint32_t)offsetof(
-						  struct catalog_create,
-						  name_len),
-					  ret_why);
+		return create_body_validate(body, len_bytes, ret_why);
+	case CATALOG_PROPS:
+		return props_body_validate(body, len_bytes, ret_why);
 	case CATALOG_RESIZE:
 		if (len_bytes < sizeof(v))
 			BAD("resize record: too short");

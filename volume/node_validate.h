@@ -54,6 +54,9 @@ struct snap_iter {
 	const uint8_t *pos, *end;
 };
 
+/* The properties at its end, of a valid one but for them; false: none. */
+bool catalog_create_props(const struct catalog_create *c, uint32_t len_bytes,
+			  struct catalog_props *ret_props);
 void snap_iter_init(struct snap_iter *it, const void *body,
 		    uint32_t len_bytes);
 bool snap_iter_next(struct snap_iter *it);

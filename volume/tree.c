@@ -224,6 +224,29 @@ struct volume *tree_lasting_origin(const struct volume *t)
 	return o;
 }
 
+/* --- whose own ----------------------------------------------------------- */
+
+void tree_own_add(struct volume *t, uint64_t n)
+{
+	t->own += n;
+	catalog_touch(t);
+	vol_promise_update(t);
+}
+
+/* Where a tree that is being deleted holds nothing any more, what it held still
+ * counts as its own, though what derives from it has it now. */
+void tree_own_less(struct volume *t, uint32_t birth, uint64_t n)
+{
+	if (n == 0)
+		return;
+	while (t->origin != NULL && birth <= t->origin->birth)
+		t = t->origin;
+	/* What could not be read counted for more, or less. */
+	t->own -= min_u64(n, t->own);
+	catalog_touch(t);
+	vol_promise_update(t);
+}
+
 /* --- coming and going ---------------------------------------------------- */
 
 static void tip_update(struct volume *t)
@@ -354,7 +377,9 @@ void tree_remove(struct volume *t)
 	while ((heir = only_kid(t)) != NULL) {
 		underive(heir);
 		derive(heir, o);
-		catalog_touch(heir);
+		if (!CANARY(own_forgotten))
+			tree_own_add(heir, t->own);
+		t->own = 0;
 		if (heir->state == CATALOG_FORK)
 			thin_again(heir);
 	}

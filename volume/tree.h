@@ -81,12 +81,19 @@ struct volume *tree_before(const struct volume *t, uint32_t born);
  * nothing. */
 struct volume *tree_lasting_origin(const struct volume *t);
 
+/* Each block, of data or of a map, that is live counts as the own of one tree:
+ * the oldest of those that have it.  n more of t; n less, of that birth, which
+ * t had and nobody else does. */
+void tree_own_add(struct volume *t, uint64_t n);
+void tree_own_less(struct volume *t, uint32_t birth, uint64_t n);
+
 /* A new tree, whose family is set; origin NULL: it derives from none. */
 void tree_add(struct volume *t, struct volume *origin);
 /* A new tree, of t's family and older than it, comes between t and its
  * origin. */
 void tree_add_before(struct volume *n, struct volume *t);
-/* t is no more; at most one tree derives from it.  An origin that was a FORK may
+/* t is no more; at most one tree derives from it, whose own is now what was
+ * t's.  An origin that was a FORK may
  * be DELETING now, or has to be thinned out again; and so has a FORK that derived
  * from it, which has taken over what it shared with t. */
 void tree_remove(struct volume *t);

@@ -156,6 +156,7 @@ void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct volume *s = vol_ctl_find(vols, ctl);
 	char name[VOLUME_NAME_MAX + 1];
+	struct vol_need need;
 	bool kept, same;
 
 	if (s == NULL)
@@ -177,7 +178,10 @@ void vol_rollback_start(struct volumes *vols, struct vol_ctl *ctl)
 			       "one.", s->of->name, name);
 		return;
 	}
-	if (!vol_ctl_must_wait(vols, ctl, s->of) && !vol_ctl_no_room(vols, ctl, 1))
+	need = vol_need_of(s->of, s->size_bytes, true);
+	if (!vol_ctl_must_wait(vols, ctl, s->of) &&
+	    !vol_ctl_no_room(vols, ctl, 1) &&
+	    !vol_ctl_pledge(vols, ctl, s->of, &need))
 		append(vols, ctl, s->of, s);
 }
 

@@ -10,41 +10,60 @@
 #include "volume/node_validate.h"
 #include "volume/volumes.h"
 
-static_assert(sizeof(struct catalog_create) + VOLUME_NAME_MAX < CTL_NAME_OFF,
+static_assert(sizeof(struct catalog_create) + VOLUME_NAME_MAX +
+			      sizeof(struct catalog_props) < CTL_NAME_OFF,
 	      "body of a create");
 
 /* --- create -------------------------------------------------------------- */
+
+static void create_again(struct volumes *vols, struct vol_ctl *ctl,
+			 const struct volume *v)
+{
+	ctl->already = v->size_bytes == ctl->size_bytes &&
+		       vol_props_are(v, &ctl->props);
+	if (ctl->already)
+		vol_ctl_end(vols, ctl, 0);
+	else if (v->size_bytes != ctl->size_bytes)
+		vol_ctl_refuse(vols, ctl, -EEXIST,
+			       "Volume '%.80s' exists with %llu bytes: resize "
+			       "it, or take another name.", v->name,
+			       (unsigned long long)v->size_bytes);
+	else
+		vol_ctl_refuse(vols, ctl, -EEXIST,
+			       "Volume '%.80s' exists with other "
+			       "properties: set those, or take another name.", v->name);
+}
 
 void vol_create_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct catalog_create *rec = (struct catalog_create *)ctl->body;
 	const char *name = vol_ctl_name(ctl);
 	size_t len = strlen(name);
+	struct vol_need need = { .size_bytes = ctl->size_bytes };
 	struct volume *v;
 
+	if (ctl->props.mask & VOL_PROP_RESERVE)
+		need.reserve_bytes = ctl->props.reserve_bytes;
 	if (vol_ctl_bad_size(vols, ctl))
 		return;
 	v = catalog_find_name(&vols->catalog, name);
-	if (v != NULL && v->size_bytes == ctl->size_bytes) {
-		ctl->already = true;
-		vol_ctl_end(vols, ctl, 0);
-		return;
-	}
 	if (v != NULL) {
-		vol_ctl_refuse(vols, ctl, -EEXIST,
-			       "Volume '%.80s' exists with %llu bytes: resize "
-			       "it, or take another name.",
-			       name, (unsigned long long)v->size_bytes);
+		create_again(vols, ctl, v);
 		return;
 	}
-	if (vol_ctl_no_room(vols, ctl, 1))
+	if (vol_props_refused(vols, ctl, NULL, ctl->size_bytes) ||
+	    vol_ctl_no_room(vols, ctl, 1) ||
+	    vol_ctl_pledge(vols, ctl, NULL, &need))
 		return;
 	rec->uuid = ctl->uuid;
 	rec->size_bytes = le64_of(ctl->size_bytes);
 	rec->created_s = le64_of(ctl->now_s);
 	rec->name_len = le16_of((uint16_t)len);
 	memcpy(rec->name, name, len);
-	vol_ctl_append(vols, ctl, NULL, CATALOG_CREATE, sizeof(*rec) + len);
+	len += sizeof(*rec);
+	if (ctl->props.mask != 0)
+		len += vol_props_encode(&ctl->props, ctl->body + len);
+	vol_ctl_append(vols, ctl, NULL, CATALOG_CREATE, len);
 }
 
 void vol_create(struct volumes *vols, struct vol_ctl *ctl)

@@ -69,6 +69,7 @@ void vol_ctl_end(struct volumes *vols, struct vol_ctl *ctl, int res)
 {
 	assert(vols->ctl.active == ctl);
 	vols->ctl.active = NULL;
+	vol_pledges_drop(vols);
 	if (!list_empty(&vols->ctl.queue))
 		io_defer(vols->io, &vols->ctl.work);
 	for (unsigned i = 0; i < ARRAY_LEN(ctl->detached); i++) {
@@ -121,13 +122,26 @@ static const char *const op_words[] = {
 	[CTL_UNDELETE] = "taken out of the trash",
 	[CTL_PURGE] = "deleted",
 	[CTL_SCHEDULE] = "given a schedule",
+	[CTL_SET] = "changed",
 };
+
+const char *vol_ctl_word(const struct vol_ctl *ctl)
+{
+	return op_words[ctl->op];
+}
+
+bool vol_ctl_may_park(struct volumes *vols, const struct vol_ctl *ctl)
+{
+	return vol_trash_helps(vols) &&
+	       io_now_ns(vols->io) - ctl->asked_ns <= RETRY_FOR_NS;
+}
 
 void vol_users_tell(struct volume *v, bool gone)
 {
 	struct list users;
 	struct list *link;
 
+	vol_pauses_kick(v->vols);
 	/* A user may put the volume, or others may, while they are told. */
 	list_init(&users);
 	list_splice(&users, &v->users);
@@ -149,6 +163,7 @@ static void ctl_apply(struct log_append *a)
 
 	ctl->res = catalog_apply(vols, a->rec.id, a->rec.block, a->body,
 				 a->rec.n);
+	vol_pledges_drop(vols);
 }
 
 /* What needs room may also wait for what is in the trash to go. */
@@ -218,7 +233,7 @@ void vol_ctl_append(struct volumes *vols, struct vol_ctl *ctl,
 	bool frees = ctl->op == CTL_DELETE || ctl->op == CTL_SETTLE ||
 		     ctl->op == CTL_ROLLBACK || ctl->op == CTL_RELEASE ||
 		     ctl->op == CTL_PURGE || ctl->op == CTL_UNDELETE ||
-		     ctl->op == CTL_SCHEDULE ||
+		     ctl->op == CTL_SCHEDULE || ctl->op == CTL_SET ||
 		     (v != NULL && ctl->op == CTL_RESIZE &&
 		      ctl->size_bytes < v->size_bytes);
 
@@ -247,8 +262,7 @@ bool vol_ctl_no_room(struct volumes *vols, struct vol_ctl *ctl, uint32_t n)
 {
 	int r = catalog_reserve(&vols->catalog, n);
 
-	if (r == -ENOSPC && vol_trash_helps(vols) &&
-	    io_now_ns(vols->io) - ctl->asked_ns <= RETRY_FOR_NS) {
+	if (r == -ENOSPC && vol_ctl_may_park(vols, ctl)) {
 		vol_trash_park(vols, ctl);
 		return true;
 	}
@@ -306,6 +320,9 @@ void vol_ctl_again(struct volumes *vols, struct vol_ctl *ctl)
 		return;
 	case CTL_SCHEDULE:
 		vol_schedule_start(vols, ctl);
+		return;
+	case CTL_SET:
+		vol_set_start(vols, ctl);
 		return;
 	case CTL_SETTLE:
 		vol_settle_start(vols, ctl);

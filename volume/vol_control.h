@@ -61,6 +61,7 @@ enum ctl_op {
 	CTL_SETTLE,
 	CTL_UNDELETE,
 	CTL_PURGE,
+	CTL_SET,
 };
 
 /* What it is about: VOLUME, VOLUME@SNAPSHOT or VOLUME#CHECKPOINT.  It is kept in the unused end of
@@ -120,6 +121,11 @@ void vol_undelete_start(struct volumes *vols, struct vol_ctl *ctl);
 void vol_purge_start(struct volumes *vols, struct vol_ctl *ctl);
 /* Its turn comes again, at the end of the queue. */
 void vol_ctl_requeue(struct volumes *vols, struct vol_ctl *ctl);
+void vol_set_start(struct volumes *vols, struct vol_ctl *ctl);
+/* "created": what was to be done. */
+const char *vol_ctl_word(const struct vol_ctl *ctl);
+/* It finds no space: may it wait for what is in the trash to go? */
+bool vol_ctl_may_park(struct volumes *vols, const struct vol_ctl *ctl);
 void vol_schedule_start(struct volumes *vols, struct vol_ctl *ctl);
 /* May its schedule delete the snapshot? */
 bool vol_schedule_owns(const struct volume *s);

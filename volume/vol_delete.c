@@ -12,7 +12,9 @@
  * opening: until then the pool is recovering.
  *
  * What is begun is ended before anything else is deleted, so that at most one
- * tree is there in part.
+ * tree is there in part.  A neighbour of it would leave it what both show, and
+ * it does not come back to that.  So a recovery, which may find other trees
+ * first that wait for deletion, puts it before them.
  */
 #include <assert.h>
 #include <errno.h>
@@ -65,6 +67,14 @@ void vol_reaper_add(struct volume *v)
 		list_push_front(&rp->queue, &v->reap_link);
 	else
 		list_push(&rp->queue, &v->reap_link);
+}
+
+void vol_reaper_first(struct volume *v)
+{
+	if (v->vols->reaper.busy == v || list_empty(&v->reap_link))
+		return;
+	list_remove(&v->reap_link);
+	vol_reaper_add(v);
 }
 
 void vol_reaper_kick(struct volumes *vols)

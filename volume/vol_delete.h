@@ -33,6 +33,8 @@ void vol_reaper_fini(struct volumes *vols);
 /* v may have something to be done: it was deleted or shrunk, or has to be thinned
  * out. */
 void vol_reaper_add(struct volume *v);
+/* Part of v is gone, by a redone record: before any other that waits. */
+void vol_reaper_first(struct volume *v);
 /* It may be done now: after a commit, and when something was added. */
 void vol_reaper_kick(struct volumes *vols);
 

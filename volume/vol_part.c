@@ -108,6 +108,7 @@ struct vol_part *part_get(struct vol_req *req)
 	p->pending = 0;
 	p->res = 0;
 	p->reserved = 0;
+	p->wanted = 0;
 	p->reserves = false;
 	p->reserved_nodes = 0;
 	p->bounce[0] = NULL;
@@ -122,6 +123,21 @@ struct vol_part *part_get(struct vol_req *req)
 	return p;
 }
 
+static uint64_t part_off_bytes(const struct vol_part *p)
+{
+	return blocks_to_bytes(p->block) + p->head_bytes;
+}
+
+/* A part of it will be done once more; of a ZERO that is a partial block at one
+ * of its ends, before or behind all else. */
+static void part_undone(struct vol_req *req)
+{
+	if (req->state & REQ_BODY_DONE)
+		req->state &= ~(uint32_t)REQ_TAIL_DONE;
+	else
+		req->state &= ~(uint32_t)REQ_HEAD_DONE;
+}
+
 void part_end(struct vol_part *p, int res)
 {
 	struct vol_req *req = p->req;
@@ -131,9 +147,14 @@ void part_end(struct vol_part *p, int res)
 	slab_put(&vols->slab, p->bounce[0]);
 	slab_put(&vols->slab, p->bounce[1]);
 	if (p->reserved > 0)
-		pool_space_unreserve(vols->pool, p->reserved);
+		vol_space_give(req->vol, p->reserved);
 	if (p->reserves)
 		vol_space_settled(vols);
+	if (res == -ENOSPC && vol_pause_takes(req, part_off_bytes(p),
+					      p->wanted)) {
+		part_undone(req);
+		res = 0;
+	}
 	objpool_put(&parts_of(req)->objs, p);
 	vpool_wake(vols, parts_of(req), REQ_PART_MINE);
 	if (res < 0 && req->res == 0)

@@ -254,6 +254,19 @@ static bool name_refused(struct volumes *vols, struct vol_ctl *ctl,
 	return true;
 }
 
+/* For the reserve of v: a snapshot will keep all that it has then.  True:
+ * refused or waits. */
+static bool no_space(struct vol_ctl *ctl, struct volume *v,
+		     const struct volume *h)
+{
+	struct vol_need need;
+
+	if (v == NULL)
+		return false;
+	need = vol_need_of(v, h->size_bytes, true);
+	return vol_ctl_pledge(ctl->vols, ctl, v, &need);
+}
+
 void vol_publish_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct catalog_branch *rec = (struct catalog_branch *)ctl->body;
@@ -277,7 +290,7 @@ void vol_publish_start(struct volumes *vols, struct vol_ctl *ctl)
 	    vol_ctl_must_wait(vols, ctl, h) ||
 	    (v != NULL && (vol_ctl_must_wait(vols, ctl, v) ||
 			   is_stale(vols, ctl, v, h->origin))) ||
-	    vol_ctl_no_room(vols, ctl, 1))
+	    vol_ctl_no_room(vols, ctl, 1) || no_space(ctl, v, h))
 		return;
 	rec->of = le32_of(v != NULL ? v->id : 0);
 	vol_ctl_append(vols, ctl, h, CATALOG_PUBLISH,

@@ -79,6 +79,12 @@ static void req_done(struct vol_req *req)
 {
 	struct volume *v = req->vol;
 
+	if (req->state & REQ_PAUSING && req->res == 0) {
+		vol_pause_hold(req);
+		return;
+	}
+	if (req->state & REQ_WAS_HELD)
+		vol_pause_end(req);
 	range_remove(v, &req->range);
 	if (req->res == 0 && !pool_is_ours(v->vols->pool))
 		req->res = -ESHUTDOWN;
@@ -138,7 +144,7 @@ static uint64_t part_end_bytes(const struct vol_req *req, uint64_t off_bytes)
 static void step_parts(struct vol_req *req)
 {
 	while (req->next_off_bytes < req_end_bytes(req) && req->res == 0 &&
-	       req->pending <= PARTS_A_REQUEST) {
+	       !(req->state & REQ_PAUSING) && req->pending <= PARTS_A_REQUEST) {
 		uint64_t off_bytes = req->next_off_bytes;
 		struct vol_part *p;
 
@@ -163,6 +169,11 @@ static void span_done(struct vol_span *s)
 	struct vol_req *req = s->req;
 	int res = s->res;
 
+	if (res == -ENOSPC &&
+	    vol_pause_takes(req, blocks_to_bytes(s->block), s->wanted)) {
+		req->state &= ~(uint32_t)REQ_BODY_DONE;
+		res = 0;
+	}
 	span_put(s);
 	if (res < 0 && req->res == 0)
 		req->res = res;
@@ -173,7 +184,7 @@ static void span_done(struct vol_span *s)
 /* Whole blocks of the request. */
 static void span_set(struct vol_span *s, const struct vol_req *req)
 {
-	s->block = bytes_to_blocks_up(req->off_bytes);
+	s->block = bytes_to_blocks_up(req->next_off_bytes);
 	s->end = req_end_bytes(req) >> TARN_BLOCK_SHIFT;
 	s->done = span_done;
 }
@@ -296,8 +307,8 @@ void req_step(struct vol_req *req)
 	if (req->state & REQ_STEPPING)
 		return;
 	req->state |= REQ_STEPPING;
-	while ((req->state & REQ_AGAIN) && !(req->state & REQ_QUEUED) &&
-	       req->res == 0) {
+	while ((req->state & REQ_AGAIN) &&
+	       !(req->state & (REQ_QUEUED | REQ_PAUSING)) && req->res == 0) {
 		req->state &= ~(uint32_t)REQ_AGAIN;
 		step_once(req);
 	}

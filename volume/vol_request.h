@@ -54,6 +54,7 @@ struct vol_part {
 	int               res;
 	struct space_wait space;    /* waits for it */
 	uint64_t          reserved; /* blocks of space */
+	uint64_t          wanted;   /* … that it could not have */
 	bool              reserves; /* vol_space_reserved() */
 	uint64_t          reserved_nodes; /* of these, for new nodes */
 	struct map_load   load;
@@ -83,6 +84,7 @@ struct vol_span {
 	struct io_work     work;
 	struct space_wait  space;    /* waits for it */
 	uint64_t           reserved; /* blocks of space for new nodes */
+	uint64_t           wanted;   /* … that it could not have */
 	int                res;
 	void (*done)(struct vol_span *s);
 };
@@ -130,6 +132,8 @@ enum req_state {
 	REQ_AGAIN      = 1 << 8, /* … which is to be done once more */
 	REQ_PART_MINE  = 1 << 9, /* a part is promised to it */
 	REQ_SPAN_MINE  = 1 << 10, /* a span is promised to it */
+	REQ_PAUSING    = 1 << 11, /* it is held, or will be (vol_pause.h) */
+	REQ_WAS_HELD   = 1 << 12, /* it is, or was: counts in npaused */
 };
 
 int  vol_requests_init(struct volumes *vols);

@@ -108,6 +108,7 @@ static void look_start(struct volumes *vols, struct vol_ctl *ctl,
 void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	struct volume *v = vol_ctl_find(vols, ctl);
+	struct vol_need need;
 
 	if (v == NULL || vol_ctl_bad_size(vols, ctl))
 		return;
@@ -133,7 +134,9 @@ void vol_resize_start(struct volumes *vols, struct vol_ctl *ctl)
 			vol_reaper_kick(vols);
 			return;
 		}
-		resize_append(vols, ctl, v);
+		need = vol_need_of(v, ctl->size_bytes, false);
+		if (!vol_ctl_pledge(vols, ctl, v, &need))
+			resize_append(vols, ctl, v);
 		return;
 	}
 	if (v->nusers > 0 && !ctl->force) {

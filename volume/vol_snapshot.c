@@ -140,6 +140,16 @@ static bool snapshot_check(struct volumes *vols, struct vol_ctl *ctl,
 	return true;
 }
 
+/* What it would keep is the volume's own no more.  True: refused or waits. */
+static bool snapshot_no_space(struct vol_ctl *ctl, const struct snap_iter *it)
+{
+	struct volumes *vols = ctl->vols;
+	struct volume  *v = catalog_find_id(&vols->catalog, it->volume);
+	struct vol_need need = vol_need_of(v, v->size_bytes, true);
+
+	return vol_ctl_pledge(vols, ctl, v, &need);
+}
+
 void vol_snapshot_start(struct volumes *vols, struct vol_ctl *ctl)
 {
 	uint32_t n = 0, bytes = (uint32_t)ctl->size_bytes;
@@ -149,8 +159,13 @@ void vol_snapshot_start(struct volumes *vols, struct vol_ctl *ctl)
 	for (; snap_iter_next(&it); n++)
 		if (!snapshot_check(vols, ctl, &it))
 			return;
-	if (!vol_ctl_no_room(vols, ctl, n))
-		vol_ctl_append(vols, ctl, NULL, CATALOG_SNAP, bytes);
+	if (vol_ctl_no_room(vols, ctl, n))
+		return;
+	snap_iter_init(&it, ctl->body, bytes);
+	while (snap_iter_next(&it))
+		if (it.kind == CATALOG_SNAPSHOT && snapshot_no_space(ctl, &it))
+			return;
+	vol_ctl_append(vols, ctl, NULL, CATALOG_SNAP, bytes);
 }
 
 bool vol_snapshot_coming(const struct volume *v)

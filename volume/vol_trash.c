@@ -21,6 +21,9 @@
 /* A request that waited so long finds out soon what else it may have to wait
  * for: starve.c, OLD_NS. */
 #define SPACE_WAIT_NS (5 * NS_PER_S)
+/* What is kept for a volume will be there when others of its requests, or a
+ * snapshot of it, have ended: in their time. */
+#define RESERVE_WAIT_NS (9 * NS_PER_S)
 /* What is being deleted and does not get on is not waited for. */
 #define STUCK_NS      (1 * NS_PER_S)
 /* A control operation looks again, at the latest. */
@@ -76,6 +79,7 @@ void vol_trash_freed(struct volumes *vols)
 	t->freed++;
 	t->hopeless_ns = 0;
 	t->moved_ns = io_now_ns(vols->io);
+	vols_room(vols);
 	if (!list_empty(&t->waits) || !list_empty(&t->parked))
 		vol_trash_kick(vols);
 }
@@ -166,9 +170,12 @@ static void purge(struct volumes *vols, const struct volume *v)
 }
 
 /* Does something wait for space? */
-static bool is_wanted(const struct vol_trash *t)
+static bool is_wanted(const struct volumes *vols)
 {
-	return !list_empty(&t->waits) || !list_empty(&t->parked);
+	const struct vol_trash *t = &vols->trash;
+
+	return !list_empty(&t->waits) || !list_empty(&t->parked) ||
+	       vols->pauses.wants;
 }
 
 struct volume *vol_trash_due(struct volumes *vols)
@@ -182,7 +189,7 @@ struct volume *vol_trash_due(struct volumes *vols)
 	if (v == NULL || !t->started || vols->failed || !vols->committed ||
 	    now < t->pause_ns)
 		return NULL;
-	return (is_wanted(t) && stuck) || v->trash_until_ns <= now ||
+	return (is_wanted(vols) && stuck) || v->trash_until_ns <= now ||
 			       CANARY(trash_early) ?
 		       v :
 		       NULL;
@@ -204,11 +211,12 @@ bool vol_trash_helps(const struct volumes *vols)
 }
 
 /* Or do others have more than they will need? */
-static bool space_may_come(const struct volumes *vols)
+static bool space_may_come(const struct volume *v)
 {
+	const struct volumes   *vols = v->vols;
 	const struct vol_trash *t = &vols->trash;
 
-	return vol_trash_helps(vols) ||
+	return vol_trash_helps(vols) || vol_reserve_settles(v) ||
 	       (t->started && t->nreserved > 0 && !vols->failed &&
 		io_now_ns(vols->io) >= t->hopeless_ns);
 }
@@ -228,17 +236,21 @@ void vol_space_settled(struct volumes *vols)
 		vol_trash_kick(vols);
 }
 
-bool vol_space_wait(struct volumes *vols, struct space_wait *w,
+bool vol_space_wait(struct volume *v, struct space_wait *w,
 		    uint64_t blocks, uint64_t asked_ns,
 		    void (*done)(struct space_wait *w, int res))
 {
+	struct volumes   *vols = v->vols;
 	struct vol_trash *t = &vols->trash;
+	uint64_t          wait_ns = vol_reserve_settles(v) ? RESERVE_WAIT_NS :
+							     SPACE_WAIT_NS;
 
-	if (!space_may_come(vols) ||
-	    io_now_ns(vols->io) - asked_ns >= SPACE_WAIT_NS)
+	if (!space_may_come(v) ||
+	    io_now_ns(vols->io) - asked_ns >= wait_ns)
 		return false;
+	w->vol = v;
 	w->blocks = blocks;
-	w->until_ns = asked_ns + SPACE_WAIT_NS;
+	w->until_ns = asked_ns + wait_ns;
 	w->freed = t->freed;
 	w->done = done;
 	list_push(&t->waits, &w->link);
@@ -252,6 +264,7 @@ void vol_trash_park(struct volumes *vols, struct vol_ctl *ctl)
 
 	assert(vols->ctl.active == ctl);
 	vols->ctl.active = NULL;
+	vol_pledges_drop(vols);
 	if (list_empty(&t->parked)) {
 		t->parked_freed = t->freed;
 		t->parked_until_ns = io_now_ns(vols->io) + PARK_NS;
@@ -260,15 +273,6 @@ void vol_trash_park(struct volumes *vols, struct vol_ctl *ctl)
 	if (!list_empty(&vols->ctl.queue))
 		io_defer(vols->io, &vols->ctl.work);
 	vol_trash_kick(vols);
-}
-
-/* Is there space for it by now? */
-static bool fits(struct volumes *vols, const struct space_wait *w)
-{
-	if (pool_space_reserve(vols->pool, w->blocks) < 0)
-		return false;
-	pool_space_unreserve(vols->pool, w->blocks);
-	return true;
 }
 
 /* One has waited in vain.  If nothing goes on by itself, those that come later
@@ -295,9 +299,9 @@ static void waits_look(struct volumes *vols)
 						  link);
 		bool late = now >= w->until_ns;
 
-		if (fits(vols, w)) {
+		if (vol_space_fits(w->vol, w->blocks)) {
 			w->done(w, 0);
-		} else if (late || !space_may_come(vols)) {
+		} else if (late || !space_may_come(w->vol)) {
 			if (late && w->freed == t->freed)
 				hopeless(t, now);
 			w->done(w, vols->failed ? -ESHUTDOWN : -ENOSPC);
@@ -337,7 +341,7 @@ static uint64_t next_ns(struct volumes *vols)
 	    !vols->committed)
 		return at;
 	at = min_u64(at, oldest->trash_until_ns);
-	if (is_wanted(t))
+	if (is_wanted(vols))
 		at = min_u64(at, t->moved_ns + STUCK_NS);
 	return max_u64(at, t->pause_ns);
 }

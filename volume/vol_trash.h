@@ -19,6 +19,7 @@
 /* What waits for space. */
 struct space_wait {
 	struct list link;
+	struct volume *vol;
 	uint64_t    blocks;
 	uint64_t    until_ns;
 	uint64_t    freed;      /* vol_trash.freed when it began */
@@ -60,10 +61,10 @@ void vol_trash_freed(struct volumes *vols);
 bool vol_trash_takes(const struct volume *v);
 /* Could what is in the trash, or being deleted, make room? */
 bool vol_trash_helps(const struct volumes *vols);
-/* There was no space for so many blocks.  True: done() is called once there may
+/* There was no space for so many blocks for v.  True: done() is called once there may
  * be (0), or not in time (-ENOSPC); nothing is reserved.  asked_ns: of the
  * request. */
-bool vol_space_wait(struct volumes *vols, struct space_wait *w,
+bool vol_space_wait(struct volume *v, struct space_wait *w,
 		    uint64_t blocks, uint64_t asked_ns,
 		    void (*done)(struct space_wait *w, int res));
 /* A part has reserved space; one that had has ended, having given back what it

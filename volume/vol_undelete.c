@@ -80,6 +80,7 @@ void vol_undelete_start(struct volumes *vols, struct vol_ctl *ctl)
 	char   name[VOLUME_NAME_MAX + 1] = "";
 	size_t len = ctl->body[0] | (size_t)ctl->body[1] << 8;
 	bool   already;
+	struct vol_need need;
 	struct volume *v;
 
 	memcpy(name, ctl->body + sizeof(le16), len);
@@ -105,6 +106,9 @@ void vol_undelete_start(struct volumes *vols, struct vol_ctl *ctl)
 	ctl->body[1] = (uint8_t)(len >> 8);
 	memcpy(ctl->body + sizeof(le16), name, len);
 	ctl->uuid = v->uuid;
+	need = vol_need_of(v, v->size_bytes, false);
+	if (vol_ctl_pledge(vols, ctl, v, &need))
+		return;
 	vol_ctl_append(vols, ctl, v, CATALOG_UNDELETE, sizeof(le16) + len);
 }
 

@@ -46,6 +46,7 @@ static void unmap_apply(struct log_append *a)
 	struct vol_span *s = container_of(a, struct vol_span, append);
 
 	struct volumes *vols = s->vol->vols;
+	uint64_t passed;
 
 	if (s->vol->state != CATALOG_READY)
 		return; /* deleted before it in the log */
@@ -54,14 +55,16 @@ static void unmap_apply(struct log_append *a)
 	map_unmap_range(s->vol, s->slice_block,
 			s->slice_end - s->slice_block -
 				(CANARY(unmap_short) ? 1 : 0));
+	passed = s->reserved - vols->node_credit;
 	s->reserved = vols->node_credit;
 	vols->node_credit = 0;
+	vol_space_pass(s->vol, passed);
 }
 
 static void unreserve(struct vol_span *s)
 {
 	if (s->reserved > 0)
-		pool_space_unreserve(s->vol->vols->pool, s->reserved);
+		vol_space_give(s->vol, s->reserved);
 	s->reserved = 0;
 }
 
@@ -97,14 +100,15 @@ static int reserve(struct vol_span *s)
 		need += vol_nodes_needed(leaf);
 	}
 	if (need > 0)
-		r = pool_space_reserve(s->vol->vols->pool, need);
+		r = vol_space_take(s->vol, need);
 	s->reserved = r < 0 ? 0 : need;
+	s->wanted = r < 0 ? need : 0;
 	/* What we do to free space is in the reserve. */
 	if (r == 0 || s->req->state & REQ_INTERNAL)
 		return 0;
 	/* A trim is a hint: nothing waits for it. */
 	return s->req->op != VOL_TRIM &&
-			       vol_space_wait(s->vol->vols, &s->space, need,
+			       vol_space_wait(s->vol, &s->space, need,
 					      s->req->asked_ns, space_waited) ?
 		       -EINPROGRESS :
 		       r;
@@ -129,6 +133,7 @@ static void unmap_done(struct log_append *a)
 		no_room(s, res);
 		return;
 	}
+	vol_space_may_be(s->vol->vols);
 	slice_next(s, s->slice_end);
 }
 

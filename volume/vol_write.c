@@ -31,6 +31,7 @@ static void write_apply(struct log_append *a)
 {
 	struct vol_part *p = container_of(a, struct vol_part, append);
 	struct volume   *v = p->req->vol;
+	uint64_t passed;
 	uint32_t at = 0;
 
 	if (v->state != CATALOG_READY) {
@@ -59,8 +60,10 @@ static void write_apply(struct log_append *a)
 		at += n;
 	}
 	assert(at == p->n);
-	p->reserved -= p->reserved_nodes - v->vols->node_credit;
+	passed = p->reserved_nodes - v->vols->node_credit;
 	v->vols->node_credit = 0;
+	p->reserved -= passed;
+	vol_space_pass(v, passed);
 }
 
 static void write_done(struct log_append *a)
@@ -164,13 +167,14 @@ static int space_reserve(struct vol_part *p)
 	need = req->state & REQ_INTERNAL ? 0 : space_needed(p);
 	if (need == 0)
 		return 0;
-	r = pool_space_reserve(vols->pool, need);
+	r = vol_space_take(req->vol, need);
+	p->wanted = r < 0 ? need : 0;
 	if (r == 0) {
 		p->reserved = need;
 		p->reserves = true;
 		vol_space_reserved(vols);
-	} else if (vol_space_wait(vols, &p->space, need, req->asked_ns,
-				space_waited)) {
+	} else if (vol_space_wait(req->vol, &p->space, need, req->asked_ns,
+				  space_waited)) {
 		return -EINPROGRESS;
 	}
 	return r;

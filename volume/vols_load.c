@@ -196,9 +196,12 @@ static void all_done(struct vols_loader *l)
 		return;
 	}
 	c->mapped = le64_get(l->root.mapped);
+	l->vols->owned = le64_get(l->root.owned) == 1;
 	r = catalog_link(l->vols, &why);
 	if (r == 0)
 		r = roots_check(l->vols);
+	if (r == 0)
+		vol_reserves_load(l->vols);
 	if (r < 0)
 		load_end(l, r);
 	else
@@ -262,7 +265,7 @@ void vols_load(void *arg, const void *root, uint32_t root_bytes)
 	l->vols = vols;
 	l->res = vols_root_validate(root, root_bytes, &why);
 	if (l->res == 0)
-		memcpy(&l->root, root, sizeof(l->root));
+		memcpy(&l->root, root, min_u32(root_bytes, sizeof(l->root)));
 	io_work_init(&l->work, load_work);
 	io_defer(vols->io, &l->work);
 }

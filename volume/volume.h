@@ -79,6 +79,12 @@ struct volume_info {
 				     * deleted the youngest before it that is
 				     * there; "": none */
 	unsigned    users;          /* vol_get() less vol_put() */
+	uint64_t    reserve_bytes;  /* of a volume: as in struct vol_props */
+	uint64_t    kept_blocks;    /* … kept for it now, so that its writes
+				     * find space: data and map */
+	bool        pauses;         /* … as in struct vol_props */
+	uint32_t    paused;         /* … writes that are held now, */
+	uint64_t    paused_ns;      /* … the first since then, engine's clock */
 	uint64_t    trashed_s;      /* of a volume in the trash: since then; 0 */
 };
 
@@ -126,6 +132,28 @@ bool vol_schedule_get(const struct volume *v, struct vol_schedule *ret_schedule)
 /* The kind of a snapshot, as in struct volume_info. */
 enum period vol_schedule_kind(const struct volume *s);
 
+/* What else can be set of a volume. */
+struct vol_props {
+	uint8_t  mask;          /* enum vol_prop, or'ed: those that are meant */
+	uint64_t reserve_bytes; /* so much data it has space for, and for the
+				 * map of that; 0: none, VOL_RESERVE_FULL: as
+				 * its size is.  What its snapshots keep does
+				 * not count: it is beside that. */
+	bool     pause;         /* without space its writes wait for some,
+				 * for however long, instead of -ENOSPC */
+};
+enum vol_prop {
+	VOL_PROP_RESERVE = 1 << 0,
+	VOL_PROP_PAUSE = 1 << 1,
+};
+#define VOL_RESERVE_FULL UINT64_MAX
+
+/* A volume that pauses, or has all its writes ended or gone on: not in any call
+ * of a client.  It must not change any volume. */
+typedef void (*vols_pause_watch_fn)(void *arg, const char *name, bool paused);
+void vols_pause_watch(struct volumes *vols, vols_pause_watch_fn watch,
+		      void *arg);
+
 /* A user (an attached client) keeps the volume from being deleted and gets a
  * call when its size changed or the volume is going away (force). */
 struct vol_user {
@@ -133,10 +161,14 @@ struct vol_user {
 	void (*resized)(struct vol_user *u); /* may be NULL */
 	void (*gone)(struct vol_user *u);    /* must stop using the volume, and
 					      * vol_put() soon */
+	bool left;                           /* private: vol_leave() */
 };
 void vol_get(struct volume *v, struct vol_user *u);
 /* Its users have been told to go: no new ones for now. */
 bool vol_is_detaching(const struct volume *v);
+/* Its requests (vol_req.user) are not held for want of space any more: they
+ * end with -ECANCELED. */
+void vol_leave(struct volume *v, struct vol_user *u);
 void vol_put(struct volume *v, struct vol_user *u);
 
 /* --- requests ------------------------------------------------------------ */
@@ -178,6 +210,7 @@ struct vol_range {
 
 struct vol_req {
 	struct volume *vol;
+	struct vol_user *user;    /* whose it is, for vol_leave(); or NULL */
 	uint8_t        op;        /* enum vol_op */
 	uint8_t        flags;     /* enum vol_flag */
 	uint64_t       off_bytes; /* any alignment, inside the volume */
@@ -210,7 +243,11 @@ struct vol_req {
 	struct io_work work;
 	struct log_sync sync;
 	uint64_t       asked_ns;  /* when it was submitted; 0: internal */
-	uint64_t       next_off_bytes; /* how far it has been cut into parts */
+	uint64_t       next_off_bytes; /* how far it has been cut into parts;
+				   * ZERO: or unmapped */
+	uint64_t       pause_from_bytes; /* held: it goes on there … */
+	uint64_t       pause_blocks; /* … once there is space for so many */
+	uint64_t       pause_went_bytes; /* from there it went on last */
 	uint32_t       pending;
 	uint32_t       state;
 };
@@ -272,6 +309,7 @@ struct vol_ctl {
 	const uint8_t *kinds;   /* enum period, one for each name; NULL: no
 				 * schedule takes them */
 	struct vol_schedule schedule; /* keep only */
+	struct vol_props props;
 	uint64_t    size_bytes;
 	uint64_t    now_s;      /* wall clock, seconds since 1970 */
 	struct uuid uuid;       /* create: a fresh random one */
@@ -319,12 +357,15 @@ enum vol_kind vol_name_kind(const char *name);
 const char *vol_whole_name_problem(const char *name, unsigned kinds,
 				   char *ret_err);
 
-/* name, size_bytes, uuid, now_s.  The same name and size again: already.
- * -EEXIST another size, -EINVAL, -ENOSPC. */
+/* name, size_bytes, props, uuid, now_s.  The same name and size (and props)
+ * again: already.  -EEXIST another size, -EINVAL, -ENOSPC. */
 void vol_create(struct volumes *vols, struct vol_ctl *ctl);
 /* name, size_bytes, force.  Shrinking below what is written needs force
  * (-ENOTEMPTY); -EBUSY when it would shrink with users and no force. */
 void vol_resize(struct volumes *vols, struct vol_ctl *ctl);
+/* name, props.  -ENOSPC what is to be kept for it is not there; -ENOENT,
+ * -EINVAL. */
+void vol_set(struct volumes *vols, struct vol_ctl *ctl);
 /* names (VOLUME@SNAPSHOT or VOLUME#CHECKPOINT; each volume at most once with
  * either, or with each of kinds), nnames, uuids, kinds, now_s: all of the same
  * instant; schedules of which there are kinds know that it was done.  -EEXIST: one is there

@@ -25,6 +25,7 @@ static const struct log_client_ops client_ops = {
 	.commit_blocked = vols_commit_blocked,
 	.commit_blocks = vols_commit_blocks,
 	.relocate = vols_relocate,
+	.room = vols_room,
 	.damaged = vols_damaged,
 };
 
@@ -52,6 +53,8 @@ int vols_open(struct io *io, const struct volumes_params *params,
 	id_map_init(&vols->ids, &vols->slab);
 	vol_reaper_init(vols);
 	vol_trash_init(vols);
+	vol_reserves_init(vols);
+	vol_pauses_init(vols);
 	damage_init(vols);
 	/* What the nodes do not take of their budget is the blocks' (see
 	 * node_cache_trim). */
@@ -107,6 +110,7 @@ void vols_close(struct volumes *vols)
 	events_fini(vols);
 	vol_reaper_fini(vols);
 	vol_trash_fini(vols);
+	vol_pauses_fini(vols);
 	vol_controls_fini(vols);
 	vol_relocs_fini(vols);
 	objpool_fini(&vols->redo_loads);
@@ -138,6 +142,7 @@ void vols_format(void *arg)
 	void *buf = slab_need(&vols->slab);
 
 	vols_learn_geometry(vols);
+	vols->owned = true;
 	memset(buf, 0, TARN_BLOCK);
 	if (id_map_add_page(&vols->ids, buf) < 0)
 		abort(); /* as in slab_need() */
@@ -211,6 +216,11 @@ void vol_info(const struct volume *v, struct volume_info *ret_info)
 	ret_info->schedule = (uint8_t)vol_schedule_kind(v);
 	ret_info->lost = v->flags & CATALOG_LOST;
 	ret_info->trashed_s = v->trashed_s;
+	ret_info->reserve_bytes = v->promise.reserve_bytes;
+	ret_info->kept_blocks = v->promise.kept;
+	ret_info->pauses = v->promise.pause;
+	ret_info->paused = v->npaused;
+	ret_info->paused_ns = v->npaused > 0 ? v->paused_ns : 0;
 	if (v->kind == CATALOG_VOLUME)
 		origin_info(v, ret_info);
 	else
@@ -268,6 +278,7 @@ void vol_get(struct volume *v, struct vol_user *u)
 {
 	vol_hold(v);
 	list_init(&u->link);
+	u->left = false;
 	list_push(&v->users, &u->link);
 	v->nusers++;
 }

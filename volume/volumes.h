@@ -17,7 +17,9 @@
 #include "volume/tree.h"
 #include "volume/vol_control.h"
 #include "volume/vol_delete.h"
+#include "volume/vol_pause.h"
 #include "volume/vol_request.h"
+#include "volume/vol_reserve.h"
 #include "volume/vol_trash.h"
 #include "volume/volume.h"
 
@@ -60,6 +62,9 @@ struct volume {
 	struct vol_schedule schedule; /* of a volume; of a SCHEDULED snapshot:
 				      * 1 at its kind */
 	uint64_t    mapped;          /* data blocks */
+	uint64_t    own;             /* blocks that it has, and no older tree
+				      * (tree.h) */
+	struct vol_promise promise;
 	uint64_t    cursor;          /* DELETING: leaves below are gone;
 				      * FORK: … have been thinned out */
 	bool        used_gone;       /* while a used_plan is made: it goes, */
@@ -75,6 +80,10 @@ struct volume {
 	uint32_t    ops;             /* operations that hold the object */
 	struct list users;           /* struct vol_user */
 	unsigned    nusers;
+	uint32_t    npaused;         /* requests that are held (vol_pause.h), */
+	uint64_t    paused_ns;       /* … since then */
+	uint64_t    pause_ahead;     /* blocks that those need which have been
+				      * looked at */
 	struct list reap_link;       /* waiting for the reaper, or in none */
 	struct list deleted_link;    /* DELETING, FORK: in catalog.deleted */
 	uint32_t    nspans[REQ_KINDS]; /* spans in use */
@@ -143,6 +152,9 @@ struct volumes {
 	bool         redoing;        /* opening: no commit was done and no
 				      * request came yet; nothing is evicted */
 	bool         failed;         /* a commit failed: the pool is ending */
+	bool         owned;          /* each volume's `own` is right: since the
+				      * pool was made there was nobody who
+				      * did not count it */
 	bool         committed;      /* a commit was done since opening */
 	uint64_t     node_credit;    /* reserved blocks that new nodes may take
 				      * over, while a write is applied */
@@ -160,6 +172,8 @@ struct volumes {
 	struct vol_requests req;
 	struct vol_controls ctl;
 	struct vol_trash trash;
+	struct vol_reserves reserves;
+	struct vol_pauses pauses;
 	struct vol_relocs relocs;
 	struct objpool redo_loads;   /* struct redo_load */
 	struct vol_redo redo;
@@ -188,6 +202,7 @@ bool vols_redo_knows(void *arg, uint32_t subtype);
 void vols_redo_prepare(void *arg, struct redo *r);
 void vols_redo_apply(void *arg, struct redo *r);
 void vols_relocate(void *arg, struct reloc *r);
+void vols_room(void *arg);
 
 /* Is it in the trash, by itself or with its volume? */
 static inline bool catalog_is_trashed(const struct volume *v)

@@ -185,6 +185,11 @@ void fault_heal(struct sim *sim)
 		media_heal(sim->media[i]);
 }
 
+bool fault_may_lose(const struct sim *sim, unsigned i)
+{
+	return sim->fault->weak[sim->media[i]->domain];
+}
+
 bool fault_none(const struct sim *sim)
 {
 	for (unsigned i = 0; i < sim->cfg.ndisks; i++) {
@@ -375,6 +380,9 @@ bool fault_healthy(struct sim *sim)
 			    m->arm_flush_fail + m->arm_stale_read +
 			    m->arm_read_error >
 		    0)
+			return false;
+		/* It will fail. */
+		if (m->hold_flush_ns > 0)
 			return false;
 		pool_get_member(sim->life->pool, i, &mi);
 		if (mi.state != MEMBER_ONLINE)

@@ -41,6 +41,8 @@ void fault_calm(struct sim *sim);
 void fault_heal(struct sim *sim);
 /* True when no disk is away, hung or slow. */
 bool fault_none(const struct sim *sim);
+/* May the pool lose that disk, now? */
+bool fault_may_lose(const struct sim *sim, unsigned i);
 
 /* Is there nothing left of what was done to the weak disks, but for what rots?
  */

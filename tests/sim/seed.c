@@ -226,6 +226,7 @@ static void close_now(struct sim *sim, bool last)
 
 	if (!last && chance(&sim->rng, 1, 4))
 		events = between(&sim->rng, 1, 200);
+	work_leave(sim);
 	if (!work_drain(sim))
 		sim_fail(sim, "the engine stopped by itself");
 	work_detach(sim);

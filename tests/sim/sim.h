@@ -25,10 +25,10 @@
 	X(fua) X(statuses) X(controls) X(blocks_verified) \
 	X(snapshots) X(snap_deletes) X(used_checks) X(holds)             \
 	X(trashed) X(undeleted) X(purged) X(trash_went)                  \
-	X(schedules) X(scheduled)                                        \
+	X(schedules) X(scheduled) X(reserves) X(paused) X(relieved) X(cancelled) \
 	X(snap_blocks) X(clones) X(rollbacks) X(received) X(diffs)       \
 	X(diff_blocks)                                                   \
-	X(enospc) X(enospc_checks) X(fills)                              \
+	X(enospc) X(enospc_checks) X(enospc_whole) X(fills)              \
 	X(lives) X(kills) X(power_losses) X(kills_in_recovery) X(moments) \
 	X(clean_closes) X(unclean_closes)                                \
 	X(forced_opens) X(refused_opens) X(checks)                       \
@@ -46,7 +46,7 @@
 	X(disks_found_slow) X(slow_reads_checked) X(lost_checks)         \
 	X(events) X(events_verified)                                     \
 	X(scrubs) X(scrub_checks) X(scrub_repaired)                      \
-	X(rebuilt_units) X(disk_removes) X(disk_adds)
+	X(rebuilt_units) X(disk_removes) X(disk_adds) X(disk_offlines) X(disk_onlines) X(disk_rescans)
 
 enum sim_stat {
 #define X(n) STAT_##n,

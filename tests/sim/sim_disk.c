@@ -361,6 +361,12 @@ static void sd_submit(struct disk *d, struct disk_req *req)
 
 /* --- connections --------------------------------------------------------- */
 
+/* The last bytes are of no use to anybody. */
+static uint64_t sim_disk_bytes(const struct sim_media *m)
+{
+	return blocks_to_bytes(m->nblocks) + m->index % 3 * 512;
+}
+
 static void try_reconnect(struct sim_event *ev)
 {
 	struct sim_disk *sd = container_of(ev, struct sim_disk, reconnect);
@@ -371,6 +377,7 @@ static void try_reconnect(struct sim_event *ev)
 	}
 	sd->d.up = true;
 	sd->d.epoch++;
+	sd->d.size_bytes = sim_disk_bytes(sd->media);
 	TRACE(sd->media->sim, 6, sd->media->index, sd->d.epoch,
 	      "disk %u: connected again", sd->media->index);
 	if (sd->d.event != NULL)
@@ -422,9 +429,16 @@ static void sd_close(struct disk *d, void (*closed)(void *arg), void *arg)
 	sim_event_at(sd->io, &sd->closing, sd->io->io.now_ns + NS_PER_US);
 }
 
+static int sd_rescan(struct disk *d)
+{
+	lose_connection(container_of(d, struct sim_disk, d), -ENOTCONN, true);
+	return 1;
+}
+
 static const struct disk_ops sd_ops = {
 	.submit = sd_submit,
 	.close = sd_close,
+	.rescan = sd_rescan,
 };
 
 struct sim_disk *sim_disk_open(struct sim_io *io, struct sim_media *m)
@@ -442,8 +456,7 @@ struct sim_disk *sim_disk_open(struct sim_io *io, struct sim_media *m)
 	sd->d.io = &io->io;
 	snprintf(sd->d.place, sizeof(sd->d.place), "sim:%u", m->index);
 	snprintf(sd->d.host, sizeof(sd->d.host), "host%u", m->domain);
-	/* The last bytes are of no use to anybody. */
-	sd->d.size_bytes = blocks_to_bytes(m->nblocks) + m->index % 3 * 512;
+	sd->d.size_bytes = sim_disk_bytes(m);
 	sd->d.epoch = 1;
 	sd->d.up = true;
 	sd->d.can_flush = true;

@@ -21,11 +21,25 @@ struct late {
 	uint64_t          life;   /* number of the life that sent it */
 	uint64_t          claim;  /* … and its claim */
 	page_t           *pages;  /* NULL: a trim */
+	bool              labels; /* it went to what was a label area then */
 	bool              known;  /* the disks tell that it may be under way */
 };
 
 static struct late lates[LATE_MAX];
 static unsigned    nlates;
+
+/* In the labels and the lease area. */
+static bool in_labels(const struct sim_media *m, uint32_t block, uint32_t n)
+{
+	return block < LABEL_AREA_BLOCKS ||
+	       block + n > m->nblocks - LABEL_AREA_BLOCKS;
+}
+
+static bool is_label(const uint8_t *data)
+{
+	return data != NULL &&
+	       memcmp(data, LABEL_MAGIC, strlen(LABEL_MAGIC)) == 0;
+}
 
 bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 		  const uint8_t *data, uint64_t due_ns)
@@ -43,6 +57,8 @@ bool sim_late_add(struct sim_media *m, uint32_t block, uint32_t nblocks,
 	l->claim = life_claim(m->sim);
 	l->pages = NULL;
 	l->known = false;
+	/* A disk may be larger than its labels say. */
+	l->labels = in_labels(m, block, nblocks) || is_label(data);
 	if (data != NULL) {
 		l->pages = malloc(nblocks * sizeof(l->pages[0]));
 		assert(l->pages != NULL);
@@ -64,21 +80,12 @@ static void forget(unsigned i, bool keep_pages)
 	lates[i] = lates[--nlates];
 }
 
-/* In the labels and the lease area. */
-static bool in_labels(const struct sim_media *m, uint32_t block, uint32_t n)
-{
-	return block < LABEL_AREA_BLOCKS ||
-	       block + n > m->nblocks - LABEL_AREA_BLOCKS;
-}
-
 /* Label slots are shared by every fourth claim: a label write is not that
  * late. */
 static bool too_late(const struct late *l)
 {
-	const struct sim_media *m = l->media;
-
-	return in_labels(m, l->block, l->nblocks) &&
-	       m->sim->stats->v[STAT_lives] > l->life + 1;
+	return l->labels &&
+	       l->media->sim->stats->v[STAT_lives] > l->life + 1;
 }
 
 /* A zone is used again only when nothing can arrive in it any more, or what
@@ -96,6 +103,9 @@ void sim_late_check(struct sim_media *m, uint32_t block, uint32_t nblocks,
 
 			if (l->media != m || block + b < l->block ||
 			    at >= l->nblocks || too_late(l))
+				continue;
+			/* Where the disk ended, for those who know no more. */
+			if (l->labels && is_label(data))
 				continue;
 			if (l->pages != NULL && data != NULL &&
 			    memcmp(page_data(l->pages[at]),
@@ -136,8 +146,7 @@ void sim_late_check_known(struct sim *sim)
 	for (unsigned i = 0; i < nlates; i++) {
 		const struct late *l = &lates[i];
 
-		if (l->known || too_late(l) ||
-		    in_labels(l->media, l->block, l->nblocks))
+		if (l->known || l->labels)
 			continue;
 		sim_fail(sim, "disk %u: a write of life %llu is on its way to "
 			 "block %u, which neither the last commit nor the "

@@ -27,6 +27,28 @@ struct sim_media *media_open(struct sim *sim, unsigned index, unsigned domain,
 	return m;
 }
 
+static void *grown(void *old, size_t size, size_t was, size_t to, int fill)
+{
+	uint8_t *p = realloc(old, to * size);
+
+	assert(p != NULL);
+	memset(p + was * size, fill, (to - was) * size);
+	return p;
+}
+
+void media_grow(struct sim_media *m, uint32_t nblocks)
+{
+	uint32_t was = m->nblocks;
+
+	assert(nblocks >= was);
+	m->cur = grown(m->cur, sizeof(m->cur[0]), was, nblocks, 0);
+	m->dur = grown(m->dur, sizeof(m->dur[0]), was, nblocks, 0);
+	m->truth = grown(m->truth, sizeof(m->truth[0]), was, nblocks, 0xff);
+	m->bad = grown(m->bad, sizeof(m->bad[0]), BITMAP_WORDS((uint64_t)was),
+		       BITMAP_WORDS((uint64_t)nblocks), 0);
+	m->nblocks = nblocks;
+}
+
 void media_close(struct sim_media *m)
 {
 	assert(m->handle == NULL);

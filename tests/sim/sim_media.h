@@ -90,6 +90,8 @@ void media_power_loss(struct sim_media *m);
 /* A flush failed: what was unflushed may never have reached the disk. */
 void media_flush_failed(struct sim_media *m);
 
+/* It has become larger. */
+void media_grow(struct sim_media *m, uint32_t nblocks);
 /* Another disk is there, and it is blank. */
 void media_blank(struct sim_media *m);
 

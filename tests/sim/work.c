@@ -120,6 +120,9 @@ static void check_latency(struct sim *sim, const struct slot *s)
 {
 	uint64_t ns = sim_now_ns(sim) - s->submit_ns;
 
+	/* The one exception; what overlaps waits too. */
+	if (s->op != 0 && s->may_pause)
+		return;
 	if (ns > LATENCY_NS)
 		sim_fail(sim, "P6: request %u of %s (%llu+%llu) took %llu ms",
 			 s->req.op, sim->model->vols[s->vol].name,
@@ -134,6 +137,7 @@ static void slot_done(struct vol_req *req)
 	struct sim   *sim = s->sim;
 	struct model *m = sim->model;
 	uint64_t      blocks = req->len_bytes / TARN_BLOCK + 2;
+	bool          leaves = sim->work->leaving || sim->work->left[s->vol];
 
 	assert(s->busy);
 	s->busy = false;
@@ -141,11 +145,21 @@ static void slot_done(struct vol_req *req)
 	TRACE(sim, 51, s->op, req->res, "request %zu ends: %d (operation %u)",
 	      (size_t)(s - sim->work->slots), req->res, s->op);
 	check_latency(sim, s);
+	if (req->res == -ENOSPC && s->op != 0 && s->must_pause &&
+	    req->op != VOL_TRIM && !leaves &&
+	    reserve_pauses(sim, s->vol, true))
+		sim_fail(sim, "P12: ENOSPC for volume %s, which pauses",
+			 m->vols[s->vol].name);
 	if (req->res == -ENOSPC && s->op != 0 && req->op != VOL_TRIM) {
 		STAT(sim, enospc);
 		sim->work->enospcs++;
 		model_end(m, s->op, req->res);
-		space_check_enospc(sim, s->used, blocks);
+		space_check_write(sim, s->vol, s->used, blocks);
+		return;
+	}
+	if (req->res == -ECANCELED && s->may_pause && leaves) {
+		STAT(sim, cancelled);
+		model_end(m, s->op, req->res);
 		return;
 	}
 	if (req->res != 0)
@@ -262,6 +276,7 @@ static void slot_take(struct sim *sim, struct slot *s, int vol)
 	s->vol = (unsigned)vol;
 	s->op = 0;
 	r->vol = sim->model->vols[vol].vol;
+	r->user = &sim->work->users[vol];
 	r->done = slot_done;
 	s->submit_ns = sim_now_ns(sim);
 }
@@ -285,6 +300,8 @@ static void slot_submit(struct sim *sim, struct slot *s, enum kind kind)
 	sim->work->inflight++;
 	STAT(sim, requests);
 	sim->stats->v[kind_stats[kind]]++;
+	s->may_pause = reserve_pauses(sim, s->vol, false);
+	s->must_pause = reserve_pauses(sim, s->vol, true);
 	TRACE(sim, 52, r->off_bytes, r->len_bytes, "request %zu: op %u flags "
 	      "%u of %s at %llu+%llu (blocks %llu+%llu), operation %u",
 	      (size_t)(s - sim->work->slots), r->op, r->flags,
@@ -343,6 +360,7 @@ void work_read(struct sim *sim, int vol, uint64_t block, uint32_t n)
 
 static void check_stuck(struct sim *sim)
 {
+	pauses_look(sim, false);
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
 		if (sim->work->slots[i].busy)
 			check_latency(sim, &sim->work->slots[i]);
@@ -363,10 +381,14 @@ bool work_run(struct sim *sim, uint64_t n)
 		}
 		if (i % 8 == 0)
 			space_look(sim);
+		disk_tick(sim);
 		if (w->moves_disks && chance(&sim->fault_rng, 1, 60))
 			disk_act(sim);
 		event_act(sim);
 		if (!scrub_act(sim))
+			return false;
+		if (chance(&sim->rng, 1, 80) && !w->snapper.busy &&
+		    !reserve_act(sim, (unsigned)prng_below(&sim->rng, 4)))
 			return false;
 		kind = pick_kind(sim);
 		sim->step++;
@@ -398,11 +420,25 @@ bool work_run(struct sim *sim, uint64_t n)
 	return true;
 }
 
+/* Some clients go away with what they still wait for. */
+void work_leave(struct sim *sim)
+{
+	struct work *w = sim->work;
+
+	w->leaving = chance(&sim->rng, 1, 2);
+	for (unsigned i = 0; w->leaving && i < MODEL_VOLS_MAX; i++)
+		if (sim->model->vols[i].alive &&
+		    sim->model->vols[i].vol != NULL)
+			vol_leave(sim->model->vols[i].vol, &w->users[i]);
+}
+
 bool work_drain(struct sim *sim)
 {
 	struct work *w = sim->work;
 
-	while (w->inflight > 0 || w->admin.busy || w->snapper.busy) {
+	while (w->inflight > 0 || w->admin.busy || w->snapper.busy ||
+	       w->relieving) {
+		pauses_look(sim, true);
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
 		check_stuck(sim);
@@ -432,6 +468,7 @@ bool work_first_volumes(struct sim *sim)
 void work_attach(struct sim *sim)
 {
 	admin_attach(sim);
+	disk_attach(sim);
 }
 
 void work_detach(struct sim *sim)

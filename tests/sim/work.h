@@ -27,6 +27,8 @@ bool work_slow(struct sim *sim);
 bool work_damage(struct sim *sim);
 /* Wait for all in flight. */
 bool work_drain(struct sim *sim);
+/* Clients may go away, with what they still wait for: the last thing before. */
+void work_leave(struct sim *sim);
 /* Before a clean close. */
 void work_detach(struct sim *sim);
 /* After a kill. */

@@ -76,7 +76,7 @@ static void ctl_done(struct vol_ctl *ctl)
 	    kind == MCTL_ROLLBACK)
 		space_check_frees(sim, ctl);
 	if (ctl->res == -ENOSPC)
-		space_check_enospc(sim, 0, 0);
+		space_check_enospc(sim, 0, reserves_need(sim));
 	else if (ctl->res == -ENOENT &&
 		 (kind == MCTL_UNDELETE || kind == MCTL_PURGE))
 		ctl->res = -ENOENT; /* it has gone: trash_look() judges */
@@ -153,9 +153,11 @@ static bool create(struct sim *sim, uint64_t size_bytes)
 
 bool admin_quiesce(struct sim *sim, unsigned i)
 {
-	while (sim->model->vols[i].inflight > 0)
+	while (sim->model->vols[i].inflight > 0) {
+		pauses_look(sim, true);
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
+	}
 	return true;
 }
 
@@ -354,5 +356,8 @@ void admin_attach(struct sim *sim)
 void admin_forget(struct sim *sim)
 {
 	sim->work->admin.busy = false;
+	sim->work->relieving = false;
+	sim->work->leaving = false;
+	memset(sim->work->left, 0, sizeof(sim->work->left));
 	snaps_forget(sim);
 }

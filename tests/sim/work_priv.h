@@ -14,6 +14,9 @@ struct slot {
 	struct sim       *sim;
 	bool              busy;
 	bool              plain;     /* no FUA */
+	bool              may_pause; /* its volume paused, or might, when it
+				      * was submitted */
+	bool              must_pause; /* … surely */
 	unsigned          vol;       /* index in the model */
 	uint32_t          op;        /* in the model; 0: changes nothing */
 	uint32_t          cover;     /* … what diff_cover() said of it */
@@ -130,6 +133,15 @@ struct msched {
 	bool                asked; /* for that */
 };
 
+/* The reserve of a volume (work_reserve.c). */
+struct mreserve {
+	uint32_t id;    /* of the volume */
+	uint64_t is;    /* bytes, as in struct vol_props */
+	uint64_t want;
+	bool     pause, pause_want; /* … when the pool is full */
+	bool     asked; /* for what is wanted */
+};
+
 /* Receiving a copy (work_receive.c). */
 struct receiver {
 	struct vol_ctl ctl;
@@ -144,6 +156,9 @@ enum disk_work_kind {
 	DISK_WORK_REPEAT,
 	DISK_WORK_STAY,
 	DISK_WORK_ADD,
+	DISK_WORK_OFFLINE,
+	DISK_WORK_ONLINE,
+	DISK_WORK_RESCAN,
 };
 
 /* Disks in and out (work_disk.c). */
@@ -153,7 +168,12 @@ struct disk_work {
 	bool           repeat; /* what was asked for is to be asked for again */
 	uint8_t        what;   /* enum disk_work_kind */
 	unsigned       disk;
+	unsigned       rescan;  /* when labels are under way to that disk, */
+	unsigned       patience; /* … if that is before so many requests */
+	struct uuid    offline[SIM_DISKS_MAX]; /* must be; nil: may or not */
 	uint64_t stayed_ns; /* one that was drained stays since then */
+	uint64_t grown_ns;  /* the last one was added then, … */
+	uint64_t usable_before; /* … and so many blocks were usable before */
 };
 
 /* Events that the pool was seen to have stored. */
@@ -196,6 +216,7 @@ struct work {
 	struct receiver receiver;
 	struct eventer  eventer;
 	struct msched   scheds[MODEL_VOLS_MAX];
+	struct mreserve reserves[MODEL_VOLS_MAX];
 	struct msnap    snaps[MSNAPS_MAX];
 	struct msnap    ghosts[MGHOSTS_MAX]; /* deleted, and still bases */
 	unsigned        nghosts;     /* ever */
@@ -205,6 +226,12 @@ struct work {
 	unsigned        names;       /* volumes named so far */
 	struct vol_user users[MODEL_VOLS_MAX];
 	uint64_t        volume_blocks; /* size of all volumes together wanted */
+	struct vol_ctl  relief;      /* a volume pauses no more */
+	bool            relieving;
+	bool            leaving;     /* clients, for good */
+	bool            left[MODEL_VOLS_MAX]; /* … or for a moment: that of
+				      * this volume */
+	unsigned        relieved;    /* that one */
 	uint64_t        enospcs;     /* of this phase */
 	uint64_t        keep_s;      /* in the trash; 0: none is */
 	bool            pressed;     /* there was little space of late: what
@@ -334,6 +361,25 @@ bool schedule_act(struct sim *sim, unsigned vol);
 /* No schedule took the snapshot: none can delete it. */
 bool schedule_keeps(struct sim *sim, const struct msnap *s);
 
+/* work_reserve.c */
+/* Give a volume, this one or another, another reserve; false when the engine
+ * stopped. */
+bool reserve_act(struct sim *sim, unsigned vol);
+/* After a crash: are they as they were? */
+void reserves_check(struct sim *sim);
+/* At most so many blocks will be kept for all that have one, and can. */
+uint64_t reserves_need(const struct sim *sim);
+/* May a write of so many blocks that ends now not find no space? */
+bool reserve_covers(struct sim *sim, unsigned vol, uint64_t blocks);
+/* Do its writes wait for space, as far as is known?  Surely: no other has been
+ * asked for. */
+bool reserve_pauses(const struct sim *sim, unsigned vol, bool surely);
+/* A life begins. */
+void pauses_watch(struct sim *sim);
+/* Each turn: who has been held for long is let go, one way or another; with
+ * `soon` at once. */
+void pauses_look(struct sim *sim, bool soon);
+
 /* work_diff.c */
 /* A request that changes blocks is submitted; its number. */
 uint32_t diff_cover(struct sim *sim, unsigned vol, uint64_t off_bytes,
@@ -353,7 +399,11 @@ bool diff_act(struct sim *sim, struct msnap *new);
 /* work_disk.c */
 /* Go on with draining, removing and adding disks, or begin. */
 void disk_act(struct sim *sim);
+/* Before each request. */
+void disk_tick(struct sim *sim);
 void disk_forget(struct sim *sim);
+/* The pool is open: what was taken offline is. */
+void disk_attach(struct sim *sim);
 
 /* work_event.c */
 void event_open(struct sim *sim);
@@ -369,10 +419,13 @@ void event_verify(struct sim *sim);
 bool scrub_act(struct sim *sim);
 
 /* work_space.c */
-/* Blocks that the pool counts as in use now. */
+/* Blocks that the pool counts as in use or kept now. */
 uint64_t space_used(struct sim *sim, uint64_t *ret_usable);
 /* A request of so many blocks got ENOSPC; used: at its submission. */
 void space_check_enospc(struct sim *sim, uint64_t used, uint64_t blocks);
+/* The same, of volume vol. */
+void space_check_write(struct sim *sim, unsigned vol, uint64_t used,
+		       uint64_t blocks);
 /* An operation that must work in a full pool, too, has ended. */
 void space_check_frees(struct sim *sim, const struct vol_ctl *ctl);
 /* Now and then: is the pool full? */

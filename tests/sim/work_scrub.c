@@ -2,9 +2,11 @@
  * has left behind, with all disks there, is right.
  *
  * That is found out by another one, which must find nothing to mend, unless a
- * segment was sealed meanwhile, which the first did not look at; that the
- * first did not mend wrongly, by the model, which every block is read against
- * later.
+ * segment was sealed meanwhile, which the first did not look at: that may be
+ * free again by the end, so it is asked all the time; or something landed that a
+ * dead server had sent: what it left half written may be beyond repair at first.
+ * That the first did not mend wrongly is found out by the model, which every
+ * block is read against later.
  */
 #include <errno.h>
 
@@ -26,20 +28,22 @@ static void sealed(const struct pool *p, uint32_t *ret)
 	}
 }
 
-/* Has any been sealed since then? */
+/* Is any sealed that was not then? */
 static bool any_new(const struct pool *p, const uint32_t *before)
 {
-	uint32_t now[SEGS];
+	for (uint32_t i = 1; i < SEGS && i <= p->nsegs; i++) {
+		const struct segment *s = p->segs[i];
 
-	sealed(p, now);
-	for (uint32_t i = 1; i < SEGS; i++)
-		if (now[i] != 0 && now[i] != before[i])
+		if (s->state == SEG_SEALED && s->generation != before[i])
 			return true;
+	}
 	return p->nsegs >= SEGS;
 }
 
-/* False: the engine stopped. */
-static bool scrub_all(struct sim *sim, struct pool_scrub_info *ret)
+/* ret_new becomes true when there is one that was not sealed before.  False: the
+ * engine stopped. */
+static bool scrub_all(struct sim *sim, const uint32_t *before,
+		      struct pool_scrub_info *ret, bool *ret_new)
 {
 	uint64_t until_ns = sim_now_ns(sim) + LIMIT_S * NS_PER_S;
 	int r;
@@ -51,6 +55,7 @@ static bool scrub_all(struct sim *sim, struct pool_scrub_info *ret)
 	do {
 		if (!life_turn(sim, NS_PER_MS))
 			return false;
+		*ret_new |= any_new(sim->life->pool, before);
 		pool_scrub_info(sim->life->pool, ret);
 		if (sim_now_ns(sim) > until_ns)
 			sim_fail(sim, "a scrub is at segment %u after %u s",
@@ -65,11 +70,14 @@ static bool scrub_twice(struct sim *sim)
 {
 	struct pool_scrub_info first, second;
 	uint32_t before[SEGS];
+	uint64_t landed = sim->stats->v[STAT_late_writes];
+	bool any = false;
 
 	if (!work_drain(sim))
 		return false;
 	sealed(sim->life->pool, before);
-	if (!scrub_all(sim, &first) || !scrub_all(sim, &second))
+	if (!scrub_all(sim, before, &first, &any) ||
+	    !scrub_all(sim, before, &second, &any))
 		return false;
 	TRACE(sim, 90, first.found, second.found, "scrubbed: %llu found, %llu "
 	      "mended, %llu lost; then %llu",
@@ -77,7 +85,8 @@ static bool scrub_twice(struct sim *sim)
 	      (unsigned long long)first.repaired,
 	      (unsigned long long)first.lost_blocks,
 	      (unsigned long long)second.found);
-	if (any_new(sim->life->pool, before) || !fault_healthy(sim))
+	any |= sim->stats->v[STAT_late_writes] != landed;
+	if (any || !fault_healthy(sim))
 		return true;
 	if (second.repaired > 0)
 		sim_fail(sim, "a scrub mended %llu blocks right after another "

@@ -196,7 +196,7 @@ static void ctl_done(struct vol_ctl *ctl)
 	if (ctl->nnames == 0)
 		space_check_frees(sim, ctl); /* a deletion */
 	if (ctl->res == -ENOSPC)
-		space_check_enospc(sim, 0, 0);
+		space_check_enospc(sim, 0, reserves_need(sim));
 	else if (ctl->res != 0)
 		sim_fail(sim, "a snapshot operation failed: %d %s", ctl->res,
 			 ctl->error);
@@ -301,9 +301,11 @@ static bool take(struct sim *sim, bool still)
 	if (n == 0)
 		return true;
 	STAT_ADD(sim, snapshots, n);
-	while (still && sim->work->inflight > 0)
+	while (still && sim->work->inflight > 0) {
+		pauses_look(sim, true);
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
+	}
 	for (unsigned i = 0; i < n; i++)
 		diff_snap_asked(sim, g.taken[i]);
 	for (unsigned i = 0; scheduled && i < n; i++)
@@ -432,6 +434,7 @@ void snaps_attach(struct sim *sim)
 				 info.name, info.snapshots, snaps_of(sim, i));
 	}
 	schedules_check(sim);
+	reserves_check(sim);
 }
 
 void snaps_verify(struct sim *sim)

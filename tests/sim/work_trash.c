@@ -27,6 +27,7 @@ void trash_start(struct sim *sim)
 				    1000000;
 	w->pressed = false;
 	space_look(sim);
+	pauses_watch(sim);
 	vols_trash_start(sim->life->vols, w->keep_s, trash_wall_s(sim));
 }
 

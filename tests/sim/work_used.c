@@ -43,9 +43,11 @@ static bool come_to_rest(struct sim *sim, bool *ret_rest)
 {
 	uint64_t end_ns = sim_now_ns(sim) + GONE_NS;
 
-	while (sim->work->inflight > 0)
+	while (sim->work->inflight > 0) {
+		pauses_look(sim, true);
 		if (!life_turn(sim, UINT64_MAX))
 			return false;
+	}
 	while (space_now(sim).all.deleting > 0 && sim_now_ns(sim) < end_ns)
 		if (!life_turn(sim, 10 * NS_PER_MS))
 			return false;

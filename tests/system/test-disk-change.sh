@@ -78,6 +78,8 @@ say "a disk is replaced; the server is killed in the middle"
 b=$(uuid_of b)
 disk_tarn e 512M
 DISKS=("${URI[b]}" "${URI[d]}" "${URI[e]}")
+has 'before data is: 1 -> 1' t disk replace -n "${URI[b]}" "${URI[e]}"
+refuse 'has no disk' t disk replace -n "${URI[c]}" "${URI[e]}"
 must t disk replace "${URI[b]}" "${URI[e]}"
 stop tarnd KILL
 tarnd_start

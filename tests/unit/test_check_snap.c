@@ -270,7 +270,8 @@ static const struct img_damage damages[] = {
 	{ "schedule of none", SLOT(1) + 344, 2, 1, .text = "and is no volume" },
 	{ "schedule deleted", SLOT(2) + 344, 2, 1, .text = "and is no volume" },
 	{ "schedule time", SLOT(0) + 356, 4, 9, .text = "time of a schedule" },
-	{ "reserved", SLOT(0) + 360, 4, 9, .text = "reserved bytes" },
+	{ "reserved", SLOT(0) + 376, 4, 9, .text = "reserved bytes" },
+	{ "reserve", SLOT(1) + 368, 8, 9, .text = "is no volume" },
 	{ "head", SLOT(0) + 5, 1, 2, .text = "that volume is being deleted" },
 	/* Records. */
 	{ "log name", .fn = log_name, .text = "a name that another one has" },

@@ -97,6 +97,64 @@ static void test_min_parity(void **state)
 	assert_int_equal(whole_segments(), 2);
 }
 
+/* --- what is kept for the rebuild of a domain ---------------------------- */
+
+static void check_kept(uint32_t m, const uint32_t *zones, uint32_t kept,
+		       uint32_t possible, enum pool_rebuild rebuild)
+{
+	p->m = m;
+	p->units = p->k + m;
+	p->zone_blocks = 512;
+	p->row_blocks_max = 64;
+	for (uint32_t i = 0; i < p->nmembers; i++)
+		members[i].zones = i % 2 == 0 ? zones[i / 2] : 0;
+	segs_capacity(p);
+	assert_int_equal(p->segs_kept, kept);
+	assert_int_equal(p->segs_possible, possible);
+	assert_int_equal(pool_rebuild_room(p), rebuild);
+}
+
+static void test_rebuild(void **state)
+{
+	(void)state;
+	/* No domain is spare, or nothing can be made again. */
+	check_kept(2, (uint32_t[]){ 10, 10, 10 }, 10, 10, POOL_REBUILD_NONE);
+	check_kept(1, (uint32_t[]){ 10, 10, 0 }, 10, 10, POOL_REBUILD_NONE);
+	check_kept(0, (uint32_t[]){ 10, 10, 10 }, 30, 30, POOL_REBUILD_NONE);
+	/* One is. */
+	check_kept(1, (uint32_t[]){ 10, 10, 10 }, 10, 15, POOL_REBUILD_ANY);
+	check_kept(1, (uint32_t[]){ 10, 6, 6 }, 6, 11, POOL_REBUILD_ANY);
+	/* It takes nothing away from those that were there before it. */
+	check_kept(1, (uint32_t[]){ 10, 10, 1 }, 10, 10, POOL_REBUILD_SOME);
+	check_kept(1, (uint32_t[]){ 8, 10, 10 }, 10, 14, POOL_REBUILD_SOME);
+}
+
+/* Blocks that may be used, of the domains that segs_capacity() was told of. */
+static uint64_t usable(void)
+{
+	uint64_t blocks, used;
+
+	pool_space(p, &blocks, &used);
+	return blocks;
+}
+
+/* What has been promised stays so when a disk comes. */
+static void test_added(void **state)
+{
+	(void)state;
+	for (uint32_t n = 24; n < 80; n++) {
+		uint64_t two, three;
+
+		check_kept(1, (uint32_t[]){ n, n, 0 }, n, n, POOL_REBUILD_NONE);
+		two = usable();
+		check_kept(1, (uint32_t[]){ n, n, n }, n, n * 3 / 2,
+			   POOL_REBUILD_ANY);
+		three = usable();
+		assert_true(two > 0 && three >= two);
+		assert_true(pool_space_rebuild(p) > 0);
+	}
+}
+
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
@@ -108,6 +166,8 @@ int main(void)
 		TEST(full_rest),
 		TEST(other_domain_full),
 		TEST(min_parity),
+		TEST(rebuild),
+		TEST(added),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -302,7 +302,7 @@ static void test_drain_and_add(void **state)
 	check_filled();
 	write_all();
 	life_connect(sim, 1, &disk, domain);
-	pool_disk_add(pool(), &disk, false, op_begin());
+	pool_disk_add(pool(), &disk, 0, op_begin());
 	wait_end();
 	assert_int_equal(pool()->nmembers, 4);
 	assert_true(pool()->members[1]->in);
@@ -425,7 +425,7 @@ static void setup_add(void)
 	memset(&add_op, 0, sizeof(add_op));
 	add_op.done = add_done;
 	added = false;
-	pool_disk_add(pool(), &disk, false, &add_op);
+	pool_disk_add(pool(), &disk, 0, &add_op);
 }
 
 /* It joins for so long, until the server dies; and then another disk is lost.
@@ -456,7 +456,7 @@ static bool die_while_joining(uint32_t us, bool power)
 	if (pool()->members[2]->removed) {
 		wait_until(is_closed, 2);
 		life_connect(sim, 2, &disk, domain);
-		pool_disk_add(pool(), &disk, false, op_begin());
+		pool_disk_add(pool(), &disk, 0, op_begin());
 		wait_end();
 		assert_true(pool()->members[2]->in);
 	}

@@ -218,9 +218,9 @@ static void test_open(void **state)
 	P->root[0] ^= 1;
 	assert_int_equal(fake_open(P, NULL, &v2), -EBADMSG);
 	memcpy(P->root, root, sizeof(root));
-	P->root_bytes--;
+	P->root_bytes = VOLS_ROOT_MIN - 1;
 	assert_int_equal(fake_open(P, NULL, &v2), -EBADMSG);
-	P->root_bytes++;
+	P->root_bytes = sizeof(struct vols_root);
 	P->root[12] = 0xff; /* slots */
 	assert_int_equal(fake_open(P, NULL, &v2), -EBADMSG);
 	memcpy(P->root, root, sizeof(root));

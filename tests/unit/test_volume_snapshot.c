@@ -235,6 +235,45 @@ static void test_delete_crash(void **state)
 	}
 }
 
+#define BIG_LEAVES 100u /* more than one record lets go */
+
+static void write_leaves(unsigned first, uint8_t stamp)
+{
+	uint8_t block[4096];
+
+	memset(block, stamp, sizeof(block));
+	for (unsigned i = first; i < BIG_LEAVES; i++)
+		assert_int_equal(kit_req(P, vols_find(V, "v"), VOL_WRITE,
+					 i * MIB, sizeof(block), block, 0), 0);
+}
+
+/* One is deleted in part, and then the server dies.  The next one finds another
+ * first, which waits for deletion and shares leaves with that part. */
+static void test_delete_part(void **state)
+{
+	struct volume *s1;
+
+	(void)state;
+	write_leaves(0, 1);
+	snap_take(0);
+	write_leaves(10, 2);
+	snap_take(1);
+	write_leaves(0, 3);
+	V->committed = false; /* as before the first commit */
+	assert_int_equal(kit_delete(P, V, "v@s1", false), 0);
+	assert_int_equal(kit_delete(P, V, "v@s0", false), 0);
+	assert_int_equal(V->catalog.ndeleting, 2);
+	s1 = vols_deletion_next(V, NULL);
+	assert_true(fake_commit_start(P));
+	while (s1->cursor == 0)
+		fake_turn(P);
+	assert_int_equal(V->catalog.ndeleting, 2);
+	reopen(false);
+	kit_check_counts(P, V);
+	assert_int_equal(V->catalog.ndeleting, 0);
+	assert_int_equal(V->catalog.mapped, vols_find(V, "v")->mapped);
+}
+
 static void refused(const char *a, const char *b, int want, const char *word)
 {
 	const char *names[2] = { a, b };
@@ -318,7 +357,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_content), TEST(test_redo), TEST(test_cost),
 		TEST(test_delete), TEST(test_delete_crash),
-		TEST(test_refusals), TEST(test_space_beside),
+		TEST(test_delete_part), TEST(test_refusals),
+		TEST(test_space_beside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

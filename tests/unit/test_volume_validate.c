@@ -197,7 +197,8 @@ static void test_root(void **state)
 	memcpy(r.magic, VOLS_ROOT_MAGIC, 8);
 	assert_int_equal(vols_root_validate(&r, sizeof(r), &why), 0);
 	assert_int_equal(vols_root_validate(&r, sizeof(r) + 8, &why), 0);
-	REFUSED(vols_root_validate(&r, sizeof(r) - 1, &why), "short");
+	assert_int_equal(vols_root_validate(&r, VOLS_ROOT_MIN, &why), 0);
+	REFUSED(vols_root_validate(&r, VOLS_ROOT_MIN - 1, &why), "short");
 	REFUSED(vols_root_validate(&r, 0, &why), "short");
 	r.nslots = le32_of(65537);
 	REFUSED(vols_root_validate(&r, sizeof(r), &why), "slots");
@@ -278,6 +279,13 @@ static void test_bodies(void **state)
 	REFUSED(body(CATALOG_SNAP, b, 33), "schedule");
 	b[29] = 0;
 	assert_int_equal(body(CATALOG_SNAP, b, 33), 0);
+	memset(b, 0, sizeof(b));
+	REFUSED(body(CATALOG_PROPS, b, 16), "unknown ones");
+	b[0] = CATALOG_PROP_RESERVE;
+	assert_int_equal(body(CATALOG_PROPS, b, 16), 0);
+	REFUSED(body(CATALOG_PROPS, b, 15), "short");
+	b[0] = 0x80 | CATALOG_PROP_RESERVE;
+	REFUSED(body(CATALOG_PROPS, b, 16), "unknown ones");
 	REFUSED(body(CATALOG_OP_LAST + 1, &size, 8), "unknown");
 }
 

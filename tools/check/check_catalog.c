@@ -48,7 +48,11 @@ static const char *kind_problem(const struct catalog_slot *s)
 				  CATALOG_LOST :
 				  CATALOG_SHRUNK | CATALOG_HIDDEN |
 					  CATALOG_HELD | CATALOG_TRASHED |
-					  CATALOG_SCHEDULED)) != 0 ||
+					  CATALOG_SCHEDULED |
+					  CATALOG_PAUSES)) != 0 ||
+	    ((s->flags & CATALOG_PAUSES) != 0 &&
+	     (s->kind != CATALOG_VOLUME || !ready ||
+	      (s->flags & CATALOG_HIDDEN) != 0)) ||
 	    ((s->flags & CATALOG_HIDDEN) != 0 &&
 	     (s->kind != CATALOG_VOLUME || !ready)) ||
 	    ((s->flags & (CATALOG_HELD | CATALOG_SCHEDULED)) != 0 &&
@@ -58,11 +62,16 @@ static const char *kind_problem(const struct catalog_slot *s)
 	    (s->kind != CATALOG_VOLUME || !ready ||
 	     (s->flags & CATALOG_HIDDEN) != 0))
 		return "it cannot be in the trash";
+	if (le64_get(s->reserve) != 0 &&
+	    (s->kind != CATALOG_VOLUME || !ready ||
+	     (s->flags & CATALOG_HIDDEN) != 0))
+		return "it has a reserve, and is no volume";
 	if ((s->flags & CATALOG_TRASHED) == 0 && le64_get(s->trashed_s) != 0)
 		return "it is not in the trash, and has been since then";
 	if (s->kind == CATALOG_CHECKPOINT &&
 	    (s->levels != 0 || le32_get(s->root) != 0 ||
-	     le32_get(s->origin) != 0 || le64_get(s->mapped) != 0))
+	     le32_get(s->origin) != 0 || le64_get(s->mapped) != 0 ||
+	     le64_get(s->own) != 0))
 		return "it is a checkpoint, and a tree";
 	return NULL;
 }

@@ -388,6 +388,9 @@ static void members_report(struct ck *ck)
 				ck_member_text(ck, i).s,
 				(m->flags & LABEL_MEMBER_REMOVE) != 0 ?
 					", to be removed" : "");
+		if ((m->flags & LABEL_MEMBER_OFFLINE) != 0)
+			ck_info(ck, "%s was taken offline",
+				ck_member_text(ck, i).s);
 		if (m->state == LABEL_MEMBER_OUT) {
 			rep->members_out++;
 			if (ck->opt->out != NULL)

@@ -135,6 +135,9 @@ static const char *member_decode(const struct label_member *m, uint32_t shift,
 		return "a member's state is unknown";
 	if (m->state == LABEL_MEMBER_REMOVED && ret->zones != 0)
 		return "a disk that was removed has zones";
+	if ((m->flags & LABEL_MEMBER_OFFLINE) != 0 &&
+	    m->state != LABEL_MEMBER_OUT)
+		return "a disk that is offline is not recorded out";
 	if ((m->flags & LABEL_MEMBER_JOIN) != 0 &&
 	    m->state != LABEL_MEMBER_REMOVED)
 		return "a disk that is being added is a member";

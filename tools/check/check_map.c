@@ -124,7 +124,7 @@ static const struct vols_root *vols_root(struct ck *ck)
 	const struct vols_root *v =
 		(const struct vols_root *)(ck->root + ck->client_off);
 
-	if (ck->client_bytes < sizeof(*v) ||
+	if (ck->client_bytes < VOLS_ROOT_MIN ||
 	    memcmp(v->magic, VOLS_ROOT_MAGIC, sizeof(v->magic)) != 0) {
 		ck_error(ck, "the volumes' part of the root is not one");
 		return NULL;
@@ -158,6 +158,8 @@ int ck_map(struct ck *ck)
 	if (r < 0)
 		return r;
 	root = vols_root(ck);
+	ck->owned = root != NULL && ck->client_bytes >= sizeof(*root) &&
+		    le64_get(root->owned) == 1;
 	r = ck_catalog(ck, root);
 	if (r < 0)
 		return r;

@@ -50,6 +50,17 @@ const char *ck_replay_ids(struct ck *ck, uint64_t id, uint32_t n)
 	return NULL;
 }
 
+/* Nothing that is looked at here depends on them. */
+static const char *props_problem(const struct catalog_props *p, uint32_t bytes)
+{
+	if (bytes < sizeof(*p))
+		return "sets no properties";
+	if (p->mask == 0 || (p->mask & ~CATALOG_PROPS_ALL) != 0 ||
+	    p->pause > 1)
+		return "sets properties that there are not";
+	return NULL;
+}
+
 static const char *volume_create(struct ck *ck, const struct ck_rec *r)
 {
 	const struct catalog_create *c = (const void *)r->body;
@@ -65,6 +76,12 @@ static const char *volume_create(struct ck *ck, const struct ck_rec *r)
 	if (size == 0 || size > VOLUME_BYTES_MAX ||
 	    !ck_replay_name(r->body + at, r->rec.n - at, name))
 		return "creates a volume with a bad name or size";
+	at += 2 + le16_get(c->name_len);
+	why = at == r->rec.n ? NULL :
+			       props_problem((const void *)(r->body + at),
+					     r->rec.n - at);
+	if (why != NULL)
+		return why;
 	if (ck_replay_name_used(ck, CATALOG_VOLUME, 0, name))
 		return "gives a volume a name that another one has";
 	why = ck_replay_ids(ck, r->rec.block, 1);
@@ -181,6 +198,14 @@ static const char *schedule_set(const struct ck_volume *v,
 	if (n == 0 && le32_get(s->last_min) != 0)
 		return "sets the time of no schedule";
 	return NULL;
+}
+
+static const char *props_set(const struct ck_volume *v, const struct ck_rec *r)
+{
+	if (v->kind != CATALOG_VOLUME || v->state != CATALOG_READY ||
+	    v->hidden || v->trashed)
+		return "sets properties of what is no volume";
+	return props_problem((const void *)r->body, r->rec.n);
 }
 
 static const char *tree_reap(struct ck *ck, struct ck_volume *v,
@@ -306,6 +331,8 @@ static const char *catalog_change(struct ck *ck, const struct ck_rec *r)
 		return ck_replay_purge(ck, v);
 	case CATALOG_SCHEDULE:
 		return schedule_set(v, r);
+	case CATALOG_PROPS:
+		return props_set(v, r);
 	case CATALOG_THIN:
 		return fork_thin(ck, v, r);
 	default:

@@ -171,6 +171,7 @@ struct ck_volume {
 	uint32_t    nkids, kid;     /* trees that derive from it; one of them */
 	uint32_t    prev, next;     /* of those with its origin */
 	uint32_t    layer;          /* of the log; 0: none */
+	uint64_t    own;            /* blocks found that count as its own */
 	bool        thinned;        /* of a fork: the layer is its own alone */
 };
 #define CK_NO_TREE UINT32_MAX /* no index */
@@ -246,6 +247,7 @@ struct ck {
 	uint32_t    ntrees;
 	uint64_t    mapped;         /* data blocks, each once; then changed by
 				     * the log */
+	bool        owned;          /* the commit counts what is whose own */
 	struct ck_path *path;       /* nodes read last */
 
 	/* Log. */

@@ -44,6 +44,18 @@ static struct other other_at(struct walk *w, unsigned level, uint64_t index)
 	return o;
 }
 
+/* A block that no older tree has, of that birth, is the own of v; or of one that
+ * is being deleted, which had it, and from which v derives. */
+static void own_count(struct walk *w, uint32_t birth)
+{
+	struct ck_volume *v = w->vol;
+
+	while (v->origin != CK_NO_TREE &&
+	       birth <= w->ck->vols[v->origin].birth)
+		v = &w->ck->vols[v->origin];
+	v->own++;
+}
+
 /* --- leaves -------------------------------------------------------------- */
 
 /* Entries that are not shared as their births say. */
@@ -123,6 +135,7 @@ static void leaf_own(struct walk *w, uint32_t id, uint64_t index,
 		if (first) {
 			ck_own(ck, place, &owner);
 			ck->mapped++;
+			own_count(w, le32_get(e[i].birth));
 		}
 	}
 	if (o->tree != NULL && !o->unknown)
@@ -238,6 +251,7 @@ static void node_take(struct walk *w, uint32_t id, const struct other *o)
 
 	if (n->tree == 0) {
 		n->tree = w->vol->id;
+		own_count(w, n->birth);
 		return;
 	}
 	if (o->unknown || (o->tree != NULL && o->id == id))
@@ -366,6 +380,14 @@ static void volume_walk(struct ck *ck, struct ck_volume *v, uint8_t *bufs)
 			 le64_get(v->slot.mapped), w.mapped);
 }
 
+static void own_compare(struct ck *ck, const struct ck_volume *v)
+{
+	if (v->own != le64_get(v->slot.own))
+		ck_error(ck, "%s: the catalog counts %" PRIu64 " blocks as its "
+			 "own, %" PRIu64 " are", ck_tree_text(v).s,
+			 le64_get(v->slot.own), v->own);
+}
+
 static int order_birth(const void *a, const void *b)
 {
 	const struct ck_volume *const *x = a, *const *y = b;
@@ -388,6 +410,9 @@ int ck_walk(struct ck *ck)
 		qsort(order, n, sizeof(struct ck_volume *), order_birth);
 	for (uint32_t i = 0; order != NULL && i < n && ck->res == 0; i++)
 		volume_walk(ck, order[i], bufs);
+	if (ck->owned && ck->rep->nlost == 0)
+		for (uint32_t i = 0; order != NULL && i < n; i++)
+			own_compare(ck, order[i]);
 	free(bufs);
 	free(order);
 	return ck->res;

@@ -74,6 +74,8 @@ static void label_print(const struct ck_label *l)
 				       ", to be removed" : "");
 		if ((m->flags & LABEL_MEMBER_GONE) != 0)
 			printf(", not let in again");
+		if ((m->flags & LABEL_MEMBER_OFFLINE) != 0)
+			printf(", offline");
 		printf("\n");
 	}
 	for (uint32_t i = 0; i < l->nextra; i++) {

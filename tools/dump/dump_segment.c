@@ -63,7 +63,7 @@ static const char *catalog_op(uint32_t id)
 					     "clone",  "rollback", "receive",
 					     "publish", "set",      "trash",
 					     "undelete", "purge",   "schedule",
-					     "thin" };
+					     "thin",     "props" };
 
 	static_assert(ARRAY_LEN(names) ==
 			      CATALOG_OP_LAST - CATALOG_CREATE + 1,

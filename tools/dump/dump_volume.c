@@ -62,6 +62,14 @@ static void slot_print(const struct catalog_slot *s, uint32_t slot)
 	       (s->flags & CATALOG_TRASHED) != 0 ? ", trashed" : "");
 	if (le64_get(s->trashed_s) != 0)
 		printf(" since %" PRIu64, le64_get(s->trashed_s));
+	if (le64_get(s->own) != 0)
+		printf(", own %" PRIu64, le64_get(s->own));
+	if (le64_get(s->reserve) == CATALOG_RESERVE_FULL)
+		printf(", reserve full");
+	else if (le64_get(s->reserve) != 0)
+		printf(", reserve %" PRIu64, le64_get(s->reserve));
+	if ((s->flags & CATALOG_PAUSES) != 0)
+		printf(", pauses when full");
 	schedule_print(s);
 	if (s->state != CATALOG_READY)
 		printf(", cursor %" PRIu64, le64_get(s->cursor));

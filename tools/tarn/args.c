@@ -43,6 +43,8 @@ static const struct {
 	{ "--keep-daily", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_daily) },
 	{ "--keep-weekly", CLI_OPT_KEEP, VALUE_MUST, IN_CLI(keep_weekly) },
 	{ "-n", CLI_OPT_DRY_RUN, VALUE_NONE, 0 },
+	{ "--when-full", CLI_OPT_WHEN_FULL, VALUE_MUST, IN_CLI(when_full) },
+	{ "--reserve", CLI_OPT_RESERVE, VALUE_MUST, IN_CLI(reserve) },
 	{ "--keep-as", CLI_OPT_KEEP_AS, VALUE_MUST, IN_CLI(keep_as) },
 	{ "--as", CLI_OPT_AS, VALUE_MUST, IN_CLI(as) },
 	{ "--list", CLI_OPT_LIST, VALUE_NONE, 0 },
@@ -55,6 +57,7 @@ static const struct {
 	{ "--follow", CLI_OPT_FOLLOW, VALUE_NONE, 0 },
 	{ "--since", CLI_OPT_SINCE, VALUE_MUST, IN_CLI(since) },
 	{ "--exit-code", CLI_OPT_EXIT_CODE, VALUE_NONE, 0 },
+	{ "--witness", CLI_OPT_WITNESS, VALUE_NONE, 0 },
 	{ "-v", CLI_OPT_VERBOSE, VALUE_NONE, 0 },
 	{ "--for", CLI_OPT_FOR, VALUE_MUST, IN_CLI(span) },
 };

@@ -67,6 +67,9 @@ enum cli_option {
 	CLI_OPT_EXIT_CODE = 1LL << 29,
 	CLI_OPT_FOR = 1LL << 30,
 	CLI_OPT_VERBOSE = 1LL << 40,
+	CLI_OPT_RESERVE = 1LL << 41,
+	CLI_OPT_WHEN_FULL = 1LL << 42,
+	CLI_OPT_WITNESS = 1LL << 43,
 };
 
 struct cli;
@@ -104,6 +107,7 @@ struct cli {
 	const char *keep_last, *keep_daily, *keep_weekly;
 	const char *as, *since;
 	const char *span;        /* --for */
+	const char *reserve, *when_full;
 	struct cli_caught *caught; /* NULL: errors are reported */
 	bool        stdout_taken; /* for data: errors go to stderr, JSON too */
 };
@@ -196,6 +200,9 @@ enum cli_exit cmd_disk_drain(struct cli *cli);
 enum cli_exit cmd_disk_keep(struct cli *cli);
 enum cli_exit cmd_disk_remove(struct cli *cli);
 enum cli_exit cmd_disk_replace(struct cli *cli);
+enum cli_exit cmd_disk_offline(struct cli *cli);
+enum cli_exit cmd_disk_online(struct cli *cli);
+enum cli_exit cmd_disk_rescan(struct cli *cli);
 enum cli_exit cmd_disk_rebuild(struct cli *cli);
 enum cli_exit cmd_pool_create(struct cli *cli);
 enum cli_exit cmd_pool_import(struct cli *cli);
@@ -207,6 +214,7 @@ enum cli_exit cmd_volume_show(struct cli *cli);
 enum cli_exit cmd_volume_du(struct cli *cli);
 enum cli_exit cmd_volume_clone(struct cli *cli);
 enum cli_exit cmd_volume_resize(struct cli *cli);
+enum cli_exit cmd_volume_set(struct cli *cli);
 enum cli_exit cmd_volume_rename(struct cli *cli);
 enum cli_exit cmd_volume_delete(struct cli *cli);
 enum cli_exit cmd_volume_undelete(struct cli *cli);

@@ -176,7 +176,9 @@ enum cli_exit cmd_disk_list(struct cli *cli)
 			cmd_count(d, "checksum_errors", n[2]),
 			latency(speed, "read", ms[0], sizeof(ms[0])),
 			latency(speed, "write", ms[1], sizeof(ms[1])),
-			js_bool(speed, "slow_reads") ? "read around" : "",
+			js_bool(d, "witness")	       ? "witness"
+			: js_bool(speed, "slow_reads") ? "read around"
+						       : "",
 		};
 
 		table_row(&t, row);

@@ -101,7 +101,7 @@ static json_t *measure_all(struct cli *cli, json_t *volumes,
 static void row_add(const struct cli *cli, struct table *t, json_t *o,
 		    const char *name)
 {
-	char text[7][SIZE_TEXT_BYTES];
+	char text[8][SIZE_TEXT_BYTES];
 	const char *row[] = {
 		name,
 		out_size(cli, o, "size_bytes", text[0]),
@@ -111,6 +111,7 @@ static void row_add(const struct cli *cli, struct table *t, json_t *o,
 		out_size(cli, o, "held_bytes", text[4]),
 		out_size(cli, o, "reclaimable_bytes", text[5]),
 		out_size(cli, o, "reclaimable_map_bytes", text[6]),
+		out_size(cli, o, "reserved_bytes", text[7]),
 	};
 
 	table_row(t, row);
@@ -120,7 +121,8 @@ static void print(const struct cli *cli, json_t *each, json_t *total)
 {
 	static const char *const heads[] = {
 		"NAME", "-SIZE", "-LOGICAL", "-UNIQUE", "-SHARED",
-		"-HELD-BY-SNAPSHOTS", "-RECLAIMABLE", "-MAP" };
+		"-HELD-BY-SNAPSHOTS", "-RECLAIMABLE", "-MAP",
+		"-RESERVED" };
 	struct table t;
 	json_t *o;
 	size_t  i;

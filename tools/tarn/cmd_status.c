@@ -237,6 +237,7 @@ static void print_status(const struct cli *cli, json_t *s)
 	printf("%6s: %s\n", "state", state);
 	print_wrapped("status", js_string(s, "status"));
 	print_wrapped("action", js_string(s, "action"));
+	print_wrapped("rebuild", js_string(s, "rebuild_room"));
 	print_deleting(cli, json_object_get(s, "deleting"));
 	if (json_array_size(json_object_get(s, "disks")) == 0)
 		return;
@@ -291,9 +292,13 @@ static void print_space(const struct cli *cli, json_t *d)
 		  "what volumes and snapshots show" },
 		{ "data_bytes", "data", "of used: blocks of data, each once" },
 		{ "map_bytes", "map", "of used: where they are" },
+		{ "reserved_bytes", "reserved",
+		  "of usable: kept for volumes that have a reserve" },
 		{ "parity_bytes", "parity", "of raw: so that disks may fail" },
 		{ "reserve_bytes", "reserve",
-		  "of raw: for cleaning, commits and headers" },
+		  "of raw: for cleaning, commits, headers and a rebuild" },
+		{ "rebuild_bytes", "rebuild",
+		  "of reserve, less parity: for a domain that is lost" },
 	};
 	static const char *const heads[] = { "", "-", "" };
 	struct table t;

@@ -1,5 +1,5 @@
-/* tools/tarn/cmd_volume.c - tarn volume create, list, clone, show, resize,
- * rename.
+/* tools/tarn/cmd_volume.c - tarn volume create, set, list, clone, show,
+ * resize, rename.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,14 +35,63 @@ static json_t *size_params(const struct cli *cli, uint64_t bytes)
 	return params;
 }
 
+/* --reserve and --when-full; false after having reported. */
+static bool add_props(const struct cli *cli, json_t *params)
+{
+	char     text[32];
+	uint64_t bytes;
+
+	if (cli->given & CLI_OPT_WHEN_FULL)
+		json_object_set_new(params, "when_full",
+				    json_string(cli->when_full));
+	if ((cli->given & CLI_OPT_RESERVE) == 0)
+		return true;
+	if (strcmp(cli->reserve, "full") == 0 ||
+	    strcmp(cli->reserve, "none") == 0) {
+		json_object_set_new(params, "reserve",
+				    json_string(cli->reserve));
+		return true;
+	}
+	if (!take_size(cli, cli->reserve, &bytes))
+		return false;
+	snprintf(text, sizeof(text), "%ju", (uintmax_t)bytes);
+	json_object_set_new(params, "reserve", json_string(text));
+	return true;
+}
+
 enum cli_exit cmd_volume_create(struct cli *cli)
 {
 	uint64_t bytes;
+	json_t  *params;
 
 	if (!take_size(cli, cli->args[1], &bytes))
 		return CLI_USAGE;
-	return cmd_change(cli, "volume.create", size_params(cli, bytes),
-			  "created", "exists already");
+	params = size_params(cli, bytes);
+	if (!add_props(cli, params)) {
+		json_decref(params);
+		return CLI_USAGE;
+	}
+	return cmd_change(cli, "volume.create", params, "created",
+			  "exists already");
+}
+
+enum cli_exit cmd_volume_set(struct cli *cli)
+{
+	json_t *params = cmd_name_params(cli);
+
+	if (cli->given == 0) {
+		json_decref(params);
+		out_error(cli, "EINVAL", "nothing is to be set of volume '%s': "
+					 "give --reserve or --when-full",
+			  cli->args[0]);
+		return CLI_USAGE;
+	}
+	if (!add_props(cli, params)) {
+		json_decref(params);
+		return CLI_USAGE;
+	}
+	return cmd_change(cli, "volume.set", params, "changed",
+			  "is so already");
 }
 
 enum cli_exit cmd_volume_clone(struct cli *cli)
@@ -67,6 +116,16 @@ enum cli_exit cmd_volume_rename(struct cli *cli)
 			  "renamed", "has that name already");
 }
 
+/* "full", "none" or a size; ret_text: SIZE_TEXT_BYTES. */
+static const char *reserve_text(const struct cli *cli, json_t *v,
+				char *ret_text)
+{
+	const char *reserve = js_string(v, "reserve");
+
+	return strcmp(reserve, "size") == 0 ?
+		       out_size(cli, v, "reserve_bytes", ret_text) : reserve;
+}
+
 /* --- list and show ------------------------------------------------------- */
 
 enum cli_exit cmd_volume_list(struct cli *cli)
@@ -74,7 +133,7 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 	static const char *const heads[] = { "NAME", "-SIZE", "-USED",
 					     "-CLIENTS", "-SNAPSHOTS",
 					     "-CHECKPOINTS", "CREATED",
-					     "CLONE-OF" };
+					     "-RESERVE", "CLONE-OF" };
 	enum cli_exit r;
 	json_t      *result, *volumes;
 	struct table t;
@@ -92,7 +151,7 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 		json_t *v = json_array_get(volumes, i);
 		char    size[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES];
 		char    clients[24], snapshots[24], checkpoints[24];
-		char    created[CMD_DATE_BYTES];
+		char    created[CMD_DATE_BYTES], reserve[SIZE_TEXT_BYTES];
 		const char *row[] = {
 			js_string(v, "name"),
 			out_size(cli, v, "size_bytes", size),
@@ -101,6 +160,7 @@ enum cli_exit cmd_volume_list(struct cli *cli)
 			cmd_count(v, "snapshots", snapshots),
 			cmd_count(v, "checkpoints", checkpoints),
 			cmd_date(v, "created_s", created),
+			reserve_text(cli, v, reserve),
 			js_string(v, "clone_of"),
 		};
 
@@ -129,6 +189,11 @@ enum cli_exit cmd_volume_show(struct cli *cli)
 	cmd_property(&t, "name", js_string(v, "name"));
 	cmd_property(&t, "size", out_size(cli, v, "size_bytes", text));
 	cmd_property(&t, "used", out_size(cli, v, "used_bytes", text));
+	cmd_property(&t, "reserve", reserve_text(cli, v, text));
+	cmd_property(&t, "reserved", out_size(cli, v, "kept_bytes", text));
+	cmd_property(&t, "when-full", js_int(v, "paused") > 0 ?
+					      "pause (its writes wait now)" :
+					      js_string(v, "when_full"));
 	cmd_property(&t, "clients", cmd_count(v, "clients", text));
 	cmd_property(&t, "snapshots", cmd_count(v, "snapshots", text));
 	cmd_property(&t, "checkpoints", cmd_count(v, "checkpoints", text));

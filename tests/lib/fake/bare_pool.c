@@ -23,6 +23,7 @@ static int bare_open(uint32_t k, uint32_t m, uint32_t ndisks, uint32_t a_domain)
 	p->m = m;
 	p->units = k + m;
 	p->ndomains = ndisks / a_domain;
+	p->nvoters = p->ndomains;
 	p->nmembers = ndisks;
 	p->members = list;
 	for (uint32_t i = 0; i < ndisks; i++) {

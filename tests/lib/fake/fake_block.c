@@ -88,12 +88,25 @@ void pool_place_unref(struct pool *p, place_t place, uint32_t n)
 	}
 }
 
-int pool_space_reserve(struct pool *p, uint64_t blocks)
+int pool_space_reserve(struct pool *p, uint64_t blocks, uint64_t kept_blocks)
 {
-	if (p->live_total + p->reserved + blocks > p->usable)
+	if (blocks > kept_blocks &&
+	    blocks - kept_blocks > pool_space_available(p))
 		return -ENOSPC;
 	p->reserved += blocks;
 	return 0;
+}
+
+uint64_t pool_space_available(const struct pool *p)
+{
+	uint64_t taken = p->live_total + p->reserved + p->kept;
+
+	return p->usable - (taken < p->usable ? taken : p->usable);
+}
+
+void pool_space_keep(struct pool *p, uint64_t blocks)
+{
+	p->kept = blocks;
 }
 
 void pool_space_unreserve(struct pool *p, uint64_t blocks)

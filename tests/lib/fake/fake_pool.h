@@ -57,6 +57,7 @@ struct pool {
 	uint32_t    next_place;
 	uint64_t    live_total;
 	uint64_t    reserved;
+	uint64_t    kept;
 	uint64_t    usable;       /* blocks */
 	uint64_t    recycled;     /* blocks whose place was used again */
 	/* The log; row numbers start at 1. */

@@ -274,22 +274,35 @@ static bool taken(struct pool *p)
 	return false;
 }
 
-/* A slot that nobody alive uses on any disk. */
-static uint32_t free_slot(struct pool *p)
+/* Does anybody alive use it on any disk, or is it all that tells of a claim
+ * above that one? */
+static bool slot_used(struct pool *p, uint32_t slot, uint64_t claim)
 {
+	for (uint32_t i = 0; i < p->nmembers; i++) {
+		struct lease l;
+
+		if (lease_at(p, i, slot, &l) &&
+		    (l.claim > claim ||
+		     (l.state != LEASE_RELEASED && !known_dead(p, &l))))
+			return true;
+	}
+	return false;
+}
+
+/* A free slot.  Claims above the newest label's are named by no label yet, so
+ * their slots are left alone as long as there are others: with three that died
+ * one after the other, each would else forget the one before
+ * (note_stillborn()). */
+static uint32_t free_slot(const struct owner *o)
+{
+	struct pool *p = o->pool;
 	uint32_t first = p->params.owner.instance.b[0] % LEASE_SLOTS;
+	uint64_t keep[] = { o->newest_claim, UINT64_MAX };
 
-	for (uint32_t n = 0; n < LEASE_SLOTS; n++) {
+	for (uint32_t n = 0; n < 2 * LEASE_SLOTS; n++) {
 		uint32_t s = (first + n) % LEASE_SLOTS;
-		bool     used = false;
 
-		for (uint32_t i = 0; i < p->nmembers; i++) {
-			struct lease l;
-
-			used |= lease_at(p, i, s, &l) &&
-				l.state != LEASE_RELEASED && !known_dead(p, &l);
-		}
-		if (!used)
+		if (!slot_used(p, s, keep[n / LEASE_SLOTS]))
 			return s;
 	}
 	return first;
@@ -368,7 +381,7 @@ static void try_claim(struct owner *o, uint64_t newest)
 {
 	struct pool *p = o->pool;
 
-	o->slot = free_slot(p);
+	o->slot = free_slot(o);
 	note_stillborn(o);
 	new_claim(o, newest);
 	o->sent_ns = io_now_ns(p->io);

@@ -14,13 +14,14 @@
 # k times as much.
 #
 # Environment: DISK_MIB (3000) of each disk, RUNS (3) of nbdcopy and of the scrub,
-# BENCH_DIR (a directory on tmpfs), PARTS ("mirror parity").
+# BENCH_DIR (a directory on tmpfs), PARTS ("mirror parity load"): load is how fast
+# clients write at random while units are made again, beside before.
 set -u -o pipefail
 # shellcheck source=tests/bench/kit.sh
 . "$(dirname "$0")/kit.sh"
 disk_mib=${DISK_MIB:-3000}
 runs=${RUNS:-3}
-parts=${PARTS:-mirror parity}
+parts=${PARTS:-mirror parity load}
 need fio nbdkit nbdinfo nbdcopy
 
 # rate BYTES MS: MiB/s.
@@ -89,12 +90,16 @@ whole() {
 	[ "$(rebuilding units)" = 0 ]
 }
 
-rebuild_once() {
-	local t0 zone
-
+disk_lose() {
 	kill -KILL "${PID[disk-${pool}1]}"
 	unset "PID[disk-${pool}1]"
 	wait_for disk_is_out
+}
+
+rebuild_once() {
+	local t0 zone
+
+	disk_lose
 	t0=$(milliseconds)
 	tarn disk rebuild > /dev/null || fail "disk rebuild"
 	wait_for lacking
@@ -131,6 +136,36 @@ part_mirror() {
 
 part_parity() {
 	heal parity 2+1 4 $((disk_mib * 12 / 10)) 0.3
+}
+
+# clients MIB SECONDS: 4 KiB writes a second.
+clients() {
+	local out
+
+	out=$(fio_run v "$1" --rw=randwrite --bs=4k --iodepth=32 --time_based \
+		--runtime="$2") || fail "writing: $out"
+	echo "$out" | fio_sums | awk '{ printf "%.0f\n", $1 / 4 * 1000 / $2 }'
+}
+
+part_load() {
+	local mib=$((disk_mib * 6 / 10)) before during left
+
+	echo "1+1, 3 disks of $disk_mib MiB, a volume of $mib MiB that is written"
+	pool_start load 1+1 3 "$disk_mib"
+	volume_create v "${mib}M"
+	fill v "$mib"
+	clients "$mib" 2 > /dev/null
+	before=$(clients "$mib" 4)
+	disk_lose
+	tarn disk rebuild > /dev/null || fail "disk rebuild"
+	wait_for lacking
+	during=$(clients "$mib" 4)
+	left=$(rebuilding units)
+	echo "  $before/s before, $during/s during a rebuild, of which $left" \
+		"units were left then"
+	target "random write, while rebuilding : before" \
+		"$(ratio "$during" "$before")" 0.5 ">="
+	pool_stop
 }
 
 # shellcheck disable=SC2086 # words

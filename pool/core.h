@@ -197,6 +197,8 @@ struct segment {
 			       * be on its way to it (quarantine.c), */
 	uint64_t stray_since_ns; /* … since then */
 	bool     reserved;    /* was RESERVED when it was loaded */
+	bool     regained;    /* a unit that was made again is not missing any
+			       * more, once the running commit is durable */
 	bool     unflushed;   /* holds rows that are not flushed (rebuild.c) */
 	uint64_t rebuild_after; /* commit until which its units are not made
 			       * again, for that was in vain */

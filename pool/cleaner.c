@@ -110,6 +110,21 @@ static void victim_end(struct cleaner *c, struct victim *v)
 	seg_unpin(p, s);
 }
 
+/* When clients write, one comes anyway before segments run out, and until then
+ * the next pass may follow: each costs all leaves that were changed.  When
+ * space is low and nothing waits to be freed, only a commit can help. */
+static void commit_ask(struct pool *p)
+{
+	bool low = space_is_low(p);
+
+	if (low && p->sealed_dead > 0)
+		return;
+	if (low || clients_idle(p))
+		pool_commit_want(p);
+	else
+		commit_want_later(p);
+}
+
 static void pass_end(struct cleaner *c)
 {
 	struct pool *p = c->pool;
@@ -127,11 +142,8 @@ static void pass_end(struct cleaner *c)
 	}
 	if (p->state != POOL_ST_ACTIVE)
 		return;
-	/* When clients write, one comes anyway before segments run out, and
-	 * until then the next pass may follow. */
-	if (c->need_commit && !vain &&
-	    (!space_is_low(p) || p->sealed_dead == 0))
-		pool_commit_want(p);
+	if (c->need_commit && !vain)
+		commit_ask(p);
 	log_kick(p);
 	cleaner_kick(p);
 }

@@ -23,6 +23,8 @@ uint32_t segs_for_clients(const struct pool *p);
 /* When they are so few, segments are emptied. */
 uint32_t segs_low(const struct pool *p);
 bool space_is_low(const struct pool *p);
+/* Have they not written for a while? */
+bool clients_idle(const struct pool *p);
 
 /* Up to VICTIMS_MAX segments that are to be emptied together now; 0: none.
  * ret_again_ns: when it is worth while to ask again if nothing happens; 0:

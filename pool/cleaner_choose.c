@@ -3,8 +3,10 @@
  * When few segments can be opened: those with the best ratio of what is gained,
  * free space times the age of what lives in it, to what it costs, reading and
  * writing what lives (cost-benefit, as in LFS).  What is old does not die soon
- * by itself, so waiting for it gains nothing; what is young does.  When hardly
- * any are left only the gain counts.  Several together, as many as can be
+ * by itself, so waiting for it gains nothing; what is young does.  Age counts
+ * somewhat less than in proportion: where all is overwritten alike it says
+ * nothing, and where it is not, the power of 3/4 costs the least writes.  When
+ * hardly any are left only the gain counts.  Several together, as many as can be
  * written without those that they free, so that what lies in the same range of
  * a volume comes together.
  *
@@ -57,6 +59,16 @@ uint32_t segs_low(const struct pool *p)
 bool space_is_low(const struct pool *p)
 {
 	return segs_for_clients(p) <= segs_low(p);
+}
+
+static uint64_t idle_from_ns(const struct pool *p)
+{
+	return p->client_row_ns + IDLE_NS;
+}
+
+bool clients_idle(const struct pool *p)
+{
+	return io_now_ns(p->io) >= idle_from_ns(p);
 }
 
 /* When nothing is openable, what lives in it must all fit behind the last
@@ -128,17 +140,27 @@ static struct segment *choose_uneven(const struct pool *p)
 
 /* --- by what it brings ------------------------------------------------------ */
 
-/* Gain x age / cost, in no unit. */
-static uint64_t score(const struct pool *p, const struct segment *s, bool haste)
+/* The binary logarithm of x > 0, in 65536ths, linear between powers of two. */
+static int64_t log2_of(uint64_t x)
+{
+	unsigned msb = 63u - (unsigned)__builtin_clzll(x);
+
+	return (int64_t)(((uint64_t)msb << 16) +
+			 ((x << (63 - msb) << 1) >> 48));
+}
+
+/* Gain x age^(3/4) / cost, as a logarithm; in haste the gain alone. */
+static int64_t score(const struct pool *p, const struct segment *s, bool haste)
 {
 	uint64_t full = p->seg_data_blocks;
 	uint64_t held = min_u64(seg_held(s), full);
-	uint64_t gain = (full - held) * 1024 / full;
-	uint64_t age = (p->next_row - min_u64(p->next_row, s->sealed_row)) + 1;
+	uint64_t gain = full - held;
+	uint64_t age = p->next_row - min_u64(p->next_row, s->sealed_row);
 
 	if (haste)
-		return gain;
-	return gain * min_u64(age, 1ull << 32) * 1024 / (full + held);
+		return (int64_t)gain;
+	return 4 * log2_of(gain + 1) + 3 * log2_of(age + 1) -
+	       4 * log2_of(full + held);
 }
 
 /* The next best, of those with at most `most` blocks in them. */
@@ -146,11 +168,11 @@ static struct segment *choose_best(const struct pool *p, uint32_t most,
 				   bool haste)
 {
 	struct segment *best = NULL;
-	uint64_t        best_score = 0;
+	int64_t         best_score = 0;
 
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
-		uint64_t        x;
+		int64_t         x;
 
 		if (!may_choose(p, s) || seg_held(s) > most)
 			continue;
@@ -206,12 +228,10 @@ static uint32_t choose_idle(const struct pool *p, struct segment **ret_victims,
 			    uint64_t *ret_again_ns)
 {
 	uint32_t most = p->seg_data_blocks / 4;
-	uint64_t idle_ns = p->client_row_ns + IDLE_NS;
-
 	if (choose_best(p, most, true) == NULL)
 		return 0;
-	if (io_now_ns(p->io) < idle_ns) {
-		*ret_again_ns = idle_ns;
+	if (!clients_idle(p)) {
+		*ret_again_ns = idle_from_ns(p);
 		return 0;
 	}
 	return choose_several(p, most, true, ret_victims);

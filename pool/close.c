@@ -92,6 +92,8 @@ static void close_timer_fn(struct io_timer *t)
 	if (p->state != POOL_ST_CLOSING)
 		return;
 	if (!at_rest(p)) {
+		if (!commit_running(p) && p->client->commit_blocked != NULL)
+			p->client->commit_blocked(p->client_arg);
 		io_timer_arm(p->io, &p->close_timer,
 			     io_now_ns(p->io) + POLL_NS);
 		return;

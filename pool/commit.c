@@ -45,6 +45,7 @@ void commit_start(struct pool *p)
 	io_timer_cancel(p->io, &p->commit_timer);
 	c->state = COMMIT_NODES;
 	c->wanted = false;
+	c->wanted_later = false;
 	c->ready = false;
 	c->row = p->stable_row;
 	c->number = p->last.commit + 1;

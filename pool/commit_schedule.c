@@ -6,6 +6,12 @@
  * Whoever may have changed that calls commit_consider(); the commit starts in
  * a later turn.
  *
+ * What is dirty must fit into the segments that are openable, at any moment, or
+ * there could be no commit, and without one nothing is ever freed.  So one is
+ * also due while there still is room for somewhat more; when there is hardly any
+ * nothing more becomes dirty before it has ended (pool_commit_is_crowded()),
+ * and nobody else opens a segment that it needs (commit_spares()).
+ *
  * The way to fail: a commit that would run out of room could not end, so none
  * is started (pool_commit_is_blocked()) until zones are freed.
  */
@@ -37,11 +43,16 @@ static bool commit_gains(const struct pool *p)
 	       (p->openable <= 1 && zones > 0);
 }
 
-bool commit_fits(const struct pool *p, uint32_t openable)
+bool pool_is_closing(const struct pool *p)
+{
+	return p->state == POOL_ST_CLOSING;
+}
+
+/* How many blocks a commit may have: rows of few blocks have as much header, so
+ * half of what there is room for. */
+static uint64_t commit_blocks_max(const struct pool *p, uint32_t openable)
 {
 	static const unsigned slots[] = { 0, SEG_ASIDE };
-	uint64_t need = p->client->commit_blocks(p->client_arg) +
-			p->tables_total + seg_pages(p) + 16;
 	uint64_t room = (uint64_t)openable * p->zone_blocks;
 
 	for (unsigned i = 0; i < ARRAY_LEN(slots); i++) {
@@ -50,7 +61,48 @@ bool commit_fits(const struct pool *p, uint32_t openable)
 		if (s != NULL && s->write_off < p->zone_blocks)
 			room += p->zone_blocks - s->write_off;
 	}
-	return room * p->k >= 2 * need;
+	return room * p->k / 2;
+}
+
+static uint64_t commit_needs(const struct pool *p)
+{
+	return p->client->commit_blocks(p->client_arg) + p->tables_total +
+	       seg_pages(p) + 16;
+}
+
+bool commit_fits(const struct pool *p, uint32_t openable)
+{
+	return commit_blocks_max(p, openable) >= commit_needs(p);
+}
+
+uint64_t pool_commit_room(const struct pool *p)
+{
+	uint64_t max = commit_blocks_max(p, p->openable);
+
+	return max - min_u64(max, commit_needs(p));
+}
+
+/* Would a commit make much more room for the next one? */
+static bool dirty_is_much(const struct pool *p)
+{
+	return p->client->commit_blocks(p->client_arg) >=
+	       p->seg_data_blocks / 4;
+}
+
+static bool crowded(const struct pool *p, uint64_t more)
+{
+	return dirty_is_much(p) && pool_commit_room(p) < more;
+}
+
+bool pool_commit_is_crowded(const struct pool *p)
+{
+	return crowded(p, p->seg_data_blocks / 2);
+}
+
+bool commit_spares(const struct pool *p)
+{
+	return !dirty_is_much(p) || !commit_fits(p, p->openable) ||
+	       commit_fits(p, p->openable - 1);
 }
 
 /* The last openable segment is for a commit that lists more. */
@@ -88,6 +140,8 @@ static bool commit_due(struct pool *p)
 	if (2 * p->client->commit_blocks(p->client_arg) >=
 		    p->params.rows_memory_bytes / TARN_BLOCK * 8)
 		return true;
+	if (crowded(p, p->seg_data_blocks))
+		return true;
 	return segs_due(p);
 }
 
@@ -114,11 +168,19 @@ void pool_commit_want(struct pool *p)
 	commit_consider(p);
 }
 
+void commit_want_later(struct pool *p)
+{
+	p->commit.wanted_later = true;
+	if (!io_timer_armed(&p->commit_timer))
+		io_timer_arm(p->io, &p->commit_timer,
+			     io_now_ns(p->io) + IDLE_COMMIT_NS);
+}
+
 static void commit_timer_fn(struct io_timer *t)
 {
 	struct pool *p = container_of(t, struct pool, commit_timer);
 
-	if (p->sealed_dead > 0)
+	if (p->sealed_dead > 0 || p->commit.wanted_later)
 		pool_commit_want(p);
 }
 

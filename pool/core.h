@@ -197,6 +197,8 @@ struct segment {
 			       * be on its way to it (quarantine.c), */
 	uint64_t stray_since_ns; /* … since then */
 	bool     reserved;    /* was RESERVED when it was loaded */
+	bool     regained;    /* a unit that was made again is not missing any
+			       * more, once the running commit is durable */
 	bool     unflushed;   /* holds rows that are not flushed (rebuild.c) */
 	uint64_t rebuild_after; /* commit until which its units are not made
 			       * again, for that was in vain */
@@ -308,6 +310,7 @@ struct old_place {
 struct commit {
 	uint8_t      state;        /* enum commit_state */
 	bool         wanted;
+	bool         wanted_later; /* … when the commit timer fires */
 	bool         ready;        /* client handed in everything */
 	uint64_t     row;          /* state as of this row */
 	uint64_t     number;
@@ -377,13 +380,15 @@ enum pool_state {
 	POOL_ST_CLOSED,
 };
 
-#define LOG_CLASSES      3u
+#define LOG_CLASSES      4u
 #define OPEN_SEGS_MAX    4u
 #define OPEN_SLOTS       (OPEN_SEGS_MAX + 1)
 #define SEG_ASIDE        OPEN_SEGS_MAX /* slot of the one that late.c opens */
 #define ROWS_MAX         4096u
 #define ROWS_INFLIGHT_MAX 16u /* not yet stored, of each class */
-#define LOG_INFLIGHT_MAX (LOG_CLASSES * ROWS_INFLIGHT_MAX)
+/* Clients' rows wait behind the cleaner's, so these are few at a time. */
+#define CLEANER_INFLIGHT_MAX 4u
+#define LOG_INFLIGHT_MAX (2 * ROWS_INFLIGHT_MAX + 2 * CLEANER_INFLIGHT_MAX)
 #define CLEANER_RELOCS   4096u
 
 /* What clients may write while space is low: pace.c. */
@@ -496,7 +501,7 @@ struct pool {
 	struct io_work     advance;      /* apply what is stored */
 	struct io_timer    mark_timer;
 	struct io_timer    cleaner_timer; /* its rows wait for more a while */
-	bool               cleaner_due;   /* … and have waited */
+	uint32_t           cleaner_due;   /* mask of classes that have waited */
 	uint64_t           client_row_ns; /* when clients' last row was formed */
 	struct pace        pace;
 	struct late        late;
@@ -899,6 +904,10 @@ uint32_t segs_open_max(const struct pool *p, enum log_class class);
 uint32_t segs_keep(const struct pool *p, enum log_class class);
 /* OPENABLE -> OPEN. */
 void seg_open(struct pool *p, struct segment *s, enum log_class class);
+static inline bool class_cleans(unsigned class)
+{
+	return class == LOG_CLEANER || class == LOG_COLD;
+}
 /* The open segment of a class that has only one; NULL. */
 const struct segment *seg_only_open(const struct pool *p, enum log_class class);
 /* A segment with room for a row of this size, opened if need be. NULL: none
@@ -943,6 +952,11 @@ int  commit_init(struct pool *p);
 void commit_fini(struct pool *p);
 void commit_start(struct pool *p);     /* when none is under way */
 void commit_consider(struct pool *p);  /* start one if it is time */
+/* May one segment less be openable, or does a commit need it?  When what is
+ * dirty does not fit anyway, and a commit would be no way out, it may. */
+bool commit_spares(const struct pool *p);
+/* One is wanted, but may wait a while for others that want it. */
+void commit_want_later(struct pool *p);
 bool commit_running(const struct pool *p);
 bool commit_pending(struct pool *p);   /* running, or about to */
 place_t root_block_place(const struct pool *p, const struct commit_ref *r,

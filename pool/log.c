@@ -24,8 +24,6 @@
 #include "pool/core.h"
 
 #define CLEANER_WAIT_NS (1 * NS_PER_MS)
-/* Clients' rows wait behind the cleaner's, so these are few at a time. */
-#define CLEANER_INFLIGHT_MAX 4u
 
 static void unit_done(struct disk_req *req);
 
@@ -273,9 +271,8 @@ static bool row_form(struct pool *p, unsigned class, bool mark)
 		return false;
 	}
 	starve_none(p, class);
-	if (class == LOG_CLEANER)
-		p->cleaner_due = false;
-	else if (class == LOG_CLIENT)
+	p->cleaner_due &= ~(1u << class);
+	if (class == LOG_CLIENT)
 		pace_written(p, plan.payload_blocks);
 	row_init(p, row, class, &plan, seg);
 	members_lack_placed(p, row);
@@ -292,7 +289,7 @@ static bool may_send(struct pool *p, unsigned class)
 		return false;
 	/* The cleaner is in no hurry: full rows, or what has come in a
 	 * while. */
-	if (class == LOG_CLEANER && !p->cleaner_due &&
+	if (class_cleans(class) && !(p->cleaner_due & 1u << class) &&
 	    p->gather_blocks[class] < p->row_blocks_max) {
 		if (!io_timer_armed(&p->cleaner_timer))
 			io_timer_arm(p->io, &p->cleaner_timer,
@@ -303,8 +300,8 @@ static bool may_send(struct pool *p, unsigned class)
 		return false;
 	if (p->inflight[class] == 0)
 		return true;
-	if (p->inflight[class] >= (class == LOG_CLEANER ? CLEANER_INFLIGHT_MAX
-							: ROWS_INFLIGHT_MAX))
+	if (p->inflight[class] >= (class_cleans(class) ? CLEANER_INFLIGHT_MAX
+						       : ROWS_INFLIGHT_MAX))
 		return false;
 	return p->gather_blocks[class] >= p->row_blocks_max ||
 	       p->gather_count[class] >= ROW_RECORDS_MAX;
@@ -336,7 +333,7 @@ static void cleaner_timer_fn(struct io_timer *t)
 {
 	struct pool *p = container_of(t, struct pool, cleaner_timer);
 
-	p->cleaner_due = true;
+	p->cleaner_due = 1u << LOG_CLEANER | 1u << LOG_COLD;
 	log_kick(p);
 }
 
@@ -446,7 +443,7 @@ static void row_apply(struct pool *p, struct row *row)
 {
 	row->state = ROW_STABLE;
 	p->stable_row = row->no;
-	if (row->class == LOG_CLEANER)
+	if (class_cleans(row->class))
 		pace_moved(p, row->payload_blocks);
 	list_for_each(l, &row->appends) {
 		struct log_append *a = list_entry(l, struct log_append, link);

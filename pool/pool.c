@@ -228,10 +228,11 @@ static void count_segments(const struct pool *p, struct pool_info *i)
 		const struct segment *s = p->segs[n];
 
 		/* What a sealed one held last, a recovery may need until the
-		 * commit that frees it is durable. */
+		 * commit that frees it is durable; and what was made again is
+		 * not there for it before. */
 		i->segments_degraded +=
-			s->missing != 0 && (s->live + s->tables > 0 ||
-					    s->state == SEG_SEALED);
+			(s->missing != 0 || s->regained) &&
+			(s->live + s->tables > 0 || s->state == SEG_SEALED);
 		switch ((enum seg_state)s->state) {
 		case SEG_FREE:
 			break;

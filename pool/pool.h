@@ -91,6 +91,8 @@ static inline uint32_t rec_family(const struct rec *rec)
 enum log_class {
 	LOG_CLIENT,  /* waits (or -ENOSPC) when only the reserve is left */
 	LOG_CLEANER, /* may use the cleaner's part of the reserve */
+	LOG_COLD,    /* the cleaner's too: what was moved before.  Apart from
+		      * the rest while there is space enough for that */
 	LOG_COMMIT,  /* may use all of it */
 };
 
@@ -149,7 +151,7 @@ struct pool_read {
 	void           *buf;  /* n blocks, aligned to 4096 */
 	const uint32_t *crcs; /* n CRC32C */
 	const uint8_t  *skip; /* NULL, or n bytes: 1 where a block is not
-			       * wanted, only in between: not checked */
+			       * wanted: not checked */
 	/* Out: 0; -EBADMSG or -EIO: lost (bad[] says which, if not NULL). */
 	int             res;
 	uint8_t        *bad;  /* n bytes: 1 where the block could not be had */
@@ -280,6 +282,14 @@ void pool_commit_ready(struct pool *pool);
 void pool_commit_want(struct pool *pool);
 /* True while no commit can run, see commit_blocked(). */
 bool pool_commit_is_blocked(const struct pool *pool);
+/* Only what has begun ends; the last commit is about to come. */
+bool pool_is_closing(const struct pool *pool);
+/* How many nodes and pages may become dirty besides those that are (or are still
+ * being written) before there is no room for a commit of them. */
+uint64_t pool_commit_room(const struct pool *pool);
+/* There is hardly any left, and a commit would make more: unless none can run,
+ * who is about to change nodes waits for one. */
+bool pool_commit_is_crowded(const struct pool *pool);
 
 /* --- recovery and cleaning ----------------------------------------------- */
 
@@ -337,11 +347,13 @@ struct log_client_ops {
 	/* res 0: durable.  Otherwise the pool is failing; all stays dirty. */
 	void (*commit_done)(void *arg, int res);
 	/* A commit that was asked for cannot run until zones are released (the
-	 * pool is full of quarantined ones): hold nothing back for it.  In a
-	 * later turn; may be NULL. */
+	 * pool is full of quarantined ones), or none will but the last one, as
+	 * the pool is being closed: hold nothing back for it.  In a later turn;
+	 * may be NULL. */
 	void (*commit_blocked)(void *arg);
 	/* Blocks that the next commit would write at most (nodes and table
-	 * pages that are dirty now).  Synchronous. */
+	 * pages that are dirty now), and nodes that the running one still has
+	 * to write.  Synchronous. */
 	uint64_t (*commit_blocks)(void *arg);
 	/* Empty a run: what is live at r->place is appended again as MOVE
 	 * (WRITE and MOVE runs), or made dirty so that the next commit

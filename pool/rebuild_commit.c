@@ -220,6 +220,7 @@ static void give(struct pool *p, struct unit_rebuild *x)
 
 	s->zones[x->unit] = slot->zones[0];
 	s->missing &= ~(1u << x->unit);
+	s->regained = true;
 	slot->zones[0] = old;
 	s->moves++;
 	damage_seg_made(p, s);
@@ -279,6 +280,8 @@ void rebuild_committed(struct pool *p)
 {
 	struct rebuild *r = p->rebuild;
 
+	for (uint32_t i = 1; i <= p->nsegs; i++)
+		p->segs[i]->regained = false;
 	for (unsigned i = 0; i < REBUILD_MAX; i++) {
 		if (r->units[i].state == REBUILD_RESERVED)
 			r->units[i].state = REBUILD_READY;

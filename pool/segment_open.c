@@ -5,6 +5,11 @@
  * opened, as long as enough of them stay for those that may not wait: commits
  * before the cleaner, the cleaner before clients.
  *
+ * What the cleaner moves is of two classes: what clients wrote, and what was
+ * moved before (LOG_COLD).  That has lived longer, and will, so segments of it
+ * stay full; mixed with what dies soon it would be moved again and again.  When
+ * space is short for two open segments both go to one.
+ *
  * The ways to fail: none may be opened, or only one that lacks a unit while a
  * commit is about to list whole ones; then the row waits (log.c).  The cleaner,
  * and what else makes room, may share the segment that commits write to instead.
@@ -79,7 +84,7 @@ void segs_openable_take(struct pool *p, struct segment *s)
 
 uint32_t segs_keep(const struct pool *p, enum log_class class)
 {
-	if (class == LOG_CLIENT)
+	if (class == LOG_CLIENT || class == LOG_COLD)
 		return segs_reserve(p) + 2; /* two are the cleaner's */
 	return class == LOG_CLEANER ? segs_reserve(p) - 1 : 0;
 }
@@ -99,7 +104,8 @@ static struct segment *seg_open_next(struct pool *p, enum log_class class)
 	struct segment *best = NULL;
 	bool            best_whole = false;
 
-	if (p->openable <= segs_keep(p, class))
+	if (p->openable <= segs_keep(p, class) ||
+	    (class != LOG_COMMIT && !commit_spares(p)))
 		return NULL;
 	for (uint32_t i = 1; i <= p->nsegs; i++) {
 		struct segment *s = p->segs[i];
@@ -184,8 +190,8 @@ const struct segment *seg_only_open(const struct pool *p, enum log_class class)
 	return segs_open_max(p, class) == 1 ? p->open[class][0] : NULL;
 }
 
-struct segment *seg_for_row(struct pool *p, enum log_class class,
-			    uint32_t unit_blocks, uint32_t index_bytes)
+static struct segment *seg_of_class(struct pool *p, enum log_class class,
+				    uint32_t unit_blocks, uint32_t index_bytes)
 {
 	uint32_t nopen = segs_open_max(p, class);
 	struct segment *aside =
@@ -213,6 +219,18 @@ struct segment *seg_for_row(struct pool *p, enum log_class class,
 		if (s != NULL)
 			return s;
 	}
-	return class == LOG_CLEANER ? seg_share(p, unit_blocks, index_bytes)
-				    : NULL;
+	return NULL;
+}
+
+struct segment *seg_for_row(struct pool *p, enum log_class class,
+			    uint32_t unit_blocks, uint32_t index_bytes)
+{
+	struct segment *s = seg_of_class(p, class, unit_blocks, index_bytes);
+
+	if (s != NULL || !class_cleans(class))
+		return s;
+	/* What is hot and what is cold together, rather than not at all. */
+	s = seg_of_class(p, class == LOG_COLD ? LOG_CLEANER : LOG_COLD,
+			 unit_blocks, index_bytes);
+	return s != NULL ? s : seg_share(p, unit_blocks, index_bytes);
 }

@@ -101,7 +101,9 @@ const void *block_cache_get(struct block_cache *c, place_t place,
 		return NULL;
 	}
 	c->hits++;
-	s->ref |= (uint8_t)(1u << w);
+	if ((s->ahead & 1u << w) == 0)
+		s->ref |= (uint8_t)(1u << w);
+	s->ahead &= (uint8_t) ~(1u << w);
 	return block_of(c, set, w);
 }
 
@@ -159,7 +161,27 @@ void block_cache_put(struct block_cache *c, place_t place, uint32_t crc,
 		return;
 	s->place[w] = place;
 	s->crc[w] = crc;
+	s->ahead &= (uint8_t) ~(1u << w);
 	memcpy(block_of(c, set, w), data, TARN_BLOCK);
+}
+
+void block_cache_put_ahead(struct block_cache *c, place_t place, uint32_t crc,
+			   const void *data)
+{
+	struct cache_set *s;
+	unsigned w;
+
+	assert(place != PLACE_NONE);
+	if (c->nslots == 0)
+		return;
+	s = &c->sets[set_of(c, place)];
+	w = way_find(s, place);
+	if (w != NO_WAY && s->crc[w] == crc)
+		return;
+	block_cache_put(c, place, crc, data);
+	w = way_find(s, place);
+	if (w != NO_WAY)
+		s->ahead |= (uint8_t)(1u << w);
 }
 
 /* Has the place been noted?  Then its note is used up, else it is made. */
@@ -203,6 +225,7 @@ static void way_drop(struct block_cache *c, struct cache_set *s, unsigned w)
 {
 	s->place[w] = PLACE_NONE;
 	s->ref &= (uint8_t) ~(1u << w);
+	s->ahead &= (uint8_t) ~(1u << w);
 	c->used--;
 }
 

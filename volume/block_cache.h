@@ -32,7 +32,8 @@ struct cache_set {
 	uint8_t  note_next;          /* the oldest note */
 	uint8_t  hand;               /* the next way to look at */
 	uint8_t  ref; /* bit of a way: used since the hand came by */
-	uint8_t  unused[5];
+	uint8_t  ahead; /* … taken in before it was asked for, and not used */
+	uint8_t  unused[4];
 };
 
 struct block_cache {
@@ -55,6 +56,10 @@ const void *block_cache_get(struct block_cache *c, place_t place,
 			    uint32_t crc);
 void block_cache_put(struct block_cache *c, place_t place, uint32_t crc,
 		     const void *data);
+/* The same for a block that will be used once, if at all: that does not keep it
+ * longer.  If the cache has it, it stays as it is. */
+void block_cache_put_ahead(struct block_cache *c, place_t place, uint32_t crc,
+			   const void *data);
 /* The block has been read: note it, or take it in if it was noted before or
  * there is an empty slot for it. */
 void block_cache_offer(struct block_cache *c, place_t place, uint32_t crc,

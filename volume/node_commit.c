@@ -517,6 +517,6 @@ uint64_t vols_commit_blocks(void *arg)
 {
 	const struct volumes *vols = arg;
 
-	return vols->cache.ndirty + vols->table.ndirty + vols->ids.ndirty +
-	       vols->catalog.ndirty + vols->events.ndirty;
+	return node_commit_backlog(vols) + vols->table.ndirty +
+	       vols->ids.ndirty + vols->catalog.ndirty + vols->events.ndirty;
 }

@@ -10,7 +10,8 @@
  *
  * So what is moved together lies in sequence afterwards, whichever segments it
  * came from, and cleaning defragments.  All versions of the leaves of a window
- * stay in memory from LOOK to the end; how many those are bounds it, too.
+ * stay in memory from LOOK to the end, and become dirty; how many those are
+ * bounds it, too.
  *
  * A block that cannot be read stays, and so does its segment.
  */
@@ -39,7 +40,7 @@ static bool window_has_room(const struct mover *m, const struct reloc *r)
 	if (m->nblocks + m->promised == 0)
 		return true;
 	return m->nblocks + m->promised + r->n <= MOVE_BLOCKS &&
-	       m->versions + m->nlooks < m->versions_max;
+	       m->versions + m->nlooks < m->versions_now;
 }
 
 /* True when that is done. */
@@ -207,7 +208,7 @@ static void append(struct mover *m, struct move_run *run)
 	};
 	a->iov = &run->iov;
 	a->niov = 1;
-	a->class = LOG_CLEANER;
+	a->class = run->r->rec.type == REC_MOVE ? LOG_COLD : LOG_CLEANER;
 	a->apply = append_apply;
 	a->done = append_done;
 	m->nappends++;
@@ -282,6 +283,10 @@ static void window_start(struct mover *m)
 	m->state = MOVE_LOOK;
 	m->promised = 0;
 	m->versions = 0;
+	/* All of them become dirty. */
+	m->versions_now = (uint32_t)max_u64(
+		VERSIONS_MIN, min_u64(m->versions_max,
+				      pool_commit_room(m->vols->pool) / 2));
 	m->nruns = 0;
 	m->nblocks = 0;
 	m->buf_used = 0;
@@ -310,7 +315,10 @@ static void mover_step(struct mover *m)
 {
 	switch ((enum move_state)m->state) {
 	case MOVE_IDLE:
-		if (list_empty(&m->queue))
+		if (list_empty(&m->queue) || vol_relocs_end(m->vols, &m->queue))
+			return;
+		m->throttled = vol_relocs_throttle(m->vols);
+		if (m->throttled)
 			return;
 		window_start(m);
 		__attribute__((fallthrough));
@@ -343,6 +351,17 @@ static void mover_work(struct io_work *w)
 void mover_kick(struct mover *m)
 {
 	io_defer(m->vols->io, &m->work);
+}
+
+void mover_unthrottle(struct mover *m)
+{
+	if (m->throttled)
+		mover_kick(m);
+}
+
+bool mover_is_throttled(const struct mover *m)
+{
+	return m->throttled;
 }
 
 void mover_add(struct mover *m, struct reloc *r)

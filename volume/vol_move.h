@@ -71,6 +71,8 @@ struct mover {
 	uint32_t          promised; /* blocks that those may find */
 	uint32_t          versions; /* of leaves, kept in memory */
 	uint32_t          versions_max;
+	uint32_t          versions_now; /* … in this window */
+	bool              throttled; /* IDLE until more may be dirty */
 	struct move_run  *runs;     /* MOVE_BLOCKS */
 	uint32_t          nruns;
 	uint32_t          nblocks;  /* in all runs */
@@ -95,6 +97,9 @@ void mover_close(struct mover *m);
 /* r->done() comes in a later turn. */
 void mover_add(struct mover *m, struct reloc *r);
 void mover_kick(struct mover *m);
+/* More may be dirty now, see vol_relocs_throttle(). */
+void mover_unthrottle(struct mover *m);
+bool mover_is_throttled(const struct mover *m);
 
 /* vol_move_look.c */
 /* What some version says of a block of the family, if it is still at `place`;

@@ -203,7 +203,7 @@ void span_put(struct vol_span *s)
 static bool no_commit_comes(const struct volumes *vols)
 {
 	return vols->failed || pool_commit_is_blocked(vols->pool) ||
-	       !pool_is_ours(vols->pool);
+	       pool_is_closing(vols->pool) || !pool_is_ours(vols->pool);
 }
 
 static bool is_old(const struct vol_part *p)
@@ -239,8 +239,20 @@ void vol_throttle_look(struct io_timer *t)
 
 	vol_requests_unthrottle(vols);
 	old_ones_start(q);
-	if (!list_empty(&q->throttled) && !io_timer_armed(t))
+	if ((!list_empty(&q->throttled) || vol_relocs_wait(vols)) &&
+	    !io_timer_armed(t))
 		io_timer_arm(vols->io, t,
+			     io_now_ns(vols->io) + THROTTLE_LOOK_NS);
+}
+
+static void commit_await(struct volumes *vols)
+{
+	if (!vols->commit_wanted) {
+		vols->commit_wanted = true;
+		pool_commit_want(vols->pool);
+	}
+	if (!io_timer_armed(&vols->req.throttle_timer))
+		io_timer_arm(vols->io, &vols->req.throttle_timer,
 			     io_now_ns(vols->io) + THROTTLE_LOOK_NS);
 }
 
@@ -249,18 +261,21 @@ bool vol_part_throttle(struct vol_part *p)
 	struct volumes *vols = p->req->vol->vols;
 
 	if ((p->req->state & REQ_INTERNAL) ||
-	    node_commit_backlog(vols) <
-		    vols->dirty_max + vols->dirty_max / 2 ||
+	    (node_commit_backlog(vols) <
+		     vols->dirty_max + vols->dirty_max / 2 &&
+	     !pool_commit_is_crowded(vols->pool)) ||
 	    no_commit_comes(vols) || is_old(p))
 		return false;
-	if (!vols->commit_wanted) {
-		vols->commit_wanted = true;
-		pool_commit_want(vols->pool);
-	}
+	commit_await(vols);
 	list_push(&vols->req.throttled, &p->link);
-	if (!io_timer_armed(&vols->req.throttle_timer))
-		io_timer_arm(vols->io, &vols->req.throttle_timer,
-			     io_now_ns(vols->io) + THROTTLE_LOOK_NS);
+	return true;
+}
+
+bool vol_relocs_throttle(struct volumes *vols)
+{
+	if (!pool_commit_is_crowded(vols->pool) || no_commit_comes(vols))
+		return false;
+	commit_await(vols);
 	return true;
 }
 
@@ -270,8 +285,10 @@ void vol_requests_unthrottle(struct volumes *vols)
 	struct list list;
 	struct list *link;
 
+	vol_relocs_kick(vols);
 	if (list_empty(&q->throttled) ||
-	    (node_commit_backlog(vols) >= vols->dirty_max &&
+	    ((node_commit_backlog(vols) >= vols->dirty_max ||
+	      pool_commit_is_crowded(vols->pool)) &&
 	     !no_commit_comes(vols)))
 		return;
 	list_init(&list);

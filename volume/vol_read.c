@@ -3,6 +3,8 @@
  *   leaves in memory --> entries copied at one instant --> a pool_read for
  *   each run of consecutive places --> all done
  *
+ * Small reads of snapshots also bring in what lies around, see read_around.h.
+ *
  * Because the entries are copied at one instant, a read sees each write wholly
  * or not at all.  A block that cannot be had may have been moved meanwhile,
  * and its place used again: then the map is asked once more, and if anything
@@ -218,10 +220,16 @@ static struct block_cache *cache_of(const struct vol_part *p)
 	return c->nslots > 0 && p->n <= CACHED_READ_BLOCKS_MAX ? c : NULL;
 }
 
+/* Snapshots are read by who copies them. */
+static bool read_once(const struct vol_part *p)
+{
+	return p->req->vol->kind == CATALOG_SNAPSHOT;
+}
+
 static void read_offer(struct vol_part *p, const struct pool_read *r,
 		       struct block_cache *c)
 {
-	bool once = p->req->vol->kind == CATALOG_SNAPSHOT;
+	bool once = read_once(p);
 
 	for (uint32_t i = 0; i < r->n; i++) {
 		const uint8_t *data = (const uint8_t *)r->buf +
@@ -232,6 +240,16 @@ static void read_offer(struct vol_part *p, const struct pool_read *r,
 		else
 			block_cache_offer(c, r->place + i, r->crcs[i], data);
 	}
+}
+
+/* Which of the blocks that were asked for could not be had. */
+static void read_note_lost(struct vol_part *p, const struct part_read *pr)
+{
+	uint32_t skip = (uint32_t)(p->places[pr->at] - pr->rd.place);
+
+	for (uint32_t i = 0; i < pr->n; i++)
+		if (pr->bad[skip + i])
+			bitmap_set(p->lost, pr->at + i);
 }
 
 static void read_done(struct pool_read *r)
@@ -245,12 +263,11 @@ static void read_done(struct pool_read *r)
 		p->again = true;
 		if (p->res == 0)
 			p->res = r->res;
-		for (uint32_t i = 0; i < r->n; i++)
-			if (r->bad[i])
-				bitmap_set(p->lost, (uint64_t)(r->crcs -
-							       p->crcs) + i);
+		read_note_lost(p, pr);
 	}
-	if (c != NULL && r->res == 0)
+	if (pr->around != NULL)
+		read_around_end(&vols->around, pr->around, r);
+	else if (c != NULL && r->res == 0)
 		read_offer(p, r, c);
 	part_read_put(pr);
 	p->pending--;
@@ -281,6 +298,31 @@ static uint32_t run_length(const struct vol_part *p, uint32_t i)
 	return n;
 }
 
+/* The read of n blocks from i on into buf, or of all around them. */
+static void read_set(struct vol_part *p, struct part_read *pr, uint32_t i,
+		     uint32_t n, void *buf)
+{
+	struct read_around *a = &p->req->vol->vols->around;
+
+	pr->rd.res = 0;
+	pr->rd.bad = pr->bad;
+	pr->rd.done = read_done;
+	pr->at = i;
+	pr->n = n;
+	pr->around = NULL;
+	if (cache_of(p) != NULL && read_once(p) &&
+	    read_around_due(a, p->places[i], n))
+		pr->around = read_around_start(a, &pr->rd, p->places[i], n,
+					       &p->crcs[i], buf);
+	if (pr->around != NULL)
+		return;
+	pr->rd.place = p->places[i];
+	pr->rd.n = n;
+	pr->rd.buf = buf;
+	pr->rd.crcs = &p->crcs[i];
+	pr->rd.skip = NULL;
+}
+
 static void read_issue(struct vol_part *p)
 {
 	struct vol_req *req = p->req;
@@ -303,6 +345,8 @@ static void read_issue(struct vol_part *p)
 			 block_cache_get(c, p->places[i], p->crcs[i]);
 		if (cached != NULL) {
 			memcpy(buf + blocks_to_bytes(i), cached, TARN_BLOCK);
+			if (read_once(p))
+				read_around_hit(&req->vol->vols->around);
 			p->issued++;
 			continue;
 		}
@@ -314,14 +358,7 @@ static void read_issue(struct vol_part *p)
 		n = run_length(p, i);
 		for (uint32_t k = 1; k < n; k++)
 			hole_mark(req, base + i + k, false);
-		pr->rd.place = p->places[i];
-		pr->rd.n = n;
-		pr->rd.buf = buf + blocks_to_bytes(i);
-		pr->rd.crcs = &p->crcs[i];
-		pr->rd.skip = NULL;
-		pr->rd.bad = pr->bad;
-		pr->rd.res = 0;
-		pr->rd.done = read_done;
+		read_set(p, pr, i, n, buf + blocks_to_bytes(i));
 		p->pending++;
 		p->issued += n;
 		pool_read_submit(req->vol->vols->pool, &pr->rd);

@@ -4,7 +4,8 @@
  *   node:  if the table still says this place, make it dirty
  *   table: likewise
  *
- * The next commit writes what is dirty elsewhere.
+ * The next commit writes what is dirty elsewhere.  When that has hardly any room
+ * left nothing more is begun before it has ended.
  */
 #include <assert.h>
 #include <errno.h>
@@ -29,7 +30,7 @@ struct reloc_op {
 	struct io_work     work;
 };
 
-static void op_start(struct reloc_op *op, struct reloc *r);
+static void ops_start(struct volumes *vols);
 
 int vol_relocs_init(struct volumes *vols)
 {
@@ -58,16 +59,13 @@ void vol_relocs_fini(struct volumes *vols)
 static void end_work(struct io_work *w)
 {
 	struct reloc_op   *op = container_of(w, struct reloc_op, work);
-	struct vol_relocs *q = &op->vols->relocs;
+	struct volumes    *vols = op->vols;
 	struct reloc      *r = op->r;
-	struct list       *next = list_pop(&q->queue);
 
 	r->res = op->res;
 	r->moved = op->moved;
-	if (next != NULL)
-		op_start(op, list_entry(next, struct reloc, link));
-	else
-		list_push_front(&q->free, &op->link);
+	list_push_front(&vols->relocs.free, &op->link);
+	ops_start(vols);
 	r->done(r);
 }
 
@@ -197,11 +195,53 @@ static void op_start(struct reloc_op *op, struct reloc *r)
 		reloc_op_end(op);
 }
 
+bool vol_relocs_end(struct volumes *vols, struct list *queue)
+{
+	struct list *link;
+
+	if (!pool_is_closing(vols->pool))
+		return false;
+	while ((link = list_pop(queue)) != NULL) {
+		struct reloc *r = list_entry(link, struct reloc, link);
+
+		r->res = -ESHUTDOWN;
+		r->done(r);
+	}
+	return true;
+}
+
+static void ops_start(struct volumes *vols)
+{
+	struct vol_relocs *q = &vols->relocs;
+
+	if (vol_relocs_end(vols, &q->queue))
+		return;
+	while (!list_empty(&q->queue) && !list_empty(&q->free) &&
+	       !vol_relocs_throttle(vols)) {
+		struct list *link = list_pop(&q->free);
+		struct list *next = list_pop(&q->queue);
+
+		op_start(list_entry(link, struct reloc_op, link),
+			 list_entry(next, struct reloc, link));
+	}
+}
+
+void vol_relocs_kick(struct volumes *vols)
+{
+	ops_start(vols);
+	mover_unthrottle(vols->relocs.mover);
+}
+
+bool vol_relocs_wait(const struct volumes *vols)
+{
+	return !list_empty(&vols->relocs.queue) ||
+	       mover_is_throttled(vols->relocs.mover);
+}
+
 void vols_relocate(void *arg, struct reloc *r)
 {
 	struct volumes    *vols = arg;
 	struct vol_relocs *q = &vols->relocs;
-	struct list       *link;
 
 	list_init(&r->link);
 	r->res = 0;
@@ -210,9 +250,6 @@ void vols_relocate(void *arg, struct reloc *r)
 		mover_add(q->mover, r);
 		return;
 	}
-	link = list_pop(&q->free);
-	if (link != NULL)
-		op_start(list_entry(link, struct reloc_op, link), r);
-	else
-		list_push(&q->queue, &r->link);
+	list_push(&q->queue, &r->link);
+	ops_start(vols);
 }

@@ -33,6 +33,8 @@
 struct part_read {
 	struct pool_read rd;
 	struct vol_part *part;
+	uint32_t         at, n;  /* what was asked for: blocks of the part */
+	struct around_slot *around; /* read_around.h; NULL */
 	uint8_t          bad[ROW_PAYLOAD_MAX]; /* for rd */
 };
 
@@ -165,6 +167,8 @@ void req_promises_return(struct volumes *vols, struct vol_req *req);
 
 /* True: too much is dirty, the part waits in a list. */
 bool vol_part_throttle(struct vol_part *p);
+/* The same for what the cleaner moves: vol_relocs_kick() will be called. */
+bool vol_relocs_throttle(struct volumes *vols);
 void vol_requests_unthrottle(struct volumes *vols);
 void vol_throttle_look(struct io_timer *t);
 /* log_client_ops.commit_blocked */

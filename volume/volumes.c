@@ -63,6 +63,8 @@ int vols_open(struct io *io, const struct volumes_params *params,
 				     0 :
 				     vols->params.cache_bytes + budget);
 	if (r == 0)
+		r = read_around_init(&vols->around, &vols->blocks);
+	if (r == 0)
 		r = node_cache_init(vols, budget);
 	if (r == 0)
 		r = node_table_init(vols);
@@ -119,6 +121,7 @@ void vols_close(struct volumes *vols)
 	node_table_fini(vols);
 	node_cache_fini(vols);
 	id_map_fini(&vols->ids);
+	read_around_fini(&vols->around);
 	block_cache_fini(&vols->blocks);
 	free(vols->opening);
 	slab_fini(&vols->slab);

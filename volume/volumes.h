@@ -13,6 +13,7 @@
 #include "volume/node_format.h"
 #include "volume/node_load.h"
 #include "volume/node_table.h"
+#include "volume/read_around.h"
 #include "volume/tree.h"
 #include "volume/vol_control.h"
 #include "volume/vol_delete.h"
@@ -128,7 +129,8 @@ struct vol_relocs {
 	struct mover    *mover;      /* of data (vol_move.c) */
 	struct reloc_op *ops;        /* of nodes and tables: all of them */
 	struct list      free;       /* struct reloc_op */
-	struct list      queue;      /* struct reloc, waiting for one */
+	struct list      queue;      /* struct reloc, waiting for one, or for
+				      * a commit */
 };
 
 /* Where redoing the log stands (vol_redo.c). */
@@ -160,6 +162,7 @@ struct volumes {
 	bool         commit_wanted;  /* since the last freeze */
 	struct slab  slab;
 	struct block_cache blocks;
+	struct read_around around;
 	struct id_map ids;
 	struct node_cache cache;
 	struct node_table table;
@@ -188,6 +191,11 @@ void vols_format(void *arg);
 void vols_load(void *arg, const void *root, uint32_t root_bytes);
 int  vols_redo_init(struct volumes *vols);
 int  vol_relocs_init(struct volumes *vols);
+/* The pool is being closed: those in the queue end. */
+bool vol_relocs_end(struct volumes *vols, struct list *queue);
+/* More may be dirty now; does something still wait for that? */
+void vol_relocs_kick(struct volumes *vols);
+bool vol_relocs_wait(const struct volumes *vols);
 void vol_relocs_fini(struct volumes *vols);
 /* vol_redo.c, vol_relocate.c: operations of struct log_client_ops. */
 bool vols_redo_knows(void *arg, uint32_t subtype);

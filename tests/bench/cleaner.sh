@@ -14,16 +14,24 @@
 # everything, rows, headers, nodes, tables, indexes, labels) for each byte of the
 # client's and each copy of it.  Its parts come from what tarnd counts.
 #
+# With snapshots it is the same, but the volume is smaller: it is overwritten once
+# while SNAPSHOTS (100) are taken, one after each hundredth of it, and they are
+# kept.  What they pin comes to as much as the volume has, and that again once it
+# has been overwritten after the last one; and each has a leaf of its own for
+# most MiB of the volume, 4 KiB, so 100 of them come to 0.4 of it.  So a volume of
+# FULL percent of the usable capacity divided by 3.45 has FULL percent in use.
+#
 # Environment: DISK_MIB (2000) of each disk, FULL (80), TIMES (4), COMMIT_LOG (the
 # default of tarnd), BENCH_DIR (a directory on tmpfs), PARTS ("random skewed
-# sequential").
+# snapshots sequential").
 set -u -o pipefail
 # shellcheck source=tests/bench/kit.sh
 . "$(dirname "$0")/kit.sh"
 disk_mib=${DISK_MIB:-2000}
 full=${FULL:-80}
 times=${TIMES:-4}
-parts=${PARTS:-random skewed sequential}
+parts=${PARTS:-random skewed snapshots sequential}
+snapshots=${SNAPSHOTS:-100}
 options=()
 [ -z "${COMMIT_LOG:-}" ] || options=(--commit-log "$COMMIT_LOG")
 need fio nbdkit nbdinfo nbdcopy
@@ -105,11 +113,12 @@ parts_print() {
 			($(counter rows) - before[rows])))
 }
 
-# full_start: a pool with volume v, FULL percent of it; sets volume_mib.
+# full_start [DIVISOR]: a pool with volume v, FULL percent of it, divided by that
+# (in hundredths); sets volume_mib.
 full_start() {
 	mirror_start full
 	usable_mib=$(($(tarn df --json | number usable_bytes) / 1048576))
-	volume_mib=$((usable_mib * full / 100))
+	volume_mib=$((usable_mib * full / ${1:-100}))
 	volume_create v "${volume_mib}M"
 	fill v "$volume_mib"
 }
@@ -150,6 +159,33 @@ part_skewed() {
 	overwrite "skewed overwrite" \
 		--random_distribution=zoned:90/10:10/90
 	target "skewed overwrite, amplification" "$amplification" 1.8 "<="
+	target "  longest stall, ms" "$full_stall" 500 "<="
+	pool_stop
+}
+
+# take_snapshots: each after its part of the volume was overwritten.
+take_snapshots() {
+	local i
+
+	for ((i = 0; i < snapshots; i++)); do
+		fio_run v "$volume_mib" --rw=randwrite --bs=4k --iodepth=32 \
+			--randseed=$((i + 1)) \
+			--io_size=$((volume_mib * 1024 / snapshots))k \
+			> "$D/take.out" || fail "overwriting v"
+		tarn snapshot create "v@s$i" > /dev/null ||
+			fail "snapshot create"
+	done
+}
+
+part_snapshots() {
+	full_start 345
+	take_snapshots
+	overwrite "random overwrite, $snapshots snapshots kept"
+	echo "  in use, with what they pin:" \
+		"$(($(tarn df --json | number used_bytes) / 1048576)) MiB"
+	target "$snapshots snapshots kept, full : empty" \
+		"$(ratio "$full_iops" "$empty_iops")" 0.5 ">="
+	target "  amplification" "$amplification" 3.0 "<="
 	target "  longest stall, ms" "$full_stall" 500 "<="
 	pool_stop
 }

@@ -81,8 +81,8 @@ static void choose(struct sim_config *c, const struct pk_pool *is)
 		.zone_shift = ZONE_SHIFT,
 		.row_blocks_max = is->row_blocks_max,
 		.disk_blocks = 2 * LABEL_AREA_BLOCKS + (zones << ZONE_SHIFT),
-		.node_budget_bytes = 1 << 22,
-		.dirty_nodes_max = 64,
+		.node_budget_bytes = is->dirty_nodes > 64 ? 1 << 28 : 1 << 22,
+		.dirty_nodes_max = is->dirty_nodes != 0 ? is->dirty_nodes : 64,
 		.commit_log_bytes = is->commit_log_bytes != 0 ?
 					    is->commit_log_bytes :
 					    1 << 23,

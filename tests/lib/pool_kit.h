@@ -23,6 +23,7 @@ struct pk_pool {
 	uint32_t blocks;          /* of the volume */
 	uint32_t row_blocks_max;  /* 0: what the pool takes by itself */
 	uint64_t commit_log_bytes; /* 0: 8 MiB */
+	uint32_t dirty_nodes;     /* that start a commit; 0: 64 */
 };
 
 extern struct sim    *sim;

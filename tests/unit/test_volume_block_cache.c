@@ -133,6 +133,34 @@ static void test_second_chance(void **state)
 	assert_int_equal(cache.used, SLOTS);
 }
 
+/* What came ahead is there to be used, once: that keeps nothing longer. */
+static void test_ahead(void **state)
+{
+	place_t last = fill(), kept = 0, ahead = last + 1;
+
+	(void)state;
+	for (place_t p = 1; kept == 0; p++)
+		if (has(p))
+			kept = p;
+	block_cache_put_ahead(&cache, ahead, 7, data_of(1));
+	assert_false(has(ahead)); /* another checksum */
+	block_cache_put_ahead(&cache, ahead, (uint32_t)ahead, data_of(ahead));
+	assert_true(has(ahead));
+	assert_int_equal(cache.used, SLOTS);
+	for (place_t p = ahead + 1; p <= ahead + 16 * SLOTS; p++) {
+		block_cache_put_ahead(&cache, p, (uint32_t)p, data_of(p));
+		assert_true(has(p));
+		assert_true(has(kept));
+	}
+	assert_false(has(ahead));
+	/* What the cache has already is as it was. */
+	block_cache_put_ahead(&cache, kept, (uint32_t)kept, data_of(kept));
+	for (place_t p = last + 1; p <= last + 16 * SLOTS; p++) {
+		block_cache_put(&cache, p, (uint32_t)p, data_of(p));
+		assert_true(has(kept));
+	}
+}
+
 /* A note is forgotten when many others have been read since. */
 static void test_forget(void **state)
 {
@@ -223,8 +251,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_fill), T(test_second_read), T(test_note),
-		T(test_second_chance), T(test_forget), T(test_drop),
-		T(test_limit), T(test_put), T(test_none),
+		T(test_second_chance), T(test_ahead), T(test_forget),
+		T(test_drop), T(test_limit), T(test_put), T(test_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

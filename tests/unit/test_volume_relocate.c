@@ -92,6 +92,33 @@ static void test_data(void **state)
 	check_data();
 }
 
+/* What was moved before goes apart from what was not. */
+static void test_classes(void **state)
+{
+	uint32_t moved, first = row;
+
+	(void)state;
+	assert_int_equal(relocate_data(0, 100, &moved), 0);
+	assert_int_equal(moved, 100);
+	P->append_error = -ENOSPC;
+	P->append_error_class = LOG_CLEANER;
+	assert_int_equal(relocate_data(100, 100, &moved), -ENOSPC);
+	for (row++; P->rows[row].rec.type != REC_MOVE; row++)
+		assert_true(row < P->nrows);
+	assert_int_equal(relocate_data(0, P->rows[row].rec.n, &moved), 0);
+	assert_int_equal(moved, P->rows[row].rec.n);
+	P->append_error_class = LOG_COLD;
+	for (row++; P->rows[row].rec.type != REC_MOVE; row++)
+		assert_true(row < P->nrows);
+	assert_int_equal(relocate_data(0, P->rows[row].rec.n, &moved),
+			 -ENOSPC);
+	P->append_error = 0;
+	row = first;
+	assert_int_equal(relocate_data(100, 100, &moved), 0);
+	check_data();
+	kit_check_counts(P, V);
+}
+
 static void test_some_dead(void **state)
 {
 	struct volume *v = vols_find(V, "v");
@@ -266,7 +293,8 @@ static void test_odd(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_data), TEST(test_some_dead), TEST(test_lost_block),
+		TEST(test_data), TEST(test_classes), TEST(test_some_dead),
+		TEST(test_lost_block),
 		TEST(test_lost_leaf), TEST(test_nodes), TEST(test_tables),
 		TEST(test_odd),
 	};

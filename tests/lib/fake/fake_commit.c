@@ -103,6 +103,22 @@ bool pool_commit_is_blocked(const struct pool *p)
 	return false;
 }
 
+bool pool_is_closing(const struct pool *p)
+{
+	(void)p;
+	return false;
+}
+
+uint64_t pool_commit_room(const struct pool *p)
+{
+	return p->crowded ? 0 : UINT64_MAX;
+}
+
+bool pool_commit_is_crowded(const struct pool *p)
+{
+	return p->crowded;
+}
+
 void pool_commit_want(struct pool *p)
 {
 	p->want = true;

@@ -161,7 +161,8 @@ void pool_read_submit(struct pool *p, struct pool_read *r)
 	r->res = 0;
 	if (p->hostile && (r->place + r->n > FAKE_PLACES ||
 			   r->place <= 1u << FAKE_ZONE_SHIFT ||
-			   r->place % (1u << FAKE_ZONE_SHIFT) == 0)) {
+			   (r->place % (1u << FAKE_ZONE_SHIFT) == 0 &&
+			    (r->skip == NULL || !r->skip[0])))) {
 		r->res = -EBADMSG;
 		if (r->bad != NULL)
 			memset(r->bad, 1, r->n);
@@ -173,11 +174,17 @@ void pool_read_submit(struct pool *p, struct pool_read *r)
 	       1u << FAKE_ZONE_SHIFT);
 	/* The segment is pinned: what is there now is what comes back. */
 	for (uint32_t i = 0; i < r->n; i++) {
-		struct fake_block *b = block_at(p, r->place + i);
-		bool ok = b->data != NULL && !b->lost &&
-			  b->crc == r->crcs[i];
+		bool wanted = r->skip == NULL || !r->skip[i];
+		/* What is not wanted may be a row's header. */
+		struct fake_block *b = wanted ? block_at(p, r->place + i)
+					      : &p->blocks[r->place + i];
+		bool ok = !wanted || (b->data != NULL && !b->lost &&
+				      b->crc == r->crcs[i]);
 
-		if (ok)
+		if (!wanted && (b->data == NULL || b->lost))
+			memset((uint8_t *)r->buf + blocks_to_bytes(i), 0xee,
+			       TARN_BLOCK);
+		else if (ok)
 			memcpy((uint8_t *)r->buf + blocks_to_bytes(i), b->data,
 			       TARN_BLOCK);
 		else

@@ -80,6 +80,7 @@ struct pool {
 	uint32_t    commit_row;   /* state of the last commit */
 	uint32_t    freeze_row;
 	bool        committing, ready, want;
+	bool        crowded;      /* pool_commit_is_crowded() */
 	bool        auto_commit;  /* when wanted */
 	uint32_t    commits;
 	/* Opening. */

@@ -59,6 +59,9 @@
 	X(rebuild_old_zone, \
 	  "the zone that a unit moved from is used again at once") \
 	X(rebuild_fills, "rebuild takes the last free zones") \
+	X(move_same_domain, \
+	  "a unit moves to a domain that its segment is in already") \
+	X(move_endless, "units move although no disk has more room") \
 	X(remove_full, "a disk is removed while segments have zones of it") \
 	X(repairs_forgotten, \
 	  "segments that a dead server may have repaired are used again") \

@@ -18,10 +18,11 @@
  * emptied, whether or not there is space, so that their zones can be trimmed;
  * then there are none, and the cleaner rests.
  *
- * While a disk was away, segments were composed of the others.  Then it has
- * many free zones, and these are of no use when the others have none.  So when
- * space is low, and nothing else is left to do, segments that are not on it are
- * emptied however much lives in them, until what is promised fits.
+ * A disk that was away, or was added, has many free zones, and these are of no
+ * use when the others have none.  Units move to it (rebalance.c); where they
+ * cannot, for there is no zone to spare, and space is low, and nothing else is
+ * left to do, segments that are not on it are emptied however much lives in
+ * them, until what is promised fits.
  */
 #include "pool/cleaner.h"
 
@@ -250,7 +251,9 @@ uint32_t cleaner_choose(struct pool *p, struct segment **ret_victims,
 				   ret_victims);
 		if (n > 0 || !all_online(p))
 			return n;
-		ret_victims[0] = segs_stranded(p) > 0 ? choose_uneven(p) : NULL;
+		ret_victims[0] = segs_stranded(p) > 0 && !rebalance_helps(p) ?
+					 choose_uneven(p) :
+					 NULL;
 		return ret_victims[0] != NULL;
 	}
 	ret_victims[0] = choose_degraded(p);

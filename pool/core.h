@@ -1017,6 +1017,7 @@ struct rebuild_info {
 	uint64_t damaged;    /* units of segments with blocks that are lost */
 	bool     running;
 	bool     stuck;      /* nothing can be done about any of it */
+	uint64_t moves;      /* units that only move, about; 0: none does */
 };
 int  rebuild_init(struct pool *p);
 void rebuild_fini(struct pool *p);
@@ -1037,12 +1038,22 @@ bool rebuild_leaves(const struct pool *p, const struct segment *s);
 bool rebuild_idle(const struct pool *p);
 void rebuild_status(const struct pool *p, struct rebuild_info *ret);
 
+/* --- rebalance.c --------------------------------------------------------- */
+/* Units are moving, or about to: zones get free where they are of use. */
+bool rebalance_helps(const struct pool *p);
+/* … and space is low: clients wait for those zones. */
+bool rebalance_hurries(const struct pool *p);
+/* About how many are to move, while some do; else 0. */
+uint64_t rebalance_left(const struct pool *p);
+
 /* --- pace.c -------------------------------------------------------------- */
 void pace_init(struct pool *p);
 /* The cleaner empties segments with that many live and dead blocks. */
 void pace_pass(struct pool *p, uint64_t live, uint64_t dead);
 /* A row of what was moved is down; one of clients was formed. */
 void pace_moved(struct pool *p, uint32_t blocks);
+/* So much of a unit that only moves is written. */
+void pace_vacated(struct pool *p, uint32_t blocks);
 void pace_written(struct pool *p, uint32_t blocks);
 /* Must the next row of clients wait?  Forms rows later if so. */
 bool pace_holds(struct pool *p);

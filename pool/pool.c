@@ -275,6 +275,8 @@ static void rebuild_info_get(const struct pool *p, struct pool_info *i)
 	i->rebuild_wait_ns = r.waiting_ns;
 	i->rebuild_running = r.running;
 	i->rebuild_stuck = r.stuck;
+	i->move_units = r.moves;
+	i->move_blocks = r.moves * p->zone_blocks;
 }
 
 void pool_get_info(const struct pool *p, struct pool_info *i)

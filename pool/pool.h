@@ -634,6 +634,9 @@ struct pool_info {
 	uint64_t    rebuild_damaged; /* … or so many are of segments of which
 				      * blocks are lost, and stay there until
 				      * those are healed, or nothing uses them */
+	/* Units that lack nothing and move to disks with more room: about how
+	 * many are left, and blocks of their zones; 0: none moves. */
+	uint64_t    move_units, move_blocks;
 	/* Activity since opening. */
 	uint64_t    rows, row_blocks, row_bytes, commits, commit_blocks;
 	uint64_t    flushes, moved_blocks, cleaned_segments;
@@ -644,6 +647,7 @@ struct pool_info {
 	uint64_t    hedges_won;      /* … and answered so */
 	uint64_t    probes;          /* reads to see whether one is still slow */
 	uint64_t    rebuilt_units;   /* made again on another zone */
+	uint64_t    moved_units;     /* to a disk with more room */
 	uint64_t    replayed_rows, replay_ns;
 	uint64_t    flushed_row, stable_row, commit_row;
 };

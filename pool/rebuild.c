@@ -102,6 +102,7 @@ static void build_next(struct rebuild *r)
 		if (x->state != REBUILD_READY)
 			continue;
 		if (!rebuild_wanted(p, x) || x->seg->victim ||
+		    (x->move && !rebalance_allowed(p)) ||
 		    !member_usable(x->target) ||
 		    !rebuild_makeable(p, x->seg, x->unit)) {
 			x->state = REBUILD_DROP;
@@ -112,6 +113,7 @@ static void build_next(struct rebuild *r)
 		r->build.seg = x->seg;
 		r->build.unit = x->unit;
 		r->build.slot = x->slot;
+		r->build.move = x->move;
 		r->build.done = build_done;
 		unit_build_start(&r->build);
 	}
@@ -185,6 +187,9 @@ static void rebuild_fn(struct io_work *w)
 	if (p->state != POOL_ST_ACTIVE)
 		return;
 	arm_due(r);
+	/* What lacks a unit comes first. */
+	if (r->building != NULL && r->building->move && !rebalance_allowed(p))
+		r->build.stop = true;
 	build_next(r);
 	for (unsigned i = 0; i < REBUILD_MAX; i++) {
 		uint8_t state = r->units[i].state;
@@ -195,7 +200,12 @@ static void rebuild_fn(struct io_work *w)
 	}
 	if (under_way == 0 && r->build.bufs != NULL && !r->build.running)
 		unit_build_rest(&r->build);
-	if (under_way == 0 && (ended > 0 || (!r->vain && rebuild_any(r))))
+	/* Who waits for zones does not wait for all of them. */
+	if (ended > 0 && (under_way == 0 ||
+			  (3 * ended >= under_way && rebalance_hurries(p))))
+		pool_commit_want(p);
+	else if (under_way == 0 && ((!r->vain && rebuild_any(r)) ||
+				    (!r->moves_vain && rebalance_any(r))))
 		pool_commit_want(p);
 }
 
@@ -212,6 +222,7 @@ void rebuild_hope(struct pool *p)
 	if (p->rebuild == NULL)
 		return;
 	p->rebuild->vain = false;
+	p->rebuild->moves_vain = false;
 	rebuild_kick(p);
 }
 
@@ -245,6 +256,7 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret)
 		ret->damaged += rebuild_damaged(p, s) ? n : 0;
 		ret->blocks += (uint64_t)n * p->zone_blocks;
 	}
+	ret->moves = rebalance_left(p);
 	for (uint32_t i = 0; i < p->nmembers; i++) {
 		const struct member *m = p->members[i];
 		uint64_t end_ns = m->out_since_ns + p->params.rebuild_delay_ns;
@@ -255,7 +267,7 @@ void rebuild_status(const struct pool *p, struct rebuild_info *ret)
 		if (ret->waiting_ns == 0 || end_ns - now_ns < ret->waiting_ns)
 			ret->waiting_ns = end_ns - now_ns;
 	}
-	ret->running = rebuild_count(p->rebuild) > 0;
+	ret->running = rebuild_count(p->rebuild) > rebalance_count(p->rebuild);
 	ret->stuck = ret->units > 0 && !ret->running && p->rebuild->vain &&
 		     cleaner_idle(p);
 }

@@ -5,6 +5,7 @@
  *   rebuild_commit.c what a commit does about it
  *   rebuild_unit.c   makes one
  *   rebuild_rows.c   what there is to make
+ *   rebalance.c      which units move, although none is lacking
  *
  * Only those include this; the rest of the pool uses what core.h has.
  */
@@ -47,6 +48,7 @@ struct unit_build {
 	struct segment  *seg;     /* pinned */
 	uint32_t         unit;
 	struct segment  *slot;    /* RESERVED: has the zone */
+	bool             move;    /* it only moves: be gentle */
 	bool             running;
 	bool             stop;    /* end as soon as nothing is in flight */
 	int              res;     /* first error */
@@ -85,6 +87,7 @@ enum unit_rebuild_state {
 /* A unit that is being made again. */
 struct unit_rebuild {
 	uint8_t         state;      /* enum unit_rebuild_state */
+	bool            move;       /* it lacks nothing, and moves: rebalance.c */
 	struct segment *seg;
 	uint32_t        generation; /* of it, when it was chosen */
 	uint32_t        unit;
@@ -101,6 +104,9 @@ struct rebuild {
 	struct io_timer     due;    /* when the next member's delay is over */
 	struct io_work      work;
 	bool                vain;   /* the last commit reserved nothing */
+	bool                moves_vain; /* … for units that only move */
+	bool                evens;  /* the disks are uneven, and are evened out
+				     * until they are so no more */
 };
 
 /* --- rebuild_choose.c ---------------------------------------------------- */
@@ -115,6 +121,8 @@ bool rebuild_lacks(const struct pool *p, const struct segment *s, uint32_t u);
 uint32_t rebuild_units_lacking(const struct pool *p, const struct segment *s);
 bool rebuild_makeable(const struct pool *p, const struct segment *s,
 		      uint32_t u);
+/* Emptying s costs less than making its units again. */
+bool rebuild_mostly_dead(const struct pool *p, const struct segment *s);
 /* Blocks of s are lost, as far as is known. */
 bool rebuild_damaged(const struct pool *p, const struct segment *s);
 /* Where it goes: the member with most free zones in the domain with most of
@@ -139,6 +147,27 @@ bool rebuild_wanted(const struct pool *p, const struct unit_rebuild *x);
 bool rebuild_has_ended(const struct pool *p, const struct unit_rebuild *x);
 /* How many zones a commit would reserve at most, if there were enough. */
 uint32_t rebuild_zones_wanted(const struct rebuild *r);
+
+/* --- rebalance.c --------------------------------------------------------- */
+/* A unit that may move, and where to. */
+struct move {
+	struct segment *seg;
+	uint32_t        unit;
+	struct member  *target;
+};
+/* May units move now: is every disk there, and does none go? */
+bool rebalance_allowed(const struct pool *p);
+/* Is the unit still to move? */
+bool rebalance_wanted(const struct pool *p, const struct unit_rebuild *x);
+/* Up to n units are to move; reserve() returns whether it has taken a zone for
+ * one. */
+void rebalance_reserve(struct rebuild *r, uint32_t n,
+		       bool (*reserve)(struct rebuild *r,
+				       const struct move *mv));
+/* Is there a unit that a commit would have move, if there were room? */
+bool rebalance_any(const struct rebuild *r);
+/* Units that are chosen to move. */
+uint32_t rebalance_count(const struct rebuild *r);
 
 /* --- rebuild_unit.c ------------------------------------------------------ */
 void unit_build_init(struct pool *p, struct unit_build *b);

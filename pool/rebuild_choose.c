@@ -110,8 +110,7 @@ struct member *rebuild_target(const struct pool *p,
 	return best;
 }
 
-/* Emptying it costs less than making its units again. */
-static bool mostly_dead(const struct pool *p, const struct segment *s)
+bool rebuild_mostly_dead(const struct pool *p, const struct segment *s)
 {
 	return s->live + s->tables <= p->seg_data_blocks / 4;
 }
@@ -147,7 +146,7 @@ bool rebuild_leaves(const struct pool *p, const struct segment *s)
 	if (!rebuild_holds(s) || rebuild_units_lacking(p, s) == 0 ||
 	    !domains_suffice(p) || !pool_space_fits(p))
 		return false;
-	if (mostly_dead(p, s) || in_vain(p, s))
+	if (rebuild_mostly_dead(p, s) || in_vain(p, s))
 		return true;
 	for (uint32_t u = 0; u < p->units; u++) {
 		if (rebuild_lacks(p, s, u) && rebuild_target(p, s, u) != NULL)
@@ -173,7 +172,7 @@ static bool is_chosen(const struct rebuild *r, const struct segment *s,
 static bool may_choose(const struct pool *p, const struct segment *s)
 {
 	return rebuild_holds(s) && !s->victim && !in_vain(p, s) &&
-	       !(mostly_dead(p, s) && domains_suffice(p));
+	       !(rebuild_mostly_dead(p, s) && domains_suffice(p));
 }
 
 /* Can something be done about one of its units?  The unit, or UINT32_MAX. */

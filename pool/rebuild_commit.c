@@ -29,7 +29,7 @@ static void note_unflushed(struct pool *p)
 
 /* Does taking that zone leave enough?  A disk may have many more free zones
  * than the others, and these are of no use for whole segments. */
-static bool zone_spare(struct pool *p, const struct zone_ref *z)
+static bool zone_spare(struct pool *p, const struct zone_ref *z, bool move)
 {
 	struct member *m = p->members[z->member];
 	uint32_t       before = segs_free_possible(p), after;
@@ -39,6 +39,9 @@ static bool zone_spare(struct pool *p, const struct zone_ref *z)
 	m->zones_used++;
 	after = segs_free_possible(p);
 	m->zones_used--;
+	/* For one that moves there will be another zone free instead. */
+	if (move && after == before)
+		return true;
 	if (domain_free_zones(p, m->domain) >
 	    before + segs_unlisted(p) + segs_reserve(p))
 		return true;
@@ -70,24 +73,25 @@ static struct segment *reserve(struct pool *p, const struct zone_ref *z)
 }
 
 static bool unit_reserve(struct rebuild *r, struct unit_rebuild *x,
-			 struct segment *s, uint32_t u)
+			 const struct move *mv, bool move)
 {
 	struct pool    *p = r->pool;
-	struct member  *m = rebuild_target(p, s, u);
+	struct member  *m = mv->target;
 	struct zone_ref z;
 
 	z.member = m->index;
 	z.zone = (uint32_t)bitmap_next_clear(m->zone_map, 0, m->zones);
-	if (!zone_spare(p, &z))
+	if (!zone_spare(p, &z, move))
 		return false;
 	x->slot = reserve(p, &z);
 	if (x->slot == NULL)
 		return false;
 	x->state = CANARY(rebuild_unreserved) ? REBUILD_READY
 					      : REBUILD_RESERVED;
-	x->seg = s;
-	x->generation = s->generation;
-	x->unit = u;
+	x->move = move;
+	x->seg = mv->seg;
+	x->generation = mv->seg->generation;
+	x->unit = mv->unit;
 	x->target = m;
 	if (CANARY(rebuild_unreserved))
 		rebuild_kick(p);
@@ -143,6 +147,11 @@ static bool any_free(const struct pool *p)
 	return any;
 }
 
+static bool move_reserve(struct rebuild *r, const struct move *mv)
+{
+	return unit_reserve(r, unused(r), mv, true);
+}
+
 static void reserve_more(struct rebuild *r)
 {
 	struct pool    *p = r->pool;
@@ -155,12 +164,17 @@ static void reserve_more(struct rebuild *r)
 		return;
 	note_unflushed(p);
 	n = rebuild_choose(r, left, segs);
+	if (n == 0)
+		rebalance_reserve(r, left, move_reserve);
 	for (uint32_t i = 0; i < n && left > 0; i++) {
-		uint32_t u;
+		struct move mv = { .seg = segs[i] };
 
-		while (left > 0 &&
-		       (u = rebuild_unit_choose(r, segs[i])) != UINT32_MAX) {
-			if (!unit_reserve(r, unused(r), segs[i], u))
+		while (left > 0) {
+			mv.unit = rebuild_unit_choose(r, mv.seg);
+			if (mv.unit == UINT32_MAX)
+				break;
+			mv.target = rebuild_target(p, mv.seg, mv.unit);
+			if (!unit_reserve(r, unused(r), &mv, false))
 				return;
 			r->vain = false;
 			left--;
@@ -176,7 +190,8 @@ bool rebuild_wanted(const struct pool *p, const struct unit_rebuild *x)
 	const struct segment *s = x->seg;
 
 	return rebuild_holds(s) && s->generation == x->generation &&
-	       rebuild_lacks(p, s, x->unit);
+	       (rebuild_lacks(p, s, x->unit) ||
+		(x->move && rebalance_wanted(p, x)));
 }
 
 /* What the running commit does not need is trimmed first, when that is done. */
@@ -209,7 +224,10 @@ static void give(struct pool *p, struct unit_rebuild *x)
 	slot->zones[0] = old;
 	s->moves++;
 	damage_seg_made(p, s);
-	p->counters.rebuilt_units++;
+	if (x->move)
+		p->counters.moved_units++;
+	else
+		p->counters.rebuilt_units++;
 	x->state = REBUILD_NONE;
 	if (old.member != ZONE_NONE && seg_must_quarantine(p, s) &&
 	    !CANARY(rebuild_old_zone)) {

@@ -14,7 +14,8 @@
  *
  * While clients want the disks there is one window at a time, and a pause as
  * long as it took after each, so that they have the disks for themselves half
- * of the time and share them for the rest.
+ * of the time and share them for the rest; a unit that only moves leaves them
+ * three quarters, unless they wait for the zone that it leaves.
  *
  * The ways to fail: rows that k units do not give are read from all units, and
  * what even those do not give ends the build (-EBADMSG); a unit that cannot be
@@ -27,6 +28,9 @@
 
 #include "base/canary.h"
 #include "pool/rebuild.h"
+
+/* Of a unit that only moves: a pause is so many times as long as a window. */
+#define MOVE_PAUSES 3u
 
 static void window_read(struct build_window *w);
 
@@ -151,16 +155,25 @@ static bool row_make(struct build_window *w, const struct scan_row *row)
 
 /* --- windows ------------------------------------------------------------- */
 
+/* Do clients want the disks now, and should they have them? */
+static bool disturbs(const struct unit_build *b)
+{
+	return b->clients != b->pool->clients &&
+	       !(b->move && rebalance_hurries(b->pool));
+}
+
 static void window_end(struct build_window *w)
 {
 	struct unit_build *b = w->build;
 	struct pool       *p = b->pool;
+	uint64_t           now_ns = io_now_ns(p->io);
 
 	w->busy = false;
 	b->inflight--;
-	if (b->clients != p->clients && !stopped(b))
+	if (disturbs(b) && !stopped(b))
 		io_timer_arm(p->io, &b->pause,
-			     2 * io_now_ns(p->io) - w->started_ns);
+			     now_ns + (now_ns - w->started_ns) *
+					      (b->move ? MOVE_PAUSES : 1));
 	/* Not now: the window may have ended without waiting for anything. */
 	io_defer(p->io, &b->work);
 }
@@ -181,6 +194,8 @@ static void window_written(struct disk_req *req)
 		write_failed(b, req->res);
 	else
 		target(b)->dirty = true;
+	if (b->move)
+		pace_vacated(b->pool, w->len);
 	window_end(w);
 }
 
@@ -335,7 +350,7 @@ static struct build_window *window_free(struct unit_build *b)
 {
 	unsigned max = REBUILD_WINDOWS;
 
-	if (b->clients != b->pool->clients)
+	if (disturbs(b))
 		max = 1;
 	if (b->inflight >= max)
 		return NULL;

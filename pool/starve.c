@@ -76,7 +76,8 @@ static uint64_t end_ns(struct pool *p, unsigned class)
 	const struct starve *s = &p->starve[class];
 	uint64_t patience = PATIENCE_NS;
 
-	if (commit_running(p) || late_waits(p))
+	if (commit_running(p) || late_waits(p) ||
+	    (class == LOG_CLIENT && rebalance_helps(p)))
 		patience = PATIENCE_MAX_NS;
 	else if (commit_pending(p) || quarantine_will_help(p) ||
 		 (class == LOG_CLIENT && cleaner_can_help(p)))

@@ -18,6 +18,7 @@ static const struct bgjob_source *const sources[] = {
 	&bgjob_scrub,
 	&bgjob_rebuild,
 	&bgjob_drains,
+	&bgjob_rebalance,
 };
 
 /* --- notes --------------------------------------------------------------- */

@@ -66,6 +66,6 @@ extern const struct bgjob_source bgjob_deletions;
 /* control_scrub.c */
 extern const struct bgjob_source bgjob_scrub;
 /* rebuild_job.c */
-extern const struct bgjob_source bgjob_rebuild, bgjob_drains;
+extern const struct bgjob_source bgjob_rebuild, bgjob_drains, bgjob_rebalance;
 
 #endif

@@ -227,6 +227,13 @@ static void add_info(json_t *o, const struct pool_info *info)
 				      (json_int_t)(info->rebuild_wait_ns /
 						   NS_PER_S),
 				      "running", info->rebuild_running));
+	json_object_set_new(o, "rebalance",
+			    json_pack("{s:I, s:I, s:I}", "units",
+				      (json_int_t)info->move_units, "bytes",
+				      (json_int_t)blocks_to_bytes(
+					      info->move_blocks),
+				      "moved_units",
+				      (json_int_t)info->moved_units));
 	json_object_set_new(o, "lost_bytes",
 			    json_integer((json_int_t)blocks_to_bytes(
 				    info->lost_blocks)));

@@ -7,7 +7,8 @@
  *	alarm.c          what is wrong now, its risk and cure; muting
  *	control_alarm.c  alarm.list and alarm.mute
  *	control_scrub.c  scrubs: their methods, job and events
- *	rebuild_job.c    rebuild and drained disks: their jobs and events
+ *	rebuild_job.c    rebuild, drained and uneven disks: their jobs and
+ *			 events
  *
  * Rules of use
  *  - Recording never fails.  While no pool is open, an event is in the
@@ -42,7 +43,7 @@ void ctl_event_list(struct ctl_call *call);
 
 /* control_scrub.c: has a scrub ended? */
 void scrub_watch(struct tarnd *t);
-/* rebuild_job.c: has a rebuild begun, or ended? */
+/* rebuild_job.c: has a rebuild begun, or ended, or a rebalance? */
 void rebuild_watch(struct tarnd *t, const struct pool_info *info);
 void ctl_scrub_start(struct ctl_call *call);
 void ctl_scrub_pause(struct ctl_call *call);

@@ -40,6 +40,8 @@ struct watch {
 	uint64_t scrubs;        /* that have ended, since it was opened */
 	bool     rebuilds;      /* units are to be made again; */
 	uint64_t rebuilt;       /* made when there were last none to make */
+	bool     moves;         /* units move to disks with more room; */
+	uint64_t moved;         /* … had when there were last none to */
 	/* How fast it fills: blocks a second, smoothed; used, at used_ns. */
 	double   rate;
 	uint64_t used, used_ns;

@@ -1,5 +1,5 @@
-/* server/rebuild_job.c - making units again, and emptying disks, as jobs and
- * events.
+/* server/rebuild_job.c - making units again, emptying disks, and evening them
+ * out, as jobs and events.
  *
  * Of a rebuild the pool knows what is left, and how much it has done since it was
  * opened; what it had done when there was last nothing left is noted, so that
@@ -88,7 +88,50 @@ static bool drain_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 const struct bgjob_source bgjob_drains = { .ids = "drain-",
 					  .get = drain_get };
 
+/* --- disks that are evened out ------------------------------------------- */
+
+static bool rebalance_get(struct tarnd *t, unsigned n, struct bgjob *ret)
+{
+	struct pool_info i;
+
+	pool_get_info(t->hosted.pool, &i);
+	if (n > 0 || i.move_units == 0)
+		return false;
+	memset(ret, 0, sizeof(*ret));
+	snprintf(ret->id, sizeof(ret->id), "rebalance");
+	ret->kind = "rebalance";
+	snprintf(ret->object, sizeof(ret->object), "%s", t->hosted.name);
+	ret->state = BGJOB_RUNNING;
+	ret->done = i.moved_units - min_u64(t->watch.moved, i.moved_units);
+	ret->total = ret->done + i.move_units;
+	ret->unit = "units";
+	return true;
+}
+
+const struct bgjob_source bgjob_rebalance = { .get = rebalance_get };
+
 /* --- events -------------------------------------------------------------- */
+
+/* As below. */
+static void rebalance_watch(struct tarnd *t, const struct pool_info *info)
+{
+	struct watch *w = &t->watch;
+	bool moves = info->move_units > 0;
+	uint64_t moved = info->moved_units - w->moved;
+
+	if (!w->moves && (moves || moved > 0))
+		event_say(t, EVENT_INFO, "rebalance.started", t->hosted.name,
+			  info->move_units + moved, 0,
+			  "about %ju units of segments move to disks with more "
+			  "room",
+			  (uintmax_t)(info->move_units + moved));
+	if (!moves && (w->moves || moved > 0))
+		event_say(t, EVENT_INFO, "rebalance.finished", t->hosted.name,
+			  moved, 0, "%ju units have moved", (uintmax_t)moved);
+	w->moves = moves;
+	if (!moves)
+		w->moved = info->moved_units;
+}
 
 void rebuild_watch(struct tarnd *t, const struct pool_info *info)
 {
@@ -111,4 +154,5 @@ void rebuild_watch(struct tarnd *t, const struct pool_info *info)
 	w->rebuilds = lacks;
 	if (!lacks)
 		w->rebuilt = info->rebuilt_units;
+	rebalance_watch(t, info);
 }

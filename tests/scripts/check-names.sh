@@ -165,7 +165,7 @@ done
 
 # --- events and alarms -----------------------------------------------------------
 
-ids='"(pool|disk|volume|scrub|rebuild|trash|schedule|alarm|events)\.[a-z_0-9]+"'
+ids='"(pool|disk|volume|scrub|rebuild|rebalance|trash|schedule|alarm|events)\.[a-z_0-9]+"'
 # section HEADING: names in the first column of its table.
 section() {
 	awk -v head="## $1" '

@@ -264,6 +264,7 @@ static void count(struct sim *sim)
 	STAT_ADD(sim, moved_blocks, info.moved_blocks);
 	STAT_ADD(sim, cleaned_segments, info.cleaned_segments);
 	STAT_ADD(sim, rebuilt_units, info.rebuilt_units);
+	STAT_ADD(sim, moved_units, info.moved_units);
 }
 
 enum life_end life_close(struct sim *sim, uint64_t events)

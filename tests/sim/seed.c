@@ -263,6 +263,8 @@ static void shift(struct sim *sim, uint64_t steps, bool must_crash)
 		sim_fail(sim, "the engine stopped by itself");
 	if (chance(&sim->fault_rng, 1, 4) && !work_slow(sim))
 		sim_fail(sim, "the engine stopped by itself");
+	if (chance(&sim->fault_rng, 1, 4) && !work_rest(sim))
+		sim_fail(sim, "the engine stopped by itself");
 	if (chance(&sim->fault_rng, 1, 6) && !work_damage(sim))
 		sim_fail(sim, "the engine stopped by itself");
 	if (!crash_inside) {

@@ -46,7 +46,8 @@
 	X(disks_found_slow) X(slow_reads_checked) X(lost_checks)         \
 	X(events) X(events_verified)                                     \
 	X(scrubs) X(scrub_checks) X(scrub_repaired)                      \
-	X(rebuilt_units) X(disk_removes) X(disk_adds) X(disk_offlines) X(disk_onlines) X(disk_rescans)
+	X(rebuilt_units) X(disk_removes) X(disk_adds) X(disk_offlines)   \
+	X(disk_onlines) X(disk_rescans) X(moved_units) X(rests)
 
 enum sim_stat {
 #define X(n) STAT_##n,

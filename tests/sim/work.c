@@ -43,11 +43,14 @@ static void next_phase(struct sim *sim)
 	struct work *w = sim->work;
 	uint64_t     x = prng_below(&sim->rng, 100);
 
+	if (w->disks.added)
+		w->phase = PHASE_FILL;
 	/* A full pool must let go of something first, mostly. */
-	if (w->enospcs > 0 && x < 70)
+	else if (w->enospcs > 0 && x < 70)
 		w->phase = PHASE_TRIM;
 	else
 		w->phase = (enum phase)prng_below(&sim->rng, PHASES);
+	w->disks.added = false;
 	w->enospcs = 0;
 	w->phase_left = between(&sim->rng, 30, 250);
 	w->depth = (unsigned)(chance(&sim->rng, 1, 4) ?
@@ -373,7 +376,7 @@ bool work_run(struct sim *sim, uint64_t n)
 	for (uint64_t i = 0; i < n; i++) {
 		enum kind kind;
 
-		if (w->phase_left-- == 0 || w->depth == 0)
+		if (w->phase_left-- == 0 || w->depth == 0 || w->disks.added)
 			next_phase(sim);
 		if (--w->fault_in == 0) {
 			fault_inject(sim);

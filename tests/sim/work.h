@@ -22,6 +22,9 @@ bool work_run(struct sim *sim, uint64_t n);
  * write takes long.  Does nothing when that is not so now.  False: the engine
  * stopped. */
 bool work_slow(struct sim *sim);
+/* Faults end, and nobody asks for anything: what moves from disk to disk comes to
+ * an end.  False: the engine stopped. */
+bool work_rest(struct sim *sim);
 /* A block is lost beyond redundancy: only that is EIO, and listed.  False: the
  * engine stopped. */
 bool work_damage(struct sim *sim);

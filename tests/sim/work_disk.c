@@ -3,7 +3,9 @@
  * One disk at a time, so that the disk which is added takes the place in the
  * member table of the one that was removed: members and media have the same
  * numbers all the time.  A disk may be away while it is removed, and come back
- * in the middle; what is added may be blank or have all that was on it.
+ * in the middle; what is added may be blank or have all that was on it.  Often
+ * the pool is filled then: all of its room must be of use, although the others
+ * may have been full (P12).
  *
  * And those that may be lost are taken offline, and online again, or become
  * larger.
@@ -34,6 +36,7 @@ static void op_done(struct pool_op *op)
 	}
 	if (w->what == DISK_WORK_ADD && op->res == 0) {
 		STAT(sim, disk_adds);
+		w->added = chance(&sim->fault_rng, 1, 2);
 		w->grown_ns = sim_now_ns(sim);
 	}
 	if (w->what == DISK_WORK_OFFLINE && op->res >= 0)
@@ -222,6 +225,7 @@ void disk_act(struct sim *sim)
 void disk_forget(struct sim *sim)
 {
 	sim->work->disks.busy = false;
+	sim->work->disks.added = false;
 	sim->work->disks.repeat = false;
 	sim->work->disks.patience = 0;
 }

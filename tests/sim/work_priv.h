@@ -166,6 +166,7 @@ struct disk_work {
 	struct pool_op op;
 	bool           busy;
 	bool           repeat; /* what was asked for is to be asked for again */
+	bool           added;  /* fill the pool now */
 	uint8_t        what;   /* enum disk_work_kind */
 	unsigned       disk;
 	unsigned       rescan;  /* when labels are under way to that disk, */

@@ -172,6 +172,15 @@ static void print_rebuild(const struct cli *cli, json_t *rebuild)
 		       (intmax_t)wait_s / 60, (intmax_t)wait_s % 60);
 }
 
+static void print_rebalance(const struct cli *cli, json_t *r)
+{
+	char size[SIZE_TEXT_BYTES];
+
+	if (js_int(r, "units") > 0)
+		printf("rebalance: about %s to be moved to disks with more "
+		       "room\n", out_size(cli, r, "bytes", size));
+}
+
 /* One line, while something is. */
 static void print_deleting(const struct cli *cli, json_t *d)
 {
@@ -243,6 +252,7 @@ static void print_status(const struct cli *cli, json_t *s)
 		return;
 	print_config(cli, s, state);
 	print_rebuild(cli, json_object_get(s, "rebuild"));
+	print_rebalance(cli, json_object_get(s, "rebalance"));
 	if (js_int(s, "lost_bytes") == 0)
 		printf("errors: no known data errors\n");
 	else

@@ -210,6 +210,15 @@ struct vol_need vol_need_of(const struct volume *v, uint64_t size_bytes,
 				  .pins = pins };
 }
 
+/* If nothing else were there. */
+static bool fits_ever(const struct volumes *vols, uint64_t blocks)
+{
+	struct pool_info info;
+
+	pool_get_info(vols->pool, &info);
+	return blocks <= info.usable_blocks;
+}
+
 bool vol_ctl_pledge(struct volumes *vols, struct vol_ctl *ctl,
 		    struct volume *v, const struct vol_need *need)
 {
@@ -228,7 +237,8 @@ bool vol_ctl_pledge(struct volumes *vols, struct vol_ctl *ctl,
 			vols->reserves.hold = blocks;
 		return false;
 	}
-	if (vol_ctl_may_park(vols, ctl)) {
+	/* Nothing leaves the trash for what there is no room for anyway. */
+	if (fits_ever(vols, more) && vol_ctl_may_park(vols, ctl)) {
 		vol_trash_park(vols, ctl);
 		return true;
 	}

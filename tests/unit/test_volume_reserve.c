@@ -304,6 +304,26 @@ static void test_pause_trash(void **state)
 	assert_int_equal(V->catalog.ntrashed, 1);
 }
 
+/* Nothing leaves the trash for a reserve that will never fit. */
+static void test_trash_stays(void **state)
+{
+	(void)state;
+	two_volumes();
+	vols_trash_start(V, 86400, 0);
+	assert_int_equal(kit_create(P, V, "spare", MIB), 0);
+	assert_int_equal(write_at("spare", 0, MIB), 0);
+	assert_true(one_run(vol_delete, (struct vol_ctl){
+				    .name = "spare" }).trashed);
+	assert_int_equal(kit_create(P, V, "huge",
+				    (P->usable + 1) * TARN_BLOCK), 0);
+	assert_int_equal(reserve("huge", VOL_RESERVE_FULL), -ENOSPC);
+	turns();
+	assert_int_equal(V->catalog.ntrashed, 1);
+	P->usable -= 640;
+	assert_int_equal(reserve("kept", VOL_RESERVE_FULL), 0);
+	assert_int_equal(V->catalog.ntrashed, 0);
+}
+
 /* The log had no room for a write to a volume that has a reserve.  It goes on,
  * whatever waits before it for more space than there will be. */
 static void test_pause_kept(void **state)
@@ -355,6 +375,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pause, one_setup,
 						one_teardown),
 		cmocka_unit_test_setup_teardown(test_trickle, one_setup,
+						one_teardown),
+		cmocka_unit_test_setup_teardown(test_trash_stays, one_setup,
 						one_teardown),
 		cmocka_unit_test_setup_teardown(test_pause_trash, one_setup,
 						one_teardown),

@@ -162,8 +162,8 @@ uint64_t fake_clean(struct pool *p, uint32_t percent)
 
 void pool_get_info(const struct pool *p, struct pool_info *ret_info)
 {
-	(void)p;
 	memset(ret_info, 0, sizeof(*ret_info));
+	ret_info->usable_blocks = p->usable;
 	ret_info->zone_shift = FAKE_ZONE_SHIFT;
 }
 

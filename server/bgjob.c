@@ -4,6 +4,7 @@
  * first heartbeat after it began.  There is room to note so many; others are
  * listed without a rate.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -142,7 +143,8 @@ static bool is_id(const char *id)
 	for (unsigned s = 0; s < ARRAY_LEN(sources); s++) {
 		const char *ids = sources[s]->ids;
 
-		if (ids == NULL || strncmp(id, ids, strlen(ids)) == 0)
+		assert(ids != NULL);
+		if (strncmp(id, ids, strlen(ids)) == 0)
 			return true;
 	}
 	return false;

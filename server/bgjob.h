@@ -38,7 +38,7 @@ struct bgjob {
 };
 
 struct bgjob_source {
-	/* What the ids of its jobs begin with.  NULL: anything. */
+	/* What the ids of its jobs begin with; not NULL. */
 	const char *ids;
 	/* Its i-th job; false: there are not so many.  Asked for i = 0, 1, 2…
 	 * in one go; ret->at is as the call before left it. */

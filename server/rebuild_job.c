@@ -108,7 +108,8 @@ static bool rebalance_get(struct tarnd *t, unsigned n, struct bgjob *ret)
 	return true;
 }
 
-const struct bgjob_source bgjob_rebalance = { .get = rebalance_get };
+const struct bgjob_source bgjob_rebalance = { .ids = "rebalance",
+					     .get = rebalance_get };
 
 /* --- events -------------------------------------------------------------- */
 

@@ -119,8 +119,10 @@ static void free_dead_segments(struct pool *p)
 		/* A disk that is drained is waited for. */
 		if (freed >= wanted && !seg_drains(p, s) &&
 		    may_trim(p, wanted)) {
-			/* The others have their turn at the next commit. */
-			if (trims++ < trim_segs_max(p))
+			/* The others have their turn at the next commit; but
+			 * while one stays that lacks units, the pool is not
+			 * whole. */
+			if (trims++ < trim_segs_max(p) || s->missing != 0)
 				seg_quarantine(p, s);
 			continue;
 		}

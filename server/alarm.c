@@ -251,8 +251,12 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 			     const struct member_info *m, const char *name,
 			     uint32_t away)
 {
-	enum event_severity gravity = away >= info->m ? EVENT_CRITICAL :
-							EVENT_WARNING;
+	enum event_severity gravity = away >= info->m && !m->witness ?
+					      EVENT_CRITICAL :
+					      EVENT_WARNING;
+	const char *loss = m->witness ? "if a disk is lost as well, the pool "
+					"may not open by itself" :
+					loss_risk(info, away);
 	const char *why = inventory_reason(m->place, m->why);
 
 	switch ((enum member_state)m->state) {
@@ -262,7 +266,7 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	case MEMBER_SUSPECT:
 		risk(add(c, EVENT_WARNING, "disk.suspect", name,
 			 "It is waited for: %s.", why),
-		     loss_risk(info, away),
+		     loss,
 		     "Nothing, if it comes back by itself; otherwise see to "
 		     "its host. " IF_MOVED);
 		break;
@@ -271,13 +275,13 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 		if (m->offline) {
 			risk(add(c, EVENT_WARNING, "disk.taken_offline", name,
 				 "It was taken offline, and stays so."),
-			     loss_risk(info, away),
+			     loss,
 			     "'tarn disk online' brings it back.");
 			break;
 		}
 		risk(add(c, gravity, "disk.missing", name,
 			 "It is not there: %s.", why),
-		     loss_risk(info, away),
+		     loss,
 		     "Bring it back: it then gets what it missed; or, if it is "
 		     "lost, 'tarn disk replace' or 'tarn disk remove'. "
 		     IF_MOVED);
@@ -285,11 +289,11 @@ static void disk_state_alarm(struct collect *c, const struct pool_info *info,
 	case MEMBER_RETURNING:
 		risk(add(c, EVENT_INFO, "disk.returning", name,
 			 "It is back and gets what it missed."),
-		     loss_risk(info, away), "Wait.");
+		     loss, "Wait.");
 		break;
 	case MEMBER_FAULTED:
 		risk(add(c, gravity, "disk.refused", name,
-			 "It is not used: %s.", why), loss_risk(info, away),
+			 "It is not used: %s.", why), loss,
 		     "See to it that the right disk is at that place.");
 		break;
 	}

@@ -93,9 +93,12 @@ static void hedges_fn(struct io_timer *t)
 {
 	struct pool   *p = container_of(t, struct pool, hedges.timer);
 	struct hedges *h = &p->hedges;
-	uint64_t       now_ns = io_now_ns(p->io);
-	uint64_t       bound_ns = speed_bound_ns(p);
+	uint64_t       now_ns = io_now_ns(p->io), bound_ns;
 
+	/* The disks may be closed by now. */
+	if (list_empty(&h->list))
+		return;
+	bound_ns = speed_bound_ns(p);
 	while (!list_empty(&h->list)) {
 		struct direct *d = list_first(&h->list, struct direct, link);
 		uint64_t       due_ns = d->req.sent_ns + bound_ns;

@@ -68,14 +68,15 @@ static uint64_t usable_lately(struct sim *sim, uint64_t usable)
  * drained into it: it is let go if all that is in use and kept fits on the others
  * without that room (pool_plan_drain()), and from the moment when it drains only
  * the others are usable.  So as long as a disk is going or gone, that room may be
- * used up.  When it stays or another comes, at least what was usable before is so
+ * used up, and so it may when one comes back as a witness, without zones.  When
+ * it stays or another comes, at least what was usable before is so
  * again; and nobody but disk_act() changes what there is. */
 static uint64_t room_left(struct sim *sim, const struct pool_info *info)
 {
 	for (uint32_t i = 0; i < info->nmembers; i++) {
 		const struct member *m = sim->life->pool->members[i];
 
-		if (m->removed || m->flags != 0)
+		if (m->removed || m->flags != 0 || member_is_witness(m))
 			return info->room_blocks;
 	}
 	return 0;

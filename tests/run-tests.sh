@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 fuzz_s=${FUZZ_S:-4}
-seeds=${SEEDS:-300}
+seeds=${SEEDS:-200}
 jobs=$(nproc)
 while :; do
 	case ${1-} in

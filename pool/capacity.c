@@ -376,7 +376,8 @@ void pool_plan_offline(const struct pool *p, uint32_t i, struct pool_plan *ret)
 	ret->spare_after = spare_domains(p, i);
 	m->in = false;
 	now = capacity_now(p, false);
-	ret->domains -= in && !domain_in(p, m->domain);
+	ret->domains -= in && m->domain < p->ndomains &&
+			!domain_in(p, m->domain);
 	m->in = in;
 	ret->usable_blocks = usable_of(p, min_u32(p->segs_kept, now));
 	if (!in)
@@ -397,13 +398,14 @@ void pool_plan_offline(const struct pool *p, uint32_t i, struct pool_plan *ret)
 		snprintf(ret->why, sizeof(ret->why),
 			 "some data could not be read without it; wait until "
 			 "'tarn status' shows nothing that is made again");
-	} else if (ret->used_blocks + TABLES_MARGIN > ret->usable_blocks) {
+	} else if (ret->used_blocks + p->kept + TABLES_MARGIN >
+		   ret->usable_blocks) {
 		ret->res = -ENOSPC;
 		snprintf(ret->why, sizeof(ret->why),
-			 "%llu MiB are in use and %llu MiB would be usable "
-			 "without it, so new data would get ENOSPC; --force "
-			 "does it all the same",
-			 (unsigned long long)ret->used_blocks / 256,
+			 "%llu MiB are in use or kept by reserves and %llu MiB "
+			 "would be usable without it, so new data would get "
+			 "ENOSPC; --force does it all the same",
+			 (unsigned long long)(ret->used_blocks + p->kept) / 256,
 			 (unsigned long long)ret->usable_blocks / 256);
 	}
 }

@@ -289,17 +289,25 @@ static struct pool_op *member_op_new(struct ctl_call *call, struct hosted *h)
 	return &d->op;
 }
 
-static void drain(struct ctl_call *call, bool on, bool remove)
+/* The pool and its member that the call is about; NULL: it was answered. */
+static struct hosted *need_member(struct ctl_call *call, uint32_t *ret_i)
 {
-	struct hosted   *h = ctl_need_pool(call);
-	struct pool_plan plan;
-	struct pool_op  *op;
-	uint32_t         i;
+	struct hosted *h = ctl_need_pool(call);
 
 	if (h == NULL)
-		return;
-	i = ctl_find_member(call, h);
-	if (i == UINT32_MAX)
+		return NULL;
+	*ret_i = ctl_find_member(call, h);
+	return *ret_i == UINT32_MAX ? NULL : h;
+}
+
+static void drain(struct ctl_call *call, bool on, bool remove)
+{
+	uint32_t         i;
+	struct hosted   *h = need_member(call, &i);
+	struct pool_plan plan;
+	struct pool_op  *op;
+
+	if (h == NULL)
 		return;
 	if (ctl_bool(call, "dry_run")) {
 		pool_plan_drain(h->pool, i, &plan);
@@ -325,15 +333,12 @@ void ctl_disk_remove(struct ctl_call *call)
 
 static void offline(struct ctl_call *call, bool off)
 {
-	struct hosted   *h = ctl_need_pool(call);
+	uint32_t         i;
+	struct hosted   *h = need_member(call, &i);
 	struct pool_plan plan;
 	struct pool_op  *op;
-	uint32_t         i;
 
 	if (h == NULL)
-		return;
-	i = ctl_find_member(call, h);
-	if (i == UINT32_MAX)
 		return;
 	if (ctl_bool(call, "dry_run")) {
 		if (off)

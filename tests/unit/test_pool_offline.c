@@ -112,6 +112,12 @@ static void test_offline(void **state)
 	assert_int_equal(plan.res, 0);
 	assert_int_equal(plan.spare, 1);
 	assert_int_equal(plan.spare_after, 0);
+	/* What is reserved for volumes must fit without it, too. */
+	pool_space_keep(pk_pool(), plan.usable_blocks);
+	pool_disk_offline(pk_pool(), 1, false, op_begin());
+	op_end(-ENOSPC);
+	assert_true(pk_pool()->members[1]->in);
+	pool_space_keep(pk_pool(), 0);
 	offline(1);
 	pool_plan_offline(pk_pool(), 0, &plan);
 	assert_int_equal(plan.res, -EINVAL);

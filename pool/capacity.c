@@ -582,12 +582,12 @@ void pool_plan_add(const struct pool *p, uint64_t size_bytes,
 			 "be %u: the new disk must be in another one",
 			 p->k, p->m, p->units, ret->domains);
 	} else if (but != UINT32_MAX &&
-		   ret->used_blocks > ret->usable_blocks) {
+		   ret->used_blocks + p->kept > ret->usable_blocks) {
 		ret->res = -ENOSPC;
 		snprintf(ret->why, sizeof(ret->why),
-			 "what is stored does not fit with the new disk "
-			 "instead of the old one: take a larger one, or delete "
-			 "something");
+			 "what is stored or reserved does not fit with the new "
+			 "disk instead of the old one: take a larger one, or "
+			 "delete something");
 	} else if (but != UINT32_MAX) {
 		ret->spare_after = (int)p->m;
 	}
